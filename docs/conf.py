@@ -1,0 +1,13 @@
+"""Configuration of the documentation's build."""
+
+from importlib.metadata import version
+
+project = "modicum"
+author = "the modicum authors"
+release = version("modicum")
+extensions = ["myst_parser"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = "modicum"
+exclude_patterns = ["_build"]
+nitpicky = True

@@ -1,0 +1,39 @@
+"""Networks that spend only the compute an input needs, and look where it matters.
+
+The names below are imported when they are first used, so that ``import modicum`` is instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modicum.classify.drnet.network import DRNet
+    from modicum.verbs import bench, calibrate, compare, evaluate, export, load, predict, predictor, report, train
+
+_HOMES = {
+    "DRNet": "modicum.classify.drnet.network",
+    **dict.fromkeys(
+        ("bench", "calibrate", "compare", "evaluate", "export", "load", "predict", "predictor", "report", "train"),
+        "modicum.verbs",
+    ),
+}
+
+__all__ = [
+    "DRNet",
+    "bench",
+    "calibrate",
+    "compare",
+    "evaluate",
+    "export",
+    "load",
+    "predict",
+    "predictor",
+    "report",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  a class or a function
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'modicum' has no attribute {name!r}")

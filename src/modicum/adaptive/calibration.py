@@ -1,0 +1,131 @@
+"""The knob that meets a budget, found on data that the test never sees."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from modicum.adaptive.contract import Policy
+from modicum.adaptive.costs import CostTable, Unit
+from modicum.adaptive.evidence import Outcome, Scored
+from modicum.storage.errors import ModicumError
+
+# N samples
+
+
+class BudgetError(ModicumError, ValueError):
+    """No knob meets the budget; the message says what is the least."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A knob, and what it was chosen for and on.
+
+    Attributes:
+        target: Mean cost per sample that was asked for.
+        unit: What costs count.
+        knob: The knob that meets it.
+        achieved: Mean cost on the calibration samples.
+        plain: Cost of the plain network on any sample.
+        accuracy: Share of the calibration samples classified right.
+        num_samples: How many they were.
+        data_hash: Of their ids, so that a later evaluation can tell whether it uses the same.
+    """
+
+    target: float
+    unit: Unit
+    knob: float
+    achieved: float
+    plain: float
+    accuracy: float
+    num_samples: int
+    data_hash: str
+
+
+def calibrate(scored: Scored, outcome: Outcome, policy: Policy, costs: CostTable, target: float) -> Calibration:
+    """The least knob (so the most accurate one) whose mean cost on these samples is at most ``target``.
+
+    Args:
+        scored: The calibration samples.
+        outcome: Whether routes of the same samples give the right class.
+        policy: The decision.
+        costs: Its price, in the unit of ``target``.
+        target: Mean cost per sample, the decision included.
+
+    Raises:
+        BudgetError: If even the cheapest routes cost more than ``target``.
+    """
+    if not len(scored.labels):
+        raise ValueError("calibration needs at least one sample")
+
+    def mean_cost(knob: float) -> float:
+        return float(costs.of(policy.decide(scored.scores, knob)).mean())
+
+    knob = bisect_knob(mean_cost, target, policy.knob_range(scored.scores), costs.unit)
+    return Calibration(
+        target=target,
+        unit=costs.unit,
+        knob=knob,
+        achieved=mean_cost(knob),
+        plain=costs.plain,
+        accuracy=float(outcome(policy.decide(scored.scores, knob)).double().mean()),
+        num_samples=len(scored.labels),
+        data_hash=hash_ids(scored.ids),
+    )
+
+
+def bisect_knob(
+    mean_cost: Callable[[float], float], target: float, knob_range: tuple[float, float], unit: Unit = "MAC"
+) -> float:
+    """The least knob, to 2**-60 of the range, at which ``mean_cost`` is at most ``target``.
+
+    Args:
+        mean_cost: Never rises with the knob.
+        target: The mean cost allowed.
+        knob_range: From the dearest knob to the cheapest.
+        unit: What costs count, for the message of the error.
+
+    Raises:
+        BudgetError: If ``mean_cost`` exceeds ``target`` at the cheapest knob.
+    """
+    dearest, cheapest = knob_range
+    if not (least := mean_cost(cheapest)) <= target:  # so that nan is refused, too
+        raise BudgetError(f"budget {target:.6g} {unit} per sample is below the cheapest routes, {least:.6g} {unit}")
+    if mean_cost(dearest) <= target:
+        return dearest
+    for _ in range(60):  # as fine as a double gets, relative to the range
+        middle = (dearest + cheapest) / 2
+        if mean_cost(middle) <= target:
+            cheapest = middle
+        else:
+            dearest = middle
+    return cheapest
+
+
+def check_disjoint(calibration_ids: Iterable[str], test_ids: Iterable[str]) -> None:
+    """Refuses a test on samples that the knob was chosen on.
+
+    Raises:
+        ValueError: If a sample is in both sets; the message names some.
+    """
+    shared = sorted(set(calibration_ids) & set(test_ids))
+    if shared:
+        names = ", ".join(shared[:3])
+        raise ValueError(f"{len(shared)} samples are in both calibration and test data, e.g. {names}: split them anew")
+
+
+def hash_ids(ids: Iterable[str]) -> str:
+    """A short hash of a set of ids, whatever their order."""
+    joined = "".join(f"{name}\0" for name in sorted(ids))  # the one character that no file name holds
+    return hashlib.blake2b(joined.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def relative_budget(budget: float, costs: CostTable) -> float:
+    """The cost that is the share ``budget`` of the plain network's.
+
+    Raises:
+        ValueError: If ``budget`` is not a positive finite number.
+    """
+    if not (budget > 0 and math.isfinite(budget)):
+        raise ValueError(f"budget must be a positive share of the plain network's cost, got {budget}")
+    return budget * costs.plain

@@ -1,0 +1,170 @@
+"""The price of routes: multiply-adds, counted exactly, or milliseconds, measured on a device."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+# N samples, R routes of a menu, U units (blocks)
+
+Unit = Literal["MAC", "ms"]
+
+
+class CostTable(ABC):
+    """Cost per sample of every route of one network, in multiply-adds (``"MAC"``) or milliseconds (``"ms"``)."""
+
+    @property
+    @abstractmethod
+    def unit(self) -> Unit:
+        """What the figures count."""
+
+    @property
+    @abstractmethod
+    def decision(self) -> float:
+        """Cost of the decision, paid on every route; 0 where it falls during the run and costs nothing extra."""
+
+    @property
+    @abstractmethod
+    def plain(self) -> float:
+        """Cost of the network with everything computed and nothing decided: what a saving is measured against."""
+
+    @abstractmethod
+    def of(self, routes: Tensor) -> Tensor:
+        """Cost of each route, (N,) float64 on the CPU, the decision included."""
+
+    @abstractmethod
+    def names(self, routes: Tensor) -> list[str]:
+        """What to call each route in a histogram; routes that a reader need not tell apart share a name."""
+
+    @abstractmethod
+    def menu(self) -> Tensor | None:
+        """Every route there is, dearest first, or None where they are too many to list."""
+
+    @abstractmethod
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float) -> Self:
+        """The same table in milliseconds per sample.
+
+        Args:
+            milliseconds: Time per sample of a batch that takes one route (1, ...), without the decision.
+            decision: Time per sample of the decision.
+        """
+
+
+@dataclass(frozen=True)
+class MenuCosts(CostTable):
+    """Routes are numbers: route j costs ``decision + per_route[j]`` (a resolution, or all work up to an exit).
+
+    Attributes:
+        labels: What each route is called, e.g. ``("224 px", "168 px")``.
+        per_route: Cost of each route without the decision, per sample.
+        decision: Cost of the decision, paid on every route.
+        unit: What the figures count.
+    """
+
+    labels: tuple[str, ...]
+    per_route: tuple[float, ...]
+    decision: float = 0.0
+    unit: Unit = "MAC"
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.per_route) or not self.labels:
+            raise ValueError(f"a menu needs one cost per label, got {self.per_route} for {self.labels}")
+
+    @property
+    def plain(self) -> float:
+        """Cost of the dearest route, without the decision."""
+        return max(self.per_route)
+
+    def of(self, routes: Tensor) -> Tensor:
+        """Cost of each route (N,), looked up."""
+        return torch.tensor(self.per_route, dtype=torch.float64)[routes.cpu()] + self.decision
+
+    def names(self, routes: Tensor) -> list[str]:
+        """The label of each route (N,)."""
+        return [self.labels[route] for route in routes.tolist()]
+
+    def menu(self) -> Tensor:
+        """Numbers of all routes (R,), dearest first."""
+        return torch.tensor(self.per_route, dtype=torch.float64).argsort(descending=True, stable=True)
+
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float) -> Self:
+        """The same menu, each route timed by itself."""
+        times = tuple(milliseconds(torch.tensor([route])) for route in range(len(self.labels)))
+        return replace(self, per_route=times, decision=decision, unit="ms")
+
+
+@dataclass(frozen=True)
+class UnitCosts(CostTable):
+    """Routes are keep-vectors: a route costs ``decision + floor`` plus the cost of each unit it keeps.
+
+    Attributes:
+        per_unit: Cost of each unit (block), per sample.
+        floor: Cost of what always runs: stem, shortcuts, head.
+        decision: Cost of the decision, paid on every route.
+        unit: What the figures count.
+    """
+
+    per_unit: tuple[float, ...]
+    floor: float
+    decision: float = 0.0
+    unit: Unit = "MAC"
+
+    @property
+    def plain(self) -> float:
+        """Cost with every unit kept, without the decision."""
+        return self.floor + sum(self.per_unit)
+
+    def of(self, routes: Tensor) -> Tensor:
+        """Cost of each route (N, U), summed over the units that it keeps."""
+        return routes.cpu().double() @ torch.tensor(self.per_unit, dtype=torch.float64) + self.floor + self.decision
+
+    def names(self, routes: Tensor) -> list[str]:
+        """How many units each route (N, U) keeps; which ones a reader need not know."""
+        return [f"{kept} of {len(self.per_unit)} blocks" for kept in routes.sum(dim=1).tolist()]
+
+    def menu(self) -> None:
+        """None: there are 2**U routes."""
+        return
+
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float) -> Self:
+        """The same units: the floor is timed alone, then each unit on top of it."""
+        keep_one = torch.eye(len(self.per_unit), dtype=torch.bool)
+        floor = milliseconds(torch.zeros_like(keep_one[:1]))
+        # A unit too quick for the clock may seem to take less than nothing.
+        per_unit = tuple(max(milliseconds(route[None]) - floor, 0.0) for route in keep_one)
+        return replace(self, per_unit=per_unit, floor=floor, decision=decision, unit="ms")
+
+
+def count_macs(run: Callable[..., object], *inputs: Tensor) -> int:
+    """Multiply-adds that ``run(*inputs)`` executes: convolutions, matrix products and attention, forward only.
+
+    Normalisation, pooling, resizing and element-wise work count as nothing, as in the published tables, and so do the
+    recurrent layers of torch, which its counter does not know. ``inputs`` on the ``meta`` device make counting free
+    where ``run`` allows it; see `count_network_macs`.
+    """
+    with torch.no_grad(), _unfused_attention(), FlopCounterMode(display=False) as counter:
+        run(*inputs)
+    return int(counter.get_total_flops()) // 2  # the counter counts a multiply-add as two
+
+
+@contextmanager
+def _unfused_attention() -> Iterator[None]:
+    """Keeps torch's attention layers off the fused kernels of evaluation, which the counter takes for free."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def count_network_macs(network: nn.Module, shape: Sequence[int]) -> int:
+    """Multiply-adds of one evaluation pass of ``network`` on an input of ``shape``, counted without computing it."""
+    on_meta = copy.deepcopy(network).to("meta").float().eval()
+    return count_macs(on_meta, torch.empty(tuple(shape), device="meta"))

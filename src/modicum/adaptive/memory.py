@@ -1,0 +1,71 @@
+"""Peak memory of a piece of work, measured in a process of its own."""
+
+import gc
+import multiprocessing
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak_memory(work: Callable[..., Callable[[], object]], *arguments: Any) -> int:  # noqa: ANN401  what work takes
+    """Bytes at the peak of a piece of work in a fresh process, beyond what the process has before it is prepared.
+
+    What the preparation leaves alive, such as weights, counts; its own peak counts only where the system cannot forget
+    it, which Linux can. On a GPU, the device's memory is measured instead.
+
+    Args:
+        work: A function of a module; called with ``arguments`` in the new process, it prepares and returns the work to
+            be measured.
+        *arguments: Handed over by pickling.
+
+    Raises:
+        RuntimeError: If the process dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(sender, work, arguments))
+    process.start()
+    sender.close()
+    try:
+        peak: int = receiver.recv()
+    except EOFError as error:
+        process.join()
+        raise RuntimeError(f"the measured process died with exit code {process.exitcode}") from error
+    process.join()
+    return peak
+
+
+def _measure(sender: Connection, work: Callable[..., Callable[[], object]], arguments: tuple[Any, ...]) -> None:
+    before = _peak()
+    run = work(*arguments)
+    gc.collect()
+    _forget_peak()
+    run()
+    sender.send(_peak() - before)
+
+
+def _forget_peak() -> None:
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # of torch
+        torch.cuda.reset_peak_memory_stats()
+    elif _FORGET.exists():
+        _FORGET.write_text("5")  # Linux: the peak becomes what is in use now
+
+
+def _peak() -> int:
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # of torch
+        return torch.cuda.max_memory_allocated()
+    # Not getrusage where there is a choice: on Linux a new process starts with the peak of the one that started it.
+    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    import resource  # Windows has none
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

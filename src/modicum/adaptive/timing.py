@@ -1,0 +1,41 @@
+"""Wall-clock times that can be compared: things are timed in turn in one run, so that a busy machine hits all alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+
+def time_in_turn(runs: Mapping[str, Callable[[], object]], *, rounds: int = 7, warm_up: int = 1) -> dict[str, float]:
+    """Median seconds of each run; in every round all are timed once, in turn.
+
+    Waits for the accelerator, if one is in use, before each reading of the clock.
+
+    Args:
+        runs: What to time, by name.
+        rounds: How often each is timed, at least 1.
+        warm_up: Rounds before that, which do not count.
+    """
+    if rounds < 1:
+        raise ValueError(f"rounds must be at least 1, got {rounds}")
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(warm_up + rounds):
+        for name, run in runs.items():
+            elapsed = _seconds(run)
+            if turn >= warm_up:
+                seconds[name].append(elapsed)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    _wait_for_device()
+    start = time.perf_counter()
+    run()
+    _wait_for_device()
+    return time.perf_counter() - start
+
+
+def _wait_for_device() -> None:
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # of torch
+        torch.cuda.synchronize()

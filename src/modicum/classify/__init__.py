@@ -1,0 +1,1 @@
+"""Image classifiers that choose, for each image, how much to compute."""

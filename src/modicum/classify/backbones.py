@@ -1,0 +1,154 @@
+"""Backbones by name: the small residual networks defined here, then torchvision's, then timm's.
+
+The small ones follow He et al., *Deep Residual Learning for Image Recognition*, 2016, section 4.2.
+"""
+
+# B batch, C channels, H W pixels, K classes
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import timm
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from modicum.storage.errors import RecipeError
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut without parameters: subsample, then pad with zero channels (option A)."""
+
+    def __init__(self, in_channels: int, channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.stride = stride
+        self.padding = (channels - in_channels) // 2  # zero channels before and after those of the input
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, channels, H / stride, W / stride), rounded up."""
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        if self.padding:
+            shortcut = F.pad(shortcut, (0, 0, 0, 0, self.padding, self.padding))
+        x = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+class SmallResNet(nn.Module):
+    """A residual network for small images: a 3x3 stem, stages of basic blocks that each halve the size, global pooling.
+
+    Args:
+        num_classes: Classes K.
+        widths: Channels of each stage; each an even number of channels more than the one before.
+        blocks: Basic blocks per stage.
+        stem_stride: Stride of the stem: 1 for 32-pixel images, 2 for larger ones.
+        stem_pool: Halve the maps once more by max pooling, as networks for photographs do.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        widths: Sequence[int] = (16, 32, 64),
+        blocks: int = 1,
+        stem_stride: int = 1,
+        stem_pool: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, widths[0], 3, stem_stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.stem_pool = nn.MaxPool2d(3, 2, 1) if stem_pool else nn.Identity()
+        stages, in_channels = [], widths[0]
+        for number, channels in enumerate(widths):
+            strides = [1 if number == 0 else 2] + [1] * (blocks - 1)
+            inputs = [in_channels] + [channels] * (blocks - 1)
+            stages.append(
+                nn.Sequential(*(BasicBlock(c, channels, stride=s) for c, s in zip(inputs, strides, strict=True)))
+            )
+            in_channels = channels
+        self.layers = nn.Sequential(*stages)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(in_channels, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, 3, H, W) of any size from about 8 pixels up."""
+        x = self.layers(self.stem_pool(F.relu(self.bn1(self.conv1(images)))))
+        logits: Tensor = self.linear(self.pool(x).flatten(1))
+        return logits
+
+
+def digit_resnet(num_classes: int) -> SmallResNet:
+    """The backbone for digits in scenes of about 48 pixels: stem of stride 2, one block each of 16, 32, 64 channels."""
+    return SmallResNet(num_classes, stem_stride=2)
+
+
+def photo_resnet(num_classes: int) -> SmallResNet:
+    """A small backbone for photographs of 96 to 192 pixels: one block each of 32, 64, 128 and 256 channels."""
+    return SmallResNet(num_classes, widths=(32, 64, 128, 256), stem_stride=2, stem_pool=True)
+
+
+def cifar_resnet(num_classes: int, depth: int) -> SmallResNet:
+    """The network of depth 6n + 2 for CIFAR: three stages of n blocks with 16, 32 and 64 channels.
+
+    Raises:
+        ValueError: If ``depth`` is not 6n + 2.
+    """
+    blocks, rest = divmod(depth - 2, 6)
+    if rest or blocks < 1:
+        raise ValueError(f"the depth of a CIFAR ResNet is 6n + 2 (8, 20, 32, ...), got {depth}")
+    return SmallResNet(num_classes, blocks=blocks)
+
+
+SMALL: dict[str, Callable[[int], SmallResNet]] = {
+    "digit_resnet": digit_resnet,
+    "photo_resnet": photo_resnet,
+    **{f"cifar_resnet{depth}": partial(cifar_resnet, depth=depth) for depth in (8, 20, 32, 44, 56, 110)},
+}
+
+
+def create_backbone(name: str, num_classes: int, *, pretrained: bool = False) -> nn.Module:
+    """A classifier with ``num_classes`` outputs by its name here, in torchvision or in timm, in that order.
+
+    Args:
+        name: E.g. ``"digit_resnet"``, ``"resnet50"``, ``"mobilenet_v2"``, ``"regnety_002"``.
+        num_classes: Classes K.
+        pretrained: Fetch published weights; the last layer is replaced where its classes differ. Needs the internet
+            on first use.
+
+    Raises:
+        RecipeError: If no such network is known; the message suggests close names.
+    """
+    if name in SMALL:
+        if pretrained:
+            raise RecipeError(f"pretrained: there are no published weights of {name}; leave it off")
+        return SMALL[name](num_classes)
+    if name in torchvision.models.list_models(torchvision.models):
+        return _create_from_torchvision(name, num_classes, pretrained=pretrained)
+    if timm.is_model(name):
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=num_classes)
+        return model
+    known = [*SMALL, *torchvision.models.list_models(torchvision.models), *timm.list_models()]
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = (
+        f"did you mean {' or '.join(close)}?" if close else "see torchvision.models.list_models(), timm.list_models()"
+    )
+    raise RecipeError(f"backbone {name!r} is not known: {hint}")
+
+
+def _create_from_torchvision(name: str, num_classes: int, *, pretrained: bool) -> nn.Module:
+    if not pretrained:
+        plain: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+        return plain
+    network: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
+    last = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
+    if last[1].out_features != num_classes:
+        network.set_submodule(last[0], nn.Linear(last[1].in_features, num_classes))
+    return network

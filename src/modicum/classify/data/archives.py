@@ -1,0 +1,133 @@
+"""Images in uncompressed tar archives, read in place."""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modicum.classify.data.decoding import decode_pixels
+from modicum.classify.data.sources import (
+    SPLIT_NAMES,
+    BadImageError,
+    Entry,
+    ImageSource,
+    content_digest,
+    first_few,
+    is_image_name,
+    label_entries,
+)
+from modicum.storage.errors import DataError
+
+
+class _Extent(NamedTuple):
+    """Where the bytes of a member stand in its archive."""
+
+    archive: Path
+    offset: int
+    size: int
+
+
+@final
+class TarImages(ImageSource):
+    """Images in one uncompressed tar, or in ``train.tar``, ``test.tar`` (and ``val.tar``) of a folder.
+
+    The class of ``<class>/<name>`` is the folder that holds the image; of a member without a folder it is the text
+    before the first underscore. Nothing is extracted, so member names can do no harm. Every read opens the archive anew
+    (about 10 microseconds on a local disk), so that threads, workers and pickles have no handle to share.
+
+    Args:
+        path: A tar archive, or a folder that holds split archives or exactly one archive.
+
+    Raises:
+        DataError: If there is no archive, it is compressed, damaged or without images, or a member names no class.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        root = Path(path)
+        self.origin = str(root)
+        members = [member for archive, split in _archives(root) for member in _members(archive, split)]
+        self.classes, self.records = label_entries([entry for entry, _ in members], self.origin)
+        self._extents = [extent for _, extent in members]
+        self.name = f"{len(members):,} images of {len(self.classes)} classes in the tar archive(s) of {root.name}"
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """See `ImageSource.pixels`."""
+        return decode_pixels(_read_extent(self._extents[index]))
+
+    def digest(self, index: int) -> str:
+        """See `ImageSource.digest`."""
+        return content_digest(_read_extent(self._extents[index]))
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """The archives of a folder that make up one image set: those named after a split, else the only one there is."""
+    tars = sorted(file for file in folder.glob("*.tar") if not file.name.startswith("."))
+    named = [file for file in tars if file.stem.lower() in SPLIT_NAMES]
+    return named or (tars if len(tars) == 1 else [])
+
+
+def list_members(archive: Path) -> Iterator[tarfile.TarInfo]:
+    """The files of an uncompressed tar archive, in their order; raises `DataError` if it is damaged or compressed."""
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for member in tar:
+                if member.isreg():
+                    yield member
+    except (OSError, tarfile.TarError) as error:
+        raise DataError(
+            f"{archive} cannot be read: {error}; it must be a complete, uncompressed tar archive"
+        ) from error
+
+
+def read_member(archive: Path, offset: int, size: int) -> bytes:
+    """The bytes of a member by the place of its data; raises `OSError`, also when the archive ends early."""
+    with archive.open("rb") as stream:
+        stream.seek(offset)
+        content = stream.read(size)
+    if len(content) < size:
+        raise OSError(f"{archive.name} ends {size - len(content)} bytes too early")
+    return content
+
+
+def _archives(root: Path) -> list[tuple[Path, str | None]]:
+    if root.is_file():
+        return [(root, None)]
+    found = archives_in(root) if root.is_dir() else []
+    if not found:
+        raise DataError(f"{root} is neither a tar archive nor a folder with train.tar and test.tar")
+    return [(file, SPLIT_NAMES.get(file.stem.lower())) for file in found]
+
+
+def _members(archive: Path, split: str | None) -> list[tuple[Entry, _Extent]]:
+    found: dict[str, tuple[Entry, _Extent]] = {}
+    for member in list_members(archive):
+        place = PurePosixPath(member.name)
+        if not is_image_name(place.name) or any(part.startswith(".") for part in place.parts):
+            continue
+        name = f"{archive.stem}/{place}" if split else str(place)
+        # A later member of the same name replaces the earlier one, as it would on extraction.
+        found[name] = (Entry(name, _class_of(place, archive), split), _Extent(archive, member.offset_data, member.size))
+    if not found:
+        raise DataError(f"{archive} holds no images")
+    return [found[name] for name in sorted(found)]
+
+
+def _class_of(place: PurePosixPath, archive: Path) -> str:
+    if place.parent.name:
+        return place.parent.name
+    name, underscore, _ = place.name.partition("_")
+    if not name or not underscore:
+        raise DataError(
+            f"{archive}: member {first_few([str(place)])} names no class: expected <class>/<name> or <class>_<name>"
+        )
+    return name
+
+
+def _read_extent(extent: _Extent) -> bytes:
+    try:
+        return read_member(*extent)
+    except OSError as error:
+        raise BadImageError(f"cannot be read: {error}") from error

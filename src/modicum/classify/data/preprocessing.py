@@ -1,0 +1,144 @@
+"""From a decoded picture to what a network gets: one description, used alike in training, evaluation and prediction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+# B batch, H W picture size in px, S side of the crop in px
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Crop = Literal["random_resized", "pad", "none"]
+Picture = Image.Image | NDArray[np.uint8] | Tensor
+"""A PIL picture, an array (H, W, 3) uint8, or a tensor (3, H, W) uint8."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pictures are cropped, augmented and normalised; `dataclasses.asdict` and ``Preprocessing(**d)`` are inverse.
+
+    Attributes:
+        size: Side of the square crop that the network gets, px.
+        resize_short: Short side that a picture is resized to before the centre crop, px, at least ``size``; pictures
+            that are ``size`` x ``size`` already are left as they are. See `default_resize_short`.
+        mean: Mean per channel, in units of the full range [0, 1].
+        std: Standard deviation per channel, in the same units, positive.
+        flip: Whether training mirrors half of the pictures left to right.
+        crop: How training varies the place: ``"random_resized"`` takes a random part of the picture, ``"pad"`` shifts
+            it by up to an eighth of the size on a black ground, ``"none"`` takes the centre as evaluation does.
+        min_scale: Smallest share of the picture's area that ``"random_resized"`` takes, in (0, 1].
+    """
+
+    size: int
+    resize_short: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    flip: bool = True
+    crop: Crop = "random_resized"
+    min_scale: float = 0.35
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(self.mean))  # JSON and YAML bring lists
+        object.__setattr__(self, "std", tuple(self.std))
+        if not 1 <= self.size <= self.resize_short:
+            raise ValueError(f"1 <= size <= resize_short must hold, got size {self.size}, short {self.resize_short}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(f"mean and std must be three numbers, std positive, got {self.mean} and {self.std}")
+        if self.crop not in get_args(Crop):
+            raise ValueError(f"crop must be one of {', '.join(get_args(Crop))}, got {self.crop!r}")
+        if not 0 < self.min_scale <= 1:
+            raise ValueError(f"min_scale must be in (0, 1], got {self.min_scale}")
+
+    def eval_transform(self) -> "ImageTransform":
+        """Resize of the short side (bilinear, antialiased) and centre crop, to a uint8 tensor (3, S, S)."""
+        return ImageTransform((_CentreFit(self.size, self.resize_short),), is_random=False)
+
+    def train_transform(self) -> "ImageTransform":
+        """The augmentation, to a uint8 tensor (3, S, S); it draws from torch's global generator."""
+        steps: list[Callable[[Tensor], Tensor]] = []
+        if self.crop == "random_resized":
+            steps.append(v2.RandomResizedCrop(self.size, scale=(self.min_scale, 1.0), antialias=True))
+        else:
+            steps.append(_CentreFit(self.size, self.resize_short))
+        if self.crop == "pad":
+            steps.append(v2.RandomCrop(self.size, padding=round(self.size / 8)))  # 4 px at 32, the CIFAR habit
+        if self.flip:
+            steps.append(v2.RandomHorizontalFlip())
+        return ImageTransform(tuple(steps), is_random=self.flip or self.crop != "none")
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """``(x / 255 - mean) / std``: uint8 (B, 3, S, S) to float32 of the same shape, on the same device."""
+        mean = 255 * torch.tensor(self.mean, device=batch.device).view(3, 1, 1)
+        std = 255 * torch.tensor(self.std, device=batch.device).view(3, 1, 1)
+        return batch.to(torch.float32).sub_(mean).div_(std)
+
+
+def default_resize_short(size: int) -> int:
+    """The short side that is usual before a centre crop of ``size`` px: 256 for 224, in proportion elsewhere."""
+    return round(size * 256 / 224)
+
+
+@final
+class ImageTransform:
+    """A chain of steps from a picture to a uint8 tensor (3, S, S).
+
+    Attributes:
+        is_random: Whether the result depends on torch's global generator.
+    """
+
+    def __init__(self, steps: tuple[Callable[[Tensor], Tensor], ...], *, is_random: bool) -> None:
+        self._steps = steps
+        self.is_random = is_random
+
+    def __call__(self, picture: Picture) -> Tensor:
+        """The transformed picture, (3, S, S) uint8, contiguous, with memory of its own."""
+        tensor = to_tensor(picture)
+        for step in self._steps:
+            tensor = step(tensor)
+        return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def to_tensor(picture: Picture) -> Tensor:
+    """The picture as a uint8 tensor (3, H, W); arrays and tensors are not copied, PIL pictures are made RGB.
+
+    Raises:
+        ValueError: If an array is not (H, W, 3) uint8 or a tensor not (3, H, W) uint8.
+    """
+    if isinstance(picture, Tensor):
+        if picture.ndim != 3 or picture.shape[0] != 3 or picture.dtype != torch.uint8:
+            raise ValueError(f"a tensor must be (3, H, W) uint8, got {tuple(picture.shape)} {picture.dtype}")
+        return picture
+    array = np.array(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise ValueError(f"an array must be (H, W, 3) uint8, got {array.shape} {array.dtype}")
+    writable = array if array.flags.writeable else array.copy()  # torch warns about memory that it must not write
+    return torch.from_numpy(writable).permute(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class _CentreFit:
+    """Resizes the short side and crops the centre, except where the picture has the size already."""
+
+    size: int
+    resize_short: int
+
+    def __call__(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        if height == width == self.size:
+            return image
+        # A strip of 1 x 100,000 px would grow to 25 million px before the crop: keep only what the crop can reach.
+        limit = 4 * min(height, width)
+        if max(height, width) > limit:
+            image = F.center_crop(image, [min(height, limit), min(width, limit)])
+        image = F.resize(image, [self.resize_short], antialias=True)
+        cropped: Tensor = F.center_crop(image, [self.size, self.size])
+        return cropped

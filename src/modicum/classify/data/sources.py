@@ -1,0 +1,135 @@
+"""What every labelled image set looks like to the rest of the wing, whatever files it comes from."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from modicum.storage.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "calibration",
+    "valid": "calibration",
+    "validation": "calibration",
+    "calibration": "calibration",
+    "test": "test",
+}
+"""The names that sets give to their parts, and what we call that part."""
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""File names that count as images, in lower case; the comparison ignores case."""
+
+
+class BadImageError(DataError):
+    """One image cannot be used; the message is the reason alone, the caller knows which image it asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One labelled image.
+
+    Attributes:
+        id: Name of the image, unique in its source and the same on every machine.
+        label: Index into the classes of the source.
+        split: ``"train"``, ``"calibration"`` or ``"test"`` where the set itself says so, else None.
+    """
+
+    id: str
+    label: int
+    split: str | None
+
+
+class ImageSource(ABC):
+    """A set of labelled images. Sources can be pickled, and read from many threads and processes at once.
+
+    Attributes:
+        name: One line on what the set is and where it comes from.
+        classes: Class names; a label is an index into them.
+        records: The images, in an order that does not depend on the machine.
+        origin: The path it was read from, or ``"embedded:digits-scenes"``.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    records: Sequence[Record]
+    origin: str
+
+    @abstractmethod
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """Image ``index`` upright, (H, W, 3) uint8 RGB; raises `BadImageError`. The caller must not write into it."""
+
+    @abstractmethod
+    def digest(self, index: int) -> str:
+        """Short hash of the content of image ``index``; copies have equal digests; raises `BadImageError`."""
+
+    @final
+    def open(self, index: int) -> Image.Image:
+        """Image ``index`` upright, as an RGB picture; raises `BadImageError`."""
+        return Image.fromarray(self.pixels(index))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image as a reader finds it, before class names have become labels."""
+
+    id: str
+    class_name: str
+    split: str | None
+
+
+def content_digest(content: bytes) -> str:
+    """32 hexadecimal digits that differ for different content."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name counts as an image: a known suffix, and not hidden."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def read_content(path: Path) -> bytes:
+    """All bytes of an image file; raises `BadImageError` where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadImageError(f"cannot be read: {error.strerror or error}") from error
+
+
+def label_entries(entries: Iterable[Entry], origin: str) -> tuple[tuple[str, ...], tuple[Record, ...]]:
+    """Sorted class names, and the entries as labelled records in the given order.
+
+    Raises:
+        DataError: If there are fewer than two classes, or a part of the set lacks classes that another part has.
+    """
+    found = tuple(entries)
+    classes = tuple(sorted({entry.class_name for entry in found}))
+    if len(classes) < 2:
+        raise DataError(f"{origin} holds {len(classes)} class(es) {list(classes)}: a classifier needs at least two")
+    _check_same_classes(found, set(classes), origin)
+    label_of = {name: label for label, name in enumerate(classes)}
+    return classes, tuple(Record(entry.id, label_of[entry.class_name], entry.split) for entry in found)
+
+
+def _check_same_classes(entries: Sequence[Entry], classes: set[str], origin: str) -> None:
+    by_split: dict[str | None, set[str]] = {}
+    for entry in entries:
+        by_split.setdefault(entry.split, set()).add(entry.class_name)
+    for split, names in by_split.items():
+        if missing := sorted(classes - names):
+            raise DataError(
+                f"{origin}: the {split or 'unassigned'} part has no images of {first_few(missing)}, which other parts "
+                "have; give every part the same classes"
+            )
+
+
+def first_few(items: Sequence[str], limit: int = 5) -> str:
+    """The first names of a list for a message, and how many more there are."""
+    shown = ", ".join(repr(item) for item in items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

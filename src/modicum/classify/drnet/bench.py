@@ -1,0 +1,147 @@
+"""What DRNet saves on the clock and in memory: ResNet-50 at 224, 168 and 112 px with a fixed mix of routes.
+
+Everything is compared with the same static network at full size under the same settings (inference mode, channels-last,
+eager mode unless a row says compiled), timed in turn in one run.
+"""
+# B batch
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from modicum.adaptive.memory import peak_memory
+from modicum.adaptive.rows import Row
+from modicum.adaptive.timing import time_in_turn
+from modicum.classify.drnet.network import DRNet
+
+MIX = (0.25, 0.35, 0.40)  # share of the images at 224, 168 and 112 px
+BATCH = 32
+SINGLES = 20  # images at batch size 1: the fewest that hold the mix exactly
+FULL, QUICK = ("resnet50", (224, 168, 112), 7), ("resnet18", (64, 48, 32), 1)
+
+
+def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
+    """Rows for S_wall / S_theory, for the published way, and for memory.
+
+    Args:
+        threads: CPU threads; None measures with one and with two.
+        quick: A small network in seconds, to see that it works; its figures mean nothing.
+    """
+    backbone, resolutions, rounds = QUICK if quick else FULL
+    before, rows = torch.get_num_threads(), []
+    network = fixed_network(backbone, resolutions)
+    for number in (1, 2) if threads is None else (threads,):
+        torch.set_num_threads(number)
+        for batch_size, target in ((BATCH, 0.90), (1, 0.70)):
+            rows += clock_rows(network, batch_size, target, rounds)
+    torch.set_num_threads(before)
+    return rows + memory_rows(backbone, resolutions)
+
+
+def fixed_network(backbone: str, resolutions: tuple[int, ...]) -> DRNet:
+    """A DRNet with random weights for 1,000 classes, ready to be timed."""
+    torch.manual_seed(0)
+    network = DRNet(backbone, num_classes=1000, resolutions=resolutions)
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+def mixed_routes(count: int) -> Tensor:
+    """Routes (count,) with the shares of `MIX`, shuffled."""
+    first, second = round(MIX[0] * count), round(MIX[1] * count)
+    routes = torch.tensor([0] * first + [1] * second + [2] * (count - first - second))
+    return routes[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
+
+
+@torch.inference_mode()
+def clock_rows(network: DRNet, batch_size: int, target: float, rounds: int) -> list[Row]:
+    """Times the static network, the routed one, and the published way, in turn, at one batch size."""
+    count = BATCH if batch_size > 1 else SINGLES
+    routes, images = mixed_routes(count), random_images(count, network.resolutions[0])
+    static = network.plain_network().eval()
+    batches = list(zip(torch.split(images, batch_size), torch.split(routes, batch_size), strict=True))
+
+    def over_batches(run: Callable[[Tensor, Tensor], object]) -> Callable[[], None]:
+        def all_batches() -> None:
+            for part, part_routes in batches:
+                run(part, part_routes)
+
+        return all_batches
+
+    seconds = time_in_turn(
+        {
+            "static": over_batches(lambda part, _: static(part)),
+            "routed": over_batches(lambda part, part_routes: decide_and_run(network, part, part_routes)),
+            "masked": over_batches(lambda part, part_routes: run_masked(network, part, part_routes)),
+        },
+        rounds=rounds,
+    )
+    theory = 1 - float(network.costs.of(routes).mean()) / network.costs.plain
+    wall = 1 - seconds["routed"] / seconds["static"]
+    setting = f"batch {batch_size}, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    return [
+        Row(f"static network, {setting}", 1000 * seconds["static"] / count, "ms/image"),
+        Row(f"routed, {setting}", 1000 * seconds["routed"] / count, "ms/image"),
+        Row(f"S_theory, {setting}", theory, "ratio"),
+        Row(f"S_wall, {setting}", wall, "ratio"),
+        Row(f"S_wall / S_theory, {setting}", wall / theory, "ratio", target),
+        Row(
+            f"published way (all resolutions, masked) / routed, {setting}",
+            seconds["masked"] / seconds["routed"],
+            "ratio",
+        ),
+    ]
+
+
+def decide_and_run(network: DRNet, images: Tensor, routes: Tensor) -> Tensor:
+    """A routed run that pays for its decision but takes the given routes, so that the mix is fixed."""
+    network.policy.decide(network.scores(images), 0.0).cpu()
+    return network.run(images, routes)
+
+
+def run_masked(network: DRNet, images: Tensor, routes: Tensor) -> Tensor:
+    """The way of the published evaluation code: every resolution for every image, times a mask, summed."""
+    network.scores(images)
+    chosen = nn.functional.one_hot(routes, len(network.resolutions)).to(images)
+    return (network.every_resolution(images) * chosen[:, :, None]).sum(dim=1)
+
+
+def random_images(count: int, side: int) -> Tensor:
+    """Channels-last noise (count, 3, side, side)."""
+    images = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return images.to(memory_format=torch.channels_last)
+
+
+def memory_rows(backbone: str, resolutions: tuple[int, ...]) -> list[Row]:
+    """Peak memory of one batch, routed and static, each in a process of its own."""
+    static = peak_memory(static_work, backbone, resolutions) / 2**20
+    routed = peak_memory(routed_work, backbone, resolutions) / 2**20
+    return [
+        Row(f"peak memory of the static network, batch {BATCH}", static, "MiB"),
+        Row(f"peak memory of the routed network, batch {BATCH}", routed, "MiB"),
+        Row("peak memory, routed / static", routed / static, "ratio", 1.0, "at most"),
+    ]
+
+
+def static_work(backbone: str, resolutions: tuple[int, ...]) -> Callable[[], object]:
+    """Prepares one batch through the static network."""
+    return _work(backbone, resolutions, lambda network: network.plain_network().eval())
+
+
+def routed_work(backbone: str, resolutions: tuple[int, ...]) -> Callable[[], object]:
+    """Prepares one routed batch."""
+    routes = mixed_routes(BATCH)
+    return _work(backbone, resolutions, lambda network: lambda images: decide_and_run(network, images, routes))
+
+
+def _work(
+    backbone: str, resolutions: tuple[int, ...], choose: Callable[[DRNet], Callable[[Tensor], object]]
+) -> Callable[[], object]:
+    torch.set_num_threads(1)  # scratch memory grows with threads
+    run, images = choose(fixed_network(backbone, resolutions)), random_images(BATCH, resolutions[0])
+
+    def once() -> None:
+        with torch.inference_mode():
+            run(images)
+
+    return once

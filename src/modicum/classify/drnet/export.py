@@ -1,0 +1,213 @@
+"""Writes a trained DRNet as ONNX graphs that run without PyTorch, and proves that they answer alike.
+
+One graph per resolution and one for the predictor, each from full-size images; see `modicum.classify.drnet.runner` for
+how they work together. Every resolution gets its own copy of the backbone with its normalisation folded in: R times the
+weights of the network that shares its convolutions, for the fastest graphs.
+"""
+
+# B batch, R resolutions, K classes, S side of the full image in pixels
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from modicum.classify.drnet.network import DRNet
+from modicum.classify.drnet.normalisation import without_switch
+from modicum.classify.drnet.runner import PREDICTOR, SYSTEM, OnnxDRNet
+from modicum.exporting.folders import replaced_folder
+from modicum.exporting.folding import fold_batch_norms
+from modicum.exporting.manifest import Graph, write_manifest
+from modicum.exporting.onnx_graphs import export_graph
+from modicum.exporting.parity import check_parity
+from modicum.exporting.resizing import exportable_resize
+from modicum.nn.resizing import Resize
+from modicum.storage.files import JSON
+
+TOLERANCE = 1e-4
+WEIGHTS_NOTE = (
+    "one copy of the backbone per resolution, its own batch normalisation folded in; the network itself shares its "
+    "convolutions between resolutions and needs about 1/{copies} of this memory, at the price of unfused normalisation"
+)
+
+_Outputs: TypeAlias = dict[str, NDArray[Any]]
+
+logger = logging.getLogger(__name__)
+
+
+def export_drnet(
+    network: DRNet,
+    folder: str | Path,
+    *,
+    preprocessing: Mapping[str, JSON],
+    classes: Sequence[str],
+    knob: float,
+    calibration: Mapping[str, JSON] | None,
+) -> Path:
+    """Writes the graphs and the manifest that `OnnxDRNet` runs, in single precision, and checks them.
+
+    The folder appears when all is written and the exported network has given the answers of this one, to 1e-4, on the
+    same images at batch sizes 1 and 5. An earlier export in its place is replaced. ``network`` is not changed.
+
+    Args:
+        network: On any device, in any mode.
+        folder: Where to write.
+        preprocessing: How pictures become images: ``size`` (equal to the largest resolution), ``resize_short``,
+            ``mean`` and ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
+        classes: Name of each class.
+        knob: Accuracy against cost, unless a caller of the runner names another.
+        calibration: Where the knob comes from, for the record: ``dataclasses.asdict`` of a ``Calibration``.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If preprocessing, classes and network do not fit each other.
+        MissingExtraError: If the packages for ONNX are not installed.
+        ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
+    """
+    details = _details(network, preprocessing, classes, knob, calibration)
+    plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
+    with replaced_folder(folder) as new:
+        write_manifest(new, system=SYSTEM, graphs=_write_graphs(plain, new), details=details)
+        worst = check_export(plain, new)
+    logger.info("exported to %s; worst difference from PyTorch %.1e", folder, worst)
+    return Path(folder)
+
+
+def check_export(network: DRNet, folder: str | Path) -> float:
+    """Compares an exported folder with the network that it was made of, by running both.
+
+    Every graph is run on every sample; then the decision and the assembly of groups are compared on the same scores,
+    so that samples at the edge between two routes cannot fail for their last digit.
+
+    Args:
+        network: On the CPU, in single precision and evaluation mode.
+        folder: Its export.
+
+    Returns:
+        The worst difference.
+
+    Raises:
+        ExportError: If it exceeds 1e-4; the message names the output.
+    """
+    runner = OnnxDRNet(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
+    samples = sample_images(network.resolutions[0])
+    return max(check_parity(*_answers(network, runner, batch), TOLERANCE) for batch in (samples[:1], samples[1:]))
+
+
+def sample_images(side: int) -> Tensor:
+    """Six fixed images (6, 3, side, side) in normalised units: noise twice, a ramp, stripes, a flat field, a point."""
+    noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    ramp = torch.linspace(-2, 2, side).expand(3, side, side)
+    stripes = (torch.arange(side) % 2 * 4.0 - 2).expand(3, side, side)
+    point = torch.full((3, side, side), -2.0)
+    point[:, side // 3, side // 2] = 2.0
+    return torch.stack([*noise, ramp.mT, stripes, torch.full_like(ramp, 2.0), point])
+
+
+class _Scores(nn.Module):
+    """What `DRNet.scores` computes, as a module of its own."""
+
+    def __init__(self, resize: nn.Module, predictor: nn.Module) -> None:
+        super().__init__()
+        self.resize, self.predictor = resize, predictor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Log-probabilities (B, R) of images (B, 3, S, S)."""
+        return F.log_softmax(self.predictor(self.resize(images)), dim=1)
+
+
+def _write_graphs(network: DRNet, folder: Path) -> dict[str, Graph]:
+    side = network.resolutions[0]
+    example = (sample_images(side)[:2],)
+    scores = _Scores(exportable_resize(network.to_thumbnail, side), fold_batch_norms(network.predictor)).eval()
+    graphs = {
+        PREDICTOR: export_graph(
+            scores, example, folder / f"{PREDICTOR}.onnx", input_names=["images"], output_names=["scores"]
+        )
+    }
+    for index, (label, resolution) in enumerate(zip(network.costs.labels, network.resolutions, strict=True)):
+        graphs[label] = export_graph(
+            _at_resolution(network, index),
+            example,
+            folder / f"backbone_{resolution}.onnx",
+            input_names=["images"],
+            output_names=["logits"],
+        )
+    return graphs
+
+
+def _at_resolution(network: DRNet, index: int) -> nn.Module:
+    resize = exportable_resize(cast(Resize, network.resize[index]), network.resolutions[0])
+    return nn.Sequential(resize, fold_batch_norms(without_switch(network.backbone, index))).eval()
+
+
+def _details(
+    network: DRNet,
+    preprocessing: Mapping[str, JSON],
+    classes: Sequence[str],
+    knob: float,
+    calibration: Mapping[str, JSON] | None,
+) -> dict[str, JSON]:
+    _check_fit(network, preprocessing, classes, knob)
+    side = network.resolutions[0]
+    return {
+        "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
+        "preprocessing": {key: preprocessing[key] for key in ("size", "resize_short", "mean", "std")},
+        "classes": list(classes),
+        "resolutions": list(network.resolutions),
+        "thumbnail_px": network.to_thumbnail.size,
+        "kernel": network.to_thumbnail.kernel,
+        "knob": knob,
+        "decision": {
+            "rule": "argmax over j of scores[j] - knob * relative_costs[j]; of routes that tie, the first",
+            "relative_costs": network.policy.relative_costs.tolist(),
+        },
+        "costs": asdict(network.costs),
+        "calibration": None if calibration is None else dict(calibration),
+        "weights": WEIGHTS_NOTE.format(copies=len(network.resolutions)),
+    }
+
+
+def _check_fit(network: DRNet, preprocessing: Mapping[str, JSON], classes: Sequence[str], knob: float) -> None:
+    side, num_classes = network.resolutions[0], network.storage_config()["num_classes"]
+    if missing := sorted({"size", "resize_short", "mean", "std"} - preprocessing.keys()):
+        raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {', '.join(missing)}")
+    if preprocessing["size"] != side:
+        raise ValueError(
+            f"preprocessing must give images of {side} px, the largest resolution, not {preprocessing['size']}"
+        )
+    if len(classes) != num_classes:
+        raise ValueError(f"classes must name the network's {num_classes} classes, got {len(classes)} names")
+    if not math.isfinite(knob):
+        raise ValueError(f"knob must be a finite number, got {knob}")
+
+
+@torch.inference_mode()
+def _answers(network: DRNet, runner: OnnxDRNet, images: Tensor) -> tuple[_Outputs, _Outputs]:
+    """Outputs by name, of the network and of its export."""
+    array = images.numpy()
+    scores, result = runner.scores(array), runner.predict(array)
+    routes = torch.from_numpy(result.routes)
+    expected = {
+        "scores": network.scores(images),
+        "routes": network.policy.decide(torch.from_numpy(scores), runner.knob),
+        "logits": network.run(images, routes),
+        "macs": network.costs.of(routes),
+    }
+    found: _Outputs = {"scores": scores, **result._asdict()}
+    for index, label in enumerate(network.costs.labels):
+        same = torch.full((len(images),), index)
+        expected[f"logits at {label}"] = network.run(images, same)
+        found[f"logits at {label}"] = runner.run(array, same.numpy())
+    return {name: value.numpy() for name, value in expected.items()}, found

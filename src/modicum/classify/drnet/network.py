@@ -1,0 +1,237 @@
+"""DRNet chooses, from a thumbnail, the resolution at which one shared backbone classifies an image.
+
+M. Zhu, K. Han, E. Wu, Q. Zhang, Y. Nie, Z. Lan, Y. Wang, *Dynamic Resolution Network*, NeurIPS 2021.
+
+Deviations from the authors' evaluation code, which the paper's text does not ask for: the decision is the plain argmax
+(the code adds Gumbel noise at test time too), only the chosen resolution is computed (the code computes all and masks),
+and the normalisation of shortcuts follows the resolution (``shortcut_norm="shared"`` gives the code's behaviour).
+Beyond the paper: a knob that trades accuracy for cost without retraining.
+"""
+
+# B batch, R resolutions, K classes, S side of the full image in pixels
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modicum.adaptive.contract import Policy, Routed
+from modicum.adaptive.costs import MenuCosts, count_network_macs
+from modicum.adaptive.execution import select_run_scatter
+from modicum.classify.backbones import create_backbone
+from modicum.classify.drnet.normalisation import (
+    ResolutionSwitch,
+    ShortcutNorm,
+    make_resolution_aware,
+    without_switch,
+)
+from modicum.classify.drnet.predictors import Predictor, PredictorName, create_predictor
+from modicum.nn.resizing import Kernel, Resize
+
+
+class PricedChoice(Policy):
+    """Each sample takes the route of the best log-probability less its price: argmax_j (log pi_j - knob C_j / C_max).
+
+    At knob 0 this is the paper's decision. Of routes that tie, the first wins.
+
+    Args:
+        relative_costs: C_j / C_max of each route, distinct.
+    """
+
+    def __init__(self, relative_costs: Sequence[float]) -> None:
+        self.relative_costs = torch.tensor(relative_costs, dtype=torch.float64)
+        self.least_step = float(self.relative_costs.sort().values.diff().min())
+
+    def decide(self, scores: Tensor, knob: float) -> Tensor:
+        """Route indices (B,) for log-probabilities (B, R)."""
+        return (scores.double() - knob * self.relative_costs.to(scores.device)).argmax(dim=1)
+
+    def knob_range(self, scores: Tensor) -> tuple[float, float]:
+        """Beyond these knobs, the price of a route outweighs any difference among these log-probabilities."""
+        if not len(scores):
+            return 0.0, 0.0
+        spread = float((scores.max(dim=1).values - scores.min(dim=1).values).max())
+        bound = (1 + spread) / self.least_step
+        return -bound, bound
+
+
+class DRNet(nn.Module):
+    """A classifier that runs each image at one of several resolutions, which a small predictor chooses.
+
+    Images come at the largest resolution, (B, 3, S, S), normalised as the backbone wants them.
+
+    Args:
+        backbone: A classifier that ends in global pooling: a module, or a name for `create_backbone`. It is copied.
+        num_classes: Classes K; must be what the backbone gives.
+        resolutions: Candidate sides in pixels, falling; the first is the full image's. Sides that are not multiples of
+            the backbone's total stride cost more than their area: 160 px is 17 % cheaper than 168 on a ResNet.
+        predictor: The network that chooses, or the name of one.
+        shortcut_norm: Whether the batch normalisation of shortcuts exists per resolution, too.
+        kernel: How images are shrunk; the same in training, inference and export.
+        pretrained: Start from published weights of the named backbone.
+
+    Raises:
+        ValueError: If the resolutions do not fall, or do not differ in cost, or the backbone cannot be served; the
+            message says why.
+    """
+
+    storage_name = "drnet"
+
+    def __init__(
+        self,
+        backbone: str | nn.Module,
+        *,
+        num_classes: int,
+        resolutions: Sequence[int] = (224, 168, 112),
+        predictor: PredictorName | Predictor = "resnet10",
+        shortcut_norm: ShortcutNorm = "switched",
+        kernel: Kernel = "antialiased",
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.resolutions = _checked_resolutions(resolutions)
+        named = {"backbone": backbone, "predictor": predictor}
+        self._config: dict[str, Any] = {
+            **{part: name for part, name in named.items() if isinstance(name, str)},
+            "num_classes": num_classes,
+            "resolutions": list(self.resolutions),
+            "shortcut_norm": shortcut_norm,
+            "kernel": kernel,
+        }
+        if isinstance(backbone, str):
+            backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
+        if isinstance(predictor, str):
+            predictor = create_predictor(predictor, len(self.resolutions), self.resolutions[0])
+        check_backbone(backbone, num_classes, self.resolutions)
+        check_predictor(predictor, len(self.resolutions))
+        per_route = tuple(float(count_network_macs(backbone, (1, 3, side, side))) for side in self.resolutions)
+        if len(set(per_route)) < len(per_route):
+            raise ValueError(
+                f"resolutions {self.resolutions} include some that cost the same, because the backbone rounds them to "
+                "maps of equal size: choose sides further apart"
+            )
+
+        self.switch = ResolutionSwitch()
+        self.backbone = copy.deepcopy(backbone)
+        make_resolution_aware(self.backbone, len(self.resolutions), self.switch, shortcut_norm=shortcut_norm)
+        self.predictor = predictor.network
+        self.to_thumbnail = Resize(predictor.thumbnail_px, kernel)
+        self.resize = nn.ModuleList(Resize(side, kernel) for side in self.resolutions)
+
+        thumbnail_shape = (1, 3, predictor.thumbnail_px, predictor.thumbnail_px)
+        self.costs = MenuCosts(
+            labels=tuple(f"{side} px" for side in self.resolutions),
+            per_route=per_route,
+            decision=float(count_network_macs(self.predictor, thumbnail_shape)),
+        )
+        self.policy = PricedChoice([cost / per_route[0] for cost in per_route])
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Log pi (B, R): the log-probability that the predictor gives to each resolution."""
+        self._check_images(images)
+        return F.log_softmax(self.predictor(self.to_thumbnail(images)).float(), dim=1)
+
+    def at_resolution(self, images: Tensor, index: int) -> Tensor:
+        """Logits (B, K) of full images, all run at resolution ``index``."""
+        with self.switch.at(index):
+            logits: Tensor = self.backbone(self.resize[index](images))
+        return logits
+
+    def run(self, images: Tensor, routes: Tensor) -> Tensor:
+        """Logits (B, K) of each image at its resolution ``routes`` (B,); one group per resolution that occurs."""
+        self._check_images(images)
+
+        def at(index: int) -> Any:  # noqa: ANN401  a function of images; spelled out it hides the line
+            return lambda group: self.at_resolution(group, index)
+
+        return select_run_scatter(images, routes, [at(index) for index in range(len(self.resolutions))])
+
+    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
+        """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
+        routes = self.policy.decide(self.scores(images), knob).cpu()  # the one wait for the device
+        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) at the paper's decision."""
+        return self.predict(images).logits
+
+    def every_resolution(self, images: Tensor) -> Tensor:
+        """Logits (B, R, K) of every image at every resolution: for training, R times the work."""
+        self._check_images(images)
+        return torch.stack([self.at_resolution(images, index) for index in range(len(self.resolutions))], dim=1)
+
+    def static(self, index: int = 0) -> nn.Module:
+        """A plain network, sharing nothing with this one, that runs full images at one resolution."""
+        return nn.Sequential(copy.deepcopy(self.resize[index]), without_switch(self.backbone, index))
+
+    def plain_network(self) -> nn.Module:
+        """The backbone at full resolution, as `static`."""
+        return self.static(0)
+
+    def storage_config(self) -> dict[str, Any]:
+        """What rebuilds this network; parts that were given as modules are left out and must be given again."""
+        return dict(self._config)
+
+    def _check_images(self, images: Tensor) -> None:
+        side = self.resolutions[0]
+        if images.ndim != 4 or images.shape[1:] != (3, side, side):
+            raise ValueError(f"images must be (B, 3, {side}, {side}), the full resolution, got {tuple(images.shape)}")
+
+
+def check_backbone(backbone: nn.Module, num_classes: int, resolutions: Sequence[int]) -> None:
+    """Refuses, with the reason, a network that cannot be run at several resolutions.
+
+    Raises:
+        ValueError: If the network pools to more than one position, fails at a resolution, or does not return plain
+            logits for ``num_classes`` classes.
+    """
+    name = type(backbone).__name__
+    for module in backbone.modules():
+        if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size not in (1, (1, 1)):
+            raise ValueError(
+                f"backbone {name} cannot be served: it pools to {module.output_size} positions, which its head weighs "
+                "one by one; a backbone must end in global pooling"
+            )
+    on_meta = copy.deepcopy(backbone).to("meta")
+    for side in resolutions:
+        for mode in (on_meta.eval(), on_meta.train()):
+            logits = _probe(mode, side, name)
+            if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
+                found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+                raise ValueError(
+                    f"backbone {name} cannot be served: for 2 images of {side} px it returns {found}, "
+                    f"not logits of shape (2, {num_classes})"
+                )
+
+
+def check_predictor(predictor: Predictor, num_resolutions: int) -> None:
+    """Refuses a predictor that does not give one logit per resolution.
+
+    Raises:
+        ValueError: If its output for one thumbnail is not (1, ``num_resolutions``).
+    """
+    on_meta = copy.deepcopy(predictor.network).to("meta").eval()
+    with torch.no_grad():
+        logits = on_meta(torch.empty(1, 3, predictor.thumbnail_px, predictor.thumbnail_px, device="meta"))
+    if logits.shape != (1, num_resolutions):
+        raise ValueError(f"predictor must give logits (1, {num_resolutions}) per image, got {tuple(logits.shape)}")
+
+
+def _probe(backbone: nn.Module, side: int, name: str) -> object:
+    try:
+        with torch.no_grad():
+            return backbone(torch.empty(2, 3, side, side, device="meta"))
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # what networks raise on a size they refuse
+        raise ValueError(f"backbone {name} cannot be served: at {side} px it fails with: {error}") from error
+
+
+def _checked_resolutions(resolutions: Sequence[int]) -> tuple[int, ...]:
+    falling = all(larger > smaller for larger, smaller in itertools.pairwise(resolutions))
+    if len(resolutions) < 2 or not falling or resolutions[-1] < 1:
+        raise ValueError(f"resolutions must be at least two sides in pixels, falling, got {tuple(resolutions)}")
+    return tuple(int(side) for side in resolutions)

@@ -1,0 +1,121 @@
+"""What can be chosen about training a DRNet; defaults are the published recipe for ResNet-50 on ImageNet."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modicum.classify.recipe import ImageOptions
+from modicum.storage.errors import RecipeError
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+
+
+@dataclass(frozen=True)
+class DRNetRecipe:
+    """Stage 1 trains one backbone at all resolutions, stage 2 trains it jointly with the predictor.
+
+    Attributes:
+        data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
+            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+        backbone: A classifier that ends in global pooling, by its name here ("digit_resnet", "photo_resnet",
+            "cifar_resnet20"), in torchvision or in timm.
+        pretrained: Start from published weights (fetched from the internet on first use).
+        resolutions: Candidate sides in pixels, falling; the first is the size of the images.
+        predictor: "resnet10" looks at 128 px, "mobile" at 64 px, "small" at half the image's side.
+        budget: Target of the mean multiply-adds as a share of the plain network's, predictor included.
+        multi_resolution_epochs: Length of stage 1.
+        joint_epochs: Length of stage 2.
+        warm_start_epochs: Before stage 2, train the predictor to name the cheapest correct resolution; 0 for off.
+        warm_start_folds: The labels for that come from stage 1 trained on the other folds of the training images.
+        distillation: Weight of a loss by which, in stage 1, each resolution learns from the next larger; 0 for off.
+        penalty: eta, the weight of the cost penalty in stage 2.
+        auxiliary: Weight of stage 1's loss in stage 2, averaged over the resolutions, which keeps all of them usable at
+            any knob; 0 is the paper. Only with routing_gradient "all".
+        temperature: tau of the Gumbel softmax.
+        routing_gradient: "all" runs every image at every resolution in stage 2 and routes by a straight-through sum;
+            "selected" runs the chosen one only, as the paper's text says; it tends to collapse without a warm start,
+            and on several devices it needs trainer.strategy "ddp_find_unused_parameters_true".
+        statistics: Batch-norm statistics of stage 2: "running" keeps those that training met, over all images at each
+            resolution; "reestimated" measures them anew on routed images; "frozen" keeps those of stage 1.
+        shortcut_norm: "shared" leaves one normalisation of shortcuts to all resolutions, as in published weights.
+        kernel: How images are shrunk, in training, inference and export.
+        optimizer: Stochastic gradient descent.
+        joint_rate: Learning rate of stage 2 as a share of stage 1's.
+        predictor_rate: Learning rate of the predictor in stage 2 as a share of the backbone's.
+        multi_resolution_schedule: Learning rate over stage 1.
+        joint_schedule: Learning rate over stage 2.
+        ema_decay: Average the weights exponentially with this decay; None for off.
+        baselines: Also train what the report compares with: a plain network at full size and the multi-resolution
+            network without a predictor, each as long as the DRNet.
+        images: How images become batches.
+        trainer: Devices and precision.
+        seed: Of everything random.
+    """
+
+    data: str | None = None
+    backbone: str = "resnet50"
+    pretrained: bool = False
+    resolutions: tuple[int, ...] = (224, 168, 112)
+    predictor: Literal["resnet10", "mobile", "small"] = "resnet10"
+    budget: float = 0.66
+    multi_resolution_epochs: int = 70
+    joint_epochs: int = 100
+    warm_start_epochs: int = 0
+    warm_start_folds: int = 2
+    distillation: float = 0.0
+    penalty: float = 0.2
+    auxiliary: float = 0.0
+    temperature: float = 1.0
+    routing_gradient: Literal["all", "selected"] = "all"
+    statistics: Literal["running", "reestimated", "frozen"] = "running"
+    shortcut_norm: Literal["switched", "shared"] = "switched"
+    kernel: Literal["antialiased", "bilinear"] = "antialiased"
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    joint_rate: float = 1.0
+    predictor_rate: float = 0.1
+    multi_resolution_schedule: Schedule = field(default_factory=lambda: Schedule("steps", 3, 20))
+    joint_schedule: Schedule = field(default_factory=lambda: Schedule("steps", 3, 30))
+    ema_decay: float | None = None
+    baselines: bool = True
+    images: ImageOptions = field(default_factory=lambda: ImageOptions(batch_size=256, min_scale=0.08, num_workers=8))
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(len(self.resolutions) >= 2, "resolutions", "at least two sides in pixels", self.resolutions)
+        falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and self.resolutions[-1] > 0
+        _require(falling, "resolutions", "falling sides in pixels, e.g. 224 168 112", self.resolutions)
+        _require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        _require(self.temperature > 0, "temperature", "above 0", self.temperature)
+        _require(
+            self.multi_resolution_epochs >= 1, "multi_resolution_epochs", "at least 1", self.multi_resolution_epochs
+        )
+        _require(self.joint_epochs >= 1, "joint_epochs", "at least 1", self.joint_epochs)
+        _require(self.warm_start_folds >= 2, "warm_start_folds", "at least 2", self.warm_start_folds)
+        for name in ("penalty", "distillation", "auxiliary"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        both = self.auxiliary == 0 or self.routing_gradient == "all"
+        _require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
+        decays = self.ema_decay is None or 0 < self.ema_decay < 1
+        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+
+    @property
+    def image_px(self) -> int:
+        """Side of the images that the network gets."""
+        return self.resolutions[0]
+
+    def facts(self) -> dict[str, str]:
+        """What a reader of a report wants to know of the training, by name."""
+        return {
+            "Backbone": self.backbone + (", pretrained" if self.pretrained else ", from scratch"),
+            "Resolutions": ", ".join(f"{side} px" for side in self.resolutions),
+            "Predictor": self.predictor,
+            "Training": f"{self.multi_resolution_epochs} epochs at all resolutions, {self.joint_epochs} epochs jointly",
+            "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",
+            "Routing gradient": self.routing_gradient,
+            "Batch-norm statistics": self.statistics,
+            "Seed": str(self.seed),
+        }
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise RecipeError(f"{name} must be {expected}, got {value}")

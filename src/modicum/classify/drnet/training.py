@@ -1,0 +1,311 @@
+"""The stages of DRNet's training as Lightning modules (Zhu et al., 2021, sections 3 and 4.1)."""
+
+# B batch, R resolutions, K classes
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from torchmetrics import MeanMetric
+
+from modicum.adaptive.execution import group_rows, select_run_scatter
+from modicum.classify.data import Batch
+from modicum.classify.drnet.losses import cost_penalty, multi_resolution_loss, straight_through_choice
+from modicum.classify.drnet.network import DRNet
+from modicum.classify.drnet.normalisation import ResolutionNorm
+from modicum.classify.drnet.recipe import DRNetRecipe
+from modicum.storage.errors import RecipeError
+from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.schedules import configure_sgd
+
+log = logging.getLogger(__name__)
+
+COLLAPSED = 0.95  # share of one route above which a user should know that nothing adapts any more
+LEAST_GROUP = 8  # a smaller group has too noisy batch statistics to train on
+
+
+class MultiResolutionStage(LightningModule):
+    """Stage 1: every batch at every resolution, losses summed; the predictor is not touched."""
+
+    def __init__(
+        self, network: DRNet, optimizer: OptimizerOptions, schedule: Schedule, *, distillation: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.network = network
+        train_parts(network, backbone=True, predictor=False)
+        self.optimizer_options, self.schedule, self.distillation = optimizer, schedule, distillation
+        self.accuracies = nn.ModuleList(MeanMetric() for _ in network.resolutions)
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+        """SGD on the backbone."""
+        groups = [{"params": self.network.backbone.parameters()}]
+        return configure_sgd(self, groups, self.optimizer_options, self.schedule)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The summed loss of one batch."""
+        logits = self.network.every_resolution(batch.images)
+        loss = multi_resolution_loss(logits, batch.labels, distillation=self.distillation)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Accuracy at each resolution; their mean is what the best checkpoint is kept by."""
+        hits = self.network.every_resolution(batch.images).argmax(dim=2) == batch.labels[:, None]
+        for column, (side, metric) in enumerate(zip(self.network.resolutions, self.accuracies, strict=True)):
+            assert isinstance(metric, MeanMetric)  # a ModuleList does not say what it holds
+            metric.update(hits[:, column].float())
+            self.log(f"val/accuracy_{side}px", metric, prog_bar=True)
+        self.log("val/accuracy", hits.float().mean(), batch_size=len(hits), sync_dist=True)
+
+
+class PlainStage(LightningModule):
+    """The baseline: an ordinary network, trained the ordinary way at full size."""
+
+    def __init__(self, network: nn.Module, optimizer: OptimizerOptions, schedule: Schedule) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizer_options, self.schedule = optimizer, schedule
+        self.accuracy = MeanMetric()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+        """SGD on everything."""
+        return configure_sgd(self, [{"params": self.network.parameters()}], self.optimizer_options, self.schedule)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The cross-entropy of one batch."""
+        loss = F.cross_entropy(self.network(batch.images), batch.labels)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Accuracy."""
+        self.accuracy.update((self.network(batch.images).argmax(dim=1) == batch.labels).float())
+        self.log("val/accuracy", self.accuracy, prog_bar=True)
+
+
+class WarmStartStage(LightningModule):
+    """The optional supervised start: the predictor learns to name the cheapest resolution that is correct.
+
+    Args:
+        network: Whose predictor is trained.
+        targets: Shape (number of training images,): the label of the image at each position of the training set.
+        optimizer: Of the predictor.
+        schedule: Of its learning rate.
+    """
+
+    def __init__(self, network: DRNet, targets: Tensor, optimizer: OptimizerOptions, schedule: Schedule) -> None:
+        super().__init__()
+        self.network = network
+        train_parts(network, backbone=False, predictor=True)
+        self.register_buffer("targets", targets)
+        self.optimizer_options, self.schedule = optimizer, schedule
+        self.accuracy = MeanMetric()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+        """SGD on the predictor."""
+        groups = [{"params": self.network.predictor.parameters()}]
+        return configure_sgd(self, groups, self.optimizer_options, self.schedule)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Cross-entropy between log pi and the cheapest correct resolution."""
+        targets = self.targets[batch.positions]  # type: ignore[index]  # a registered buffer is a Tensor
+        loss = F.nll_loss(self.network.scores(batch.images), targets)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Accuracy of the routed network."""
+        self.accuracy.update((self.network.predict(batch.images).logits.argmax(dim=1) == batch.labels).float())
+        self.log("val/accuracy", self.accuracy, prog_bar=True)
+
+
+class JointStage(LightningModule):
+    """Stage 2: backbone and predictor together, cross-entropy of the chosen resolution plus the cost penalty."""
+
+    def __init__(self, network: DRNet, recipe: DRNetRecipe) -> None:
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        train_parts(network, backbone=True, predictor=True)
+        self.target = target_cost(network, recipe.budget)
+        self.register_buffer("route_costs", torch.tensor(network.costs.per_route), persistent=False)
+        self.accuracy, self.cost = MeanMetric(), MeanMetric()
+        self.shares = nn.ModuleList(MeanMetric() for _ in network.resolutions)
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+        """SGD; the predictor learns at its own, lower rate."""
+        rate = self.recipe.optimizer.learning_rate * self.recipe.joint_rate
+        groups = [
+            {"params": self.network.backbone.parameters(), "lr": rate},
+            {"params": self.network.predictor.parameters(), "lr": rate * self.recipe.predictor_rate},
+        ]
+        return configure_sgd(self, groups, self.recipe.optimizer, self.recipe.joint_schedule)
+
+    def on_train_start(self) -> None:
+        """Holds the backbone's statistics still, if the recipe says so; Lightning keeps modes over a validation."""
+        if self.recipe.statistics == "frozen":
+            for norm in batch_norms(self.network.backbone):
+                norm.eval()
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """CE(sum_j h_j F(x_j)) + eta L_reg of one batch, and the auxiliary loss if there is one."""
+        recipe = self.recipe
+        choice = straight_through_choice(self.network.scores(batch.images), recipe.temperature)  # (B, R)
+        if recipe.routing_gradient == "all":
+            every = self.network.every_resolution(batch.images)
+            logits = (choice[:, :, None] * every).sum(dim=1)
+            auxiliary = recipe.auxiliary * multi_resolution_loss(every, batch.labels) / every.shape[1]
+        else:
+            logits = run_selected(self.network, batch.images, choice)
+            auxiliary = torch.zeros_like(logits[0, 0])
+        penalty = cost_penalty(choice, self.route_costs, self.target)  # type: ignore[arg-type]  # a buffer is a Tensor
+        loss = F.cross_entropy(logits, batch.labels) + recipe.penalty * penalty + auxiliary
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Accuracy, mean cost as a share of the plain network's, and the share of each route."""
+        routed = self.network.predict(batch.images)
+        self.accuracy.update((routed.logits.argmax(dim=1) == batch.labels).float())
+        self.cost.update(routed.macs.float() / self.network.costs.plain)
+        self.log("val/accuracy", self.accuracy, prog_bar=True)
+        self.log("val/cost", self.cost, prog_bar=True)
+        for route, (side, metric) in enumerate(zip(self.network.resolutions, self.shares, strict=True)):
+            assert isinstance(metric, MeanMetric)  # a ModuleList does not say what it holds
+            metric.update((routed.routes == route).float())
+            self.log(f"val/share_{side}px", metric)
+
+    def on_validation_epoch_end(self) -> None:
+        """Says when routing has collapsed."""
+        if not self.trainer.is_global_zero:
+            return
+        for side in self.network.resolutions:
+            share = float(self.trainer.callback_metrics.get(f"val/share_{side}px", 0.0))
+            if share > COLLAPSED:
+                log.warning(
+                    "routing has collapsed: %.1f %% of the validation images go to %d px; raise the budget, lower the "
+                    "penalty, start warm, or use routing_gradient='all'",
+                    100 * share,
+                    side,
+                )
+
+
+def train_parts(network: DRNet, *, backbone: bool, predictor: bool) -> None:
+    """Says which parts get gradients: several processes wait for each other's gradient of every weight that does."""
+    network.backbone.requires_grad_(backbone)
+    network.predictor.requires_grad_(predictor)
+
+
+def target_cost(network: DRNet, budget: float) -> float:
+    """alpha: what the budget, a share of the plain network's cost, leaves for the backbone after the predictor.
+
+    Raises:
+        RecipeError: If that is less than the smallest resolution costs.
+    """
+    costs = network.costs
+    target, least = budget * costs.plain - costs.decision, min(costs.per_route)
+    if target < least:
+        raise RecipeError(
+            f"budget {budget} is out of reach: the predictor and the smallest resolution alone cost "
+            f"{(least + costs.decision) / costs.plain:.3f} of the plain network; raise it, or choose a smaller "
+            "predictor"
+        )
+    return target
+
+
+def run_selected(network: DRNet, images: Tensor, choice: Tensor) -> Tensor:
+    """Logits h_j F(x_j) (B, K) of the chosen resolution only; ``choice`` h (B, R) is one-hot in value.
+
+    Groups too small for batch statistics are normalised with the running ones.
+    """
+    routes = choice.argmax(dim=1)
+    sizes = {route: len(rows) for route, rows in group_rows(routes, choice.shape[1])}
+
+    def run_at(route: int, group: Tensor) -> Tensor:
+        if sizes[route] >= LEAST_GROUP:
+            return network.at_resolution(group, route)
+        with running_statistics(network.backbone, route):
+            return network.at_resolution(group, route)
+
+    runs = [lambda group, route=route: run_at(route, group) for route in range(choice.shape[1])]
+    return select_run_scatter(images, routes, runs) * choice.gather(1, routes[:, None])
+
+
+@contextmanager
+def running_statistics(backbone: nn.Module, route: int) -> Iterator[None]:
+    """Normalises with the running statistics of resolution ``route`` inside the body."""
+    norms = norms_at(backbone, route)
+    before = [norm.training for norm in norms]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm, training in zip(norms, before, strict=True):
+            norm.train(training)
+
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Every batch normalisation in ``network``."""
+    return [module for module in network.modules() if isinstance(module, BatchNorm)]
+
+
+def norms_at(backbone: nn.Module, route: int) -> list[BatchNorm]:
+    """Every batch normalisation of resolution ``route``."""
+    modules = [module.per_resolution[route] for module in backbone.modules() if isinstance(module, ResolutionNorm)]
+    return [norm for norm in modules if isinstance(norm, BatchNorm)]
+
+
+@torch.no_grad()
+def reestimate_statistics(network: DRNet, batches: Iterable[Tensor], batch_size: int) -> None:
+    """Sets the running statistics of each resolution to those of the images that are routed there.
+
+    Joint training with gradients over all resolutions shows every image to every resolution; routed inference does not.
+
+    Args:
+        network: Changed in place; left in evaluation mode.
+        batches: Images (n, 3, S, S); routed by the plain decision and collected by route.
+        batch_size: Images per forward pass. A resolution with fewer images than `LEAST_GROUP` keeps what it has.
+    """
+    network.eval()
+    waiting: list[list[Tensor]] = [[] for _ in network.resolutions]
+    seen = [0] * len(network.resolutions)
+
+    def absorb(route: int) -> None:
+        group = torch.cat(waiting[route])
+        waiting[route].clear()
+        with _averaging_statistics(network.backbone, route, afresh=not seen[route]):
+            network.at_resolution(group, route)
+        seen[route] += len(group)
+
+    for images in batches:
+        routes = network.policy.decide(network.scores(images), 0.0)
+        for route, rows in group_rows(routes, len(network.resolutions)):
+            waiting[route].append(images[rows.to(images.device)])
+            if sum(map(len, waiting[route])) >= batch_size:
+                absorb(route)
+    for route, groups in enumerate(waiting):
+        # A small rest would weigh as much in the average as a full batch: it only counts where there is nothing else.
+        if not seen[route] and sum(map(len, groups)) >= LEAST_GROUP:
+            absorb(route)
+
+
+@contextmanager
+def _averaging_statistics(backbone: nn.Module, route: int, *, afresh: bool) -> Iterator[None]:
+    norms = norms_at(backbone, route)
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        if afresh:
+            norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+        norm.train()
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.eval()

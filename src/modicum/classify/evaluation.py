@@ -1,0 +1,211 @@
+"""From a trained run to figures on its test data: calibration, curve, baselines, clock, examples.
+
+The same for every adaptive classifier: whether routes can be listed is asked of the cost table, nothing else differs.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from modicum.adaptive.calibration import Calibration, calibrate, check_disjoint
+from modicum.adaptive.contract import AdaptiveClassifier
+from modicum.adaptive.costs import CostTable
+from modicum.adaptive.curve import Point, point_of, trace_curve
+from modicum.adaptive.efficiency import Efficiency, measure_efficiency
+from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outcome, score, tabulate
+from modicum.classify.data import Part
+from modicum.classify.preparation import PreparedData, prepare
+from modicum.classify.recipe import ImageOptions
+from modicum.classify.results import Evaluation, Example
+from modicum.storage.errors import RunError
+from modicum.storage.files import read_json, write_json
+from modicum.storage.runs import RunFolder
+
+NUM_EXAMPLES = 12  # images in each gallery of a report
+TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches of 32
+
+
+class ClassifierRecipe(Protocol):
+    """What evaluation needs to know of any classifier's recipe."""
+
+    @property
+    def data(self) -> str | None:
+        """Where the images are."""
+
+    @property
+    def images(self) -> ImageOptions:
+        """How images become batches."""
+
+    @property
+    def image_px(self) -> int:
+        """Side of the images that the network gets."""
+
+    @property
+    def budget(self) -> float:
+        """Mean cost wanted, as a share of the plain network's."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A part of the data with what the model made of it."""
+
+    scored: Scored
+    table: RouteTable | None  # None where routes are too many to list
+    outcome: Outcome
+
+
+def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
+    """The data of a finished run, split as in its training.
+
+    Raises:
+        RunError: If the run holds no splits yet.
+    """
+    if not run.splits.exists():
+        raise RunError(f"{run.path} has no {run.splits.name} yet: finish its training with --resume")
+    return prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
+
+
+def judge(model: AdaptiveClassifier, data: PreparedData, part: Part, device: torch.device | str = "cpu") -> Judged:
+    """Scores a part of the data, and runs every route on it where routes can be listed."""
+    batches = data.evaluate_on(part, device)
+    scored = score(model, batches, data.splits.part(part))
+    if model.costs.menu() is None:
+        return Judged(scored, None, executed_outcome(model, batches))
+    table = tabulate(model, batches, model.costs)
+    return Judged(scored, table, table.outcome)
+
+
+def calibrate_run(
+    run: RunFolder, model: AdaptiveClassifier, data: PreparedData, costs: CostTable, target: float
+) -> Calibration:
+    """Chooses the knob for a mean cost of ``target`` on the calibration part, and keeps it in the run folder.
+
+    Raises:
+        BudgetError: If the target is below the cheapest routes.
+    """
+    part = judge(model, data, "calibration")
+    calibration = calibrate(part.scored, part.outcome, model.policy, costs, target)
+    write_json(run.calibration, asdict(calibration))
+    return calibration
+
+
+def read_calibration(run: RunFolder) -> Calibration | None:
+    """The calibration kept in a run folder, if there is one."""
+    return Calibration(**read_json(run.calibration)) if run.calibration.exists() else None  # type: ignore[arg-type]  # written by calibrate_run
+
+
+def read_baselines(run: RunFolder) -> tuple[Point, ...]:
+    """What networks without a decision reached on the test data, as the training left it."""
+    rows = read_json(run.baselines) if run.baselines.exists() else []
+    return tuple(Point(**row) for row in rows)  # type: ignore[union-attr,arg-type]  # written by the training
+
+
+def evaluate_run(
+    run: RunFolder,
+    model: AdaptiveClassifier,
+    recipe: ClassifierRecipe,
+    *,
+    system: str,
+    knob: float | None = None,
+    batch_sizes: tuple[int, ...] = (1, 32),
+) -> Evaluation:
+    """Everything a report shows, measured on the test part.
+
+    Args:
+        run: A finished run; calibrated for the recipe's budget if it is not yet.
+        model: Its network, in evaluation mode.
+        recipe: Its recipe.
+        system: Id of the system.
+        knob: Look at this knob instead of the calibrated one.
+        batch_sizes: Batch sizes that the clock is read at; empty for none.
+
+    Raises:
+        RunError: If the training is not finished.
+        ValueError: If calibration and test data overlap.
+    """
+    data = open_data(recipe, run)
+    check_disjoint(data.splits.calibration, data.splits.test)
+    calibration = read_calibration(run)
+    if calibration is None:
+        calibration = calibrate_run(run, model, data, model.costs, recipe.budget * model.costs.plain)
+    knob = calibration.knob if knob is None else knob
+    test = judge(model, data, "test")
+    routes = model.policy.decide(test.scored.scores, knob)
+    baselines = read_baselines(run)
+    cheapest, dearest = choose_examples(model, data, test.scored, routes)
+    return Evaluation(
+        system=system,
+        data=data.source.name,
+        num_images=data.num_images(),
+        classes=tuple(data.source.classes),
+        resolution_px=recipe.image_px,
+        curve=trace_curve(
+            test.scored,
+            test.outcome,
+            model.policy,
+            model.costs,
+            table=test.table,
+            plain=baselines,
+            num_shuffles=20 if test.table is not None else 3,
+        ),
+        calibration=calibration,
+        calibrated=point_of("calibrated", test.outcome(routes), routes, model.costs, knob=knob),
+        efficiency=measure_on_test(model, data, knob, batch_sizes),
+        cheapest=cheapest,
+        dearest=dearest,
+    )
+
+
+def measure_on_test(
+    model: AdaptiveClassifier, data: PreparedData, knob: float, batch_sizes: tuple[int, ...]
+) -> tuple[Efficiency, ...]:
+    """The clock's word on the saving at ``knob``, on test images drawn at random, against the plain network."""
+    if not batch_sizes:
+        return ()
+    indices = data.splits.indices(data.source, "test")
+    order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(data.seed))
+    chosen = [indices[i] for i in order[:TIMED_IMAGES]]
+    images = torch.cat([images for images, _ in data.evaluate_indices(chosen)])
+    return measure_efficiency(model, model.plain_network().eval(), images, batch_sizes, knob=knob)
+
+
+def choose_examples(
+    model: AdaptiveClassifier, data: PreparedData, scored: Scored, routes: Tensor
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """The test images on the cheapest and on the dearest routes, a few of each, spread over the classes."""
+    costs = model.costs.of(routes)
+    order = costs.argsort(stable=True)
+    # Every so-many-th of the cheapest tenth, because a set is often sorted by class and equal costs keep that order.
+    pool = max(NUM_EXAMPLES, len(order) // 10)
+    step = max(1, pool // NUM_EXAMPLES)
+    picks = order[:pool:step][:NUM_EXAMPLES], order.flip(0)[:pool:step][:NUM_EXAMPLES]
+    cheap, dear = (tuple(_examples(model, data, scored, routes, pick)) for pick in picks)
+    return cheap, dear
+
+
+@torch.inference_mode()
+def _examples(
+    model: AdaptiveClassifier, data: PreparedData, scored: Scored, routes: Tensor, rows: Tensor
+) -> list[Example]:
+    indices = data.splits.indices(data.source, "test")
+    images = torch.cat([images for images, _ in data.evaluate_indices([indices[row] for row in rows])])
+    confidence, predicted = model.run(images, routes[rows]).softmax(dim=1).max(dim=1)
+    names, costs = model.costs.names(routes[rows]), model.costs.of(routes[rows]) / model.costs.plain
+    return [
+        Example(
+            name=scored.ids[row],
+            image=data.picture(indices[row]),
+            route=names[place],
+            cost=float(costs[place]),
+            label=data.source.classes[int(scored.labels[row])],
+            predicted=data.source.classes[int(predicted[place])],
+            probability=float(confidence[place]),
+        )
+        for place, row in enumerate(rows.tolist())
+    ]

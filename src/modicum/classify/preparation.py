@@ -1,0 +1,172 @@
+"""The data of a run: found, checked, split once, and handed out as batches."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from modicum.classify.data import (
+    Batch,
+    ImageDataset,
+    ImageSource,
+    Part,
+    Preprocessing,
+    Splits,
+    default_resize_short,
+    eval_loader,
+    make_splits,
+    open_source,
+    require_clean,
+    scan,
+    train_loader,
+)
+from modicum.classify.recipe import ImageOptions
+from modicum.storage.runs import RunFolder
+from modicum.training.stages import Loaders, derive_seed
+
+log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 100  # images per forward pass where no gradient is kept
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Everything that training and evaluation need to know of a data set.
+
+    Attributes:
+        source: The images.
+        splits: Which of them train, calibrate and test.
+        preprocessing: How a picture becomes what the network gets.
+        options: Batches and workers.
+        seed: Of order and augmentation.
+    """
+
+    source: ImageSource
+    splits: Splits
+    preprocessing: Preprocessing
+    options: ImageOptions
+    seed: int
+
+    def loaders(self, stage: str, train: list[int] | None = None) -> Loaders:
+        """Training batches, in an order of the stage's own, and the calibration part to watch it on.
+
+        Args:
+            stage: Name of the stage.
+            train: Indices of the images to train on; None for the whole training part.
+        """
+        seed = derive_seed(self.seed, stage) % 2**31
+        indices = self.splits.indices(self.source, "train") if train is None else train
+        samples = ImageDataset(self.source, indices, self.preprocessing.train_transform(), seed)
+
+        def train_batches(epoch: int, rank: int, world_size: int) -> DataLoader[tuple[Tensor, int, int]]:
+            return train_loader(
+                samples,
+                batch_size=self.options.batch_size,
+                epoch=epoch,
+                seed=seed,
+                rank=rank,
+                world_size=world_size,
+                num_workers=self.options.num_workers,
+                preprocessing=self.preprocessing,
+            )
+
+        return Loaders(train_batches, lambda: self._in_order(self.splits.indices(self.source, "calibration")))
+
+    def evaluate_on(self, part: Part, device: torch.device | str = "cpu") -> "LabelledImages":
+        """Images and labels of a part, as they are tested, in a fixed order."""
+        return self.evaluate_indices(self.splits.indices(self.source, part), device)
+
+    def evaluate_indices(self, indices: list[int], device: torch.device | str = "cpu") -> "LabelledImages":
+        """Images and labels of some records of the source, as they are tested, in the given order."""
+        return LabelledImages(lambda: self._in_order(indices), torch.device(device))
+
+    def picture(self, index: int) -> Image.Image:
+        """An image of the source as the network sees it, before normalisation."""
+        pixels = self.preprocessing.eval_transform()(self.source.pixels(index))
+        return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+    def num_images(self) -> dict[str, int]:
+        """Images of each part."""
+        splits = self.splits
+        return {"train": len(splits.train), "calibration": len(splits.calibration), "test": len(splits.test)}
+
+    def _in_order(self, indices: list[int]) -> DataLoader[tuple[Tensor, int, int]]:
+        return eval_loader(
+            ImageDataset(self.source, indices, self.preprocessing.eval_transform()),
+            batch_size=EVALUATION_BATCH,
+            num_workers=self.options.num_workers,
+            preprocessing=self.preprocessing,
+        )
+
+
+class LabelledImages:
+    """Batches of images (n, 3, S, S) and labels (n,) on a device; the same on every iteration."""
+
+    def __init__(self, loader: Callable[[], DataLoader[tuple[Tensor, int, int]]], device: torch.device) -> None:
+        self._loader, self._device = loader, device
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        batch: Batch
+        for batch in self._loader():
+            yield batch.images.to(self._device, non_blocking=True), batch.labels.to(self._device, non_blocking=True)
+
+
+def prepare(data: str | None, options: ImageOptions, size: int, seed: int, run: RunFolder) -> PreparedData:
+    """The data of a run; the first time, every image is checked, and the splits are drawn and kept in the run folder.
+
+    Args:
+        data: Where the images are; None is the embedded default.
+        options: How images become batches.
+        size: Side of the network's input in pixels.
+        seed: Of the splits, the order and the augmentation.
+        run: Where the splits are kept.
+
+    Raises:
+        DataError: If there is nothing to train on, or ``options.strict`` and an image cannot be read.
+    """
+    source = open_source(data, side=size)
+    if run.splits.exists():
+        splits = Splits.load(run.splits)
+    else:
+        splits = draw_splits(source, options, seed)
+        if run.path.is_dir():  # other processes than the first may be here before it has made the folder
+            splits.save(run.splits)
+    return PreparedData(source, splits, preprocessing_of(options, size), options, seed)
+
+
+def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
+    """How a recipe's options make a network's input of ``size`` pixels from a picture."""
+    return Preprocessing(
+        size=size,
+        resize_short=options.resize_short or default_resize_short(size),
+        mean=options.mean,
+        std=options.std,
+        flip=options.flip,
+        crop=options.crop,
+        min_scale=options.min_scale,
+    )
+
+
+def draw_splits(
+    source: ImageSource, options: ImageOptions, seed: int, progress: Callable[[int, int], None] | None = None
+) -> Splits:
+    """Checks every image of ``source``, names the bad ones, and splits the good ones.
+
+    Raises:
+        DataError: If a class is left without images, or ``options.strict`` and an image cannot be read.
+    """
+    result = scan(source, progress or _log_progress)
+    if options.strict:
+        require_clean(result)
+    for name, reason in result.bad:
+        log.warning("left out %s: %s", name, reason)
+    return make_splits(source, result, calibration=options.calibration_share, test=options.test_share, seed=seed)
+
+
+def _log_progress(done: int, total: int) -> None:
+    if done % 5000 == 0 and total > 5000:
+        log.info("checked %d of %d images", done, total)

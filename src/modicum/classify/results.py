@@ -1,0 +1,65 @@
+"""What evaluating a classifier yields, as plain values that serialise, print and are drawn by a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from modicum.adaptive.calibration import Calibration
+from modicum.adaptive.curve import Curve, Point
+from modicum.adaptive.efficiency import Efficiency
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test image and what the network did with it.
+
+    Attributes:
+        name: Its id in the data set.
+        image: As the network saw it, at full resolution.
+        route: What its route is called.
+        cost: Share of the plain network's multiply-adds that it took, the decision included.
+        label: The true class.
+        predicted: The class that the network gave.
+        probability: Its probability, in [0, 1].
+    """
+
+    name: str
+    image: Image.Image
+    route: str
+    cost: float
+    label: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that a report on a trained adaptive classifier shows.
+
+    Attributes:
+        system: Id of the system, e.g. ``"drnet"``.
+        data: One line on the data set.
+        num_images: Images of each split, by its name.
+        classes: Names of the classes.
+        resolution_px: Side of the images that the network gets.
+        curve: Accuracy against cost on the test data.
+        calibration: The knob chosen on the calibration data.
+        calibrated: What that knob gave on the test data.
+        efficiency: The clock's word on the saving, per batch size.
+        cheapest: Test images with the cheapest routes, cheapest first.
+        dearest: Test images with the dearest routes, dearest first.
+    """
+
+    system: str
+    data: str
+    num_images: dict[str, int]
+    classes: tuple[str, ...]
+    resolution_px: int
+    curve: Curve
+    calibration: Calibration
+    calibrated: Point
+    efficiency: tuple[Efficiency, ...]
+    cheapest: tuple[Example, ...]
+    dearest: tuple[Example, ...]

@@ -1,0 +1,84 @@
+"""What is in an image set, before anything is trained on it."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torchvision.utils import save_image
+
+from modicum.classify.data import (
+    ImageSource,
+    Preprocessing,
+    Scan,
+    default_resize_short,
+    make_splits,
+    open_source,
+    require_clean,
+    scan,
+)
+from modicum.classify.recipe import ImageOptions
+
+PREVIEW_PX, PREVIEW_IMAGES = 96, 64
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a check of an image set found.
+
+    Attributes:
+        name: One line on the set.
+        origin: Where it is.
+        images: Readable images of each class.
+        unreadable: Id and reason of each image that cannot be used.
+        copies: Images that repeat another one, byte for byte.
+        splits: Images of each part, as a training with the default options would split them.
+    """
+
+    name: str
+    origin: str
+    images: dict[str, int]
+    unreadable: tuple[tuple[str, str], ...]
+    copies: int
+    splits: dict[str, int]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data, for JSON."""
+        return asdict(self)
+
+
+def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
+    """Decodes every image of a set once and says what it found.
+
+    Args:
+        source: As for `open_source`.
+        strict: Refuse a set with unreadable images.
+        preview: Write a sheet of example images here, spread over the classes.
+
+    Raises:
+        DataError: If the set cannot be used, or ``strict`` and an image cannot be read.
+    """
+    images, options = open_source(source), ImageOptions()
+    found = scan(images)
+    if strict:
+        require_clean(found)
+    splits = make_splits(images, found, calibration=options.calibration_share, test=options.test_share)
+    if preview is not None:
+        _write_preview(images, found, Path(preview))
+    counts = Counter(images.classes[images.records[index].label] for index in found.good)
+    return Survey(
+        name=images.name,
+        origin=images.origin,
+        images={name: counts[name] for name in images.classes},
+        unreadable=found.bad,
+        copies=len(found.digests) - len(set(found.digests)),
+        splits={"train": len(splits.train), "calibration": len(splits.calibration), "test": len(splits.test)},
+    )
+
+
+def _write_preview(images: ImageSource, found: Scan, path: Path) -> None:
+    by_class = sorted(found.good, key=lambda index: images.records[index].label)
+    chosen = by_class[:: max(1, len(by_class) // PREVIEW_IMAGES)][:PREVIEW_IMAGES]
+    transform = Preprocessing(PREVIEW_PX, default_resize_short(PREVIEW_PX)).eval_transform()
+    sheet = torch.stack([transform(images.pixels(index)) for index in chosen]).float() / 255
+    save_image(sheet, path, nrow=8)

@@ -1,0 +1,128 @@
+"""The command line: one verb per function of `modicum.verbs`, its flags derived from the function.
+
+Exit codes: 0 all went well; 1 something asked for did not hold (an unreadable image, a missed target); 2 the input
+was at fault; 130 interrupted.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from modicum import verbs
+from modicum.storage.errors import ModicumError, RecipeError
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "list": verbs.list_systems,
+    "train": verbs.train,
+    "evaluate": verbs.evaluate,
+    "calibrate": verbs.calibrate,
+    "predict": verbs.predict,
+    "report": verbs.report,
+    "compare": verbs.compare,
+    "export": verbs.export,
+    "bench": verbs.bench,
+    "data": verbs.data,
+}
+EXAMPLES = {
+    "list": ["modicum list --json"],
+    "train": [
+        "modicum train drnet                              # the embedded digits: minutes on two cores",
+        "modicum train drnet --data photos/ --budget 0.5  # a folder with one sub-folder of images per class",
+        "modicum train drnet --data photos/ --backbone resnet50 --pretrained true --resolutions [224,160,112]",
+        "modicum train drnet --resume                     # go on after an interruption",
+    ],
+    "evaluate": ["modicum evaluate runs/drnet", "modicum evaluate runs/drnet --knob 0.5 --json"],
+    "calibrate": ["modicum calibrate runs/drnet --budget 0.4", "modicum calibrate runs/drnet --budget_ms 3.5"],
+    "predict": ["modicum predict runs/drnet dog.jpg cats/", "ls *.jpg | modicum predict runs/drnet - --json"],
+    "report": ["modicum report runs/drnet"],
+    "compare": ["modicum compare runs/a runs/b --out comparison.png"],
+    "export": ["modicum export runs/drnet --out deploy/"],
+    "bench": ["modicum bench drnet", "modicum bench drnet --json --check"],
+    "data": ["modicum data photos/", "modicum data photos/ --strict --preview sheet.png"],
+}
+COMMON = """
+options of every command:
+  --json                print the result as JSON
+  --debug               show the traceback of an error
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; see the module's docstring."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flags = {flag for flag in ("--json", "--debug") if flag in words}
+    words = [word for word in words if word not in flags]
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        if not words or words[0] in ("-h", "--help"):
+            print(overview())
+            return 0
+        return _run_verb(words[0], words[1:], as_json="--json" in flags)
+    except KeyboardInterrupt:
+        print("interrupted; a training goes on with --resume", file=sys.stderr)
+        return 130
+    except (ModicumError, ValueError) as error:
+        if "--debug" in flags:
+            raise
+        print(f"modicum: {error}", file=sys.stderr)
+        return 2
+
+
+def overview() -> str:
+    """The help of the whole program."""
+    lines = [f"  {name:<10} {_first_line(verb)}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: modicum COMMAND ...   (modicum COMMAND --help tells more)\n",
+            "Networks that spend only the compute an input needs, and look where it matters.\n",
+            "commands:",
+            *lines,
+            COMMON,
+            f"example: {EXAMPLES['train'][0]}",
+        ]
+    )
+
+
+def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
+    if name not in VERBS:
+        from modicum.recipes import closest
+
+        raise RecipeError(f"command {name!r} is not known: {closest(name, VERBS)}")
+    from modicum.flags import parse_training, parse_verb, verb_parser
+
+    help_text = f"{_first_line(VERBS[name])}\n\nexamples:\n  " + "\n  ".join(EXAMPLES[name]) + "\n" + COMMON
+    parser = verb_parser(name, help_text)
+    if name == "train":
+        run = verbs.train_recipe(**parse_training(parser, words))
+        return _present(name, run, as_json=as_json) if verbs.is_first_process() else 0
+    check = name == "bench" and "--check" in words
+    words = [word for word in words if not (check and word == "--check")]
+    values = parse_verb(parser, VERBS[name], words)
+    if name == "predict":
+        values["inputs"] = list(_read_stdin_list(values["inputs"]))
+    return _present(name, VERBS[name](**values), as_json=as_json, check=check)
+
+
+def _present(name: str, result: object, *, as_json: bool, check: bool = False) -> int:
+    from modicum.presenting import present
+
+    return present(name, result, as_json=as_json, check=check)
+
+
+def _read_stdin_list(inputs: Iterable[str | Path]) -> Iterable[str | Path]:
+    """``-`` stands for the paths on standard input, one per line."""
+    for entry in inputs:
+        if str(entry) == "-":
+            yield from (line for line in sys.stdin.read().splitlines() if line)
+        else:
+            yield entry
+
+
+def _first_line(verb: Callable[..., Any]) -> str:
+    return (verb.__doc__ or "").split("\n")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

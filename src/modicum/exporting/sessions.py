@@ -1,0 +1,51 @@
+"""Running exported graphs with ONNX Runtime and numpy alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modicum.exporting.manifest import Graph
+from modicum.exporting.parity import ExportError
+from modicum.storage.errors import MissingExtraError
+
+
+class GraphRunner:
+    """One loaded graph; calling it is safe from several threads.
+
+    Args:
+        folder: Where the graph's files are.
+        graph: The manifest's entry.
+        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
+
+    Raises:
+        MissingExtraError: If ONNX Runtime is not installed.
+        ExportError: If ONNX Runtime cannot load the graph.
+    """
+
+    def __init__(self, folder: Path, graph: Graph, *, threads: int | None = None) -> None:
+        self._graph = graph
+        self._session = _open_session(folder / graph.file, threads)
+
+    def __call__(self, *inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """The outputs by name, for inputs in the order of the graph's ``input_names``."""
+        feed = {name: np.ascontiguousarray(value) for name, value in zip(self._graph.input_names, inputs, strict=True)}
+        outputs = self._session.run(list(self._graph.output_names), feed)
+        return dict(zip(self._graph.output_names, outputs, strict=True))
+
+
+def _open_session(path: Path, threads: int | None) -> Any:  # noqa: ANN401  ONNX Runtime ships no types
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "export") from error
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own types are private, and share no base but this
+        raise ExportError(f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {error}") from error

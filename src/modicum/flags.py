@@ -1,0 +1,106 @@
+"""Flags from signatures: what the command line accepts is what the functions and recipes take."""
+
+import argparse
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_origin
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from modicum.recipes import read_recipe, recipe_names, with_suggestion
+from modicum.storage.errors import RecipeError
+from modicum.systems import SYSTEMS, get_system, locate
+
+
+def verb_parser(name: str, help_text: str) -> ArgumentParser:
+    """A parser that raises instead of exiting and takes no abbreviations."""
+    return ArgumentParser(
+        prog=f"modicum {name}",
+        description=help_text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+
+
+def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence[str]) -> dict[str, Any]:
+    """The arguments of ``verb`` from a command line: parameters without default stand by position, sequences last.
+
+    Raises:
+        RecipeError: If a flag is unknown or a value of the wrong type; the message suggests close names.
+    """
+    parameters = inspect.signature(verb).parameters
+    lists = [name for name, parameter in parameters.items() if get_origin(parameter.annotation) is Sequence]
+    switches = [name for name, parameter in parameters.items() if parameter.default is False]
+    parser.add_function_arguments(verb, as_group=False, as_positional=True, skip={*lists, *switches})
+    for name in lists:
+        parser.add_argument(name, nargs="+", help=_described(verb, name))
+    for name in switches:
+        parser.add_argument(f"--{name}", action="store_true", help=_described(verb, name))
+    return dict(vars(_parse(parser, words)))
+
+
+def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, Any]:
+    """The arguments of `modicum.verbs.train_recipe`: the flags are the options of the system's recipe.
+
+    Their defaults are those of the named recipe that is chosen, so that the help shows them.
+
+    Raises:
+        RecipeError: If the system, the recipe or a flag is unknown, or a value impossible.
+    """
+    if not words or words[0].startswith("-"):
+        parser.add_argument("system", choices=list(SYSTEMS), help="What to train; see: modicum train SYSTEM --help.")
+        _parse(parser, words)
+        raise RecipeError(f"train needs a system first, one of: {', '.join(SYSTEMS)}")
+    system = get_system(words[0])
+    system_parser = verb_parser(f"train {system.id}", parser.description or "")
+    own_data = any(word.split("=")[0] == "--data" for word in words)
+    name = _value_of("--recipe", words) or (system.own_data_recipe if own_data else system.default_recipe)
+    _add_training_flags(system_parser, system.id)
+    recipe_class = locate(system.recipe)
+    system_parser.add_class_arguments(recipe_class, as_group=False)
+    system_parser.set_defaults(_flat(read_recipe(name)))
+    values = dict(vars(system_parser.instantiate(_parse(system_parser, words[1:]))))
+    run = {"out": Path(values.pop("out")), "resume": values.pop("resume")}
+    values.pop("recipe")
+    return {"system": system, "recipe": recipe_class(**values), **run}
+
+
+def _add_training_flags(parser: ArgumentParser, system: str) -> None:
+    parser.add_argument("--recipe", help=f"A YAML file, or one of: {', '.join(recipe_names())}.")
+    parser.add_argument("--out", default=f"runs/{system}", help="The run folder.")
+    parser.add_argument("--resume", action="store_true", help="Go on with a run that was interrupted.")
+
+
+def _parse(parser: ArgumentParser, words: Sequence[str]) -> Any:  # noqa: ANN401  jsonargparse's namespace
+    try:
+        return parser.parse_args(list(words))
+    except ArgumentError as error:
+        raise RecipeError(with_suggestion(str(error), parser.get_defaults().keys())) from error
+
+
+def _value_of(flag: str, words: Sequence[str]) -> str | None:
+    for place, word in enumerate(words):
+        if word == flag and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(f"{flag}="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options under dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in options.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _described(verb: Callable[..., Any], name: str) -> str:
+    """What the docstring of ``verb`` says of a parameter, in the form that the parser's help wants."""
+    lines = inspect.getdoc(verb) or ""
+    text = next(
+        (line.split(":", 1)[1].strip() for line in lines.splitlines() if line.strip().startswith(f"{name}:")), ""
+    )
+    return text.replace("%", "%%")

@@ -1,0 +1,39 @@
+"""Resizing of image batches inside a network, with one explicit kernel in training, inference and export."""
+
+from typing import Literal, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Kernel = Literal["antialiased", "bilinear"]
+
+
+class Resize(nn.Module):
+    """Resizes images (B, C, H, W) to a square of ``size`` pixels; returns them as they are if they have that size.
+
+    Args:
+        size: Side of the result in pixels.
+        kernel: ``"antialiased"`` widens the bilinear kernel when shrinking, as Pillow does; ``"bilinear"`` does not.
+            Both place samples at pixel centres.
+
+    Raises:
+        ValueError: If there is no such kernel.
+    """
+
+    def __init__(self, size: int, kernel: Kernel = "antialiased") -> None:
+        super().__init__()
+        if kernel not in get_args(Kernel):
+            raise ValueError(f"kernel must be one of {str(get_args(Kernel))[1:-1]}, got {kernel!r}")
+        self.size, self.kernel = size, kernel
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, size, size)."""
+        if images.shape[-2:] == (self.size, self.size):
+            return images
+        return F.interpolate(
+            images, size=(self.size, self.size), mode="bilinear", antialias=self.kernel == "antialiased"
+        )
+
+    def extra_repr(self) -> str:
+        """Size and kernel, for printing."""
+        return f"{self.size}, kernel={self.kernel!r}"

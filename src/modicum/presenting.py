@@ -1,0 +1,124 @@
+"""How the results of the verbs look in a terminal, or as JSON."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from modicum.storage.files import read_json
+
+
+def present(verb: str, result: Any, *, as_json: bool, check: bool) -> int:  # noqa: ANN401  whatever a verb returns
+    """Prints the result of ``verb`` and returns the exit code.
+
+    Args:
+        verb: Name of the verb.
+        result: What it returned; predictions are printed as they come.
+        as_json: One JSON document instead of a table; predictions give one line each.
+        check: Exit with 1 if a target is missed.
+    """
+    if verb == "predict":
+        return _print_predictions(result, as_json=as_json)
+    if as_json:
+        print(json.dumps(_plain(verb, result), indent=2))
+    else:
+        console = Console()
+        for part in _render(verb, result):
+            console.print(part)
+    missed = check and any(row.holds is False for row in result)
+    return 1 if missed else 0
+
+
+def _print_predictions(predictions: Iterable[Any], *, as_json: bool) -> int:
+    failed = False
+    for prediction in predictions:
+        row = prediction.to_json()
+        failed |= "error" in row
+        stream = sys.stderr if "error" in row and not as_json else sys.stdout
+        print(json.dumps(row) if as_json else prediction, file=stream, flush=True)
+    return 1 if failed else 0
+
+
+def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
+    """The result as plain data."""
+    if verb == "train":
+        return read_json(result.curve)
+    if verb in ("report", "evaluate"):
+        from modicum.reporting.serial import evaluation_to_json
+
+        return evaluation_to_json(result)
+    if verb == "compare":
+        return {name: _plain("evaluate", evaluation) for name, evaluation in result}
+    if verb == "list":
+        return [{"id": system.id, "wing": system.wing, "summary": system.summary} for system in result]
+    if verb == "bench":
+        return [row.to_json() for row in result]
+    return asdict(result) if is_dataclass(result) and not isinstance(result, type) else str(result)
+
+
+def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  whatever a verb returns
+    """What to print, in order."""
+    if verb == "train":
+        from modicum.reporting.serial import read_evaluation
+
+        return _evaluation_parts(read_evaluation(result.curve))
+    if verb in ("report", "evaluate"):
+        return _evaluation_parts(result)
+    if verb == "compare":
+        from modicum.reporting.tables import comparison_table
+
+        return [comparison_table(result)]
+    renderers: dict[str, Callable[[Any], RenderableType]] = {
+        "list": _systems_table,
+        "calibrate": _calibration_line,
+        "bench": _bench_table,
+        "data": _survey_table,
+    }
+    return [renderers[verb](result)] if verb in renderers else [str(result)]
+
+
+def _evaluation_parts(evaluation: Any) -> list[RenderableType]:  # noqa: ANN401  an Evaluation; its module needs torch
+    from modicum.reporting.summary import headline
+    from modicum.reporting.tables import efficiency_table, evaluation_table
+
+    parts: list[RenderableType] = [evaluation_table(evaluation)]
+    if evaluation.efficiency:
+        parts.append(efficiency_table(evaluation.efficiency))
+    return [*parts, headline(evaluation)]
+
+
+def _systems_table(systems: Iterable[Any]) -> Table:
+    table = Table("system", "wing", "what you get")
+    for system in systems:
+        table.add_row(system.id, system.wing, system.summary)
+    return table
+
+
+def _calibration_line(calibration: Any) -> str:  # noqa: ANN401  a Calibration; its module needs torch
+    share = calibration.achieved / calibration.plain
+    return (
+        f"knob {calibration.knob:.6g}: {calibration.achieved:.6g} {calibration.unit} per image ({share:.1%} of the "
+        f"plain network's) and {calibration.accuracy:.1%} right on {calibration.num_samples} calibration images"
+    )
+
+
+def _bench_table(rows: Iterable[Any]) -> Table:
+    table = Table("measured", "value", "unit", "target", "holds")
+    for row in rows:
+        target = "" if row.target is None else f"{row.sense} {row.target:g}"
+        table.add_row(row.name, f"{row.value:.4g}", row.unit, target, {None: "", True: "yes", False: "NO"}[row.holds])
+    return table
+
+
+def _survey_table(survey: Any) -> Table:  # noqa: ANN401  a Survey; its module needs torch
+    table = Table("class", "images", title=f"{survey.name}\n{survey.origin}", title_justify="left")
+    for name, count in survey.images.items():
+        table.add_row(name, str(count))
+    splits = ", ".join(f"{count} {part}" for part, count in survey.splits.items())
+    bad = "".join(f"\nunreadable: {name}: {reason}" for name, reason in survey.unreadable)
+    table.caption = f"{sum(survey.images.values())} images: {splits}; {survey.copies} copies{bad}"
+    return table

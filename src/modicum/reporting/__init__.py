@@ -1,0 +1,1 @@
+"""Results for people: tables for the terminal, plots, one self-contained HTML report; and as JSON for later."""

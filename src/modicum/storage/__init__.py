@@ -1,0 +1,47 @@
+"""What outlives a process: files, run folders, their errors; without torch, hence without `modicum.storage.weights`."""
+
+from modicum.storage.errors import (
+    DataError,
+    MissingExtraError,
+    ModicumError,
+    RecipeError,
+    RunError,
+    WeightsError,
+)
+from modicum.storage.files import (
+    JSON,
+    append_jsonl,
+    data_home,
+    read_json,
+    read_json_object,
+    read_jsonl,
+    write_atomically,
+    write_json,
+)
+from modicum.storage.header import Header, read_header
+from modicum.storage.provenance import versions
+from modicum.storage.runs import RunFolder, RunState, Stage, Start
+
+__all__ = [
+    "JSON",
+    "DataError",
+    "Header",
+    "MissingExtraError",
+    "ModicumError",
+    "RecipeError",
+    "RunError",
+    "RunFolder",
+    "RunState",
+    "Stage",
+    "Start",
+    "WeightsError",
+    "append_jsonl",
+    "data_home",
+    "read_header",
+    "read_json",
+    "read_json_object",
+    "read_jsonl",
+    "versions",
+    "write_atomically",
+    "write_json",
+]

@@ -1,0 +1,28 @@
+"""The errors that a caller may want to catch; the command line prints each as one line and exits with 2."""
+
+
+class ModicumError(Exception):
+    """What modicum raises when the input, not the program, is at fault; the message says what to do next."""
+
+
+class DataError(ModicumError):
+    """A data set or a file in it cannot be used: missing, empty, unreadable or inconsistent."""
+
+
+class WeightsError(ModicumError):
+    """A weights file cannot be loaded: truncated, of another format, of a newer version, or not fitting the network."""
+
+
+class RunError(ModicumError):
+    """A run folder cannot be used as asked: it is missing, unfinished, or belongs to another recipe."""
+
+
+class RecipeError(ModicumError, ValueError):
+    """A recipe states something impossible; also a `ValueError`, so that parsers of flags report it."""
+
+
+class MissingExtraError(ModicumError, ImportError):
+    """An optional dependency is not installed; the message is the command that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; get it with: pip install 'modicum[{extra}]'")

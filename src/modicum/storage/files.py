@@ -1,0 +1,188 @@
+"""Files that a crash never leaves half written, and JSON whose errors name the place."""
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+from modicum.storage.errors import DataError
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+
+
+def data_home() -> Path:
+    """Folder for what can be fetched or made again: downloads, prepared data, measured prices.
+
+    Returns:
+        ``$MODICUM_HOME`` where set, else ``$XDG_CACHE_HOME/modicum``, else ``~/.cache/modicum``. It may not exist yet.
+    """
+    if own := os.environ.get("MODICUM_HOME"):
+        return Path(own).expanduser()
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The XDG specification says that a relative path, hence also an empty one, is to be ignored.
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "modicum"
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether ``path`` is the temporary file of a process that was killed while it wrote."""
+    return path.name.startswith(".") and path.suffix == ".tmp"
+
+
+def write_atomically(path: str | Path, data: bytes | str) -> None:
+    """Writes a whole file so that a reader, or a crash, sees the old content or the new one and nothing between.
+
+    Args:
+        path: The file to replace or to create; missing parent folders are made.
+        data: The content; text is written as UTF-8, its line ends as they are.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, hence on the same file system: only there is renaming atomic.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could keep the new name and lose the bytes behind it
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def dump_json(value: JSON, *, indent: int | None = None) -> str:
+    """JSON text that any parser reads: keys in the order given, letters unescaped, neither NaN nor infinity.
+
+    Args:
+        value: Plain data; a tuple becomes a list.
+        indent: Spaces per level; ``None`` puts all on one line.
+
+    Raises:
+        ValueError: If the value holds NaN, infinity, or something that JSON cannot say.
+    """
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"not plain JSON data: {error} (write NaN and infinity as null)") from error
+    # File names that are not UTF-8 reach Python as lone surrogates; JSON's own escape for them is spelt like Python's.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def write_json(path: str | Path, value: JSON) -> None:
+    """Writes readable JSON atomically: keys in the order given, two spaces per level, a newline at the end.
+
+    Raises:
+        ValueError: If the value holds NaN, infinity, or something that JSON cannot say; the old file stays.
+    """
+    try:
+        text = dump_json(value, indent=2)
+    except ValueError as error:
+        raise ValueError(f"cannot write {path}: {error}") from error
+    write_atomically(path, text + "\n")
+
+
+def read_json(path: str | Path) -> JSON:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: If the file is missing, or is not JSON; the message names line and column.
+    """
+    return _parse(_read_bytes(Path(path)), path)
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
+    """The content of a JSON file that holds one object (``{...}``).
+
+    Raises:
+        DataError: If the file is missing, is not JSON, or holds something else than an object.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path} must hold a JSON object, {{...}}, but holds a {type(value).__name__}")
+    return value
+
+
+def append_jsonl(path: str | Path, row: Mapping[str, JSON]) -> None:
+    """Appends one row to a file of JSON lines, in one write.
+
+    A half line that a killed process left at the end is dropped first. NaN and infinite values become ``null``: JSON
+    has no word for them, and a log must not stop a run.
+
+    Raises:
+        ValueError: If a value is not plain JSON data.
+    """
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    line = dump_json(finite).encode() + b"\n"
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        _mend_end(file)
+        file.write(line)
+
+
+def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines; a last line that was cut off by a kill is left out.
+
+    Raises:
+        DataError: If the file is missing, or another line is not a JSON object; the message names the line.
+    """
+    lines = _read_bytes(Path(path)).split(b"\n")
+    complete, last = lines[:-1], lines[-1]  # `last` is empty unless the file lacks its final newline
+    if _is_object(last):
+        complete.append(last)  # only its newline was lost
+    return [_parse_row(line, path, number) for number, line in enumerate(complete, start=1)]
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: check the path") from error
+
+
+def _parse(data: bytes, path: str | Path, first_line: int = 1) -> JSON:
+    try:
+        value: JSON = json.loads(data.decode())
+    except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
+        raise DataError(f"{path} is not valid JSON: {error.msg} at line {line}, column {error.colno}") from error
+    except UnicodeDecodeError as error:
+        line = first_line + data.count(b"\n", 0, error.start)
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise DataError(f"{path} is not valid JSON: not UTF-8 at line {line}, byte column {column}") from error
+    except RecursionError as error:
+        raise DataError(f"{path} is not usable JSON: it is nested too deeply") from error
+    return value
+
+
+def _parse_row(data: bytes, path: str | Path, number: int) -> dict[str, Any]:
+    row = _parse(data, path, number)
+    if not isinstance(row, dict):
+        raise DataError(f"{path} line {number} must hold a JSON object, {{...}}, but holds a {type(row).__name__}")
+    return row
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _mend_end(file: BinaryIO) -> None:
+    """Ends an open file of JSON lines with a newline: a whole last row gets its own, half a row goes."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return
+    file.seek(size - 1)
+    if file.read(1) == b"\n":
+        return
+    file.seek(0)
+    content = file.read()
+    start = content.rfind(b"\n") + 1
+    if _is_object(content[start:]):
+        file.write(b"\n")
+    else:
+        file.truncate(start)

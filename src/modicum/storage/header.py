@@ -1,0 +1,153 @@
+"""The first bytes of a weights file: which network it holds and how it was built, read without torch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from modicum.storage.errors import WeightsError
+from modicum.storage.files import JSON
+from modicum.storage.provenance import modicum_version
+
+FORMAT = "modicum"
+FORMAT_VERSION = 1
+WEIGHTS_NAME = "model.safetensors"
+
+_MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself; beyond it the "length" is the text of another format
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a weights file says about itself."""
+
+    network: str  # the registered name
+    config: dict[str, JSON]  # the builder's arguments
+    version: str  # of the modicum that wrote the file
+    notes: dict[str, JSON]  # what the writer wanted to be remembered
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """A tensor as the file declares it."""
+
+    dtype: str  # in the words of safetensors: "F32", "BF16", "I64", "BOOL"
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RawHeader:
+    """The header as safetensors defines it: free text metadata, and the tensors by name."""
+
+    metadata: dict[str, str]
+    tensors: dict[str, TensorEntry]
+
+
+def locate_weights(path: str | Path) -> Path:
+    """The weights file that ``path`` means: itself, or ``model.safetensors`` in it where it is a run folder.
+
+    Raises:
+        WeightsError: If there is no such file.
+    """
+    path = Path(path)
+    file = path / WEIGHTS_NAME if path.is_dir() else path
+    if file.is_file():
+        return file
+    if path.is_dir():
+        raise WeightsError(
+            f"{path} holds no {WEIGHTS_NAME}: its training has not finished; resume it, or name another run"
+        )
+    raise WeightsError(f"{path} does not exist: give a .safetensors file or a run folder that holds {WEIGHTS_NAME}")
+
+
+def read_header(path: str | Path) -> Header:
+    """What a weights file says about itself; no tensor is loaded.
+
+    Args:
+        path: A ``.safetensors`` file that modicum wrote, or a run folder.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, not of modicum, or of a newer format.
+    """
+    file = locate_weights(path)
+    return interpret_metadata(read_raw_header(file).metadata, file)
+
+
+def read_raw_header(file: Path) -> RawHeader:
+    """The header of any safetensors file, checked against the file's length.
+
+    Raises:
+        WeightsError: If the file is truncated or not of this format.
+    """
+    with file.open("rb") as stream:
+        content = _read_header_json(stream, file)
+        data_bytes = file.stat().st_size - stream.tell()
+    metadata = content.pop("__metadata__", {})
+    try:
+        tensors = {name: TensorEntry(str(entry["dtype"]), tuple(entry["shape"])) for name, entry in content.items()}
+        needed = max((entry["data_offsets"][1] for entry in content.values()), default=0)
+        is_truncated = data_bytes < needed
+    except (TypeError, KeyError, IndexError) as error:
+        raise _not_safetensors(file) from error
+    if is_truncated:
+        raise _truncated(file)
+    return RawHeader(metadata, tensors)
+
+
+def interpret_metadata(metadata: dict[str, str], file: Path) -> Header:
+    """Modicum's part of the metadata of a safetensors file.
+
+    Raises:
+        WeightsError: If another program wrote the file, or a newer modicum, or its metadata is damaged.
+    """
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{file} is a safetensors file that modicum did not write: it has weights but not the network's name and "
+            "config; build the network yourself and load them with safetensors.torch.load_model"
+        )
+    try:
+        _refuse_newer(int(metadata["format_version"]), metadata, file)
+        config, notes = json.loads(metadata["config"]), json.loads(metadata.get("notes", "{}"))
+        header = Header(metadata["network"], config, metadata["modicum_version"], notes)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{file} has damaged metadata ({error!r}): write it again with save_network") from error
+    if not (isinstance(config, dict) and isinstance(notes, dict)):
+        raise WeightsError(
+            f"{file} has damaged metadata (config or notes is no object): write it again with save_network"
+        )
+    return header
+
+
+def _refuse_newer(found: int, metadata: dict[str, str], file: Path) -> None:
+    if found > FORMAT_VERSION:
+        raise WeightsError(
+            f"{file} has format version {found}, written by modicum {metadata.get('modicum_version', 'unknown')}; "
+            f"this modicum ({modicum_version()}) reads up to {FORMAT_VERSION}: pip install --upgrade modicum"
+        )
+
+
+def _read_header_json(stream: BinaryIO, file: Path) -> dict[str, Any]:
+    """The JSON object behind the 8 bytes of its length (little-endian), which is how every safetensors file begins."""
+    prefix = stream.read(8)
+    if len(prefix) < 8:
+        raise _truncated(file)
+    length = int.from_bytes(prefix, "little")
+    if length > _MAX_HEADER_BYTES:
+        raise _not_safetensors(file)
+    text = stream.read(length)
+    if len(text) < length and text[:1] in (b"", b"{"):
+        raise _truncated(file)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _not_safetensors(file) from error
+    if not isinstance(content, dict) or not isinstance(content.get("__metadata__", {}), dict):
+        raise _not_safetensors(file)
+    return content
+
+
+def _truncated(file: Path) -> WeightsError:
+    return WeightsError(f"{file} is truncated ({file.stat().st_size} bytes): copy or download it again")
+
+
+def _not_safetensors(file: Path) -> WeightsError:
+    return WeightsError(f"{file} is not a safetensors file: give what save_network or a finished training wrote")

@@ -1,0 +1,249 @@
+"""Run folders: what one training leaves behind, under the same names for every system."""
+
+import difflib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from modicum.storage.errors import RunError
+from modicum.storage.files import JSON, is_leftover, read_json_object, write_atomically, write_json
+from modicum.storage.header import WEIGHTS_NAME
+from modicum.storage.lock import locked
+from modicum.storage.provenance import utc_now
+
+_STATE_NAME = "run.json"
+_MAX_NAMED = 5  # neighbouring runs, foreign files, differing lines that a message names
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of the training: the first, or a resumption."""
+
+    time: str  # UTC, ISO 8601
+    command: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the training that is done."""
+
+    name: str
+    finished: str  # UTC, ISO 8601
+    notes: Mapping[str, JSON]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What ``run.json`` holds."""
+
+    system: str
+    created: str  # UTC, ISO 8601
+    starts: tuple[Start, ...]  # oldest first, never empty
+    stages: tuple[Stage, ...] = ()  # in the order in which they were finished
+    notes: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder: the names in it, and its state; every write is atomic.
+
+    Use `create`, `resume` or `open`; the constructor checks nothing.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(
+        cls, path: str | Path, *, system: str, recipe_text: str, command: str, versions: Mapping[str, str]
+    ) -> "RunFolder":
+        """A new run in a folder that is missing or empty.
+
+        Args:
+            path: The folder; missing parents are made.
+            system: Id of the system that is trained.
+            recipe_text: The resolved recipe, enough to repeat the run.
+            command: The command line, or the call, that began it.
+            versions: What it is made with, see `modicum.storage.versions`.
+
+        Raises:
+            RunError: If the folder holds a run already, or anything else.
+        """
+        run = cls(Path(path))
+        run._refuse_occupied()
+        write_atomically(run.recipe, recipe_text)
+        now = utc_now()
+        # Last, because it makes the folder a run: a run without recipe never exists.
+        run._write(RunState(system, now, (Start(now, command, versions),)))
+        return run
+
+    @classmethod
+    def resume(
+        cls, path: str | Path, *, system: str, recipe_text: str, command: str, versions: Mapping[str, str]
+    ) -> "RunFolder":
+        """An existing run, to go on with: the system and recipe must be the same; the new start is added to its state.
+
+        Raises:
+            RunError: If there is no run, or one of another system or recipe.
+        """
+        run = cls.open(path)
+        state = run.read_state()
+        if state.system != system:
+            raise RunError(f"{run.path} is a run of {state.system!r}, not of {system!r}: choose another --out")
+        run.check_same_recipe(recipe_text)
+        run._write(replace(state, starts=(*state.starts, Start(utc_now(), command, versions))))
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """An existing run.
+
+        Raises:
+            RunError: If the folder is missing or not a run; the message names runs nearby.
+        """
+        run = cls(Path(path))
+        if run.state.is_file():
+            return run
+        fault = f"is not a run (no {_STATE_NAME})" if run.path.exists() else "does not exist"
+        raise RunError(f"{run.path} {fault}: {_suggest_runs(run.path)}")
+
+    def read_state(self) -> RunState:
+        """What ``run.json`` says now.
+
+        Raises:
+            RunError: If it lacks or adds something.
+            DataError: If it is not JSON.
+        """
+        raw = read_json_object(self.state)
+        try:
+            starts = tuple(Start(**start) for start in raw.pop("starts"))
+            stages = tuple(Stage(**stage) for stage in raw.pop("stages"))
+            return RunState(starts=starts, stages=stages, **raw)
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{self.state} is damaged or of another version of modicum: {error}") from error
+
+    def finished_stages(self) -> list[str]:
+        """Names of the finished stages, in the order in which they were finished."""
+        return [stage.name for stage in self.read_state().stages]
+
+    def mark_finished(self, stage: str, notes: Mapping[str, JSON] | None = None) -> None:
+        """Records that a stage is done; done again, it moves to the end with its new notes."""
+        state = self.read_state()
+        others = (done for done in state.stages if done.name != stage)
+        self._write(replace(state, stages=(*others, Stage(stage, utc_now(), notes or {}))))
+
+    def note(self, key: str, value: JSON) -> None:
+        """Keeps a value under ``notes`` of ``run.json``, in place of an earlier one."""
+        state = self.read_state()
+        self._write(replace(state, notes={**state.notes, key: value}))
+
+    def check_same_recipe(self, recipe_text: str) -> None:
+        """Accepts the recipe that this run was begun with, and no other; line ends do not matter.
+
+        Raises:
+            RunError: If lines differ; the message names them, ``-`` as the run has them, ``+`` as they are asked for.
+        """
+        if not self.recipe.is_file():
+            raise RunError(f"{self.path} has lost its {self.recipe.name}: choose another --out, or put the file back")
+        ours = self.recipe.read_text(encoding="utf-8").splitlines()
+        # The first two lines of a unified diff are file names; those with @ tell positions.
+        lines = list(difflib.unified_diff(ours, recipe_text.splitlines(), n=0, lineterm=""))[2:]
+        changes = [line for line in lines if not line.startswith("@@")]
+        if changes:
+            raise RunError(
+                f"{self.path} was begun with another recipe: {_name_some(changes, '; ')} "
+                "(- this run, + asked for): resume with the same recipe, or choose another --out"
+            )
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps other processes from training in this folder while the block runs; one process of a group asks for it.
+
+        Raises:
+            RunError: On entering, if another process holds the lock. That of a killed process is taken over; on
+                Windows, or from another host, it must be deleted by hand: the message says which file.
+        """
+        return locked(self.path / ".lock")
+
+    def _write(self, state: RunState) -> None:
+        write_json(self.state, asdict(state))
+
+    def _refuse_occupied(self) -> None:
+        if self.state.exists():
+            raise RunError(f"{self.path} holds a run already: pass --resume to go on with it, or choose another --out")
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, not a folder: choose another --out")
+        names = sorted(p.name for p in self.path.iterdir() if not is_leftover(p)) if self.path.is_dir() else []
+        if names:
+            raise RunError(
+                f"{self.path} is not empty and not a run (it holds {_name_some(names)}): "
+                "choose another --out, or empty it"
+            )
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def baselines(self) -> Path:
+        """What networks without a decision reached on the test data."""
+        return self.path / "baselines.json"
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage of the training, with its checkpoints ``last.ckpt`` and ``best.ckpt``."""
+        return self.path / "stages" / name
+
+    @property
+    def weights(self) -> Path:
+        """The finished network, see `modicum.storage.weights`."""
+        return self.path / WEIGHTS_NAME
+
+    @property
+    def metrics(self) -> Path:
+        """What was measured during training, one JSON object per line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def curve(self) -> Path:
+        """Accuracy against cost."""
+        return self.path / "curve.json"
+
+    @property
+    def calibration(self) -> Path:
+        """The knob for a budget, and the data that chose it."""
+        return self.path / "calibration.json"
+
+    @property
+    def splits(self) -> Path:
+        """Which samples are for training, validation, calibration and test."""
+        return self.path / "splits.json"
+
+    @property
+    def state(self) -> Path:
+        """The file of `RunState`; it makes the folder a run."""
+        return self.path / _STATE_NAME
+
+    @property
+    def report(self) -> Path:
+        """The self-contained report."""
+        return self.path / "report.html"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+
+def _suggest_runs(path: Path) -> str:
+    """What to do instead, with the newest runs in or beside a folder that is no run."""
+    for folder, place in ((path, "in it"), (path.resolve().parent, "beside it")):
+        states = sorted(folder.glob(f"*/{_STATE_NAME}"), key=lambda state: state.stat().st_mtime, reverse=True)
+        if states:
+            return f"runs {place}, newest first: {_name_some([state.parent.name for state in states])}"
+    return "begin one with modicum train SYSTEM --out FOLDER"
+
+
+def _name_some(names: list[str], separator: str = ", ") -> str:
+    rest = f"{separator}and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return separator.join(names[:_MAX_NAMED]) + rest

@@ -1,0 +1,1 @@
+"""What all wings share of fitting: stages that resume, optimisers and schedules, logs."""

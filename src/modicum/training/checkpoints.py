@@ -1,0 +1,52 @@
+"""Checkpoints that a kill at any moment leaves whole, and that execute nothing when they are read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes beside the old checkpoint and renames.
+
+    Lightning's own plugin moves a file from the system's temporary folder, which copies where that is another disk.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | os.PathLike[str],
+        storage_options: Any = None,  # noqa: ANN401  Lightning's signature
+    ) -> None:
+        """Writes ``checkpoint`` so that ``path`` is at every moment the old or the new one, whole."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f"{target.name}.part")
+        with beside.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+
+    def load_checkpoint(
+        self,
+        path: str | os.PathLike[str],
+        map_location: Any = None,  # noqa: ANN401  Lightning's signature
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Reads a checkpoint; always with ``weights_only=True``, whatever the caller asks."""
+        return load_checkpoint(path)
+
+    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Removes a checkpoint, if it is there."""
+        Path(path).unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The contents of a checkpoint, on the CPU; nothing in it is executed."""
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint

@@ -1,0 +1,77 @@
+"""The parts of a recipe that every trained system shares; no torch here, so that help screens are instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modicum.storage.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """Where and how training runs; handed to Lightning's Trainer.
+
+    Attributes:
+        accelerator: "auto" takes a GPU where there is one.
+        devices: Devices per node, one process each.
+        num_nodes: Machines; start one process group with torchrun, or let a cluster's launcher do it.
+        strategy: How several processes work together, e.g. "ddp" or "fsdp".
+        precision: "bf16-mixed" halves memory traffic; on CPUs with AVX512-BF16 it trains about twice as fast.
+        channels_last: Keep feature maps with the channels innermost, which most convolutions run faster on.
+        threads: CPU threads of each process; None leaves the choice to torch.
+        tensorboard: Also write TensorBoard events.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    channels_last: bool = False
+    threads: int | None = None
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate runs over a stage, as a factor on the rate of each parameter group.
+
+    Attributes:
+        kind: "one_cycle" rises over the first 30 % and falls to 0 as a cosine; "steps" divides by 10 every
+            ``step_epochs``; "cosine" falls to 0.
+        warmup_epochs: Linear rise from 0 at the start of "steps" and "cosine".
+        step_epochs: Epochs between two divisions by 10 in "steps".
+    """
+
+    kind: Literal["one_cycle", "steps", "cosine"] = "one_cycle"
+    warmup_epochs: float = 0
+    step_epochs: float = 30
+
+    def __post_init__(self) -> None:
+        if self.warmup_epochs < 0 or self.step_epochs <= 0:
+            raise RecipeError(
+                "schedule: warmup_epochs must be at least 0 and step_epochs above 0, "
+                f"got {self.warmup_epochs} and {self.step_epochs}"
+            )
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """Stochastic gradient descent with momentum.
+
+    Attributes:
+        learning_rate: The highest rate of the schedule.
+        momentum: In [0, 1).
+        weight_decay: On all weights, as the published recipes have it.
+        nesterov: Nesterov's form of momentum.
+    """
+
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise RecipeError(f"learning_rate must be above 0, got {self.learning_rate}")

@@ -1,0 +1,194 @@
+"""A run is a row of stages; each is fitted by Lightning's Trainer, and goes on where a kill left it.
+
+A stage resumes to the weights of an uninterrupted run because nothing depends on what happened before its last
+checkpoint: the data of an epoch are a function of seed and epoch (`DataLoader` made anew for each), and so is the
+state of torch's random generator at its start.
+"""
+
+import hashlib
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from modicum.storage.errors import MissingExtraError
+from modicum.storage.runs import RunFolder
+from modicum.training.checkpoints import AtomicCheckpointIO, load_checkpoint
+from modicum.training.logs import EpochLines, JsonLinesLogger
+from modicum.training.recipe import TrainerOptions
+
+ADVERTISEMENTS = (  # Lightning's hints on things that are meant as they are; all other warnings stay
+    ".*does not have many workers.*",  # small sets are quicker without worker processes
+    ".*is smaller than the logging interval.*",
+    ".*Starting from v1.9.0, `tensorboardX`.*",
+    ".*You are using `LearningRateMonitor`.*",
+    "Checkpoint directory .* exists and is not empty.*",  # so it is in a resumed run
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 calls what torch 2.11 deprecates
+)
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """The data of a stage.
+
+    Attributes:
+        train: From epoch, rank and number of processes to that epoch's batches for that rank.
+        validation: Batches to watch the stage on.
+    """
+
+    train: Callable[[int, int, int], DataLoader[Any]]
+    validation: Callable[[], DataLoader[Any]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit of a run.
+
+    Attributes:
+        name: Unique in the run.
+        module: What is fitted.
+        loaders: Its data.
+        epochs: Passes over the training data.
+        monitor: The logged figure by which the best checkpoint is kept; higher is better.
+        ema_decay: Keep an exponential moving average of the weights with this decay, and end with it; None for none.
+    """
+
+    name: str
+    module: LightningModule
+    loaders: Loaders
+    epochs: int
+    monitor: str
+    ema_decay: float | None = None
+
+
+def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, *, finished: bool) -> None:
+    """Fits ``stage`` in ``run``, from its last checkpoint if it has one; afterwards its module has the final weights.
+
+    Args:
+        stage: What to fit.
+        run: Gets the checkpoints and the logs.
+        options: Devices and precision.
+        seed: Of everything random.
+        finished: The stage ended in an earlier process: its final weights are loaded, nothing is fitted.
+    """
+    folder = run.stage(stage.name)
+    last = folder / "last.ckpt"
+    checkpoint = load_checkpoint(last) if finished or last.exists() else None
+    if checkpoint and (finished or checkpoint["epoch"] + 1 == stage.epochs):  # a kill may come before it is recorded
+        stage.module.load_state_dict(checkpoint["state_dict"])
+        return
+    step = int(checkpoint["global_step"]) if checkpoint else 0
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    if options.channels_last:
+        stage.module.to(memory_format=torch.channels_last)
+    with _advertisements_silenced():
+        trainer = Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.num_nodes,
+            strategy=options.strategy,
+            precision=options.precision,
+            max_epochs=stage.epochs,
+            logger=_loggers(stage, run, options, step),
+            callbacks=_callbacks(stage, folder, seed),
+            plugins=[AtomicCheckpointIO()],
+            use_distributed_sampler=False,  # `Loaders.train` shares the data out itself
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+        )
+        data = _EpochData(stage.loaders)
+        trainer.fit(stage.module, datamodule=data, ckpt_path=last if checkpoint else None, weights_only=True)
+
+
+class _EpochData(LightningDataModule):
+    """Gives the Trainer the batches of its current epoch and rank."""
+
+    def __init__(self, loaders: Loaders) -> None:
+        super().__init__()
+        self.loaders = loaders
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        trainer = self.trainer
+        assert trainer is not None  # Lightning attaches it before it asks for data
+        return self.loaders.train(trainer.current_epoch, trainer.global_rank, trainer.world_size)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self.loaders.validation()
+
+
+class _SeedEpochs(Callback):
+    """Sets torch's generator for each epoch, so that dropout and noise do not depend on earlier epochs.
+
+    Not in `on_train_epoch_start`: Lightning 2.6 leaves that out in the first epoch after a resumption.
+    """
+
+    def __init__(self, seed: int, stage: str) -> None:
+        self.seed, self.stage = seed, stage
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        if batch_idx == 0:
+            torch.manual_seed(derive_seed(self.seed, self.stage, trainer.current_epoch, trainer.global_rank))
+
+
+def derive_seed(*parts: object) -> int:
+    """A seed in [0, 2**63) that differs for different ``parts``."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _loggers(stage: Stage, run: RunFolder, options: TrainerOptions, step: int) -> list[Logger]:
+    loggers: list[Logger] = [JsonLinesLogger(run.metrics, stage.name, step=step)]
+    if options.tensorboard:
+        try:
+            loggers.append(TensorBoardLogger(run.tensorboard, name=stage.name, version=""))
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("tensorboard", "tensorboard") from error
+    return loggers
+
+
+def _callbacks(stage: Stage, folder: Path, seed: int) -> list[Callback]:
+    # After the epoch, so that a resumed run starts with the next.
+    settings: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
+    callbacks: list[Callback] = [
+        _SeedEpochs(seed, stage.name),
+        EpochLines(stage.name),
+        ModelCheckpoint(folder, "best", stage.monitor, mode="max", **settings),
+        # Not `save_last` of the first: Lightning 2.6 writes that only after epochs that are the best so far.
+        ModelCheckpoint(folder, "last", **settings),
+    ]
+    if stage.ema_decay is not None:
+        callbacks.insert(0, EMAWeightAveraging(decay=stage.ema_decay))
+    if sys.stderr.isatty():
+        callbacks.append(RichProgressBar())
+    return callbacks
+
+
+@contextmanager
+def _advertisements_silenced() -> Iterator[None]:
+    """Quiets Lightning's hints and the lines on devices and its cloud that it logs with every fit; errors stay."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in ADVERTISEMENTS:
+            warnings.filterwarnings("ignore", message=message)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

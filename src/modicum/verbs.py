@@ -1,0 +1,303 @@
+"""What a user can do with modicum, one function per verb; the command line is derived from them.
+
+Importing this module is instant: each function imports what it needs.
+"""
+
+import logging
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modicum.recipes import build_recipe, read_recipe, recipe_text
+from modicum.storage import RunError, RunFolder, read_jsonl, versions, write_json
+from modicum.systems import SYSTEMS, System, get_system, locate, network_builders
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from modicum.adaptive.calibration import Calibration
+    from modicum.adaptive.rows import Row
+    from modicum.classify.predictor import Failure, Prediction, Predictor
+    from modicum.classify.results import Evaluation
+    from modicum.classify.survey import Survey
+
+log = logging.getLogger(__name__)
+
+
+def list_systems() -> list[System]:
+    """The systems that can be trained."""
+    return list(SYSTEMS.values())
+
+
+def train(
+    system: str,
+    *,
+    out: str | Path | None = None,
+    recipe: str | Path | None = None,
+    resume: bool = False,
+    **options: Any,  # noqa: ANN401  the fields of the system's recipe
+) -> RunFolder:
+    """Trains a system and evaluates it; leaves a run folder with weights, figures and a report.
+
+    Args:
+        system: Id of the system.
+        out: The run folder; None means runs/SYSTEM.
+        recipe: A named recipe or a YAML file; None takes the one for the embedded data, or, if ``data`` is given, the
+            one for own data.
+        resume: Go on with a run that was interrupted; the recipe must be the same.
+        **options: Override single options of the recipe, nested ones as mappings.
+
+    Raises:
+        RecipeError: If an option is unknown or impossible.
+        RunError: If the folder holds something else.
+        DataError: If the data cannot be used.
+    """
+    chosen = get_system(system)
+    name = recipe or (chosen.own_data_recipe if options.get("data") else chosen.default_recipe)
+    resolved = build_recipe(locate(chosen.recipe), _merge(read_recipe(name), options))
+    return train_recipe(chosen, resolved, Path(out or f"runs/{chosen.id}"), resume=resume)
+
+
+def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> RunFolder:  # noqa: ANN401  any recipe
+    """Trains a system by a resolved recipe; see `train`."""
+    begin = RunFolder.resume if resume else RunFolder.create
+    if not is_first_process():  # the first one keeps the folder
+        locate(system.fit)(recipe, RunFolder(out))
+        return RunFolder(out)
+    run = begin(out, system=system.id, recipe_text=recipe_text(recipe), command=_command(), versions=versions())
+    log.info("the run folder is %s", run.path)
+    with run.locked():
+        locate(system.fit)(recipe, run)
+        report(run.path)
+    log.info("the report is %s", run.report)
+    return run
+
+
+def is_first_process() -> bool:
+    """Whether this process is the only one of a training, or the first of several."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # Lightning sets it on import
+
+
+def load(path: str | Path, **parts: Any) -> "nn.Module":  # noqa: ANN401  modules
+    """The network of a run folder or weights file, in evaluation mode on the CPU; nothing in the file is executed.
+
+    Args:
+        path: A run folder, or a ``.safetensors`` file.
+        **parts: What no file can hold, such as a backbone that was given as a module.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, or does not fit its network.
+    """
+    from modicum.storage.weights import load_network
+
+    return load_network(path, network_builders(), **parts)
+
+
+def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
+    """What classifies images with the network of a run, at its calibrated knob unless another is given."""
+    from modicum.classify.evaluation import read_calibration
+    from modicum.classify.predictor import Predictor
+    from modicum.classify.preparation import preprocessing_of
+    from modicum.storage.header import read_header
+
+    folder, recipe = _open_run(run)
+    calibration = read_calibration(folder)
+    return Predictor(
+        load(folder.path),  # type: ignore[arg-type]  # a classifier, as the registry says
+        preprocessing=preprocessing_of(recipe.images, recipe.image_px),
+        classes=[str(name) for name in read_header(folder.weights).notes["classes"]],  # type: ignore[union-attr]  # a list
+        knob=knob if knob is not None else (calibration.knob if calibration else 0.0),
+    )
+
+
+def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) -> "Evaluation":
+    """Measures a run on its test images: curve, baselines, and the clock; keeps the curve in the run folder.
+
+    Args:
+        run: The run folder.
+        knob: Look at this knob instead of the calibrated one.
+        clock: Also time the routed against the plain network.
+    """
+    from modicum.classify.evaluation import evaluate_run
+    from modicum.reporting.serial import evaluation_to_json
+
+    folder, recipe = _open_run(run)
+    system = folder.read_state().system
+    batch_sizes = (1, 32) if clock else ()
+    result = evaluate_run(folder, load(folder.path), recipe, system=system, knob=knob, batch_sizes=batch_sizes)  # type: ignore[arg-type]  # a classifier, as the registry says
+    write_json(folder.curve, evaluation_to_json(result))
+    return result
+
+
+def calibrate(
+    run: str | Path, *, budget: float | None = None, budget_ms: float | None = None, batch_size: int = 1
+) -> "Calibration":
+    """Chooses the knob for a budget on the run's calibration images, and keeps it for prediction and export.
+
+    Args:
+        run: The run folder.
+        budget: Mean multiply-adds per image as a share of the plain network's, the decision included.
+        budget_ms: Instead: mean milliseconds per image on this machine.
+        batch_size: Images per call, for ``budget_ms``.
+
+    Raises:
+        BudgetError: If even the cheapest routes exceed the budget.
+        ValueError: If not exactly one budget is given.
+    """
+    import torch
+
+    from modicum.adaptive.calibration import relative_budget
+    from modicum.adaptive.efficiency import measure_route_times
+    from modicum.classify.evaluation import calibrate_run, open_data
+
+    if (budget is None) == (budget_ms is None):
+        raise ValueError("give either budget, a share of the plain network's multiply-adds, or budget_ms")
+    folder, recipe = _open_run(run)
+    model: Any = load(folder.path)
+    data = open_data(recipe, folder)
+    if budget is not None:
+        return calibrate_run(folder, model, data, model.costs, relative_budget(budget, model.costs))
+    images = torch.cat([images for images, _ in data.evaluate_on("calibration")])[:batch_size]
+    assert budget_ms is not None  # one of the two is given
+    return calibrate_run(folder, model, data, measure_route_times(model, images, batch_size), budget_ms)
+
+
+def predict(
+    run: str | Path, inputs: Sequence[str | Path], *, knob: float | None = None, batch_size: int = 32
+) -> Iterator["Prediction | Failure"]:
+    """Classifies image files with a run; one that cannot be read costs only itself.
+
+    Args:
+        run: The run folder.
+        inputs: Image files, folders of images, or patterns.
+        knob: Instead of the calibrated one; higher is cheaper.
+        batch_size: Images per call.
+    """
+    from modicum.classify.predictor import expand_inputs
+
+    return predictor(run, knob=knob).predict_all(expand_inputs(inputs), batch_size=batch_size)
+
+
+def report(run: str | Path) -> "Evaluation":
+    """Evaluates a run and writes its ``report.html``, and the curve by itself as ``curve.png``.
+
+    Args:
+        run: The run folder.
+    """
+    from modicum.reporting.page import write_report
+    from modicum.reporting.plots import draw_curve, write_figure
+
+    folder, recipe = _open_run(run)
+    evaluation = evaluate(run)
+    start = folder.read_state().starts[0]
+    write_report(
+        folder.path,
+        evaluation,
+        facts=recipe.facts(),
+        recipe_text=folder.recipe.read_text(encoding="utf-8"),
+        command=start.command,
+        versions=start.versions,
+        metrics_rows=read_jsonl(folder.metrics),
+        path=folder.report,
+    )
+    curve = draw_curve(evaluation.curve, calibrated=evaluation.calibrated, plain_cost=evaluation.calibration.plain)
+    write_figure(folder.path / "curve.png", curve)
+    return evaluation
+
+
+def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg") -> "list[tuple[str, Evaluation]]":
+    """Draws the accuracy-cost curves of several runs in one picture.
+
+    Args:
+        runs: Run folders that have been evaluated.
+        out: The picture, ``.svg`` or ``.png``.
+
+    Raises:
+        RunError: If a run has not been evaluated.
+    """
+    from modicum.reporting.plots import write_comparison
+    from modicum.reporting.serial import read_evaluation
+
+    folders = [RunFolder.open(run) for run in runs]
+    for folder in folders:
+        if not folder.curve.exists():
+            raise RunError(f"{folder.path} has no {folder.curve.name} yet: modicum evaluate {folder.path}")
+    evaluations = [(folder.path.name, read_evaluation(folder.curve)) for folder in folders]
+    write_comparison(Path(out), [(name, evaluation.curve) for name, evaluation in evaluations])
+    return evaluations
+
+
+def export(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Writes a run as ONNX graphs with a manifest, checked against PyTorch; returns the folder.
+
+    Args:
+        run: The run folder.
+        out: The folder to write; None means RUN/export.
+    """
+    from dataclasses import asdict
+
+    folder, _ = _open_run(run)
+    tool = predictor(run)
+    system = get_system(folder.read_state().system)
+    from modicum.classify.evaluation import read_calibration
+
+    calibration = read_calibration(folder)
+    exported: Path = locate(system.export)(
+        tool.network,
+        Path(out) if out else folder.path / "export",
+        preprocessing=asdict(tool.preprocessing),
+        classes=tool.classes,
+        knob=tool.knob,
+        calibration=asdict(calibration) if calibration else None,
+    )
+    return exported
+
+
+def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "list[Row]":
+    """Measures speed and memory of a system, as ratios of things timed in turn in one run.
+
+    Args:
+        system: Id of the system.
+        threads: CPU threads; None measures with one and with two.
+        quick: A small network in seconds, to see that it works; its figures mean nothing.
+    """
+    rows: list[Row] = locate(get_system(system).bench)(threads=threads, quick=quick)
+    return rows
+
+
+def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Survey":
+    """Checks an image set: its classes, its unreadable images and copies, and how it would be split.
+
+    Args:
+        source: The images, as for training; "digits-scenes" is the embedded default.
+        strict: Fail if an image cannot be read.
+        preview: Write a sheet of example images here.
+    """
+    from modicum.classify.survey import survey
+
+    return survey(source, strict=strict, preview=preview)
+
+
+def _open_run(run: str | Path) -> tuple[RunFolder, Any]:
+    folder = RunFolder.open(run)
+    system = get_system(folder.read_state().system)
+    return folder, build_recipe(locate(system.recipe), read_recipe(folder.recipe))
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``; nested mappings are merged, not replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _command() -> str:
+    """What started this process, as one would type it."""
+    program = Path(sys.argv[0]).name
+    return shlex.join([*(["python", "-m", "modicum"] if program == "__main__.py" else [program]), *sys.argv[1:]])

@@ -1,0 +1,219 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modicum.classify.data import ImageSource, Record, Scan, Splits, TarImages, make_splits, scan
+from modicum.storage.errors import DataError
+
+PARTS = ("train", "calibration", "test")
+
+
+class ListedImages(ImageSource):
+    """Images that exist as (label, split, digest) only."""
+
+    def __init__(self, rows):
+        self.name, self.origin = "listed", "a list"
+        self.classes = tuple(f"class{label}" for label in range(max(label for label, _, _ in rows) + 1))
+        self.records = tuple(Record(f"image{i}", label, split) for i, (label, split, _) in enumerate(rows))
+        self._digests = [digest for _, _, digest in rows]
+
+    def pixels(self, index):
+        return np.zeros((1, 1, 3), np.uint8)
+
+    def digest(self, index):
+        return self._digests[index]
+
+
+def listed(counts, split=None, start=0):
+    """Rows of distinct images: ``counts[label]`` of each class."""
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    return [(label, split, f"d{start + number}") for number, label in enumerate(labels)]
+
+
+def split_rows(rows, **options):
+    source = ListedImages(rows)
+    return source, make_splits(source, scan_of(source), **options)
+
+
+def scan_of(source):
+    indices = tuple(range(len(source.records)))
+    return Scan(indices, (), tuple(source.digest(i) for i in indices))
+
+
+def class_counts(source, splits, part):
+    counts = Counter(source.records[i].label for i in splits.indices(source, part))
+    return [counts[label] for label in range(len(source.classes))]
+
+
+COUNTS = st.lists(st.integers(10, 40), min_size=2, max_size=6)
+
+
+@settings(deadline=None)
+@given(counts=COUNTS, seed=st.integers(0, 1000))
+def test_parts_are_disjoint_and_complete(counts, seed):
+    source, splits = split_rows(listed(counts), seed=seed)
+    everything = [*splits.train, *splits.calibration, *splits.test]
+    assert sorted(everything) == sorted(record.id for record in source.records)
+
+
+@settings(deadline=None)
+@given(counts=COUNTS, seed=st.integers(0, 1000))
+def test_every_class_has_about_its_share_of_each_part(counts, seed):
+    source, splits = split_rows(listed(counts), seed=seed)
+    for part, share in zip(PARTS, (0.7, 0.15, 0.15), strict=True):
+        found = class_counts(source, splits, part)
+        assert min(found) >= 1
+        assert np.abs(np.array(found) - share * np.array(counts)).max() < 3
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    calibration=st.floats(0.05, 0.45),
+    test=st.floats(0.05, 0.45),
+    seed=st.integers(0, 100),
+    extra=st.lists(st.integers(0, 30), min_size=2, max_size=5),
+)
+def test_number_of_images_that_the_error_calls_enough_is_enough(calibration, test, seed, extra):
+    with pytest.raises(DataError, match="are enough") as caught:
+        split_rows(listed([1, 1]), calibration=calibration, test=test)
+    enough = int(str(caught.value).split(" are enough")[0].split()[-1])
+    split_rows(listed([enough + more for more in extra]), calibration=calibration, test=test, seed=seed)
+
+
+def test_splits_are_a_function_of_the_seed():
+    rows = listed([30, 30])
+    assert split_rows(rows, seed=3)[1] == split_rows(rows, seed=3)[1]
+    assert split_rows(rows, seed=3)[1] != split_rows(rows, seed=4)[1]
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 1000), copies=st.lists(st.integers(0, 39), max_size=30))
+def test_copies_never_straddle(seed, copies):
+    rows = listed([20, 20])
+    source, splits = split_rows(rows + [rows[index] for index in copies], seed=seed)
+    sides = {}
+    for part in PARTS:
+        for index in splits.indices(source, part):
+            sides.setdefault(source.digest(index), set()).add(part)
+    assert {len(found) for found in sides.values()} == {1}
+    assert sum(len(splits.part(part)) for part in PARTS) == len(source.records)
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_copies_across_given_parts_stay_in_the_most_important_only(data):
+    rows = listed([12, 12], "train") + listed([6, 6], "calibration", 100) + listed([6, 6], "test", 200)
+    copied = data.draw(st.lists(st.sampled_from(rows[::2]), max_size=10))  # half stay single: no class dies out
+    copies = [(label, data.draw(st.sampled_from(PARTS)), digest) for label, _, digest in copied]
+    source, splits = split_rows(rows + copies)
+    for index, record in enumerate(source.records):
+        twins = {
+            source.records[i].split for i in range(len(source.records)) if source.digest(i) == source.digest(index)
+        }
+        most_important = max(twins, key=PARTS.index)
+        assert (record.id in splits.part(most_important)) == (record.split == most_important)
+
+
+def test_complete_given_splits_stay_as_they_are():
+    rows = listed([3, 3], "train") + listed([2, 2], "calibration", 50) + listed([1, 1], "test", 90)
+    source, splits = split_rows(rows)
+    for part in PARTS:
+        assert splits.part(part) == tuple(record.id for record in source.records if record.split == part)
+
+
+def test_calibration_is_cut_from_train_when_only_test_is_given():
+    source, splits = split_rows(listed([20, 20], "train") + listed([4, 4], "test", 90))
+    assert class_counts(source, splits, "calibration") == [3, 3]
+    assert class_counts(source, splits, "train") == [17, 17]
+    assert splits.test == tuple(record.id for record in source.records if record.split == "test")
+
+
+def test_bad_images_are_in_no_part():
+    source = ListedImages(listed([20, 20]))
+    whole = scan_of(source)
+    splits = make_splits(source, Scan(whole.good[1:], (("image0", "empty"),), whole.digests[1:]))
+    assert "image0" not in (*splits.train, *splits.calibration, *splits.test)
+
+
+@pytest.mark.parametrize("counts", [[1, 40], [2, 40], [1, 1]])
+def test_class_that_is_too_small_is_named_with_the_number_needed(counts):
+    with pytest.raises(DataError, match=rf"class 'class0' of a list has {counts[0]} distinct .*: 10 are enough; add"):
+        split_rows(listed(counts))
+
+
+def test_given_part_without_a_class_is_an_error():
+    rows = listed([20, 20], "train") + listed([4], "test", 90)
+    with pytest.raises(DataError, match=r"class 'class1' .* none of them for test"):
+        split_rows(rows)
+
+
+def test_set_without_training_images_is_an_error():
+    with pytest.raises(DataError, match="none of them for train or calibration"):
+        split_rows(listed([20, 20], "test"))
+
+
+@pytest.mark.parametrize("shares", [(0, 0.1), (0.5, 0.5), (-0.1, 0.2)])
+def test_impossible_shares_are_refused(shares):
+    with pytest.raises(ValueError, match="must be positive and sum to less than 1, got"):
+        split_rows(listed([20, 20]), calibration=shares[0], test=shares[1])
+
+
+def test_saved_splits_load_equal_and_leave_no_other_file(tmp_path):
+    _, splits = split_rows(listed([20, 20]), seed=7)
+    splits.save(tmp_path / "splits.json")
+    splits.save(tmp_path / "splits.json")
+    assert Splits.load(tmp_path / "splits.json") == splits
+    assert [file.name for file in tmp_path.iterdir()] == ["splits.json"]
+
+
+def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    _, splits = split_rows(listed([20, 20]))
+    splits.save(tmp_path / "splits.json")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        Splits((), (), (), 1).save(tmp_path / "splits.json")
+    assert Splits.load(tmp_path / "splits.json") == splits
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+GOOD_FILE = {"format": "modicum-splits", "version": 1, "train": ["a"], "calibration": ["b"], "test": ["c"], "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not a file of splits"),
+        ("[]", "is not a file of splits"),
+        (json.dumps({"format": "other"}), "is not a file of splits"),
+        (json.dumps(GOOD_FILE | {"version": 2}), "has version 2 of the format, this modicum reads 1"),
+        (json.dumps(GOOD_FILE | {"test": None}), "is a damaged file of splits"),
+        (json.dumps(GOOD_FILE | {"test": ["a"]}), "the splits overlap: 'a'"),
+    ],
+)
+def test_unusable_file_is_explained(tmp_path, content, message):
+    (tmp_path / "splits.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        Splits.load(tmp_path / "splits.json")
+
+
+def test_missing_file_is_explained(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        Splits.load(tmp_path / "splits.json")
+
+
+def test_check_names_images_that_are_gone():
+    source, splits = split_rows(listed([20, 20]))
+    splits.check(source)
+    with pytest.raises(DataError, match=r"1 of 40 images of the splits are no longer in a list: 'image39'"):
+        splits.check(ListedImages(listed([20, 19])))
+
+
+@pytest.mark.data
+def test_real_set_keeps_its_test_part(real_data):
+    source = TarImages(real_data / "caltech101_40")
+    splits = make_splits(source, scan(source))
+    assert (len(splits.train), len(splits.calibration), len(splits.test)) == (1530, 270, 600)

@@ -1,0 +1,121 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import load_file
+
+from modicum.classify.backbones import SMALL, SmallResNet, cifar_resnet, create_backbone
+from modicum.classify.data import CifarImages, ImageDataset, Preprocessing, eval_loader
+from modicum.storage.errors import RecipeError
+
+
+def num_parameters(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("depth", "parameters"), [(20, 269_722), (32, 464_154), (56, 853_018)])
+def test_cifar_resnets_have_the_published_size(depth, parameters):
+    assert num_parameters(cifar_resnet(10, depth)) == parameters
+
+
+def test_depth_counts_the_layers_with_weights():
+    weights = [weight for weight in cifar_resnet(10, 20).parameters() if weight.ndim > 1]
+    assert len(weights) == 20
+
+
+@pytest.mark.parametrize("depth", [2, 18, 21, 0])
+def test_impossible_depth_is_refused(depth):
+    with pytest.raises(ValueError, match=rf"the depth of a CIFAR ResNet is 6n \+ 2 \(8, 20, 32, ...\), got {depth}"):
+        cifar_resnet(10, depth)
+
+
+@pytest.mark.parametrize("side", [8, 31, 48])
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_take_images_of_any_size(name, side):
+    assert create_backbone(name, 7).eval()(torch.zeros(2, 3, side, side)).shape == (2, 7)
+
+
+def test_shortcut_is_the_subsampled_input_between_zero_channels():
+    block = SmallResNet(10, widths=(4, 8)).layers[1][0].eval()
+    torch.nn.init.zeros_(block.bn2.weight)  # leaves the shortcut alone
+    features = torch.rand(1, 4, 5, 5)
+    output = block(features)
+    assert torch.equal(output[:, 2:6], features[:, :, ::2, ::2])
+    assert output[:, [0, 1, 6, 7]].abs().sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("resnet18", "torchvision"), ("mobilenet_v2", "torchvision"), ("regnety_002", "timm")]
+)
+def test_other_networks_come_by_name(name, module):
+    network = create_backbone(name, 7)
+    assert type(network).__module__.startswith(module)
+    assert network.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("digit_resnt", "did you mean digit_resnet"),
+        ("resnet51", "did you mean resnet5"),
+        ("qqq", r"see torchvision\.models"),
+    ],
+)
+def test_unknown_name_gets_a_suggestion(name, hint):
+    with pytest.raises(RecipeError, match=f"backbone '{name}' is not known: {hint}"):
+        create_backbone(name, 10)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_pretrained_weights_of_small_networks_are_refused(name):
+    with pytest.raises(RecipeError, match=f"pretrained: there are no published weights of {name}; leave it off"):
+        create_backbone(name, 10, pretrained=True)
+
+
+@pytest.fixture
+def no_download(monkeypatch):
+    """Stands in for fetched weights: the network that torchvision would return, with its 1,000 classes."""
+    original = torchvision.models.get_model
+    monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: original(name, weights=None))
+
+
+@pytest.mark.parametrize(("name", "head"), [("resnet18", "fc"), ("mobilenet_v2", "classifier.1")])
+def test_pretrained_network_gets_a_head_for_other_classes(no_download, name, head):
+    network = create_backbone(name, 7, pretrained=True)
+    assert network.get_submodule(head).out_features == 7
+
+
+def test_pretrained_network_keeps_its_head_for_its_own_classes(no_download):
+    assert create_backbone("resnet18", 1000, pretrained=True).fc.out_features == 1000
+
+
+@pytest.fixture(scope="module")
+def real_data():
+    if "MODICUM_DATA" not in os.environ:
+        pytest.skip("MODICUM_DATA is not set: it points to the folder of real data sets")
+    return Path(os.environ["MODICUM_DATA"])
+
+
+def our_name(name):
+    """``layer2.0.conv1.weight`` as ``layers.1.0.conv1.weight``."""
+    if not name.startswith("layer"):
+        return name
+    return f"layers.{int(name[5]) - 1}{name[6:]}"
+
+
+@pytest.mark.data
+def test_published_cifar_weights_reach_their_accuracy(real_data):
+    network = cifar_resnet(10, 20).eval()
+    state = load_file(real_data / "cifar10_resnets" / "resnet20.safetensors")
+    network.load_state_dict({our_name(name): value for name, value in state.items()})
+    source = CifarImages(real_data / "cifar10")
+    test = [index for index, record in enumerate(source.records) if record.split == "test"][:1000]
+    preprocessing = Preprocessing(32, 32)  # normalises with the figures of ImageNet, as these weights want it
+    images = ImageDataset(source, test, preprocessing.eval_transform())
+    loader = eval_loader(images, batch_size=250, num_workers=0, preprocessing=preprocessing)
+    with torch.inference_mode():
+        hits = torch.cat([network(batch.images).argmax(1) == batch.labels for batch in loader])
+    assert len(hits) == 1000
+    assert hits.double().mean() == pytest.approx(0.915, abs=0.003)  # rounding may turn a few of 1,000

@@ -1,0 +1,198 @@
+import inspect
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modicum.cli import EXAMPLES, VERBS, main
+from modicum.flags import parse_training, verb_parser
+from modicum.systems import SYSTEMS
+
+OPTIONS = Path(__file__).with_name("options.json")
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["train", "drnet", "--help"], ["predict", "--help"], []])
+def test_help_and_list_do_not_import_torch(words):
+    code = f"""
+import sys
+from modicum.cli import main
+try:
+    main({words!r})
+except SystemExit:
+    pass
+slow = {{"torch", "torchvision", "timm", "lightning", "sklearn", "matplotlib"}} & set(sys.modules)
+assert not slow, slow
+"""
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_import_of_the_package_is_instant():
+    result = run_python("import modicum, sys; assert 'torch' not in sys.modules; assert 'DRNet' in modicum.__all__")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_verb_has_help_with_examples(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert all(example in text for example in EXAMPLES[verb])
+
+
+def test_options_are_pinned_so_that_a_new_one_is_a_decision():
+    found = {verb: sorted(inspect.signature(function).parameters) for verb, function in VERBS.items()}
+    for system in SYSTEMS:
+        values = parse_training(verb_parser("train", ""), [system])
+        found[f"train {system}"] = sorted(vars(values["recipe"]))
+    assert found == json.loads(OPTIONS.read_text())
+
+
+def test_unknown_command_exits_with_2_and_a_suggestion(capsys):
+    assert main(["tran"]) == 2
+    assert "did you mean train?" in capsys.readouterr().err
+
+
+def test_unknown_flag_exits_with_2_and_a_suggestion(capsys):
+    assert main(["train", "drnet", "--bugdet", "0.4"]) == 2
+    assert "did you mean budget?" in capsys.readouterr().err
+
+
+def test_abbreviated_flag_is_refused(capsys):
+    assert main(["train", "drnet", "--budg", "0.4"]) == 2
+    assert "did you mean budget?" in capsys.readouterr().err
+
+
+def test_impossible_option_exits_with_2_and_one_line(capsys):
+    assert main(["train", "drnet", "--images.batch_size", "1"]) == 2
+    assert capsys.readouterr().err == (
+        "modicum: images.batch_size must be at least 2, for batch normalisation, got 1\n"
+    )
+
+
+def test_missing_run_exits_with_2(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path / "none")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(Exception, match="does not exist"):
+        main(["evaluate", str(tmp_path / "none"), "--debug"])
+
+
+def test_recipe_file_and_flags_combine_and_the_flag_wins(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("budget: 0.5\njoint_epochs: 7\n")
+    recipe = parse_training(verb_parser("train", ""), ["drnet", "--budget", "0.4", "--recipe", str(file)])["recipe"]
+    assert (recipe.budget, recipe.joint_epochs) == (0.4, 7)
+
+
+def test_own_data_chooses_the_recipe_for_own_data():
+    recipe = parse_training(verb_parser("train", ""), ["drnet", "--data", "photos"])["recipe"]
+    assert recipe.backbone == "photo_resnet"
+
+
+def test_list_prints_json_on_request(capsys):
+    assert main(["list", "--json"]) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == list(SYSTEMS)
+
+
+def test_predict_reads_paths_from_standard_input(quick_run, digit_folder, capsys, monkeypatch):
+    files = [str(file) for file in sorted(digit_folder.rglob("*.png"))[:3]]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(files)))
+    assert main(["predict", str(quick_run("drnet")), "-", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["name"] for row in rows] == files
+    assert all(0 <= row["probability"] <= 1 for row in rows)
+
+
+def test_predict_exits_with_1_if_a_file_could_not_be_read(quick_run, digit_folder, tmp_path, capsys):
+    good = next(digit_folder.rglob("*.png"))
+    assert main(["predict", str(quick_run("drnet")), str(good), str(tmp_path / "missing.png")]) == 1
+    output = capsys.readouterr()
+    assert str(good) in output.out
+    assert "missing.png: not read: No such file" in output.err
+
+
+def test_calibrate_stores_the_knob_that_predict_uses(quick_run, capsys):
+    run = quick_run("drnet")
+    kept = (run / "calibration.json").read_bytes()
+    assert main(["calibrate", str(run), "--budget", "0.5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["knob"] == json.loads((run / "calibration.json").read_text())["knob"]
+    (run / "calibration.json").write_bytes(kept)
+
+
+def test_calibrate_in_milliseconds_names_the_least(quick_run, capsys):
+    assert main(["calibrate", str(quick_run("drnet")), "--budget_ms", "1e-9"]) == 2
+    assert "is below the cheapest routes" in capsys.readouterr().err
+
+
+def test_calibrate_wants_exactly_one_budget(quick_run, capsys):
+    assert main(["calibrate", str(quick_run("drnet"))]) == 2
+    assert "give either budget" in capsys.readouterr().err
+
+
+def test_evaluate_prints_the_table_and_the_headline(quick_run, capsys):
+    assert main(["evaluate", str(quick_run("drnet"))]) == 0
+    text = capsys.readouterr().out
+    assert "plain network" in text
+    assert "On 100 test images:" in text
+
+
+def test_evaluate_prints_json_on_request(quick_run, capsys):
+    assert main(["evaluate", str(quick_run("drnet")), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["curve"]["num_samples"] == 100
+
+
+def test_compare_draws_a_picture(quick_run, tmp_path, capsys):
+    run = str(quick_run("drnet"))
+    assert main(["compare", run, run, "--out", str(tmp_path / "both.png")]) == 0
+    assert (tmp_path / "both.png").stat().st_size > 1000
+
+
+def test_data_counts_names_bad_files_and_draws_a_sheet(digit_folder, tmp_path, capsys):
+    broken = digit_folder / "train" / "0" / "broken.png"
+    broken.write_bytes(b"")
+    try:
+        assert main(["data", str(digit_folder), "--json", "--preview", str(tmp_path / "sheet.png")]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert main(["data", str(digit_folder), "--strict"]) == 2
+    finally:
+        broken.unlink()
+    assert sum(found["images"].values()) == 500
+    assert [name for name, _ in found["unreadable"]] == ["train/0/broken.png"]
+    assert (tmp_path / "sheet.png").exists()
+
+
+def test_bench_check_exits_with_1_when_a_target_is_missed(monkeypatch, capsys):
+    from modicum.adaptive.rows import Row
+
+    rows = [Row("a", 0.5, "ratio", 0.9), Row("b", 2.0, "ms")]
+
+    def bench(system: str) -> list[Row]:
+        """Measured rows."""
+        return rows
+
+    monkeypatch.setitem(VERBS, "bench", bench)
+    assert main(["bench", "drnet", "--json"]) == 0
+    assert [row["holds"] for row in json.loads(capsys.readouterr().out)] == [False, None]
+    assert main(["bench", "drnet", "--check"]) == 1
+    rows[0] = Row("a", 0.95, "ratio", 0.9)
+    assert main(["bench", "drnet", "--check"]) == 0
+
+
+def test_module_runs_as_a_program():
+    result = subprocess.run(
+        [sys.executable, "-m", "modicum", "list"], capture_output=True, text=True, check=False, env={**os.environ}
+    )
+    assert result.returncode == 0
+    assert "drnet" in result.stdout

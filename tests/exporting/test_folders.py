@@ -1,0 +1,41 @@
+import pytest
+
+from modicum.exporting import ExportError, replaced_folder
+
+
+def fill(folder, text):
+    with replaced_folder(folder) as new:
+        (new / "manifest.json").write_text(text)
+        (new / "net.onnx").write_text(text)
+
+
+def test_folder_and_parents_are_made(tmp_path):
+    fill(tmp_path / "a" / "b", "new")
+    assert (tmp_path / "a" / "b" / "net.onnx").read_text() == "new"
+
+
+def test_an_earlier_export_is_replaced_whole(tmp_path):
+    fill(tmp_path / "out", "old")
+    (tmp_path / "out" / "other.onnx").write_text("old")
+    fill(tmp_path / "out", "new")
+    assert {p.name: p.read_text() for p in (tmp_path / "out").iterdir()} == {"manifest.json": "new", "net.onnx": "new"}
+
+
+def test_a_failure_leaves_the_earlier_export_and_nothing_else(tmp_path):
+    fill(tmp_path / "out", "old")
+    with pytest.raises(TypeError, match="data must be str"):
+        fill(tmp_path / "out", None)
+    assert (tmp_path / "out" / "net.onnx").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(ExportError, match=r"holds files that are no export, e\.g\. photo\.jpg"):
+        fill(tmp_path, "new")
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(ExportError, match="is a file: name a folder"):
+        fill(tmp_path / "out", "new")

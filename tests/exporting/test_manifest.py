@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+from modicum.exporting import ExportError, describe_graph, read_manifest, write_manifest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(b"graph")
+    (tmp_path / "net.onnx.data").write_bytes(b"weights")
+    graph = describe_graph(tmp_path / "net.onnx", ["images"], ["logits"], 18)
+    write_manifest(tmp_path, system="drnet", graphs={"net": graph}, details={"knob": 0.5})
+    return tmp_path
+
+
+def change(folder, **fields):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_what_was_written_is_read(folder):
+    manifest = read_manifest(folder, system="drnet", needed=["knob"])
+    assert manifest.graphs == {"net": describe_graph(folder / "net.onnx", ["images"], ["logits"], 18)}
+    assert manifest.details == {"knob": 0.5}
+
+
+def test_weights_beside_the_graph_are_listed(folder):
+    assert read_manifest(folder, system="drnet").graphs["net"].sha256.keys() == {"net.onnx", "net.onnx.data"}
+
+
+def test_a_folder_without_manifest_is_refused(tmp_path):
+    with pytest.raises(ExportError, match=r"holds no export: manifest\.json is missing"):
+        read_manifest(tmp_path, system="drnet")
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.onnx.data"])
+def test_a_changed_file_is_refused(folder, name):
+    (folder / name).write_bytes(b"other")
+    with pytest.raises(ExportError, match=rf"{name} is not what was exported"):
+        read_manifest(folder, system="drnet")
+
+
+def test_a_missing_file_is_refused(folder):
+    (folder / "net.onnx").unlink()
+    with pytest.raises(ExportError, match=r"net\.onnx is missing: copy the whole folder"):
+        read_manifest(folder, system="drnet")
+
+
+def test_a_newer_version_is_refused(folder):
+    change(folder, format_version=2, modicum_version="9.0")
+    with pytest.raises(ExportError, match=r"format version 2, written by modicum 9\.0; .* upgrade modicum"):
+        read_manifest(folder, system="drnet")
+
+
+def test_another_format_is_refused(folder):
+    change(folder, format="other")
+    with pytest.raises(ExportError, match="is not a manifest of modicum: its format is 'other'"):
+        read_manifest(folder, system="drnet")
+
+
+def test_another_system_is_refused(folder):
+    with pytest.raises(ExportError, match="an export of 'drnet', not of 'ranet'"):
+        read_manifest(folder, system="ranet")
+
+
+def test_a_detail_that_the_runner_needs_is_named(folder):
+    with pytest.raises(ExportError, match="does not state classes; export again"):
+        read_manifest(folder, system="drnet", needed=["classes", "knob"])
+
+
+def test_a_damaged_entry_is_refused(folder):
+    change(folder, graphs={"net": {}})
+    with pytest.raises(ExportError, match=r"manifest\.json is damaged"):
+        read_manifest(folder, system="drnet")
+
+
+def test_a_graph_without_hash_is_refused(folder):
+    change(folder, graphs={"net": {"file": "a", "input_names": [], "output_names": [], "opset": 18, "sha256": {}}})
+    with pytest.raises(ExportError, match="has no hash of a; export again"):
+        read_manifest(folder, system="drnet")
+
+
+def test_a_file_outside_the_folder_is_refused(folder):
+    graph = {"file": "../a", "input_names": [], "output_names": [], "opset": 18, "sha256": {"../a": ""}}
+    change(folder, graphs={"net": graph})
+    with pytest.raises(ExportError, match="names a file outside its folder"):
+        read_manifest(folder, system="drnet")

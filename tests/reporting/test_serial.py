@@ -1,0 +1,107 @@
+import math
+from dataclasses import astuple, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modicum.adaptive.calibration import Calibration
+from modicum.adaptive.curve import Curve, Point
+from modicum.adaptive.efficiency import Efficiency
+from modicum.classify.results import Evaluation
+from modicum.reporting.serial import (
+    curve_from_json,
+    curve_to_json,
+    evaluation_from_json,
+    evaluation_to_json,
+    read_evaluation,
+)
+from modicum.storage.errors import DataError
+from modicum.storage.files import read_json_object, write_json
+
+UNHURRIED = settings(deadline=None, max_examples=50)  # the first example waits for imports and disks
+
+FLOATS = st.floats()
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)  # lone surrogates do not survive any encoding
+COUNTS = st.integers(0, 10**9)
+UNITS = st.sampled_from(["MAC", "ms"])
+SHARES = st.none() | st.dictionaries(TEXT, FLOATS, max_size=3)
+POINTS = st.builds(Point, TEXT, FLOATS, FLOATS, FLOATS, FLOATS, st.none() | FLOATS, SHARES)
+MANY_POINTS = st.lists(POINTS, max_size=3).map(tuple)
+CURVES = st.builds(Curve, UNITS, COUNTS, MANY_POINTS, MANY_POINTS, MANY_POINTS, st.none() | POINTS, MANY_POINTS)
+CALIBRATIONS = st.builds(Calibration, FLOATS, UNITS, FLOATS, FLOATS, FLOATS, FLOATS, COUNTS, TEXT)
+EFFICIENCIES = st.builds(Efficiency, COUNTS, COUNTS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS)
+EVALUATIONS = st.builds(
+    Evaluation,
+    system=TEXT,
+    data=TEXT,
+    num_images=st.dictionaries(TEXT, COUNTS, max_size=3),
+    classes=st.lists(TEXT, max_size=3).map(tuple),
+    resolution_px=COUNTS,
+    curve=CURVES,
+    calibration=CALIBRATIONS,
+    calibrated=POINTS,
+    efficiency=st.lists(EFFICIENCIES, max_size=2).map(tuple),
+    cheapest=st.just(()),
+    dearest=st.just(()),
+)
+
+
+def comparable(value):
+    """NaN equals NaN here, unlike everywhere else."""
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else value
+    if isinstance(value, dict):
+        return {key: comparable(item) for key, item in value.items()}
+    return [comparable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("serial")
+
+
+@UNHURRIED
+@given(curve=CURVES)
+def test_curve_survives_a_file(scratch, curve):
+    write_json(scratch / "curve.json", curve_to_json(curve))
+    again = curve_from_json(read_json_object(scratch / "curve.json"))
+    assert comparable(astuple(again)) == comparable(astuple(curve))
+
+
+@UNHURRIED
+@given(evaluation=EVALUATIONS)
+def test_evaluation_survives_a_file(scratch, evaluation):
+    write_json(scratch / "evaluation.json", evaluation_to_json(evaluation))
+    again = read_evaluation(scratch / "evaluation.json")
+    assert comparable(astuple(again)) == comparable(astuple(evaluation))
+
+
+def test_examples_are_left_out(evaluation):
+    again = evaluation_from_json(evaluation_to_json(evaluation))
+    assert again == replace(evaluation, cheapest=(), dearest=())
+
+
+def test_missing_part_is_named(evaluation):
+    raw = evaluation_to_json(evaluation)
+    del raw["calibrated"]["cost"]
+    with pytest.raises(DataError, match="not an evaluation that modicum wrote: 'cost' is missing"):
+        evaluation_from_json(raw)
+
+
+def test_newer_format_asks_for_an_update(evaluation):
+    raw = evaluation_to_json(evaluation) | {"format": 99}
+    with pytest.raises(DataError, match="format 99, newer than 1: update modicum"):
+        evaluation_from_json(raw)
+
+
+@pytest.mark.parametrize("damage", [{"unit": "FLOP"}, {"routed": 3}, {"num_samples": "many"}, {"oracle": []}])
+def test_damaged_curve_is_refused(curve, damage):
+    with pytest.raises(DataError, match="not a curve that modicum wrote"):
+        curve_from_json(curve_to_json(curve) | damage)
+
+
+def test_a_file_at_fault_is_named(tmp_path):
+    write_json(tmp_path / "curve.json", {"format": 1})
+    with pytest.raises(DataError, match=r"curve\.json: this is not an evaluation"):
+        read_evaluation(tmp_path / "curve.json")

@@ -1,0 +1,91 @@
+"""What every registered system must do, whatever it is; no system is known by name here."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from modicum import verbs
+from modicum.classify.predictor import Failure, Prediction
+from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
+from modicum.systems import SYSTEMS, get_system, locate
+
+pytestmark = pytest.mark.parametrize("name", list(SYSTEMS))
+
+
+def test_named_recipes_of_the_system_are_valid(name):
+    system = get_system(name)
+    own = [recipe for recipe in recipe_names() if recipe.startswith(f"{name}-")]
+    assert {system.default_recipe, system.own_data_recipe, f"{name}-quick"} <= set(own)
+    for recipe in own:
+        build_recipe(locate(system.recipe), read_recipe(recipe))
+
+
+def test_recipe_in_the_run_folder_gives_the_same_recipe_again(name, quick_run):
+    run = quick_run(name)
+    recipe = build_recipe(locate(get_system(name).recipe), read_recipe(run / "recipe.yaml"))
+    assert recipe_text(recipe) == (run / "recipe.yaml").read_text()
+
+
+def test_training_leaves_everything_a_user_needs(name, quick_run):
+    run = quick_run(name)
+    for file in ("model.safetensors", "recipe.yaml", "metrics.jsonl", "curve.json", "calibration.json", "report.html"):
+        assert (run / file).stat().st_size > 0, file
+
+
+def test_loaded_network_has_the_saved_weights(name, quick_run):
+    run = quick_run(name)
+    state = verbs.load(run).state_dict()
+    saved = load_file(run / "model.safetensors")
+    assert set(saved) == set(state)
+    assert all(torch.equal(saved[key], state[key]) for key in saved)
+
+
+def test_curve_stands_beside_all_four_baselines(name, quick_run):
+    curve = json.loads((quick_run(name) / "curve.json").read_text())["curve"]
+    assert curve["routed"]
+    assert curve["random"]
+    assert curve["plain"]
+    assert curve["static"]
+    assert curve["oracle"]
+
+
+def test_calibrated_cost_is_within_the_budget(name, quick_run):
+    calibration = json.loads((quick_run(name) / "calibration.json").read_text())
+    assert calibration["achieved"] <= calibration["target"]
+
+
+def test_a_broken_file_among_good_ones_costs_only_itself(name, quick_run, digit_folder, tmp_path):
+    good = sorted(digit_folder.rglob("*.png"))[:2]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not a picture")
+    results = list(verbs.predict(quick_run(name), [good[0], broken, good[1]]))
+    assert [type(result) for result in results] == [Prediction, Failure, Prediction]
+    assert results[2] == next(verbs.predict(quick_run(name), [good[1]]))
+
+
+def test_export_matches_pytorch(name, quick_run, tmp_path):
+    pytest.importorskip("onnxruntime", reason="the export extra is not installed")
+    folder = verbs.export(quick_run(name), out=tmp_path / "exported")  # checks parity itself, and raises where it fails
+    assert (folder / "manifest.json").exists()
+
+
+def test_quick_benchmark_gives_rows_with_targets(name):
+    rows = verbs.bench(name, threads=1, quick=True)
+    assert any(row.target is not None for row in rows)
+    assert all(row.value == row.value for row in rows)  # no NaN
+
+
+def test_finished_run_is_not_trained_over(name, quick_run):
+    run = quick_run(name)
+    with pytest.raises(verbs.RunError, match="holds a run already: pass --resume"):
+        verbs.train(name, recipe=run / "recipe.yaml", out=run)
+
+
+def test_resuming_a_finished_run_changes_no_weight(name, quick_run):
+    run = quick_run(name)
+    before = load_file(run / "model.safetensors")
+    verbs.train(name, recipe=run / "recipe.yaml", out=run, resume=True)
+    after = load_file(run / "model.safetensors")
+    assert all(torch.equal(before[key], after[key]) for key in before)

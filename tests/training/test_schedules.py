@@ -1,0 +1,87 @@
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modicum.storage.errors import RecipeError
+from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.schedules import configure_sgd, rate_factor
+
+PUBLISHED = Schedule("steps", warmup_epochs=3, step_epochs=20)  # stage 1 of DRNet on ImageNet, 70 epochs
+
+
+@pytest.mark.parametrize(("progress", "expected"), [(0, 0.04), (0.15, 0.52), (0.3, 1), (0.65, 0.5), (1, 0)])
+def test_one_cycle_rises_over_three_tenths_and_falls_to_zero(progress, expected):
+    assert rate_factor(Schedule("one_cycle"), progress, epochs=7) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(0, 0), (1.5, 0.5), (3, 1), (19.9, 1), (20.1, 0.1), (39.9, 0.1), (40.1, 0.01), (69.9, 1e-3)]
+)
+def test_steps_warm_up_and_divide_by_ten(epoch, expected):
+    assert rate_factor(PUBLISHED, epoch / 70, epochs=70) == pytest.approx(expected, rel=1e-12)
+
+
+def test_steps_without_warm_up_start_at_the_full_rate():
+    assert rate_factor(Schedule("steps"), 0, epochs=90) == 1
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [(0.1, (1 + math.cos(0.1 * math.pi)) / 4), (0.2, (1 + math.cos(0.2 * math.pi)) / 2), (1, 0)],
+)
+def test_cosine_warms_up_and_falls_to_zero(progress, expected):
+    assert rate_factor(Schedule("cosine", warmup_epochs=2), progress, epochs=10) == pytest.approx(expected, abs=1e-12)
+
+
+@given(
+    kind=st.sampled_from(["one_cycle", "steps", "cosine"]),
+    warmup=st.floats(0, 5),
+    progress=st.floats(0, 1),
+    epochs=st.integers(1, 300),
+)
+def test_factor_is_a_share(kind, warmup, progress, epochs):
+    assert 0 <= rate_factor(Schedule(kind, warmup_epochs=warmup), progress, epochs) <= 1
+
+
+def attached(steps, epochs):
+    return SimpleNamespace(trainer=SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs))
+
+
+def test_each_group_follows_the_schedule_from_its_own_rate():
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    groups = [{"params": weights[:1]}, {"params": weights[1:], "lr": 0.02}]
+    configured = configure_sgd(attached(10, 2), groups, OptimizerOptions(learning_rate=0.2), Schedule("cosine"))
+    optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    for _ in range(5):
+        optimizer.step()
+        scheduler.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 0.01])
+
+
+def test_schedule_moves_with_every_batch():
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]}]
+    configured = configure_sgd(attached(10, 2), groups, OptimizerOptions(), Schedule())
+    assert configured["lr_scheduler"]["interval"] == "step"
+
+
+def test_optimiser_options_reach_the_optimiser():
+    options = OptimizerOptions(learning_rate=0.2, momentum=0.8, weight_decay=1e-3, nesterov=True)
+    configured = configure_sgd(attached(10, 2), [{"params": [torch.nn.Parameter(torch.zeros(1))]}], options, Schedule())
+    group = configured["optimizer"].param_groups[0]
+    assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.8, 1e-3, True)
+
+
+@pytest.mark.parametrize("options", [{"warmup_epochs": -1}, {"step_epochs": 0}])
+def test_impossible_schedule_is_refused(options):
+    with pytest.raises(RecipeError, match="warmup_epochs must be at least 0 and step_epochs above 0, got"):
+        Schedule(**options)
+
+
+@pytest.mark.parametrize("rate", [0, -0.1])
+def test_impossible_learning_rate_is_refused(rate):
+    with pytest.raises(RecipeError, match=f"learning_rate must be above 0, got {rate}"):
+        OptimizerOptions(learning_rate=rate)
