@@ -1,10 +1,10 @@
 """Configuration of the documentation's build."""
 
-from importlib.metadata import version
+import importlib.metadata
 
 project = "modicum"
 author = "the modicum authors"
-release = version("modicum")
+release = importlib.metadata.version("modicum")
 extensions = ["myst_parser"]
 myst_heading_anchors = 3
 html_theme = "furo"

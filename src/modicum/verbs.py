@@ -3,6 +3,7 @@
 Importing this module is instant: each function imports what it needs.
 """
 
+import itertools
 import logging
 import shlex
 import sys
@@ -107,7 +108,7 @@ def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
     folder, recipe = _open_run(run)
     calibration = read_calibration(folder)
     return Predictor(
-        load(folder.path),  # type: ignore[arg-type]  # a classifier, as the registry says
+        _load_for_inference(folder, recipe),
         preprocessing=preprocessing_of(recipe.images, recipe.image_px),
         classes=[str(name) for name in read_header(folder.weights).notes["classes"]],  # type: ignore[union-attr]  # a list
         knob=knob if knob is not None else (calibration.knob if calibration else 0.0),
@@ -128,7 +129,8 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
     folder, recipe = _open_run(run)
     system = folder.read_state().system
     batch_sizes = (1, 32) if clock else ()
-    result = evaluate_run(folder, load(folder.path), recipe, system=system, knob=knob, batch_sizes=batch_sizes)  # type: ignore[arg-type]  # a classifier, as the registry says
+    model = _load_for_inference(folder, recipe)
+    result = evaluate_run(folder, model, recipe, system=system, knob=knob, batch_sizes=batch_sizes)
     write_json(folder.curve, evaluation_to_json(result))
     return result
 
@@ -151,17 +153,20 @@ def calibrate(
     import torch
 
     from modicum.adaptive.calibration import relative_budget
+    from modicum.adaptive.contract import device_of
     from modicum.adaptive.efficiency import measure_route_times
     from modicum.classify.evaluation import calibrate_run, open_data
+    from modicum.classify.preparation import EVALUATION_BATCH
 
     if (budget is None) == (budget_ms is None):
         raise ValueError("give either budget, a share of the plain network's multiply-adds, or budget_ms")
     folder, recipe = _open_run(run)
-    model: Any = load(folder.path)
+    model = _load_for_inference(folder, recipe)
     data = open_data(recipe, folder)
     if budget is not None:
         return calibrate_run(folder, model, data, model.costs, relative_budget(budget, model.costs))
-    images = torch.cat([images for images, _ in data.evaluate_on("calibration")])[:batch_size]
+    batches = data.evaluate_on("calibration", device_of(model))
+    images = torch.cat([images for images, _ in itertools.islice(batches, -(-batch_size // EVALUATION_BATCH))])
     assert budget_ms is not None  # one of the two is given
     return calibrate_run(folder, model, data, measure_route_times(model, images, batch_size), budget_ms)
 
@@ -286,6 +291,13 @@ def _open_run(run: str | Path) -> tuple[RunFolder, Any]:
     folder = RunFolder.open(run)
     system = get_system(folder.read_state().system)
     return folder, build_recipe(locate(system.recipe), read_recipe(folder.recipe))
+
+
+def _load_for_inference(folder: RunFolder, recipe: Any) -> Any:  # noqa: ANN401  the run's network
+    """The network of a run, on the accelerator if its recipe may use one."""
+    from modicum.training.devices import inference_device
+
+    return load(folder.path).to(inference_device(recipe.trainer.accelerator))
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

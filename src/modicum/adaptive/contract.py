@@ -8,6 +8,7 @@ nothing here looks inside it: routes are indexed by sample along their first dim
 from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.costs import CostTable
@@ -68,3 +69,9 @@ class AdaptiveClassifier(Protocol):
 
     def plain_network(self) -> nn.Module:
         """The network with everything computed and nothing decided, as a module that shares nothing with this one."""
+
+
+def device_of(model: AdaptiveClassifier) -> torch.device:
+    """Where the weights of ``model`` are."""
+    assert isinstance(model, nn.Module)  # every adaptive classifier is one; the protocol cannot say so
+    return next(model.parameters()).device

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from modicum.adaptive.calibration import Calibration, calibrate, check_disjoint
-from modicum.adaptive.contract import AdaptiveClassifier
+from modicum.adaptive.contract import AdaptiveClassifier, device_of
 from modicum.adaptive.costs import CostTable
 from modicum.adaptive.curve import Point, point_of, trace_curve
 from modicum.adaptive.efficiency import Efficiency, measure_efficiency
@@ -22,6 +22,7 @@ from modicum.classify.results import Evaluation, Example
 from modicum.storage.errors import RunError
 from modicum.storage.files import read_json, write_json
 from modicum.storage.runs import RunFolder
+from modicum.training.recipe import TrainerOptions
 
 NUM_EXAMPLES = 12  # images in each gallery of a report
 TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches of 32
@@ -50,6 +51,10 @@ class ClassifierRecipe(Protocol):
     def seed(self) -> int:
         """Of everything random."""
 
+    @property
+    def trainer(self) -> TrainerOptions:
+        """Where it runs."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -71,9 +76,9 @@ def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
     return prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
 
 
-def judge(model: AdaptiveClassifier, data: PreparedData, part: Part, device: torch.device | str = "cpu") -> Judged:
+def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
     """Scores a part of the data, and runs every route on it where routes can be listed."""
-    batches = data.evaluate_on(part, device)
+    batches = data.evaluate_on(part, device_of(model))
     scored = score(model, batches, data.splits.part(part))
     if model.costs.menu() is None:
         return Judged(scored, None, executed_outcome(model, batches))
@@ -171,7 +176,7 @@ def measure_on_test(
     indices = data.splits.indices(data.source, "test")
     order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(data.seed))
     chosen = [indices[i] for i in order[:TIMED_IMAGES]]
-    images = torch.cat([images for images, _ in data.evaluate_indices(chosen)])
+    images = torch.cat([images for images, _ in data.evaluate_indices(chosen, device_of(model))])
     return measure_efficiency(model, model.plain_network().eval(), images, batch_sizes, knob=knob)
 
 
@@ -194,7 +199,8 @@ def _examples(
     model: AdaptiveClassifier, data: PreparedData, scored: Scored, routes: Tensor, rows: Tensor
 ) -> list[Example]:
     indices = data.splits.indices(data.source, "test")
-    images = torch.cat([images for images, _ in data.evaluate_indices([indices[row] for row in rows])])
+    batches = data.evaluate_indices([indices[row] for row in rows], device_of(model))
+    images = torch.cat([images for images, _ in batches])
     confidence, predicted = model.run(images, routes[rows]).softmax(dim=1).max(dim=1)
     names, costs = model.costs.names(routes[rows]), model.costs.of(routes[rows]) / model.costs.plain
     return [

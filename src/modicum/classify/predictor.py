@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from modicum.adaptive.contract import AdaptiveClassifier
+from modicum.adaptive.contract import AdaptiveClassifier, device_of
 from modicum.classify.data import BadImageError, Preprocessing, decode
 from modicum.classify.data.sources import IMAGE_SUFFIXES
 from modicum.storage.errors import DataError
@@ -82,8 +82,7 @@ class Predictor:
     ) -> None:
         self.network, self.preprocessing, self.classes, self.knob = network, preprocessing, tuple(classes), knob
         self._transform = preprocessing.eval_transform()
-        assert isinstance(network, nn.Module)  # every adaptive classifier is one; the protocol cannot say so
-        self._device = next(network.parameters()).device
+        self._device = device_of(network)
 
     def __call__(self, image: Input) -> Prediction:
         """What the network says of one image: a path, a PIL image, or an array (H, W, 3) uint8.

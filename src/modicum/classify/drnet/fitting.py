@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from sklearn.model_selection import StratifiedKFold
-from torch import Tensor
+from torch import Tensor, nn
 
 from modicum.adaptive.curve import Point, bootstrap_interval
 from modicum.adaptive.evidence import tabulate
@@ -29,6 +29,7 @@ from modicum.classify.preparation import EVALUATION_BATCH, LabelledImages, Prepa
 from modicum.storage.files import write_json
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
+from modicum.training.devices import inference_device
 from modicum.training.recipe import Schedule
 from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
 
@@ -56,6 +57,7 @@ class _Fitting:
     def __init__(self, recipe: DRNetRecipe, run: RunFolder) -> None:
         self.recipe, self.run = recipe, run
         self.finished = run.finished_stages() if run.state.exists() else []
+        self.device = inference_device(recipe.trainer.accelerator)
         self.data: PreparedData = prepare(recipe.data, recipe.images, recipe.resolutions[0], recipe.seed, run)
 
     def fit(self) -> DRNet:
@@ -68,7 +70,7 @@ class _Fitting:
         self._joint(network)
         if self.recipe.baselines:
             self._baselines(static)
-        network.eval()
+        network.eval().cpu()
         self._save(network)
         return network
 
@@ -100,7 +102,7 @@ class _Fitting:
             indices = self.data.splits.indices(self.data.source, "train")
             generator = torch.Generator().manual_seed(self.recipe.seed)
             chosen = [indices[i] for i in torch.randperm(len(indices), generator=generator)[:STATISTICS_IMAGES]]
-            images = (images for images, _ in self.data.evaluate_indices(chosen))
+            images = (images for images, _ in self.data.evaluate_indices(chosen, self.device))
             reestimate_statistics(network, images, EVALUATION_BATCH)
 
     def _warm_start(self, network: DRNet) -> None:
@@ -112,7 +114,7 @@ class _Fitting:
         for number, (others, fold) in enumerate(folds.split(labels, labels)):
             judge = self._build()
             self._multi_resolution(f"fold{number}", judge, [indices[i] for i in others])
-            images = self.data.evaluate_indices([indices[i] for i in fold])
+            images = self.data.evaluate_indices([indices[i] for i in fold], self.device)
             hits = tabulate(judge.eval(), images, judge.costs).top1
             targets[torch.from_numpy(fold)] = cheapest_correct(hits, torch.tensor(judge.costs.per_route))
         module = WarmStartStage(network, targets, self.recipe.optimizer, Schedule("one_cycle"))
@@ -130,19 +132,23 @@ class _Fitting:
         schedule = recipe.multi_resolution_schedule
         epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
         self._run_stage("plain", PlainStage(plain, recipe.optimizer, schedule), epochs, self.data.loaders("plain"))
-        test = self.data.evaluate_on("test")
-        points = [_test_point("plain network", plain.eval(), test, static.costs.plain)]
-        for index, side in enumerate(recipe.resolutions):
+        self._test_baselines(plain.eval(), static)
+
+    @rank_zero_only
+    def _test_baselines(self, plain: nn.Module, static: DRNet) -> None:
+        test = self.data.evaluate_on("test", self.device)
+        points = [_test_point("plain network", plain, test, static.costs.plain)]
+        for index, side in enumerate(static.resolutions):
             point = _test_point(
                 f"always {side} px, no predictor", static.static(index).eval(), test, static.costs.per_route[index]
             )
             points.append(point)
-        self._save_points(points)
+        write_json(self.run.baselines, [asdict(point) for point in points])
 
     def _run_stage(self, name: str, module: LightningModule, epochs: int, loaders: Loaders) -> None:
         stage = Stage(name, module, loaders, epochs, "val/accuracy", self.recipe.ema_decay)
         fit_stage(stage, self.run, self.recipe.trainer, self.recipe.seed, finished=name in self.finished)
-        module.cpu()
+        module.to(self.device)
         self._mark_finished(name)
 
     @rank_zero_only
@@ -153,10 +159,6 @@ class _Fitting:
     @rank_zero_only
     def _save(self, network: DRNet) -> None:
         save_network(self.run.weights, network, notes={"classes": list(self.data.source.classes)})
-
-    @rank_zero_only
-    def _save_points(self, points: list[Point]) -> None:
-        write_json(self.run.baselines, [asdict(point) for point in points])
 
 
 @torch.inference_mode()

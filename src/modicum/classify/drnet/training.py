@@ -158,7 +158,8 @@ class JointStage(LightningModule):
         if recipe.routing_gradient == "all":
             every = self.network.every_resolution(batch.images)
             logits = (choice[:, :, None] * every).sum(dim=1)
-            auxiliary = recipe.auxiliary * multi_resolution_loss(every, batch.labels) / every.shape[1]
+            kept = multi_resolution_loss(every, batch.labels, distillation=recipe.distillation)
+            auxiliary = recipe.auxiliary * kept / every.shape[1]
         else:
             logits = run_selected(self.network, batch.images, choice)
             auxiliary = torch.zeros_like(logits[0, 0])
