@@ -1,4 +1,4 @@
-"""What resolution-aware batch normalisation is worth: each resolution with its own normalisation, and with the largest's.
+"""What resolution-aware batch normalisation is worth: each resolution with its own, and with the largest's.
 
     python benchmarks/normalisation.py runs/drnet
 
@@ -39,7 +39,9 @@ def stage_one_network(run: RunFolder) -> DRNet:
     network = verbs.load(run.path)
     assert isinstance(network, DRNet)
     state = load_checkpoint(run.stage("multi_resolution") / "last.ckpt")["state_dict"]
-    network.load_state_dict({name.removeprefix("network."): value for name, value in state.items() if "network." in name})
+    network.load_state_dict(
+        {name.removeprefix("network."): value for name, value in state.items() if "network." in name}
+    )
     return network.eval()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modicum.reporting.serial import read_evaluation
-from modicum.reporting.summary import Row, summarise
+from modicum.reporting.summary import SummaryRow, summarise
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         print(_line(rows))
 
 
-def _line(rows: Sequence[Row]) -> str:
+def _line(rows: Sequence[SummaryRow]) -> str:
     accuracies = [100 * row.accuracy for row in rows]
     share = statistics.mean(row.share or 0.0 for row in rows)
     spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0

@@ -12,6 +12,7 @@ from typing import Any
 
 from modicum import verbs
 from modicum.storage.errors import ModicumError, RecipeError
+from modicum.storage.provenance import modicum_version
 
 VERBS: dict[str, Callable[..., Any]] = {
     "list": verbs.list_systems,
@@ -39,7 +40,7 @@ EXAMPLES = {
     "report": ["modicum report runs/drnet"],
     "compare": ["modicum compare runs/a runs/b --out comparison.png"],
     "export": ["modicum export runs/drnet --out deploy/"],
-    "bench": ["modicum bench drnet", "modicum bench drnet --json --check"],
+    "bench": ["modicum bench drnet", "modicum bench drnet --check  # exits with 1 if a target is missed"],
     "data": ["modicum data photos/", "modicum data photos/ --strict --preview sheet.png"],
 }
 COMMON = """
@@ -59,11 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not words or words[0] in ("-h", "--help"):
             print(overview())
             return 0
+        if words[0] == "--version":
+            print(f"modicum {modicum_version()}")
+            return 0
         return _run_verb(words[0], words[1:], as_json="--json" in flags)
     except KeyboardInterrupt:
         print("interrupted; a training goes on with --resume", file=sys.stderr)
         return 130
-    except (ModicumError, ValueError) as error:
+    except (ModicumError, ValueError, OSError) as error:
         if "--debug" in flags:
             raise
         print(f"modicum: {error}", file=sys.stderr)

@@ -8,8 +8,8 @@ from typing import Any, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from modicum.recipes import read_recipe, recipe_names, with_suggestion
-from modicum.storage.errors import RecipeError
+from modicum.recipes import build_recipe, read_recipe, recipe_names, with_suggestion
+from modicum.storage import RecipeError, RunFolder
 from modicum.systems import SYSTEMS, get_system, locate
 
 
@@ -54,13 +54,19 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
         _parse(parser, words)
         raise RecipeError(f"train needs a system first, one of: {', '.join(SYSTEMS)}")
     system = get_system(words[0])
+    words = [word if word != "--strict" else "--images.strict=true" for word in words]
     system_parser = verb_parser(f"train {system.id}", parser.description or "")
     own_data = any(word.split("=")[0] == "--data" for word in words)
     name = _value_of("--recipe", words) or (system.own_data_recipe if own_data else system.default_recipe)
+    interrupted = RunFolder(Path(_value_of("--out", words) or f"runs/{system.id}")).recipe
+    if "--resume" in words and interrupted.exists():  # its own recipe, so that no flag need be given again
+        name = str(interrupted)
     _add_training_flags(system_parser, system.id)
     recipe_class = locate(system.recipe)
     system_parser.add_class_arguments(recipe_class, as_group=False)
-    system_parser.set_defaults(_flat(read_recipe(name)))
+    options = read_recipe(name)
+    build_recipe(recipe_class, options)  # says what is wrong with the file, before flags come into it
+    system_parser.set_defaults(_flat(options))
     values = dict(vars(system_parser.instantiate(_parse(system_parser, words[1:]))))
     run = {"out": Path(values.pop("out")), "resume": values.pop("resume")}
     values.pop("recipe")

@@ -7,6 +7,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from modicum.storage.files import read_json
@@ -78,17 +79,17 @@ def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  wh
         "bench": _bench_table,
         "data": _survey_table,
     }
-    return [renderers[verb](result)] if verb in renderers else [str(result)]
+    return [renderers[verb](result)] if verb in renderers else [escape(str(result))]
 
 
 def _evaluation_parts(evaluation: Any) -> list[RenderableType]:  # noqa: ANN401  an Evaluation; its module needs torch
-    from modicum.reporting.summary import headline
+    from modicum.reporting.summary import headline, matched_accuracy
     from modicum.reporting.tables import efficiency_table, evaluation_table
 
     parts: list[RenderableType] = [evaluation_table(evaluation)]
     if evaluation.efficiency:
         parts.append(efficiency_table(evaluation.efficiency))
-    return [*parts, headline(evaluation)]
+    return [*parts, *matched_accuracy(evaluation), headline(evaluation)]
 
 
 def _systems_table(systems: Iterable[Any]) -> Table:
@@ -102,7 +103,8 @@ def _calibration_line(calibration: Any) -> str:  # noqa: ANN401  a Calibration; 
     share = calibration.achieved / calibration.plain
     return (
         f"knob {calibration.knob:.6g}: {calibration.achieved:.6g} {calibration.unit} per image ({share:.1%} of the "
-        f"plain network's) and {calibration.accuracy:.1%} right on {calibration.num_samples} calibration images"
+        f"plain network's) and {calibration.accuracy:.1%} right on {calibration.num_samples} calibration images; "
+        "modicum report shows what the test images make of it"
     )
 
 
@@ -110,15 +112,17 @@ def _bench_table(rows: Iterable[Any]) -> Table:
     table = Table("measured", "value", "unit", "target", "holds")
     for row in rows:
         target = "" if row.target is None else f"{row.sense} {row.target:g}"
-        table.add_row(row.name, f"{row.value:.4g}", row.unit, target, {None: "", True: "yes", False: "NO"}[row.holds])
+        table.add_row(
+            escape(row.name), f"{row.value:.4g}", row.unit, target, {None: "", True: "yes", False: "NO"}[row.holds]
+        )
     return table
 
 
 def _survey_table(survey: Any) -> Table:  # noqa: ANN401  a Survey; its module needs torch
-    table = Table("class", "images", title=f"{survey.name}\n{survey.origin}", title_justify="left")
+    table = Table("class", "images", title=escape(f"{survey.name}\n{survey.origin}"), title_justify="left")
     for name, count in survey.images.items():
-        table.add_row(name, str(count))
+        table.add_row(escape(name), str(count))
     splits = ", ".join(f"{count} {part}" for part, count in survey.splits.items())
     bad = "".join(f"\nunreadable: {name}: {reason}" for name, reason in survey.unreadable)
-    table.caption = f"{sum(survey.images.values())} images: {splits}; {survey.copies} copies{bad}"
+    table.caption = escape(f"{sum(survey.images.values())} images: {splits}; {survey.copies} copies{bad}")
     return table

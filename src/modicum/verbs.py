@@ -8,6 +8,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,16 @@ def train(
     """
     chosen = get_system(system)
     name = recipe or (chosen.own_data_recipe if options.get("data") else chosen.default_recipe)
+    if isinstance(options.get("data"), Path):
+        options["data"] = str(options["data"])
     resolved = build_recipe(locate(chosen.recipe), _merge(read_recipe(name), options))
     return train_recipe(chosen, resolved, Path(out or f"runs/{chosen.id}"), resume=resume)
 
 
 def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> RunFolder:  # noqa: ANN401  any recipe
     """Trains a system by a resolved recipe; see `train`."""
+    if recipe.data is not None and Path(recipe.data).exists():
+        recipe = replace(recipe, data=str(Path(recipe.data).resolve()))  # the run is used from elsewhere, too
     begin = RunFolder.resume if resume else RunFolder.create
     if not is_first_process():  # the first one keeps the folder
         locate(system.fit)(recipe, RunFolder(out))
@@ -131,7 +136,8 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
     batch_sizes = (1, 32) if clock else ()
     model = _load_for_inference(folder, recipe)
     result = evaluate_run(folder, model, recipe, system=system, knob=knob, batch_sizes=batch_sizes)
-    write_json(folder.curve, evaluation_to_json(result))
+    if knob is None and clock:  # a look at something else does not replace the run's own figures
+        write_json(folder.curve, evaluation_to_json(result))
     return result
 
 
@@ -231,7 +237,10 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg") -
     for folder in folders:
         if not folder.curve.exists():
             raise RunError(f"{folder.path} has no {folder.curve.name} yet: modicum evaluate {folder.path}")
-    evaluations = [(folder.path.name, read_evaluation(folder.curve)) for folder in folders]
+    names = [folder.path.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder.path) for folder in folders]
+    evaluations = [(name, read_evaluation(folder.curve)) for name, folder in zip(names, folders, strict=True)]
     write_comparison(Path(out), [(name, evaluation.curve) for name, evaluation in evaluations])
     return evaluations
 

@@ -60,7 +60,10 @@ class TestTraceCurve:
     def test_points_are_what_their_knobs_give(self, curve, case):
         for point in curve.routed:
             routes = case.model.policy.decide(case.scored.scores, point.knob)
-            assert point == point_of(point.label, case.outcome(routes), routes, case.model.costs, knob=point.knob)
+            found = point_of(
+                point.label, case.outcome(routes), routes, case.model.costs, knob=point.knob, top5=point.top5
+            )
+            assert point == found
 
     def test_random_points_cost_the_same(self, curve):
         assert [point.cost for point in curve.random] == [point.cost for point in curve.routed]

@@ -2,11 +2,15 @@ import inspect
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from modicum.cli import EXAMPLES, VERBS, main
 from modicum.flags import parse_training, verb_parser
@@ -196,3 +200,51 @@ def test_module_runs_as_a_program():
     )
     assert result.returncode == 0
     assert "drnet" in result.stdout
+
+
+def test_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("modicum 0.")
+
+
+def test_typo_in_a_recipe_file_exits_with_2(tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text("budgett: 0.4\n")
+    assert main(["train", "drnet", "--recipe", str(file)]) == 2
+    assert "did you mean budget?" in capsys.readouterr().err
+
+
+def test_device_that_is_not_there_exits_with_2(digit_folder, tmp_path, capsys):
+    words = ["--trainer.accelerator", "gpu"] if not torch.cuda.is_available() else ["--trainer.accelerator", "tpu"]
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["train", "drnet", "--recipe", "drnet-quick", "--data", str(digit_folder), *out, *words]) == 2
+    assert "trainer: " in capsys.readouterr().err
+
+
+def test_strict_is_a_flag_of_training():
+    recipe = parse_training(verb_parser("train", ""), ["drnet", "--strict"])["recipe"]
+    assert recipe.images.strict
+
+
+def test_looking_at_another_knob_keeps_the_figures_of_the_run(quick_run, capsys):
+    run = quick_run("drnet")
+    before = (run / "curve.json").read_bytes()
+    assert main(["evaluate", str(run), "--knob", "3.5"]) == 0
+    assert (run / "curve.json").read_bytes() == before
+
+
+def test_killed_training_resumes_from_the_command_line_to_the_same_weights(quick_run, digit_folder, tmp_path, capsys):
+    """The user's path, lock and report included; `quick_run` is the same training, never killed."""
+    out = tmp_path / "run"
+    command = ["train", "drnet", "--recipe", "drnet-quick", "--data", str(digit_folder), "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-m", "modicum", *command], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "stages" / "joint" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # polls for the first checkpoint of stage 2
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "model.safetensors").exists()
+    assert main(["train", "drnet", "--resume", "--out", str(out)]) == 0
+    ours, theirs = (load_file(run / "model.safetensors") for run in (out, quick_run("drnet")))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from modicum.storage import (
     DataError,
     append_jsonl,
-    data_home,
     read_json,
     read_json_object,
     read_jsonl,
@@ -172,22 +171,3 @@ class TestJsonLines:
     def test_what_json_cannot_say_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="not plain JSON data"):
             append_jsonl(tmp_path / "m.jsonl", {"loss": {1}})
-
-
-class TestDataHome:
-    def test_own_variable_goes_first(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("MODICUM_HOME", str(tmp_path / "own"))
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-        assert data_home() == tmp_path / "own"
-
-    def test_xdg_variable_goes_second(self, tmp_path, monkeypatch):
-        monkeypatch.delenv("MODICUM_HOME", raising=False)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-        assert data_home() == tmp_path / "xdg" / "modicum"
-
-    @pytest.mark.parametrize("ignored", ["", "relative"])
-    def test_home_cache_is_the_default(self, tmp_path, monkeypatch, ignored):
-        monkeypatch.delenv("MODICUM_HOME", raising=False)
-        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        monkeypatch.setattr(Path, "home", lambda: tmp_path)
-        assert data_home() == tmp_path / ".cache" / "modicum"

@@ -1,4 +1,5 @@
 """The knob that meets a budget, found on data that the test never sees."""
+# N samples
 
 import hashlib
 import math
@@ -9,8 +10,6 @@ from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import CostTable, Unit
 from modicum.adaptive.evidence import Outcome, Scored
 from modicum.storage.errors import ModicumError
-
-# N samples
 
 
 class BudgetError(ModicumError, ValueError):

@@ -4,6 +4,7 @@ Every adaptive classifier is a *decision* that assigns each sample a *route*, an
 route asks for, and a *price* per route. A route may be a number (a resolution, an exit) or a keep-vector over blocks;
 nothing here looks inside it: routes are indexed by sample along their first dimension and handed on.
 """
+# N samples, S scores per sample, K classes; routes are (N,) int64 or (N, units) bool
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
@@ -12,8 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.costs import CostTable
-
-# N samples, S scores per sample, K classes; routes are (N,) int64 or (N, units) bool
 
 
 class Routed(NamedTuple):

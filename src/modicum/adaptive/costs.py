@@ -1,4 +1,5 @@
 """The price of routes: multiply-adds, counted exactly, or milliseconds, measured on a device."""
+# N samples, R routes of a menu, U units (blocks)
 
 import copy
 from abc import ABC, abstractmethod
@@ -10,8 +11,6 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-
-# N samples, R routes of a menu, U units (blocks)
 
 Unit = Literal["MAC", "ms"]
 

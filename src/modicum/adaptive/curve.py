@@ -1,4 +1,5 @@
 """The accuracy-cost curve of an adaptive network, beside the baselines that keep it honest."""
+# N samples, R routes
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,8 +12,6 @@ from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import CostTable, Unit
 from modicum.adaptive.evidence import Outcome, RouteTable, Scored
-
-# N samples, R routes, B bootstrap resamples
 
 RESAMPLES = 1000  # enough for a 95 % interval whose ends vary by about a tenth of its width
 
@@ -29,6 +28,7 @@ class Point:
         high: Its upper end.
         knob: The knob that gives it, if one does.
         shares: Share of the samples on each route, by the route's name; they add up to 1.
+        top5: Share of samples with the right class among the five most probable, where a table of all routes tells.
     """
 
     label: str
@@ -38,6 +38,7 @@ class Point:
     high: float
     knob: float | None = None
     shares: dict[str, float] | None = None
+    top5: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def trace_curve(
     routed, random = [], []
     for knob in knobs:
         routes = policy.decide(scored.scores, knob)
-        routed.append(point_of(f"knob {knob:.4g}", outcome(routes), routes, costs, knob=knob))
+        top5 = table.top5_accuracy(routes) if table is not None else None
+        routed.append(point_of(f"knob {knob:.4g}", outcome(routes), routes, costs, knob=knob, top5=top5))
         random.append(deal_at_random(routes, outcome, costs, num_shuffles))
     return Curve(
         unit=costs.unit,
@@ -120,12 +122,20 @@ def sweep_knobs(scored: Scored, policy: Policy, costs: CostTable, num_points: in
     return sorted(knobs)
 
 
-def point_of(label: str, hits: Tensor, routes: Tensor, costs: CostTable, *, knob: float | None = None) -> Point:
+def point_of(
+    label: str,
+    hits: Tensor,
+    routes: Tensor,
+    costs: CostTable,
+    *,
+    knob: float | None = None,
+    top5: float | None = None,
+) -> Point:
     """The point of samples that took ``routes`` (N, ...) with the outcome ``hits`` (N,)."""
     low, high = bootstrap_interval(hits)
     counts = Counter(costs.names(routes))
     shares = {name: count / len(hits) for name, count in sorted(counts.items())}
-    return Point(label, float(costs.of(routes).mean()), float(hits.double().mean()), low, high, knob, shares)
+    return Point(label, float(costs.of(routes).mean()), float(hits.double().mean()), low, high, knob, shares, top5)
 
 
 def bootstrap_interval(hits: Tensor, seed: int = 0) -> tuple[float, float]:

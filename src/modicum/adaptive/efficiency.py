@@ -1,4 +1,5 @@
 """How much of the saving that multiply-adds promise the clock confirms."""
+# N samples
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,6 @@ from torch import Tensor
 from modicum.adaptive.contract import AdaptiveClassifier
 from modicum.adaptive.costs import CostTable
 from modicum.adaptive.timing import time_in_turn
-
-# N samples
 
 
 @dataclass(frozen=True)

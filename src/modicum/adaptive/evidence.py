@@ -4,6 +4,7 @@
 *Execute mode*: for routes too many to list, or to verify the table, the chosen routes are run. Both are an `Outcome`,
 and whoever draws curves or baselines does not know which it has.
 """
+# N samples, R routes, S scores, K classes
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,8 +14,6 @@ from torch import Tensor
 
 from modicum.adaptive.contract import AdaptiveClassifier
 from modicum.adaptive.costs import CostTable
-
-# N samples, R routes, S scores, K classes
 
 Outcome = Callable[[Tensor], Tensor]
 """From the routes of all samples, (N, ...), to whether each is classified right, (N,) bool on the CPU."""
@@ -57,6 +56,10 @@ class RouteTable:
     def outcome(self, routes: Tensor) -> Tensor:
         """Whether each sample is classified right on its route, (N,) bool: an `Outcome`."""
         return self.top1.gather(1, routes[:, None])[:, 0]
+
+    def top5_accuracy(self, routes: Tensor) -> float:
+        """Share of the samples whose right class is among the five most probable on their route."""
+        return float(self.top5.gather(1, routes[:, None]).double().mean())
 
 
 @torch.inference_mode()

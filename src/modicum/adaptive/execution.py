@@ -3,14 +3,13 @@
 Two forms cover all adaptive networks. `select_run_scatter` serves decisions made before a piece of network runs (which
 resolution, keep or drop this block); `run_until_exit` serves decisions made while it runs (leave here or go on).
 """
+# N samples, n samples of one group, K classes
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-
-# N samples, n samples of one group, K classes
 
 
 def select_run_scatter(inputs: Tensor, choices: Tensor, runs: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:

@@ -44,6 +44,8 @@ def peak_memory(work: Callable[..., Callable[[], object]], *arguments: Any) -> i
 def _measure(sender: Connection, work: Callable[..., Callable[[], object]], arguments: tuple[Any, ...]) -> None:
     before = _peak()
     run = work(*arguments)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # of torch
+        before = 0  # of the device's memory, none was in use
     gc.collect()
     _forget_peak()
     run()

@@ -4,8 +4,6 @@ The small ones follow He et al., *Deep Residual Learning for Image Recognition*,
 """
 
 # B batch, C channels, H W pixels, K classes
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -148,7 +146,12 @@ def _create_from_torchvision(name: str, num_classes: int, *, pretrained: bool) -
         plain: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
         return plain
     network: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
-    last = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
+    linear = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise RecipeError(
+            f"backbone {name} does not end in a linear layer that could be fitted to {num_classes} classes"
+        )
+    last = linear[-1]
     if last[1].out_features != num_classes:
         network.set_submodule(last[0], nn.Linear(last[1].in_features, num_classes))
     return network

@@ -9,11 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from modicum.adaptive.calibration import Calibration, calibrate, check_disjoint
+from modicum.adaptive.calibration import Calibration, calibrate, check_disjoint, hash_ids
 from modicum.adaptive.contract import AdaptiveClassifier, device_of
 from modicum.adaptive.costs import CostTable
 from modicum.adaptive.curve import Point, point_of, trace_curve
-from modicum.adaptive.efficiency import Efficiency, measure_efficiency
+from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
 from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outcome, score, tabulate
 from modicum.classify.data import Part
 from modicum.classify.preparation import PreparedData, prepare
@@ -21,6 +21,7 @@ from modicum.classify.recipe import ImageOptions
 from modicum.classify.results import Evaluation, Example
 from modicum.storage.errors import RunError
 from modicum.storage.files import read_json, write_json
+from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 from modicum.training.recipe import TrainerOptions
 
@@ -69,11 +70,15 @@ def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
     """The data of a finished run, split as in its training.
 
     Raises:
-        RunError: If the run holds no splits yet.
+        RunError: If the run holds no splits yet, or the data have other classes than it was trained on.
     """
-    if not run.splits.exists():
-        raise RunError(f"{run.path} has no {run.splits.name} yet: finish its training with --resume")
-    return prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
+    if not run.weights.exists():
+        raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
+    data = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
+    known = read_header(run.weights).notes["classes"]
+    if known != list(data.source.classes):
+        raise RunError(f"{data.source.origin} has other classes than {run.path} was trained on, {known}: restore them")
+    return data
 
 
 def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
@@ -139,11 +144,19 @@ def evaluate_run(
     calibration = read_calibration(run)
     if calibration is None:
         calibration = calibrate_run(run, model, data, model.costs, recipe.budget * model.costs.plain)
+    if calibration.data_hash != hash_ids(data.splits.calibration):
+        raise RunError(f"{run.calibration} was made on other images than {run.splits.name} names: calibrate again")
     knob = calibration.knob if knob is None else knob
     test = judge(model, data, "test")
     routes = model.policy.decide(test.scored.scores, knob)
     baselines = read_baselines(run)
     cheapest, dearest = choose_examples(model, data, test.scored, routes)
+    top5 = test.table.top5_accuracy(routes) if test.table is not None else None
+    timed = timed_images(model, data)
+    curve_ms = None
+    if batch_sizes:
+        costs_ms = measure_route_times(model, timed, max(batch_sizes))
+        curve_ms = trace_curve(test.scored, test.outcome, model.policy, costs_ms, table=test.table, num_shuffles=3)
     return Evaluation(
         system=system,
         data=data.source.name,
@@ -160,24 +173,28 @@ def evaluate_run(
             num_shuffles=20 if test.table is not None else 3,
         ),
         calibration=calibration,
-        calibrated=point_of("calibrated", test.outcome(routes), routes, model.costs, knob=knob),
-        efficiency=measure_on_test(model, data, knob, batch_sizes),
+        calibrated=point_of("calibrated", test.outcome(routes), routes, model.costs, knob=knob, top5=top5),
+        efficiency=measure_on_test(model, timed, knob, batch_sizes),
         cheapest=cheapest,
         dearest=dearest,
+        curve_ms=curve_ms,
     )
 
 
-def measure_on_test(
-    model: AdaptiveClassifier, data: PreparedData, knob: float, batch_sizes: tuple[int, ...]
-) -> tuple[Efficiency, ...]:
-    """The clock's word on the saving at ``knob``, on test images drawn at random, against the plain network."""
-    if not batch_sizes:
-        return ()
+def timed_images(model: AdaptiveClassifier, data: PreparedData) -> Tensor:
+    """The test images that the clock runs on, (n, 3, S, S): a few, drawn at random, on the device of the model."""
     indices = data.splits.indices(data.source, "test")
     order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(data.seed))
     chosen = [indices[i] for i in order[:TIMED_IMAGES]]
-    images = torch.cat([images for images, _ in data.evaluate_indices(chosen, device_of(model))])
-    return measure_efficiency(model, model.plain_network().eval(), images, batch_sizes, knob=knob)
+    return torch.cat([images for images, _ in data.evaluate_indices(chosen, device_of(model))])
+
+
+def measure_on_test(
+    model: AdaptiveClassifier, images: Tensor, knob: float, batch_sizes: tuple[int, ...]
+) -> tuple[Efficiency, ...]:
+    """The clock's word on the saving at ``knob`` against the plain network, at the batch sizes that the images fill."""
+    possible = [size for size in batch_sizes if size <= len(images)]
+    return measure_efficiency(model, model.plain_network().eval(), images, possible, knob=knob)
 
 
 def choose_examples(

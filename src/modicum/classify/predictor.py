@@ -13,7 +13,8 @@ from torch import Tensor
 
 from modicum.adaptive.contract import AdaptiveClassifier, device_of
 from modicum.classify.data import BadImageError, Preprocessing, decode
-from modicum.classify.data.sources import IMAGE_SUFFIXES
+from modicum.classify.data.decoding import upright_rgb
+from modicum.classify.data.sources import is_image_name
 from modicum.storage.errors import DataError
 
 Input = str | Path | Image.Image | NDArray[np.uint8]
@@ -97,6 +98,8 @@ class Predictor:
 
     def predict_all(self, images: Iterable[Input], *, batch_size: int = 32) -> Iterator[Prediction | Failure]:
         """What the network says of each image, in order, as they come; one that cannot be read costs only itself."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         waiting: list[tuple[str, Tensor | Failure]] = []
         for place, image in enumerate(images):
             name = str(image) if isinstance(image, str | Path) else f"image {place}"
@@ -137,9 +140,11 @@ def _open(image: Input) -> Image.Image | NDArray[np.uint8]:
             return decode(Path(image).read_bytes())
         except OSError as error:
             raise BadImageError(error.strerror or str(error)) from error
-    if isinstance(image, np.ndarray) and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
+    if isinstance(image, Image.Image):
+        return upright_rgb(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise BadImageError(f"an array must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
-    return image
+    return np.ascontiguousarray(image)  # OpenCV's users reverse the channels by a negative stride
 
 
 def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
@@ -152,7 +157,7 @@ def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
     for entry in inputs:
         path = Path(entry)
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if is_image_name(file.name))
         elif not path.exists() and any(sign in str(entry) for sign in "*?["):
             found = [Path(match) for match in sorted(glob(str(entry), recursive=True))]  # noqa: PTH207  ** and / alike
         else:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -15,6 +17,7 @@ from modicum.classify.data import (
     ImageSource,
     Part,
     Preprocessing,
+    Scan,
     Splits,
     default_resize_short,
     eval_loader,
@@ -151,15 +154,13 @@ def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
     )
 
 
-def draw_splits(
-    source: ImageSource, options: ImageOptions, seed: int, progress: Callable[[int, int], None] | None = None
-) -> Splits:
+def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> Splits:
     """Checks every image of ``source``, names the bad ones, and splits the good ones.
 
     Raises:
         DataError: If a class is left without images, or ``options.strict`` and an image cannot be read.
     """
-    result = scan(source, progress or _log_progress)
+    result = scan_with_progress(source)
     if options.strict:
         require_clean(result)
     for name, reason in result.bad:
@@ -167,6 +168,9 @@ def draw_splits(
     return make_splits(source, result, calibration=options.calibration_share, test=options.test_share, seed=seed)
 
 
-def _log_progress(done: int, total: int) -> None:
-    if done % 5000 == 0 and total > 5000:
-        log.info("checked %d of %d images", done, total)
+def scan_with_progress(source: ImageSource) -> Scan:
+    """Checks every image of ``source``, with a progress bar where standard error is a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("checking images", total=len(source.records))
+        return scan(source, lambda done, _: bar.update(task, completed=done))

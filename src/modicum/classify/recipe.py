@@ -1,7 +1,5 @@
 """The parts of a recipe that every classifier shares; no torch here, so that help screens are instant."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

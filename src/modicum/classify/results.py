@@ -1,7 +1,5 @@
 """What evaluating a classifier yields, as plain values that serialise, print and are drawn by a report."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from PIL import Image
@@ -50,6 +48,8 @@ class Evaluation:
         efficiency: The clock's word on the saving, per batch size.
         cheapest: Test images with the cheapest routes, cheapest first.
         dearest: Test images with the dearest routes, dearest first.
+        curve_ms: The same accuracies against milliseconds per image, measured on the device that ran the evaluation,
+            one route per batch; None where nothing was timed.
     """
 
     system: str
@@ -63,3 +63,4 @@ class Evaluation:
     efficiency: tuple[Efficiency, ...]
     cheapest: tuple[Example, ...]
     dearest: tuple[Example, ...]
+    curve_ms: Curve | None = None

@@ -1,7 +1,7 @@
 """What is in an image set, before anything is trained on it."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,8 +15,8 @@ from modicum.classify.data import (
     make_splits,
     open_source,
     require_clean,
-    scan,
 )
+from modicum.classify.preparation import scan_with_progress
 from modicum.classify.recipe import ImageOptions
 
 PREVIEW_PX, PREVIEW_IMAGES = 96, 64
@@ -42,10 +42,6 @@ class Survey:
     copies: int
     splits: dict[str, int]
 
-    def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON."""
-        return asdict(self)
-
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
     """Decodes every image of a set once and says what it found.
@@ -59,7 +55,7 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         DataError: If the set cannot be used, or ``strict`` and an image cannot be read.
     """
     images, options = open_source(source), ImageOptions()
-    found = scan(images)
+    found = scan_with_progress(images)
     if strict:
         require_clean(found)
     splits = make_splits(images, found, calibration=options.calibration_share, test=options.test_share)

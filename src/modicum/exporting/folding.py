@@ -9,8 +9,6 @@ that cannot be traced loses speed and not correctness. The trace is evidence alo
 """
 
 # B batch, C channels
-from __future__ import annotations
-
 import copy
 from collections import Counter
 from typing import TypeGuard, cast

@@ -1,7 +1,5 @@
 """One network, one ONNX file, for batches of any size."""
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 import os
@@ -67,7 +65,7 @@ def export_graph(
 
 def _trace(
     module: nn.Module, example_inputs: Sequence[Tensor], input_names: Sequence[str], output_names: Sequence[str]
-) -> ONNXProgram:
+) -> "ONNXProgram":
     try:
         with _quiet_exporter():
             program = torch.onnx.export(
@@ -88,7 +86,7 @@ def _trace(
     return program
 
 
-def _save(program: ONNXProgram, path: Path) -> None:
+def _save(program: "ONNXProgram", path: Path) -> None:
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     # The exporter notes with each node the lines of source that made it, with their paths on this machine.

@@ -1,8 +1,6 @@
 """Resizing in a form that every ONNX runtime computes alike."""
 
 # B batch, C channels, S side of the image, T side of the result, in pixels
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Running exported graphs with ONNX Runtime and numpy alone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Plots and photographs as parts of one HTML file."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

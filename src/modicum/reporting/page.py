@@ -1,7 +1,5 @@
 """The report on a run: one HTML file that needs nothing else."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +25,7 @@ from modicum.reporting.quantities import (
     format_percent,
     format_share,
 )
-from modicum.reporting.summary import headline, plain_cost, share_of_plain, summarise
+from modicum.reporting.summary import headline, matched_accuracy, plain_cost, share_of_plain, summarise
 from modicum.storage.files import write_atomically
 
 
@@ -82,6 +80,7 @@ def write_report(
         versions=versions,
         plots=_plots(evaluation, metrics_rows),
         rows=summarise(evaluation),
+        matched=matched_accuracy(evaluation),
         sweep=_sweep(evaluation),
         scale=_scale(evaluation),
         galleries=_galleries(evaluation),
@@ -117,6 +116,8 @@ def _plots(evaluation: Evaluation, metrics_rows: Sequence[Mapping[str, Any]]) ->
     curve, calibrated = evaluation.curve, evaluation.calibrated
     cost = plain_cost(evaluation)
     draw = {"curve": lambda width: draw_curve(curve, calibrated=calibrated, plain_cost=cost, width_in=width)}
+    if (in_ms := evaluation.curve_ms) is not None:
+        draw["curve_ms"] = lambda width: draw_curve(in_ms, width_in=width)
     if any(point.shares for point in (*curve.routed, calibrated)):
         draw["routes"] = lambda width: draw_routes(curve, calibrated=calibrated, width_in=width)
     if evaluation.efficiency:
@@ -128,6 +129,7 @@ def _plots(evaluation: Evaluation, metrics_rows: Sequence[Mapping[str, Any]]) ->
 
 _DESCRIPTIONS = {
     "curve": "Accuracy against cost of the routed network and its baselines; the table below has the numbers.",
+    "curve_ms": "Accuracy against measured milliseconds per image, for the same knobs and baselines.",
     "routes": "Share of the images on each route, over the sweep of the knob and at the calibrated knob.",
     "efficiency": "Saving in multiply-adds and in time per batch size; the table below has the numbers.",
     "learning": "Loss and accuracy over the steps of each stage of the training.",

@@ -1,7 +1,5 @@
 """Numbers as a reader wants them: multiply-adds in M or G, shares in per cent, a dash where there is none."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

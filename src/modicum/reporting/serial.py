@@ -3,8 +3,6 @@
 JSON has no word for NaN and infinity: they are written as the strings ``"nan"``, ``"inf"`` and ``"-inf"``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -49,6 +47,7 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, JSON]:
         "classes": list(evaluation.classes),
         "resolution_px": evaluation.resolution_px,
         "curve": curve_to_json(evaluation.curve),
+        "curve_ms": None if evaluation.curve_ms is None else curve_to_json(evaluation.curve_ms),
         "calibration": _encode_fields(asdict(evaluation.calibration)),
         "calibrated": _encode_fields(asdict(evaluation.calibrated)),
         "efficiency": [_encode_fields(asdict(comparison)) for comparison in evaluation.efficiency],
@@ -95,6 +94,7 @@ def _read_evaluation(raw: Mapping[str, Any]) -> Evaluation:
         efficiency=tuple(_read_efficiency(comparison) for comparison in raw["efficiency"]),
         cheapest=(),
         dearest=(),
+        curve_ms=None if raw.get("curve_ms") is None else _read_curve(raw["curve_ms"]),
     )
 
 
@@ -124,6 +124,7 @@ def _read_point(raw: Mapping[str, Any]) -> Point:
         high=float(raw["high"]),
         knob=None if knob is None else float(knob),
         shares=None if shares is None else {str(name): float(share) for name, share in shares.items()},
+        top5=None if raw.get("top5") is None else float(raw["top5"]),
     )
 
 

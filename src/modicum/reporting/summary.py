@@ -1,18 +1,16 @@
 """What an evaluation comes down to: a handful of comparable rows, and one sentence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modicum.adaptive.curve import Curve, Point, accuracy_at
+from modicum.adaptive.curve import Curve, Point, accuracy_at, cost_at
 from modicum.classify.results import Evaluation
 from modicum.reporting.quantities import format_percent, format_share
 
 
 @dataclass(frozen=True)
-class Row:
+class SummaryRow:
     """One way to classify the test images.
 
     Attributes:
@@ -32,7 +30,7 @@ class Row:
     is_calibrated: bool = False
 
 
-def summarise(evaluation: Evaluation) -> tuple[Row, ...]:
+def summarise(evaluation: Evaluation) -> tuple[SummaryRow, ...]:
     """The plain networks, each static route, the calibrated point, random routing at its cost, and the oracle."""
     return tuple(_rows(evaluation))
 
@@ -47,6 +45,20 @@ def headline(evaluation: Evaluation) -> str:
     if baselines := ", ".join(_baselines(evaluation)):
         result += f"; {baselines}"
     return f"On {evaluation.curve.num_samples:,} test images: {result}."
+
+
+def matched_accuracy(evaluation: Evaluation) -> tuple[str, ...]:
+    """For each network without a decision, what the routed one costs at the same accuracy, where it reaches it."""
+    curve = evaluation.curve
+    lines = []
+    for point in curve.plain:
+        cost = cost_at(curve.routed, point.accuracy)
+        if cost is not None:
+            share = format_share(cost / point.cost)
+            lines.append(f"As right as {point.label} ({format_percent(point.accuracy)}): at {share} of its cost.")
+        else:
+            lines.append(f"As right as {point.label} ({format_percent(point.accuracy)}): at no knob.")
+    return tuple(lines)
 
 
 def plain_cost(evaluation: Evaluation) -> float | None:
@@ -87,18 +99,18 @@ def _baselines(evaluation: Evaluation) -> Iterator[str]:
         yield f"random routing with the same shares {format_percent(random)}"
 
 
-def _rows(evaluation: Evaluation) -> Iterator[Row]:
+def _rows(evaluation: Evaluation) -> Iterator[SummaryRow]:
     curve, calibrated, plain = evaluation.curve, evaluation.calibrated, plain_cost(evaluation)
 
-    def row(what: str, point: Point, *, is_calibrated: bool = False) -> Row:
+    def row(what: str, point: Point, *, is_calibrated: bool = False) -> SummaryRow:
         known = math.isfinite(point.low) and math.isfinite(point.high)
         interval = (point.low, point.high) if known else None
-        return Row(what, point.cost, share_of_plain(point.cost, plain), point.accuracy, interval, is_calibrated)
+        return SummaryRow(what, point.cost, share_of_plain(point.cost, plain), point.accuracy, interval, is_calibrated)
 
     yield from (row(point.label, point) for point in curve.plain)
     yield from (row(f"{point.label} for every image", point) for point in curve.static)
     yield row("routed, calibrated", calibrated, is_calibrated=True)
     if (random := random_accuracy(evaluation)) is not None:
-        yield Row("random, same shares", calibrated.cost, share_of_plain(calibrated.cost, plain), random, None)
+        yield SummaryRow("random, same shares", calibrated.cost, share_of_plain(calibrated.cost, plain), random, None)
     if curve.oracle is not None:
         yield row("oracle", curve.oracle)

@@ -1,7 +1,5 @@
 """Results as tables for the terminal."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -20,7 +18,7 @@ from modicum.reporting.quantities import (
     format_percent,
     format_share,
 )
-from modicum.reporting.summary import Row, plain_cost, share_of_plain, summarise
+from modicum.reporting.summary import SummaryRow, plain_cost, share_of_plain, summarise
 
 _NUM_MATCHED = 5  # costs at which networks are compared
 
@@ -93,7 +91,7 @@ def _calibrated_cell(evaluation: Evaluation) -> str:
     return f"{format_percent(calibrated.accuracy)} at {format_share(share)} of plain"
 
 
-def _cells(row: Row, scale: CostScale) -> tuple[str, ...]:
+def _cells(row: SummaryRow, scale: CostScale) -> tuple[str, ...]:
     interval = format_interval(*row.interval) if row.interval else ""
     return escape(row.what), scale.number(row.cost), format_share(row.share), format_percent(row.accuracy), interval
 

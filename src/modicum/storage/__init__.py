@@ -11,7 +11,6 @@ from modicum.storage.errors import (
 from modicum.storage.files import (
     JSON,
     append_jsonl,
-    data_home,
     read_json,
     read_json_object,
     read_jsonl,
@@ -20,11 +19,12 @@ from modicum.storage.files import (
 )
 from modicum.storage.header import Header, read_header
 from modicum.storage.provenance import versions
-from modicum.storage.runs import RunFolder, RunState, Stage, Start
+from modicum.storage.runs import FinishedStage, RunFolder, RunState, Start
 
 __all__ = [
     "JSON",
     "DataError",
+    "FinishedStage",
     "Header",
     "MissingExtraError",
     "ModicumError",
@@ -32,11 +32,9 @@ __all__ = [
     "RunError",
     "RunFolder",
     "RunState",
-    "Stage",
     "Start",
     "WeightsError",
     "append_jsonl",
-    "data_home",
     "read_header",
     "read_json",
     "read_json_object",

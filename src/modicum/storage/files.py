@@ -13,19 +13,6 @@ from modicum.storage.errors import DataError
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 
-def data_home() -> Path:
-    """Folder for what can be fetched or made again: downloads, prepared data, measured prices.
-
-    Returns:
-        ``$MODICUM_HOME`` where set, else ``$XDG_CACHE_HOME/modicum``, else ``~/.cache/modicum``. It may not exist yet.
-    """
-    if own := os.environ.get("MODICUM_HOME"):
-        return Path(own).expanduser()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification says that a relative path, hence also an empty one, is to be ignored.
-    return (cache if cache.is_absolute() else Path.home() / ".cache") / "modicum"
-
-
 def is_leftover(path: Path) -> bool:
     """Whether ``path`` is the temporary file of a process that was killed while it wrote."""
     return path.name.startswith(".") and path.suffix == ".tmp"

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from modicum.storage.errors import RunError
@@ -26,7 +26,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Stage:
+class FinishedStage:
     """A stage of the training that is done."""
 
     name: str
@@ -41,8 +41,7 @@ class RunState:
     system: str
     created: str  # UTC, ISO 8601
     starts: tuple[Start, ...]  # oldest first, never empty
-    stages: tuple[Stage, ...] = ()  # in the order in which they were finished
-    notes: Mapping[str, JSON] = field(default_factory=dict)
+    stages: tuple[FinishedStage, ...] = ()  # in the order in which they were finished
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class RunFolder:
         raw = read_json_object(self.state)
         try:
             starts = tuple(Start(**start) for start in raw.pop("starts"))
-            stages = tuple(Stage(**stage) for stage in raw.pop("stages"))
+            stages = tuple(FinishedStage(**stage) for stage in raw.pop("stages"))
             return RunState(starts=starts, stages=stages, **raw)
         except (KeyError, TypeError) as error:
             raise RunError(f"{self.state} is damaged or of another version of modicum: {error}") from error
@@ -131,12 +130,7 @@ class RunFolder:
         """Records that a stage is done; done again, it moves to the end with its new notes."""
         state = self.read_state()
         others = (done for done in state.stages if done.name != stage)
-        self._write(replace(state, stages=(*others, Stage(stage, utc_now(), notes or {}))))
-
-    def note(self, key: str, value: JSON) -> None:
-        """Keeps a value under ``notes`` of ``run.json``, in place of an earlier one."""
-        state = self.read_state()
-        self._write(replace(state, notes={**state.notes, key: value}))
+        self._write(replace(state, stages=(*others, FinishedStage(stage, utc_now(), notes or {}))))
 
     def check_same_recipe(self, recipe_text: str) -> None:
         """Accepts the recipe that this run was begun with, and no other; line ends do not matter.
@@ -160,8 +154,7 @@ class RunFolder:
         """Keeps other processes from training in this folder while the block runs; one process of a group asks for it.
 
         Raises:
-            RunError: On entering, if another process holds the lock. That of a killed process is taken over; on
-                Windows, or from another host, it must be deleted by hand: the message says which file.
+            RunError: On entering, if another process holds the lock; that of a killed process is free.
         """
         return locked(self.path / ".lock")
 
@@ -173,7 +166,10 @@ class RunFolder:
             raise RunError(f"{self.path} holds a run already: pass --resume to go on with it, or choose another --out")
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file, not a folder: choose another --out")
-        names = sorted(p.name for p in self.path.iterdir() if not is_leftover(p)) if self.path.is_dir() else []
+        # A recipe alone is what a process leaves that is killed before the folder becomes a run.
+        ours = (self.recipe.name,)
+        files = self.path.iterdir() if self.path.is_dir() else ()
+        names = sorted(file.name for file in files if not is_leftover(file) and file.name not in ours)
         if names:
             raise RunError(
                 f"{self.path} is not empty and not a run (it holds {_name_some(names)}): "
@@ -216,7 +212,7 @@ class RunFolder:
 
     @property
     def splits(self) -> Path:
-        """Which samples are for training, validation, calibration and test."""
+        """Which samples are for training, calibration and test."""
         return self.path / "splits.json"
 
     @property

@@ -1,7 +1,5 @@
 """Checkpoints that a kill at any moment leaves whole, and that execute nothing when they are read."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

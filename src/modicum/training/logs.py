@@ -1,7 +1,5 @@
 """What training says: one JSON line per logging step, always, and one line per epoch for a person."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time

@@ -1,7 +1,5 @@
 """The parts of a recipe that every trained system shares; no torch here, so that help screens are instant."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +14,7 @@ class TrainerOptions:
         accelerator: "auto" takes a GPU where there is one.
         devices: Devices per node, one process each.
         num_nodes: Machines; start one process group with torchrun, or let a cluster's launcher do it.
-        strategy: How several processes work together, e.g. "ddp" or "fsdp".
+        strategy: How several processes work together, e.g. "ddp".
         precision: "bf16-mixed" halves memory traffic; on CPUs with AVX512-BF16 it trains about twice as fast.
         channels_last: Keep feature maps with the channels innermost, which most convolutions run faster on.
         threads: CPU threads of each process; None leaves the choice to torch.

@@ -1,7 +1,5 @@
 """Optimiser and learning-rate schedule from a recipe, in the form that Lightning takes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

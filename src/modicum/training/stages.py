@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from modicum.storage.errors import MissingExtraError
+from modicum.storage.errors import MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from modicum.training.logs import EpochLines, JsonLinesLogger
@@ -81,6 +82,10 @@ def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, 
         seed: Of everything random.
         finished: The stage ended in an earlier process: its final weights are loaded, nothing is fitted.
     """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    if options.channels_last:
+        stage.module.to(memory_format=torch.channels_last)
     folder = run.stage(stage.name)
     last = folder / "last.ckpt"
     checkpoint = load_checkpoint(last) if finished or last.exists() else None
@@ -88,11 +93,7 @@ def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, 
         stage.module.load_state_dict(checkpoint["state_dict"])
         return
     step = int(checkpoint["global_step"]) if checkpoint else 0
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    if options.channels_last:
-        stage.module.to(memory_format=torch.channels_last)
-    with _advertisements_silenced():
+    with _advertisements_silenced(), _options_refused_clearly():
         trainer = Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
@@ -173,8 +174,17 @@ def _callbacks(stage: Stage, folder: Path, seed: int) -> list[Callback]:
     if stage.ema_decay is not None:
         callbacks.insert(0, EMAWeightAveraging(decay=stage.ema_decay))
     if sys.stderr.isatty():
-        callbacks.append(RichProgressBar())
+        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return callbacks
+
+
+@contextmanager
+def _options_refused_clearly() -> Iterator[None]:
+    """Makes Lightning's refusal of an option, such as a GPU where there is none, an error of the recipe."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise RecipeError(f"trainer: {error}") from error
 
 
 @contextmanager

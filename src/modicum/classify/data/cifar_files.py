@@ -2,6 +2,7 @@
 
 The readers raise `ValueError`, `KeyError` or `OSError` on files that are not as published; the source names the file.
 """
+# N images of 32 x 32 pixels; the originals store each as 3,072 bytes, channel by channel
 
 import io
 from pathlib import Path
@@ -13,8 +14,6 @@ from PIL import Image
 
 from modicum.classify.data.archives import list_members, read_member
 from modicum.classify.data.plain_pickle import Call, read_plain_pickle
-
-# N images of 32 x 32 pixels; the originals store each as 3,072 bytes, channel by channel
 
 IMAGE_BYTES = 3 * 32 * 32
 

@@ -35,13 +35,21 @@ def decode(source: bytes | BinaryIO) -> Image.Image:
         raise BadImageError("the file is empty")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_size(image)
-            image.load()
-            return _to_rgb(_upright(image))
+            return upright_rgb(image)
     except BadImageError:
         raise
     except Exception as error:  # broken files make Pillow's decoders raise nearly anything, and warn in between
         raise BadImageError(_reason(error)) from error
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An opened picture as `decode` gives it; raises `BadImageError` as that does."""
+    _check_size(image)
+    try:
+        image.load()
+    except Exception as error:  # as above: pictures are decoded when they are first needed
+        raise BadImageError(_reason(error)) from error
+    return _to_rgb(_upright(image))
 
 
 def decode_pixels(content: bytes) -> NDArray[np.uint8]:

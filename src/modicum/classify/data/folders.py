@@ -91,7 +91,7 @@ class IndexFile(ImageSource):
 def _walk_tree(root: Path) -> Iterator[Entry]:
     folders = _sub_folders(root)
     splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
-    if not splits:
+    if not any(_sub_folders(folder) for folder in splits):  # none, or a class that is called "train": it holds images
         yield from _walk_classes(root, root, None)
         return
     if len(splits) < len(folders):

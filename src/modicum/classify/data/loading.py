@@ -1,4 +1,5 @@
 """From sources to batches; what an epoch shows does not depend on workers, ranks, or where a run was resumed."""
+# B batch, S side of the crop in px
 
 import copy
 import hashlib
@@ -15,8 +16,6 @@ from torch.utils.data.distributed import DistributedSampler
 from modicum.classify.data.preprocessing import ImageTransform, Preprocessing
 from modicum.classify.data.sources import BadImageError, ImageSource
 from modicum.storage.errors import DataError
-
-# B batch, S side of the crop in px
 
 Sample = tuple[Tensor, int, int]
 

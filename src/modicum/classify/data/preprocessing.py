@@ -1,4 +1,5 @@
 """From a decoded picture to what a network gets: one description, used alike in training, evaluation and prediction."""
+# B batch, H W picture size in px, S side of the crop in px
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,6 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
-
-# B batch, H W picture size in px, S side of the crop in px
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

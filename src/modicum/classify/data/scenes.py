@@ -4,6 +4,7 @@ A small digit needs all pixels, a large one is legible in a thumbnail. The digit
 E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI, 1998); place, size, strokes and noise are
 drawn.
 """
+# N scenes, S side of a scene in px, D source digits of 8 x 8 px; coordinates in px, pixel i covers [i, i + 1)
 
 from typing import NamedTuple, final
 
@@ -14,8 +15,6 @@ from sklearn.model_selection import train_test_split
 
 from modicum.classify.data.sources import ImageSource, Record, content_digest
 from modicum.storage.errors import DataError
-
-# N scenes, S side of a scene in px, D source digits of 8 x 8 px; coordinates in px, pixel i covers [i, i + 1)
 
 SMALLEST_SIDE = 16
 

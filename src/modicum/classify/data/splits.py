@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from modicum.classify.data.scan import Scan
 from modicum.classify.data.sources import ImageSource, first_few
 from modicum.storage.errors import DataError
+from modicum.storage.files import write_atomically
 
 Part = Literal["train", "calibration", "test"]
 
@@ -63,13 +63,7 @@ class Splits:
 
     def save(self, path: str | Path) -> None:
         """Writes JSON; a crash leaves the old file or the new one, never half of it."""
-        file = Path(path)
-        beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        try:
-            beside.write_text(json.dumps({"format": _FORMAT, "version": _VERSION, **asdict(self)}), encoding="utf-8")
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_atomically(path, json.dumps({"format": _FORMAT, "version": _VERSION, **asdict(self)}))
 
     @classmethod
     def load(cls, path: str | Path) -> "Splits":

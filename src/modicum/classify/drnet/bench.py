@@ -1,23 +1,28 @@
 """What DRNet saves on the clock and in memory: ResNet-50 at 224, 168 and 112 px with a fixed mix of routes.
 
 Everything is compared with the same static network at full size under the same settings (inference mode, channels-last,
-eager mode unless a row says compiled), timed in turn in one run.
+eager mode; on a GPU also bfloat16 autocast), timed in turn in one run.
 """
 # B batch
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from modicum.adaptive.contract import device_of
+from modicum.adaptive.efficiency import device_name
 from modicum.adaptive.memory import peak_memory
 from modicum.adaptive.rows import Row
 from modicum.adaptive.timing import time_in_turn
 from modicum.classify.drnet.network import DRNet
+from modicum.training.devices import inference_device
 
 MIX = (0.25, 0.35, 0.40)  # share of the images at 224, 168 and 112 px
 BATCH = 32
 SINGLES = 20  # images at batch size 1: the fewest that hold the mix exactly
+GPU_BATCHES = (1, 32, 256)
 FULL, QUICK = ("resnet50", (224, 168, 112), 7), ("resnet18", (64, 48, 32), 1)
 
 
@@ -29,20 +34,33 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
         quick: A small network in seconds, to see that it works; its figures mean nothing.
     """
     backbone, resolutions, rounds = QUICK if quick else FULL
-    before, rows = torch.get_num_threads(), []
-    network = fixed_network(backbone, resolutions)
+    network, device = fixed_network(backbone, resolutions), inference_device("auto")
+    rows: list[Row] = []
     for number in (1, 2) if threads is None else (threads,):
-        torch.set_num_threads(number)
-        for batch_size, target in ((BATCH, 0.90), (1, 0.70)):
-            rows += clock_rows(network, batch_size, target, rounds)
-    torch.set_num_threads(before)
+        with _threads(number):
+            for batch_size, target in ((BATCH, 0.90), (1, 0.70)):
+                rows += clock_rows(network, batch_size, rounds, target=target)
+    if device.type != "cpu":
+        for batch_size in GPU_BATCHES:
+            rows += clock_rows(network.to(device), batch_size, rounds)
     return rows + memory_rows(backbone, resolutions)
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fixed_network(backbone: str, resolutions: tuple[int, ...]) -> DRNet:
     """A DRNet with random weights for 1,000 classes, ready to be timed."""
-    torch.manual_seed(0)
-    network = DRNet(backbone, num_classes=1000, resolutions=resolutions)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        network = DRNet(backbone, num_classes=1000, resolutions=resolutions)
     return network.eval().to(memory_format=torch.channels_last)
 
 
@@ -54,17 +72,18 @@ def mixed_routes(count: int) -> Tensor:
 
 
 @torch.inference_mode()
-def clock_rows(network: DRNet, batch_size: int, target: float, rounds: int) -> list[Row]:
+def clock_rows(network: DRNet, batch_size: int, rounds: int, *, target: float | None = None) -> list[Row]:
     """Times the static network, the routed one, and the published way, in turn, at one batch size."""
-    count = BATCH if batch_size > 1 else SINGLES
-    routes, images = mixed_routes(count), random_images(count, network.resolutions[0])
+    count, device = max(batch_size, SINGLES), device_of(network)
+    routes, images = mixed_routes(count), random_images(count, network.resolutions[0]).to(device)
     static = network.plain_network().eval()
     batches = list(zip(torch.split(images, batch_size), torch.split(routes, batch_size), strict=True))
 
     def over_batches(run: Callable[[Tensor, Tensor], object]) -> Callable[[], None]:
         def all_batches() -> None:
-            for part, part_routes in batches:
-                run(part, part_routes)
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
+                for part, part_routes in batches:
+                    run(part, part_routes)
 
         return all_batches
 
@@ -78,7 +97,9 @@ def clock_rows(network: DRNet, batch_size: int, target: float, rounds: int) -> l
     )
     theory = 1 - float(network.costs.of(routes).mean()) / network.costs.plain
     wall = 1 - seconds["routed"] / seconds["static"]
-    setting = f"batch {batch_size}, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    threads = torch.get_num_threads()
+    where = f"{threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else device_name(device)
+    setting = f"batch {batch_size}, {where}"
     return [
         Row(f"static network, {setting}", 1000 * seconds["static"] / count, "ms/image"),
         Row(f"routed, {setting}", 1000 * seconds["routed"] / count, "ms/image"),
@@ -95,14 +116,14 @@ def clock_rows(network: DRNet, batch_size: int, target: float, rounds: int) -> l
 
 def decide_and_run(network: DRNet, images: Tensor, routes: Tensor) -> Tensor:
     """A routed run that pays for its decision but takes the given routes, so that the mix is fixed."""
-    network.policy.decide(network.scores(images), 0.0).cpu()
+    network.policy.decide(network.scores(images), 0.0)
     return network.run(images, routes)
 
 
 def run_masked(network: DRNet, images: Tensor, routes: Tensor) -> Tensor:
     """The way of the published evaluation code: every resolution for every image, times a mask, summed."""
     network.scores(images)
-    chosen = nn.functional.one_hot(routes, len(network.resolutions)).to(images)
+    chosen = nn.functional.one_hot(routes, len(network.resolutions)).to(images)  # (B, R)
     return (network.every_resolution(images) * chosen[:, :, None]).sum(dim=1)
 
 

@@ -6,8 +6,6 @@ weights of the network that shares its convolutions, for the fastest graphs.
 """
 
 # B batch, R resolutions, K classes, S side of the full image in pixels
-from __future__ import annotations
-
 import copy
 import logging
 import math

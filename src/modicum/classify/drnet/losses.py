@@ -1,8 +1,6 @@
 """The losses of DRNet (Zhu et al., *Dynamic Resolution Network*, 2021, section 3)."""
 
 # B batch, R resolutions, K classes
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -43,7 +41,8 @@ def cost_penalty(choice: Tensor, costs: Tensor, target: float) -> Tensor:
         target: alpha, the mean cost of the backbone alone beyond which compute is penalised; the paper's text has its
             effect the wrong way round, its table does not.
     """
-    return F.relu((choice @ costs).mean() - target) / (costs.max() - costs.min())
+    mean_costs = (choice.float() * costs).sum(dim=1)  # no matrix product: autocast would overflow half precision
+    return F.relu(mean_costs.mean() - target) / (costs.max() - costs.min())
 
 
 def cheapest_correct(hits: Tensor, costs: Tensor) -> Tensor:

@@ -9,10 +9,9 @@ Beyond the paper: a knob that trades accuracy for cost without retraining.
 """
 
 # B batch, R resolutions, K classes, S side of the full image in pixels
-from __future__ import annotations
-
 import copy
 import itertools
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,12 +24,13 @@ from modicum.adaptive.costs import MenuCosts, count_network_macs
 from modicum.adaptive.execution import select_run_scatter
 from modicum.classify.backbones import create_backbone
 from modicum.classify.drnet.normalisation import (
+    ResolutionNorm,
     ResolutionSwitch,
     ShortcutNorm,
     make_resolution_aware,
     without_switch,
 )
-from modicum.classify.drnet.predictors import Predictor, PredictorName, create_predictor
+from modicum.classify.drnet.predictors import PredictorName, ResolutionPredictor, create_predictor
 from modicum.nn.resizing import Kernel, Resize
 
 
@@ -48,8 +48,8 @@ class PricedChoice(Policy):
         self.least_step = float(self.relative_costs.sort().values.diff().min())
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """Route indices (B,) for log-probabilities (B, R)."""
-        return (scores.double() - knob * self.relative_costs.to(scores.device)).argmax(dim=1)
+        """Route indices (B,), on the CPU, for log-probabilities (B, R); the one wait for the device of those."""
+        return (scores.cpu().double() - knob * self.relative_costs).argmax(dim=1)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
         """Beyond these knobs, the price of a route outweighs any difference among these log-probabilities."""
@@ -88,7 +88,7 @@ class DRNet(nn.Module):
         *,
         num_classes: int,
         resolutions: Sequence[int] = (224, 168, 112),
-        predictor: PredictorName | Predictor = "resnet10",
+        predictor: PredictorName | ResolutionPredictor = "resnet10",
         shortcut_norm: ShortcutNorm = "switched",
         kernel: Kernel = "antialiased",
         pretrained: bool = False,
@@ -119,6 +119,12 @@ class DRNet(nn.Module):
         self.switch = ResolutionSwitch()
         self.backbone = copy.deepcopy(backbone)
         make_resolution_aware(self.backbone, len(self.resolutions), self.switch, shortcut_norm=shortcut_norm)
+        if not any(isinstance(module, ResolutionNorm) for module in self.backbone.modules()):
+            warnings.warn(
+                f"backbone {type(backbone).__name__} has no batch normalisation, so nothing in it adapts to the "
+                "resolution; expect smaller sizes to cost more accuracy",
+                stacklevel=2,
+            )
         self.predictor = predictor.network
         self.to_thumbnail = Resize(predictor.thumbnail_px, kernel)
         self.resize = nn.ModuleList(Resize(side, kernel) for side in self.resolutions)
@@ -153,7 +159,7 @@ class DRNet(nn.Module):
 
     def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
         """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
-        routes = self.policy.decide(self.scores(images), knob).cpu()  # the one wait for the device
+        routes = self.policy.decide(self.scores(images), knob)
         return Routed(self.run(images, routes), routes, self.costs.of(routes))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -183,6 +189,26 @@ class DRNet(nn.Module):
             raise ValueError(f"images must be (B, 3, {side}, {side}), the full resolution, got {tuple(images.shape)}")
 
 
+def rebuild_drnet(
+    backbone: str | nn.Module,
+    *,
+    num_classes: int,
+    resolutions: Sequence[int],
+    shortcut_norm: ShortcutNorm,
+    kernel: Kernel,
+    predictor: PredictorName | ResolutionPredictor,
+) -> DRNet:
+    """A network from what `DRNet.storage_config` gave; unlike the class it cannot be made to fetch weights."""
+    return DRNet(
+        backbone,
+        num_classes=num_classes,
+        resolutions=resolutions,
+        predictor=predictor,
+        shortcut_norm=shortcut_norm,
+        kernel=kernel,
+    )
+
+
 def check_backbone(backbone: nn.Module, num_classes: int, resolutions: Sequence[int]) -> None:
     """Refuses, with the reason, a network that cannot be run at several resolutions.
 
@@ -209,7 +235,7 @@ def check_backbone(backbone: nn.Module, num_classes: int, resolutions: Sequence[
                 )
 
 
-def check_predictor(predictor: Predictor, num_resolutions: int) -> None:
+def check_predictor(predictor: ResolutionPredictor, num_resolutions: int) -> None:
     """Refuses a predictor that does not give one logit per resolution.
 
     Raises:

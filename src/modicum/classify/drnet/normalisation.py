@@ -4,8 +4,6 @@ Shrinking an image changes the statistics of every feature map, so each BatchNor
 resolution, with its own affine parameters and running statistics; all other weights are shared.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,6 @@
 """The networks that choose a resolution from a thumbnail (Zhu et al., *Dynamic Resolution Network*, 2021, 4.2)."""
 
 # B batch, R resolutions
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from modicum.classify.backbones import SmallResNet
 PredictorName = Literal["resnet10", "mobile", "small"]
 
 
-class Predictor(NamedTuple):
+class ResolutionPredictor(NamedTuple):
     """A network from thumbnails (B, 3, side, side) to one logit per resolution (B, R), with the side that it wants."""
 
     network: nn.Module
@@ -47,24 +45,24 @@ class MobilePredictor(nn.Module):
         return logits
 
 
-def resnet10_predictor(num_resolutions: int) -> Predictor:
+def resnet10_predictor(num_resolutions: int) -> ResolutionPredictor:
     """The published predictor for ResNets: one basic block per stage, 128-pixel thumbnails, 4.9 M parameters."""
     network = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=num_resolutions)
     nn.init.zeros_(network.fc.bias)  # the published initialisation; the rest is torchvision's own
-    return Predictor(network, thumbnail_px=128)
+    return ResolutionPredictor(network, thumbnail_px=128)
 
 
-def mobile_predictor(num_resolutions: int) -> Predictor:
+def mobile_predictor(num_resolutions: int) -> ResolutionPredictor:
     """The small predictor for MobileNets: 64-pixel thumbnails."""
-    return Predictor(MobilePredictor(num_resolutions), thumbnail_px=64)
+    return ResolutionPredictor(MobilePredictor(num_resolutions), thumbnail_px=64)
 
 
-def small_predictor(num_resolutions: int, thumbnail_px: int) -> Predictor:
+def small_predictor(num_resolutions: int, thumbnail_px: int) -> ResolutionPredictor:
     """A predictor of 8, 16 and 32 channels, for backbones so small that the published ones would cost more."""
-    return Predictor(SmallResNet(num_resolutions, widths=(8, 16, 32), stem_stride=2), thumbnail_px)
+    return ResolutionPredictor(SmallResNet(num_resolutions, widths=(8, 16, 32), stem_stride=2), thumbnail_px)
 
 
-def create_predictor(name: PredictorName, num_resolutions: int, image_px: int) -> Predictor:
+def create_predictor(name: PredictorName, num_resolutions: int, image_px: int) -> ResolutionPredictor:
     """A predictor by name, for images of ``image_px`` pixels; the small one looks at half of that."""
     if name == "resnet10":
         return resnet10_predictor(num_resolutions)

@@ -5,8 +5,6 @@ feed them. Images go in at full size; every graph shrinks them itself.
 """
 
 # B batch, n images of one group, R resolutions, K classes, S side of the full image in pixels
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple

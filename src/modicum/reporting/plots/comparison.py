@@ -1,7 +1,5 @@
 """Several networks in one plot of accuracy against cost."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Accuracy against cost: the routed network, what it is to be held against, and the calibrated point."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The look of all plots, and the way from a figure to a file."""
 
-from __future__ import annotations
-
 import io
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The saving that multiply-adds promise beside the one that the clock confirms."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib as mpl

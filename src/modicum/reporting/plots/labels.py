@@ -1,8 +1,6 @@
 """Labels in a plot, each beside what it names, none upon another."""
 
 # L points of lines, C candidate places; boxes are (left, bottom, right, top) in pixels
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

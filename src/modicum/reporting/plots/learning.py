@@ -1,7 +1,5 @@
 """Learning curves: what the log of a training says, stages side by side."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

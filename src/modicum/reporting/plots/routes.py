@@ -1,7 +1,5 @@
 """Which routes the images take: over the sweep of the knob, and at the calibrated knob."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

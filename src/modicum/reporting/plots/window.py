@@ -1,7 +1,5 @@
 """Which part of the accuracy axis to show large: where the decision between networks falls."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
