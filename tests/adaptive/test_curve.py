@@ -239,3 +239,13 @@ def test_cost_at_takes_the_cheapest_of_a_curve_that_is_not_monotone():
 
 def test_no_points_tell_nothing():
     assert accuracy_at((), 1) is cost_at((), 0) is None
+
+
+def test_given_knobs_are_swept_even_where_the_price_does_not_fall_with_them(menu_case):
+    """Measured milliseconds need not be in the order of multiply-adds."""
+    dearest_last = MenuCosts(labels=menu_case.model.costs.labels, per_route=(1.0, 2.0, 3.0), unit="ms")
+    knobs = [-0.5, 0.0, 0.5]
+    curve = trace_curve(
+        menu_case.scored, menu_case.outcome, menu_case.model.policy, dearest_last, knobs=knobs, num_shuffles=1
+    )
+    assert [point.knob for point in curve.routed] == knobs

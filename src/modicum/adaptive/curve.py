@@ -2,6 +2,7 @@
 # N samples, R routes
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,7 @@ def trace_curve(
     *,
     table: RouteTable | None = None,
     plain: tuple[Point, ...] = (),
+    knobs: Sequence[float] | None = None,
     num_points: int = 13,
     num_shuffles: int = 20,
 ) -> Curve:
@@ -84,6 +86,7 @@ def trace_curve(
         costs: Its price.
         table: What every route gives, for the static routes and the oracle, where the routes can be listed.
         plain: Points of networks without a decision, as they are.
+        knobs: The sweep, instead of even steps: for prices that need not fall as the knob rises, such as measured ones.
         num_points: Points of the sweep; points that coincide are given once.
         num_shuffles: Random deals per point; each runs the outcome once.
 
@@ -92,7 +95,8 @@ def trace_curve(
     """
     if not len(scored.labels):
         raise ValueError("a curve needs at least one sample")
-    knobs = sweep_knobs(scored, policy, costs, num_points)
+    if knobs is None:
+        knobs = sweep_knobs(scored, policy, costs, num_points)
     routed, random = [], []
     for knob in knobs:
         routes = policy.decide(scored.scores, knob)

@@ -153,25 +153,29 @@ def evaluate_run(
     cheapest, dearest = choose_examples(model, data, test.scored, routes)
     top5 = test.table.top5_accuracy(routes) if test.table is not None else None
     timed = timed_images(model, data)
+    curve = trace_curve(
+        test.scored,
+        test.outcome,
+        model.policy,
+        model.costs,
+        table=test.table,
+        plain=baselines,
+        num_shuffles=20 if test.table is not None else 3,
+    )
     curve_ms = None
     if batch_sizes:
         costs_ms = measure_route_times(model, timed, max(batch_sizes))
-        curve_ms = trace_curve(test.scored, test.outcome, model.policy, costs_ms, table=test.table, num_shuffles=3)
+        knobs = [point.knob for point in curve.routed if point.knob is not None]
+        curve_ms = trace_curve(
+            test.scored, test.outcome, model.policy, costs_ms, table=test.table, knobs=knobs, num_shuffles=3
+        )
     return Evaluation(
         system=system,
         data=data.source.name,
         num_images=data.num_images(),
         classes=tuple(data.source.classes),
         resolution_px=recipe.image_px,
-        curve=trace_curve(
-            test.scored,
-            test.outcome,
-            model.policy,
-            model.costs,
-            table=test.table,
-            plain=baselines,
-            num_shuffles=20 if test.table is not None else 3,
-        ),
+        curve=curve,
         calibration=calibration,
         calibrated=point_of("calibrated", test.outcome(routes), routes, model.costs, knob=knob, top5=top5),
         efficiency=measure_on_test(model, timed, knob, batch_sizes),

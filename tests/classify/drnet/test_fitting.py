@@ -171,7 +171,7 @@ def test_impossible_target_is_refused_with_both_figures(recipe, trained):
 
 
 def test_run_without_splits_cannot_be_evaluated(recipe, build, tmp_path):
-    with pytest.raises(RunError, match=r"has no splits\.json yet: finish its training with --resume"):
+    with pytest.raises(RunError, match=r"has no model\.safetensors yet: finish its training with --resume"):
         evaluate_run(new_run(tmp_path / "run"), build(), recipe, system="drnet")
 
 

@@ -41,7 +41,7 @@ def cost_penalty(choice: Tensor, costs: Tensor, target: float) -> Tensor:
         target: alpha, the mean cost of the backbone alone beyond which compute is penalised; the paper's text has its
             effect the wrong way round, its table does not.
     """
-    mean_costs = (choice.float() * costs).sum(dim=1)  # no matrix product: autocast would overflow half precision
+    mean_costs = (choice * costs).sum(dim=1)  # no matrix product: autocast would overflow half precision
     return F.relu(mean_costs.mean() - target) / (costs.max() - costs.min())
 
 
