@@ -112,9 +112,8 @@ def _bench_table(rows: Iterable[Any]) -> Table:
     table = Table("measured", "value", "unit", "target", "holds")
     for row in rows:
         target = "" if row.target is None else f"{row.sense} {row.target:g}"
-        table.add_row(
-            escape(row.name), f"{row.value:.4g}", row.unit, target, {None: "", True: "yes", False: "NO"}[row.holds]
-        )
+        holds = {None: "", True: "yes", False: "NO"}[row.holds]
+        table.add_row(escape(row.name), f"{row.value:.4g}", row.unit, target, holds)
     return table
 
 
