@@ -4,7 +4,7 @@ The same for every adaptive classifier: whether routes can be listed is asked of
 """
 
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outc
 from modicum.classify.data import Part
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
-from modicum.classify.results import Evaluation, Example
+from modicum.classify.results import Detail, Evaluation, Example
 from modicum.storage.errors import RunError
 from modicum.storage.files import read_json, write_json
 from modicum.storage.header import read_header
@@ -64,6 +64,13 @@ class Judged:
     scored: Scored
     table: RouteTable | None  # None where routes are too many to list
     outcome: Outcome
+
+
+class DescribeDetails(Protocol):
+    """What a kind of network shows of itself in a report."""
+
+    def __call__(self, model: Any, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:  # noqa: ANN401  of that kind
+        """Details on the test part: what the model made of it, and the routes that its samples take."""
 
 
 def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
@@ -124,6 +131,7 @@ def evaluate_run(
     system: str,
     knob: float | None = None,
     batch_sizes: tuple[int, ...] = (1, 32),
+    describe: DescribeDetails | None = None,
 ) -> Evaluation:
     """Everything a report shows, measured on the test part.
 
@@ -134,6 +142,7 @@ def evaluate_run(
         system: Id of the system.
         knob: Look at this knob instead of the calibrated one.
         batch_sizes: Batch sizes that the clock is read at; empty for none.
+        describe: What this kind of network shows beside what all show.
 
     Raises:
         RunError: If the training is not finished.
@@ -182,6 +191,7 @@ def evaluate_run(
         cheapest=cheapest,
         dearest=dearest,
         curve_ms=curve_ms,
+        details=describe(model, data, test, routes) if describe else (),
     )
 
 

@@ -33,6 +33,25 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """What one kind of network shows of itself beside what all show: a table, perhaps with examples.
+
+    Attributes:
+        title: What a reader calls it.
+        note: How to read it, in a sentence or two.
+        columns: Heads of the table.
+        rows: Its cells as they are printed, one per column.
+        examples: Test images that illustrate it.
+    """
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that a report on a trained adaptive classifier shows.
 
@@ -50,6 +69,7 @@ class Evaluation:
         dearest: Test images with the dearest routes, dearest first.
         curve_ms: The same accuracies against milliseconds per image, measured on the device that ran the evaluation,
             one route per batch; None where nothing was timed.
+        details: What this kind of network shows beside that.
     """
 
     system: str
@@ -64,3 +84,4 @@ class Evaluation:
     cheapest: tuple[Example, ...]
     dearest: tuple[Example, ...]
     curve_ms: Curve | None = None
+    details: tuple[Detail, ...] = ()

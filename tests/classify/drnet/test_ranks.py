@@ -11,7 +11,7 @@ from torch import nn
 
 from modicum.classify.drnet.fitting import fit
 from modicum.classify.drnet.recipe import DRNetRecipe
-from modicum.classify.drnet.training import PlainStage
+from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import prepare
 from modicum.recipes import build_recipe
 from modicum.storage.files import read_jsonl

@@ -13,7 +13,6 @@ from modicum.classify.drnet.recipe import DRNetRecipe
 from modicum.classify.drnet.training import (
     JointStage,
     MultiResolutionStage,
-    PlainStage,
     WarmStartStage,
     batch_norms,
     reestimate_statistics,
@@ -21,6 +20,7 @@ from modicum.classify.drnet.training import (
     running_statistics,
     target_cost,
 )
+from modicum.classify.plain import PlainStage
 from modicum.storage.errors import RecipeError
 from modicum.training.recipe import OptimizerOptions, Schedule
 

@@ -63,31 +63,6 @@ class MultiResolutionStage(LightningModule):
         self.log("val/accuracy", hits.float().mean(), batch_size=len(hits), sync_dist=True)
 
 
-class PlainStage(LightningModule):
-    """The baseline: an ordinary network, trained the ordinary way at full size."""
-
-    def __init__(self, network: nn.Module, optimizer: OptimizerOptions, schedule: Schedule) -> None:
-        super().__init__()
-        self.network = network
-        self.optimizer_options, self.schedule = optimizer, schedule
-        self.accuracy = MeanMetric()
-
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
-        """SGD on everything."""
-        return configure_sgd(self, [{"params": self.network.parameters()}], self.optimizer_options, self.schedule)
-
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The cross-entropy of one batch."""
-        loss = F.cross_entropy(self.network(batch.images), batch.labels)
-        self.log("train/loss", loss, prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: Batch, index: int) -> None:
-        """Accuracy."""
-        self.accuracy.update((self.network(batch.images).argmax(dim=1) == batch.labels).float())
-        self.log("val/accuracy", self.accuracy, prog_bar=True)
-
-
 class WarmStartStage(LightningModule):
     """The optional supervised start: the predictor learns to name the cheapest resolution that is correct.
 

@@ -1,0 +1,130 @@
+"""What the training of every classifier shares: data, device, finished stages, baselines, the saved network."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Protocol
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor, nn
+
+from modicum.adaptive.curve import Point, bootstrap_interval
+from modicum.classify.preparation import PreparedData, prepare
+from modicum.classify.recipe import ImageOptions
+from modicum.storage.files import write_json
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import save_network
+from modicum.training.devices import inference_device
+from modicum.training.recipe import TrainerOptions
+from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+
+
+class TrainingRecipe(Protocol):
+    """What training needs to know of any classifier's recipe."""
+
+    @property
+    def data(self) -> str | None:
+        """Where the images are."""
+
+    @property
+    def images(self) -> ImageOptions:
+        """How images become batches."""
+
+    @property
+    def image_px(self) -> int:
+        """Side of the images that the network gets."""
+
+    @property
+    def ema_decay(self) -> float | None:
+        """Average the weights exponentially with this decay."""
+
+    @property
+    def trainer(self) -> TrainerOptions:
+        """Where it runs."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+
+
+class Fitting:
+    """One training in a run folder; a system adds its stages in order. Several processes may each have one.
+
+    Args:
+        recipe: What to train on, and where.
+        run: The run folder.
+
+    Raises:
+        DataError: If the data cannot be used.
+    """
+
+    def __init__(self, recipe: TrainingRecipe, run: RunFolder) -> None:
+        self.recipe, self.run = recipe, run
+        self.device = inference_device(recipe.trainer.accelerator)
+        self.data: PreparedData = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
+        self._finished = run.finished_stages() if run.state.exists() else []
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the data."""
+        return len(self.data.source.classes)
+
+    @contextmanager
+    def seeded(self, what: str = "weights") -> Iterator[None]:
+        """Draws random numbers that depend on the recipe's seed and ``what`` alone, and disturb no others."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(self.recipe.seed, what))
+            yield
+
+    def run_stage(
+        self,
+        name: str,
+        module: LightningModule,
+        epochs: int,
+        loaders: Loaders | None = None,
+        monitor: str = "val/accuracy",
+    ) -> None:
+        """Fits one stage, or loads what it left if it has run; its module ends on the device, with the final weights.
+
+        Args:
+            name: Unique in the run.
+            module: What is fitted.
+            epochs: Passes over the training data.
+            loaders: Its data; None for all training images, watched on the calibration part.
+            monitor: The logged figure by which the best checkpoint is kept; higher is better.
+        """
+        stage = Stage(name, module, loaders or self.data.loaders(name), epochs, monitor, self.recipe.ema_decay)
+        fit_stage(stage, self.run, self.recipe.trainer, self.recipe.seed, finished=name in self._finished)
+        module.to(self.device)
+        self._mark_finished(name)
+
+    @rank_zero_only
+    def _mark_finished(self, stage: str) -> None:
+        if stage not in self._finished:
+            self.run.mark_finished(stage)
+
+    @torch.inference_mode()
+    def test_point(self, label: str, network: Callable[[Tensor], Tensor], cost: float) -> Point:
+        """What a network without a decision reaches on the test images.
+
+        Args:
+            label: What a reader calls it.
+            network: From images to logits, in evaluation mode, on `device`.
+            cost: Its multiply-adds per image.
+        """
+        batches = self.data.evaluate_on("test", self.device)
+        hits = torch.cat([network(images).argmax(dim=1) == labels for images, labels in batches])
+        low, high = bootstrap_interval(hits)
+        return Point(label, cost, float(hits.double().mean()), low, high)
+
+    @rank_zero_only
+    def write_baselines(self, measure: Callable[[], Sequence[Point]]) -> None:
+        """Keeps, in the run folder, what networks without a decision reached; one process measures."""
+        write_json(self.run.baselines, [asdict(point) for point in measure()])
+
+    @rank_zero_only
+    def save(self, network: nn.Module) -> None:
+        """Writes the weights of the trained network, with the names of the classes."""
+        save_network(self.run.weights, network, notes={"classes": list(self.data.source.classes)})

@@ -1,0 +1,44 @@
+"""Training an ordinary network the ordinary way: the baseline of every adaptive one."""
+
+# B batch, K classes
+from typing import Any
+
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from modicum.classify.data import Batch
+from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.schedules import configure_sgd
+
+
+class PlainStage(LightningModule):
+    """An ordinary network, trained at full size with cross-entropy.
+
+    Args:
+        network: From images (B, 3, S, S) to logits (B, K).
+        optimizer: Stochastic gradient descent on everything.
+        schedule: Of its learning rate.
+    """
+
+    def __init__(self, network: nn.Module, optimizer: OptimizerOptions, schedule: Schedule) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizer_options, self.schedule = optimizer, schedule
+        self.accuracy = MeanMetric()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+        """SGD on everything."""
+        return configure_sgd(self, [{"params": self.network.parameters()}], self.optimizer_options, self.schedule)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The cross-entropy of one batch."""
+        loss = F.cross_entropy(self.network(batch.images), batch.labels)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Accuracy."""
+        self.accuracy.update((self.network(batch.images).argmax(dim=1) == batch.labels).float())
+        self.log("val/accuracy", self.accuracy, prog_bar=True)
