@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from modicum.adaptive.execution import Exits, group_rows, run_until_exit, select_run_scatter
+from modicum.adaptive.execution import (
+    Exits,
+    Leaving,
+    group_rows,
+    run_through_exits,
+    run_until_exit,
+    select_run_scatter,
+)
 
 CHOICES = st.lists(st.integers(0, 3), max_size=20).map(lambda choices: torch.tensor(choices, dtype=torch.int64))
 
@@ -218,3 +225,71 @@ def test_mixed_groups_keep_channels_last():
     output = select_run_scatter(images, torch.tensor([0, 1, 0, 1]), [torch.neg, torch.abs])
     assert output.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(output[0], -images[0])
+
+
+class TestRunThroughExits:
+    """Samples are their own numbers; stage s hands on their features (sample, s) and answers with them."""
+
+    @staticmethod
+    def stages(seen, number=3):
+        def stage(index):
+            def run(state):
+                seen.append(state[0][:, 0].tolist())
+                return torch.cat([state[0], torch.full_like(state[0], index)], dim=1), state
+
+            return run
+
+        return [stage(index) for index in range(number)]
+
+    @staticmethod
+    def leave_at(exits):
+        def leave(stage, rows, features):
+            mask = exits[rows] == stage
+            return Leaving(mask, features[mask] if mask.any() else None)
+
+        return leave
+
+    @settings(deadline=None, max_examples=50)
+    @given(exits=st.lists(st.integers(0, 2), min_size=1, max_size=12), share=st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]))
+    def test_each_sample_leaves_where_it_should_whenever_the_rest_are_copied(self, exits, share):
+        exits = torch.tensor(exits)
+        logits, routes = run_through_exits(
+            (numbers(len(exits)),), self.stages([]), self.leave_at(exits), least_share=share
+        )
+        assert torch.equal(routes, exits)
+        assert torch.equal(logits, torch.cat([numbers(len(exits)), exits[:, None].float()], dim=1))
+
+    @pytest.mark.parametrize(
+        ("share", "carried"),
+        [
+            (0.0, [[0, 1, 2, 3], [1, 2, 3], [2, 3]]),
+            (0.3, [[0, 1, 2, 3], [0, 1, 2, 3], [2, 3]]),
+            (1.0, [[0, 1, 2, 3]] * 3),
+        ],
+    )
+    def test_rest_are_copied_once_the_share_that_left_is_exceeded(self, share, carried):
+        seen = []
+        run_through_exits(
+            (numbers(4),), self.stages(seen), self.leave_at(torch.tensor([0, 1, 2, 2])), least_share=share
+        )
+        assert seen == carried
+
+    def test_exit_gets_those_alone_that_have_not_left(self):
+        asked = []
+
+        def leave(stage, rows, features):
+            asked.append((stage, rows.tolist(), features[:, 0].tolist()))
+            return self.leave_at(torch.tensor([1, 0, 2]))(stage, rows, features)
+
+        run_through_exits((numbers(3),), self.stages([]), leave, least_share=1.0)
+        assert asked == [(0, [0, 1, 2], [0, 1, 2]), (1, [0, 2], [0, 2]), (2, [2], [2])]
+
+    def test_later_stages_are_not_called_once_all_have_left(self):
+        exits = run_through_exits(
+            (numbers(2),), [*self.stages([], 1), refuse], self.leave_at(torch.tensor([0, 0])), least_share=1.0
+        )
+        assert exits.routes.tolist() == [0, 0]
+
+    def test_samples_left_over_are_refused(self):
+        with pytest.raises(ValueError, match="all samples must leave at the last stage, but 1 did not"):
+            run_through_exits((numbers(2),), self.stages([]), self.leave_at(torch.tensor([0, 3])))

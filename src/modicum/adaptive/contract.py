@@ -30,7 +30,9 @@ class Policy(ABC):
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Routes (N,) or (N, units) of samples with ``scores`` (N, S).
 
-        The decision on a sample depends on its own scores alone, and no sample's route gets dearer as ``knob`` grows.
+        The decision on a sample depends on its own scores alone. As ``knob`` grows, the mean cost of the samples that
+        the policy was fitted on does not rise, nor, where nothing was fitted, that of any samples; where a policy deals
+        out shares of samples, this holds up to rounding them to whole samples.
         """
 
     @abstractmethod

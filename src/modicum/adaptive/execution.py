@@ -2,8 +2,10 @@
 
 Two forms cover all adaptive networks. `select_run_scatter` serves decisions made before a piece of network runs (which
 resolution, keep or drop this block); `run_until_exit` serves decisions made while it runs (leave here or go on).
+`run_through_exits` is the second form for networks whose exits are dear, or whose features are large: it computes the
+answers of those alone that leave, and copies features only where that pays.
 """
-# N samples, n samples of one group, K classes
+# N samples, n samples of one group, m of them that leave, K classes
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -102,6 +104,63 @@ def run_until_exit(
         output = output.index_copy(0, rows.to(output.device), logits)
         routes[rows] = stage
     return Exits(output, routes)
+
+
+class Leaving(NamedTuple):
+    """Who of some samples leaves at an exit, and with what."""
+
+    mask: Tensor  # (n,) bool, on the CPU
+    logits: Tensor | None  # (m, K) of those that leave, in order; None where nobody does
+
+
+def run_through_exits(
+    state: Any,  # noqa: ANN401  any nesting of tensors; see Args
+    stages: Sequence[Callable[[Any], tuple[Tensor, Any]]],
+    leave: Callable[[int, Tensor, Tensor], Leaving],
+    *,
+    least_share: float = 0.0,
+) -> Exits:
+    """Runs stage after stage until all samples have left; what an exit computes is up to ``leave``.
+
+    A sample that has left is carried along, its answer untouched, until so many have that copying the rest is worth it.
+
+    Args:
+        state: What the first stage gets: a tensor (N, ...) or any nesting of tuples, lists and dicts of such tensors,
+            N at least 1.
+        stages: Functions from a state to ``(features (n, ...), next state)``. One that only samples would need that
+            have left is not called.
+        leave: ``leave(stage, rows, features)`` tells which samples leave here, and their logits; ``rows`` (n,) on the
+            CPU are the places in the input of those that have not left before. At the last stage, all must leave.
+        least_share: Share of the samples carried that must have left before the rest are copied, in [0, 1]; 0 copies
+            whenever one has.
+
+    Returns:
+        The logits and the exit of every sample, in the order of the input.
+
+    Raises:
+        ValueError: If samples are left over after the last stage.
+    """
+    carried: Tensor | None = None  # places in the input of the samples in the state
+    living = torch.empty(0, dtype=torch.int64)  # places in the state of those that have not left
+    routes, output = torch.empty(0, dtype=torch.int64), None
+    for stage, run in enumerate(stages):
+        features, state = run(state)
+        if carried is None:
+            carried = living = torch.arange(len(features))
+            routes = torch.zeros(len(features), dtype=torch.int64)
+        rows = carried[living]
+        mask, logits = leave(stage, rows, features if len(living) == len(carried) else _select(features, living))
+        if logits is None:
+            continue
+        output = _room_for(len(routes), logits) if output is None else output
+        output.index_copy_(0, rows[mask].to(output.device), logits)
+        routes[rows[mask]] = stage
+        living = living[~mask]
+        if not len(living):
+            return Exits(output, routes)
+        if len(carried) - len(living) > least_share * len(carried):
+            state, carried, living = _select(state, living), carried[living], torch.arange(len(living))
+    raise ValueError(f"all samples must leave at the last stage, but {len(living)} did not")
 
 
 def _select(state: Any, rows: Tensor) -> Any:  # noqa: ANN401  any nesting of tensors

@@ -1,0 +1,95 @@
+"""Answers that improve until the caller stops, and the best one by a deadline (Yang et al., CVPR 2020, section 4.1)."""
+
+# B batch, E exits, K classes
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from modicum.adaptive.timing import time_in_turn
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.segments import Segment
+
+
+class Answer(NamedTuple):
+    """What one exit says to all images of a batch."""
+
+    exit: int  # in [0, E)
+    logits: Tensor  # (B, K)
+    macs: float  # multiply-adds per image so far
+
+
+@torch.inference_mode()
+def anytime(network: RANet, images: Tensor) -> Iterator[Answer]:
+    """The answers of all exits to ``images`` (B, 3, H, W), in order, each computed when it is asked for.
+
+    Every exit is for all images: nobody leaves. Stop asking to stop computing.
+
+    Raises:
+        ValueError: If the images are not of the network's size, at the first answer.
+    """
+    network.check_images(images)
+    state = network.stem(images)
+    for index, segment in enumerate(network.segments):
+        logits, state = segment(*state)
+        yield Answer(index, logits, network.costs.per_route[index])
+
+
+def predict_within(
+    network: RANet, images: Tensor, deadline_ms: float, *, segment_ms: Sequence[float] | None = None
+) -> Answer:
+    """The answer of the latest exit that is finished when the deadline ends; that of the first exit in any case.
+
+    Without ``segment_ms`` a segment is begun as long as there is time left, and the answer comes when it is finished:
+    late, at worst, by one segment. With them, none is begun that would not finish in time.
+
+    Args:
+        network: In evaluation mode.
+        images: Shape (B, 3, H, W).
+        deadline_ms: Milliseconds from the call on.
+        segment_ms: Milliseconds of each segment for a batch of this size on this device, as `measure_segments` gives.
+
+    Raises:
+        ValueError: If ``segment_ms`` does not have one entry per exit.
+    """
+    num_exits = network.structure.num_exits
+    if segment_ms is not None and len(segment_ms) != num_exits:
+        raise ValueError(f"segment_ms must have one entry per exit, {num_exits}, got {len(segment_ms)}")
+    end = time.perf_counter() + deadline_ms / 1000
+    answers = anytime(network, images)
+    answer = next(answers)
+    for index in range(1, num_exits):
+        _wait_for(answer.logits)
+        ahead = 0.0 if segment_ms is None else segment_ms[index] / 1000
+        if time.perf_counter() + ahead >= end:
+            break
+        answer = next(answers)
+    return answer
+
+
+@torch.inference_mode()
+def measure_segments(network: RANet, images: Tensor, *, rounds: int = 5) -> tuple[float, ...]:
+    """Median milliseconds of each segment for a batch ``images`` (B, 3, H, W), exit included; the first has the stem.
+
+    Args:
+        network: In evaluation mode.
+        images: A batch like those to come; what it shows does not matter.
+        rounds: Readings per segment.
+    """
+    network.check_images(images)
+    state, milliseconds = network.stem(images), []
+    stem_ms = 1000 * time_in_turn({"stem": lambda: network.stem(images)}, rounds=rounds)["stem"]
+    for module in network.segments:
+        run = partial(cast(Segment, module), *state)
+        milliseconds.append(1000 * time_in_turn({"segment": run}, rounds=rounds)["segment"])
+        state = run()[1]
+    return (milliseconds[0] + stem_ms, *milliseconds[1:])
+
+
+def _wait_for(answer: Tensor) -> None:
+    """Until an accelerator has computed it, the clock says nothing."""
+    if answer.is_cuda:
+        torch.cuda.synchronize(answer.device)

@@ -1,0 +1,256 @@
+"""Rules for leaving at an exit: three ways from confidences to exits, each moved by one knob.
+
+The geometric rule is the published one (Yang et al., CVPR 2020, section 4.1, after Huang et al., *Multi-Scale Dense
+Networks*, ICLR 2018): shares of samples per exit, from which thresholds follow. The gain rule is not in the paper.
+"""
+
+# N samples, n samples at one exit, E exits, P knots of a table
+import math
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from sklearn.isotonic import IsotonicRegression
+from torch import Tensor, nn
+
+from modicum.adaptive.contract import Policy
+
+RuleName = Literal["geometric", "gain"]
+
+CLOSED = 1e8  # a threshold that no confidence reaches; the authors' code and tables have this number
+NUM_KNOTS = 65
+MOST_ROWS = 10_000  # of calibration confidences kept with a network; thresholds vary by 1 % of a share at most
+
+
+class ExitRule(Policy):
+    """A decision that falls exit by exit: each depends on the confidence there, and on nothing of later exits."""
+
+    @abstractmethod
+    def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
+        """Whether samples with this confidence (n,) leave at exit ``index``, (n,) bool on the CPU; at the last, all."""
+
+    @abstractmethod
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """Whether any confidence lets a sample leave, per exit; an exit that is not open need not be computed."""
+
+
+class CommonThreshold(ExitRule):
+    """Leave at the first exit with a confidence of at least 1 - knob: the rule of a network that was not fitted."""
+
+    def __init__(self, num_exits: int) -> None:
+        self.num_exits = num_exits
+
+    def decide(self, scores: Tensor, knob: float) -> Tensor:
+        """Exits (N,), on the CPU, for confidences (N, E)."""
+        return _first_exit(self, scores, knob)
+
+    def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
+        """Whether the confidence reaches the threshold."""
+        if index == self.num_exits - 1:
+            return torch.ones(len(confidence), dtype=torch.bool)
+        return confidence.cpu().double() >= 1 - knob
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """All, unless the threshold is above 1."""
+        return (*[knob >= 0] * (self.num_exits - 1), True)
+
+    def knob_range(self, scores: Tensor) -> tuple[float, float]:
+        """From a threshold above 1 to one of 0."""
+        return -0.5, 1.0
+
+
+class FrozenTable(nn.Module):
+    """Float32 numbers that stay exact when the network is cast to half precision, and are stored with it.
+
+    Args:
+        values: Of any shape.
+    """
+
+    bits: Tensor
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        # As integers: a cast of the network would round confidences near 1 until they tie.
+        self.register_buffer("bits", values.detach().float().contiguous().view(torch.int32).clone())
+
+    def values(self) -> Tensor:
+        """The numbers, float32, on the network's device."""
+        return self.bits.view(torch.float32)
+
+
+class GeometricRule(nn.Module, ExitRule):
+    """Leave at the first exit whose threshold is reached, such that shares of the calibration samples fall like p^k.
+
+    The knob is -log p: the share that leaves at exit k is proportional to exp(-knob k), so a higher knob is cheaper.
+
+    Args:
+        confidence: Shape (N, E); of calibration samples, on which thresholds are solved.
+    """
+
+    def __init__(self, confidence: Tensor) -> None:
+        super().__init__()
+        self.calibration = FrozenTable(confidence)
+        self.num_exits = confidence.shape[1]
+        self._solved: tuple[float, Tensor] | None = None
+        self.register_load_state_dict_post_hook(_forget_solution)  # type: ignore[no-untyped-call]  # of torch
+
+    def thresholds(self, knob: float) -> Tensor:
+        """Thresholds (E,), float32, on the CPU."""
+        if self._solved is None or self._solved[0] != knob:
+            shares = geometric_shares(knob, self.num_exits)
+            self._solved = knob, solve_thresholds(self.calibration.values().cpu(), shares)
+        return self._solved[1]
+
+    def decide(self, scores: Tensor, knob: float) -> Tensor:
+        """Exits (N,), on the CPU, for confidences (N, E)."""
+        return _first_exit(self, scores, knob)
+
+    def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
+        """Whether the confidence reaches the threshold."""
+        return confidence.cpu() >= self.thresholds(knob)[index]
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """Those whose threshold is a confidence."""
+        return tuple((self.thresholds(knob) < CLOSED).tolist())
+
+    def knob_range(self, scores: Tensor) -> tuple[float, float]:
+        """From shares that round to no sample before the last exit to a first share that rounds to 1."""
+        return -math.log(len(self.calibration.bits)) - 1, 40.0  # exp(-40) is below the last digit of 1
+
+
+class GainRule(nn.Module, ExitRule):
+    """Leave where no later exit promises enough: its gain in correctness per share of the full cost is below the knob.
+
+    What exit j will get right, given the confidence at exit k, is read from a monotone map fitted on calibration
+    samples. Of all rules that see one confidence at a time, this is the Lagrangian one; see `fit_gain_rule`.
+
+    Args:
+        knots: Shape (E, P), rising along P: confidences at each exit.
+        correctness: Shape (E, E, P): at [k, j, p], probability that exit j is right where k has the confidence
+            ``knots[k, p]``; linear between knots, constant outside. Only j >= k counts.
+        relative_costs: Shape (E,), rising: cost up to each exit as a share of the full cost.
+    """
+
+    def __init__(self, knots: Tensor, correctness: Tensor, relative_costs: Tensor) -> None:
+        super().__init__()
+        self.knots, self.correctness = FrozenTable(knots), FrozenTable(correctness)
+        self.relative_costs = relative_costs.double().cpu()
+
+    def decide(self, scores: Tensor, knob: float) -> Tensor:
+        """Exits (N,), on the CPU, for confidences (N, E)."""
+        return _first_exit(self, scores, knob)
+
+    def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
+        """Whether every later exit gains less than the knob."""
+        if index == len(self.relative_costs) - 1:
+            return torch.ones(len(confidence), dtype=torch.bool)
+        knots = self.knots.values()[index].cpu().double()
+        gains = _interpolate(knots, self._gains(index), confidence.cpu().double())
+        return gains.amax(dim=0) < knob
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """All but those where, between any two knots, some later exit gains too much at both."""
+        open_exits = []
+        for index in range(len(self.relative_costs) - 1):
+            gains = self._gains(index)
+            least = torch.minimum(gains[:, :-1], gains[:, 1:]).amax(dim=0).amin()
+            open_exits.append(bool(least < knob))
+        return (*open_exits, True)
+
+    def knob_range(self, scores: Tensor) -> tuple[float, float]:
+        """A gain is at most 1, over the least difference in cost."""
+        bound = 1.001 / float(self.relative_costs.diff().min()) if len(self.relative_costs) > 1 else 1.0
+        return -bound, bound
+
+    def _gains(self, index: int) -> Tensor:
+        """Expected gain per cost of each later exit, at the knots of exit ``index``: (later exits, P)."""
+        correctness = self.correctness.values()[index].cpu().double()
+        costs = self.relative_costs[index + 1 :] - self.relative_costs[index]
+        return (correctness[index + 1 :] - correctness[index]) / costs[:, None]
+
+
+def fit_gain_rule(confidence: Tensor, correct: Tensor, relative_costs: Tensor) -> GainRule:
+    """A gain rule with monotone maps from confidence to correctness, isotonic regressions sampled at quantiles.
+
+    Args:
+        confidence: Shape (N, E), of calibration samples, N at least 1.
+        correct: Shape (N, E), bool: whether each exit is right.
+        relative_costs: Shape (E,), rising: cost up to each exit as a share of the full cost.
+    """
+    num_exits = confidence.shape[1]
+    confidence, hits = confidence.cpu().double(), correct.cpu().double()
+    knots = confidence.quantile(torch.linspace(0, 1, NUM_KNOTS, dtype=torch.float64), dim=0).T  # (E, P)
+    tables = torch.zeros(num_exits, num_exits, NUM_KNOTS, dtype=torch.float64)
+    for at in range(num_exits):
+        for later in range(at, num_exits):
+            curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+            curve.fit(confidence[:, at].numpy(), hits[:, later].numpy())
+            tables[at, later] = torch.from_numpy(curve.predict(knots[at].numpy()))
+    return GainRule(knots, tables, relative_costs)
+
+
+def blank_gain_rule(relative_costs: Tensor) -> GainRule:
+    """A gain rule of the right shape whose tables are still to be loaded."""
+    num_exits = len(relative_costs)
+    return GainRule(torch.zeros(num_exits, NUM_KNOTS), torch.zeros(num_exits, num_exits, NUM_KNOTS), relative_costs)
+
+
+def geometric_shares(knob: float, num_exits: int) -> Tensor:
+    """Shares (E,), float64, adding up to 1, proportional to p, p^2, ... p^E, where p = exp(-knob)."""
+    return (-knob * torch.arange(1, num_exits + 1, dtype=torch.float64)).softmax(dim=0)
+
+
+def solve_thresholds(confidence: Tensor, shares: Tensor) -> Tensor:
+    """Thresholds with which given shares of the samples leave at each exit.
+
+    Among the samples that have not left before exit k, the threshold is the floor(N shares[k])-th largest confidence;
+    where there are no so many, or none should leave, nobody does. Of samples that tie at the threshold, all leave, so
+    later exits may have to do with fewer. (The published solver, section 4.1, with one selection per exit.)
+
+    Args:
+        confidence: Shape (N, E).
+        shares: Shape (E,), in [0, 1].
+
+    Returns:
+        Shape (E,), of the type of ``confidence``. A sample leaves at the first exit where its confidence is at least
+        the threshold: 1e8 where nobody leaves, -1e8 at the last exit.
+    """
+    num_samples, num_exits = confidence.shape
+    thresholds = confidence.new_full((num_exits,), CLOSED)
+    thresholds[-1] = -CLOSED
+    for index, share in enumerate(shares[:-1].tolist()):
+        count = math.floor(num_samples * share)
+        if 0 < count <= len(confidence):
+            at_exit = confidence[:, index]
+            thresholds[index] = at_exit.kthvalue(len(at_exit) - count + 1).values
+            confidence = confidence[at_exit < thresholds[index]]
+    return thresholds
+
+
+def spread_rows(table: Tensor, most: int = MOST_ROWS) -> Tensor:
+    """At most ``most`` rows of a table (N, ...), evenly spread; all of them if they are no more."""
+    if len(table) <= most:
+        return table
+    return table[torch.arange(most, device=table.device) * len(table) // most]
+
+
+def _forget_solution(rule: nn.Module, _: object) -> None:
+    """Thresholds solved on confidences that were replaced by loading are of no use."""
+    assert isinstance(rule, GeometricRule)
+    rule._solved = None
+
+
+def _first_exit(rule: ExitRule, scores: Tensor, knob: float) -> Tensor:
+    """The first exit at which each sample with scores (N, E) leaves."""
+    scores = scores.cpu()
+    leaves = [rule.leaves(index, scores[:, index], knob) for index in range(scores.shape[1])]
+    return torch.stack(leaves, dim=1).int().argmax(dim=1)
+
+
+def _interpolate(knots: Tensor, values: Tensor, at: Tensor) -> Tensor:
+    """Piecewise-linear curves ``values`` (J, P) over ``knots`` (P,), read at (n,): (J, n); constant outside."""
+    right = torch.searchsorted(knots, at).clamp(1, len(knots) - 1)
+    left = right - 1
+    span = (knots[right] - knots[left]).clamp_min(1e-12)  # knots may coincide
+    weight = ((at - knots[left]) / span).clamp(0, 1)
+    return values[:, left] + weight * (values[:, right] - values[:, left])
