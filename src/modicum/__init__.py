@@ -7,11 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from modicum.classify.blockdrop.network import BlockDrop
     from modicum.classify.drnet.network import DRNet
+    from modicum.classify.ranet.network import RANet
     from modicum.verbs import bench, calibrate, compare, evaluate, export, load, predict, predictor, report, train
 
 _HOMES = {
+    "BlockDrop": "modicum.classify.blockdrop.network",
     "DRNet": "modicum.classify.drnet.network",
+    "RANet": "modicum.classify.ranet.network",
     **dict.fromkeys(
         ("bench", "calibrate", "compare", "evaluate", "export", "load", "predict", "predictor", "report", "train"),
         "modicum.verbs",
@@ -19,7 +23,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "BlockDrop",
     "DRNet",
+    "RANet",
     "bench",
     "calibrate",
     "compare",

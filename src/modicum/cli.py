@@ -38,7 +38,10 @@ EXAMPLES = {
     "calibrate": ["modicum calibrate runs/drnet --budget 0.4", "modicum calibrate runs/drnet --budget_ms 3.5"],
     "predict": ["modicum predict runs/drnet dog.jpg cats/", "ls *.jpg | modicum predict runs/drnet - --json"],
     "report": ["modicum report runs/drnet"],
-    "compare": ["modicum compare runs/a runs/b --out comparison.png"],
+    "compare": [
+        "modicum compare runs/a runs/b --out comparison.png",
+        "modicum compare runs/drnet runs/static --clock  # times both anew, in turn",
+    ],
     "export": ["modicum export runs/drnet --out deploy/"],
     "bench": ["modicum bench drnet", "modicum bench drnet --check  # exits with 1 if a target is missed"],
     "data": ["modicum data photos/", "modicum data photos/ --strict --preview sheet.png"],

@@ -2,7 +2,7 @@
 
 import argparse
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -66,7 +66,7 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
     system_parser.add_class_arguments(recipe_class, as_group=False)
     options = read_recipe(name)
     build_recipe(recipe_class, options)  # says what is wrong with the file, before flags come into it
-    system_parser.set_defaults(_flat(options))
+    system_parser.set_defaults(_flat(options, whole=set(system_parser.get_defaults().keys())))
     values = dict(vars(system_parser.instantiate(_parse(system_parser, words[1:]))))
     run = {"out": Path(values.pop("out")), "resume": values.pop("resume")}
     values.pop("recipe")
@@ -95,11 +95,13 @@ def _value_of(flag: str, words: Sequence[str]) -> str | None:
     return None
 
 
-def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested options under dotted names."""
+def _flat(options: Mapping[str, Any], whole: Container[str], prefix: str = "") -> dict[str, Any]:
+    """Nested options under dotted names, but for those that are one flag as a ``whole``, whatever they hold."""
     flat: dict[str, Any] = {}
     for key, value in options.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        name = f"{prefix}{key}"
+        is_group = isinstance(value, Mapping) and name not in whole
+        flat |= _flat(value, whole, f"{name}.") if is_group else {name: value}
     return flat
 
 

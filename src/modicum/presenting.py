@@ -53,7 +53,7 @@ def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
 
         return evaluation_to_json(result)
     if verb == "compare":
-        return {name: _plain("evaluate", evaluation) for name, evaluation in result}
+        return _plain_comparison(result)
     if verb == "list":
         return [{"id": system.id, "wing": system.wing, "summary": system.summary} for system in result]
     if verb == "bench":
@@ -70,9 +70,7 @@ def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  wh
     if verb in ("report", "evaluate"):
         return _evaluation_parts(result)
     if verb == "compare":
-        from modicum.reporting.tables import comparison_table
-
-        return [comparison_table(result)]
+        return _comparison_parts(result)
     renderers: dict[str, Callable[[Any], RenderableType]] = {
         "list": _systems_table,
         "calibrate": _calibration_line,
@@ -84,12 +82,34 @@ def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  wh
 
 def _evaluation_parts(evaluation: Any) -> list[RenderableType]:  # noqa: ANN401  an Evaluation; its module needs torch
     from modicum.reporting.summary import headline, matched_accuracy
-    from modicum.reporting.tables import efficiency_table, evaluation_table
+    from modicum.reporting.tables import detail_table, efficiency_table, evaluation_table
 
     parts: list[RenderableType] = [evaluation_table(evaluation)]
+    for detail in evaluation.details:
+        parts += [detail_table(detail), escape(detail.note)]
     if evaluation.efficiency:
         parts.append(efficiency_table(evaluation.efficiency))
     return [*parts, *matched_accuracy(evaluation), headline(evaluation)]
+
+
+def _plain_comparison(comparison: Any) -> dict[str, Any]:  # noqa: ANN401  a Comparison; its module needs torch
+    """The evaluation of each run, and of adaptive runs the best static network at no higher cost in each unit."""
+    plain = {run.name: _plain("evaluate", run.evaluation) for run in comparison.runs}
+    for unit in comparison.units:
+        for verdict in comparison.verdicts(unit):
+            row = {**asdict(verdict), "margin": verdict.margin, "wins": verdict.wins, "is_clear": verdict.is_clear}
+            plain[verdict.run].setdefault("against_static", []).append(row)
+    return plain
+
+
+def _comparison_parts(comparison: Any) -> list[RenderableType]:  # noqa: ANN401  a Comparison; its module needs torch
+    from modicum.reporting.tables import comparison_table, verdict_table
+
+    tables = [verdict_table(comparison, unit) for unit in comparison.units]
+    return [
+        comparison_table(comparison.runs),
+        *(table for table in tables if table.row_count),
+    ]
 
 
 def _systems_table(systems: Iterable[Any]) -> Table:

@@ -20,10 +20,13 @@ class System:
         recipe: Its recipe, a dataclass.
         fit: From (recipe, run folder) to a trained network.
         network: Its network, rebuilt from what ``storage_config`` gave.
-        export: From (network, folder, ...) to a deployable folder.
-        bench: From options to measured rows.
+        export: From (network, folder, ...) to a deployable folder; None where it has no such form yet.
+        bench: From options to measured rows; None where only a run's own report times it.
         default_recipe: Name of the recipe for the embedded default data.
         own_data_recipe: Name of the recipe for a user's own data.
+        details: From (network, data, judged test part, routes) to what this kind of network shows in a report beside
+            what all show; None for nothing.
+        is_static: Its routes are plain networks, one of which serves all images: the frontier of comparisons.
     """
 
     id: str
@@ -32,10 +35,12 @@ class System:
     recipe: str
     fit: str
     network: str
-    export: str
-    bench: str
+    export: str | None
+    bench: str | None
     default_recipe: str
     own_data_recipe: str
+    details: str | None = None
+    is_static: bool = False
 
 
 SYSTEMS = {
@@ -52,6 +57,57 @@ SYSTEMS = {
             bench="modicum.classify.drnet.bench:bench",
             default_recipe="drnet-digits",
             own_data_recipe="drnet-photos",
+        ),
+        System(
+            id="blockdrop",
+            wing="classify",
+            summary="residual classifier that runs, for each image, the blocks that it needs",
+            recipe="modicum.classify.blockdrop.recipe:BlockDropRecipe",
+            fit="modicum.classify.blockdrop.fitting:fit",
+            network="modicum.classify.blockdrop.network:rebuild_blockdrop",
+            export="modicum.classify.blockdrop.export:export_blockdrop",
+            bench="modicum.classify.blockdrop.bench:bench",
+            default_recipe="blockdrop-digits",
+            own_data_recipe="blockdrop-photos",
+            details="modicum.classify.blockdrop.details:describe",
+        ),
+        System(
+            id="static",
+            wing="classify",
+            summary="plain networks of several sizes: the static frontier that adaptive networks have to beat",
+            recipe="modicum.classify.static.recipe:StaticRecipe",
+            fit="modicum.classify.static.fitting:fit",
+            network="modicum.classify.static.network:rebuild_static",
+            export="modicum.classify.static.export:export_static",
+            bench="modicum.classify.static.bench:bench",
+            default_recipe="static-digits",
+            own_data_recipe="static-photos",
+            is_static=True,
+        ),
+        System(
+            id="ranet",
+            wing="classify",
+            summary="image classifier that starts on coarse maps and lets easy images leave at early exits",
+            recipe="modicum.classify.ranet.recipe:RANetRecipe",
+            fit="modicum.classify.ranet.fitting:fit",
+            network="modicum.classify.ranet.network:rebuild_ranet",
+            export="modicum.classify.ranet.export:export_ranet",
+            bench="modicum.classify.ranet.bench:bench",
+            default_recipe="ranet-digits",
+            own_data_recipe="ranet-photos",
+            details="modicum.classify.ranet.details:describe",
+        ),
+        System(
+            id="resolution-and-blocks",
+            wing="classify",
+            summary="DRNet over a BlockDrop backbone: picks, for each image, its resolution and the blocks it needs",
+            recipe="modicum.classify.resolution_and_blocks.recipe:ResolutionAndBlocksRecipe",
+            fit="modicum.classify.resolution_and_blocks.fitting:fit",
+            network="modicum.classify.resolution_and_blocks.network:rebuild_resolution_and_blocks",
+            export=None,
+            bench=None,
+            default_recipe="resolution-and-blocks-digits",
+            own_data_recipe="resolution-and-blocks-photos",
         ),
     )
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modicum.recipes import build_recipe, read_recipe, recipe_text
-from modicum.storage import RunError, RunFolder, read_jsonl, versions, write_json
+from modicum.storage import RecipeError, RunError, RunFolder, read_jsonl, versions, write_json
 from modicum.systems import SYSTEMS, System, get_system, locate, network_builders
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from modicum.classify.predictor import Failure, Prediction, Predictor
     from modicum.classify.results import Evaluation
     from modicum.classify.survey import Survey
+    from modicum.reporting.comparing import Comparison
 
 log = logging.getLogger(__name__)
 
@@ -132,10 +133,17 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
     from modicum.reporting.serial import evaluation_to_json
 
     folder, recipe = _open_run(run)
-    system = folder.read_state().system
-    batch_sizes = (1, 32) if clock else ()
+    system = get_system(folder.read_state().system)
     model = _load_for_inference(folder, recipe)
-    result = evaluate_run(folder, model, recipe, system=system, knob=knob, batch_sizes=batch_sizes)
+    result = evaluate_run(
+        folder,
+        model,
+        recipe,
+        system=system.id,
+        knob=knob,
+        batch_sizes=(1, 32) if clock else (),
+        describe=locate(system.details) if system.details else None,
+    )
     if knob is None and clock:  # a look at something else does not replace the run's own figures
         write_json(folder.curve, evaluation_to_json(result))
     return result
@@ -212,7 +220,7 @@ def report(run: str | Path) -> "Evaluation":
         recipe_text=folder.recipe.read_text(encoding="utf-8"),
         command=start.command,
         versions=start.versions,
-        metrics_rows=read_jsonl(folder.metrics),
+        metrics_rows=read_jsonl(folder.metrics) if folder.metrics.exists() else [],  # a run may need no training
         path=folder.report,
     )
     curve = draw_curve(evaluation.curve, calibrated=evaluation.calibrated, plain_cost=evaluation.calibration.plain)
@@ -220,16 +228,20 @@ def report(run: str | Path) -> "Evaluation":
     return evaluation
 
 
-def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg") -> "list[tuple[str, Evaluation]]":
-    """Draws the accuracy-cost curves of several runs in one picture.
+def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg", clock: bool = False) -> "Comparison":
+    """Draws the accuracy-cost curves of several runs in one picture, in multiply-adds and in milliseconds.
+
+    Runs of a static family are drawn as the static frontier. Milliseconds are left out if a run was never timed.
 
     Args:
         runs: Run folders that have been evaluated.
         out: The picture, ``.svg`` or ``.png``.
+        clock: Time all runs anew, in turn, on this machine: milliseconds of runs that were timed apart hardly compare.
 
     Raises:
         RunError: If a run has not been evaluated.
     """
+    from modicum.reporting.comparing import Compared, Comparison
     from modicum.reporting.plots import write_comparison
     from modicum.reporting.serial import read_evaluation
 
@@ -240,9 +252,36 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg") -
     names = [folder.path.name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder.path) for folder in folders]
-    evaluations = [(name, read_evaluation(folder.curve)) for name, folder in zip(names, folders, strict=True)]
-    write_comparison(Path(out), [(name, evaluation.curve) for name, evaluation in evaluations])
-    return evaluations
+    evaluations = [read_evaluation(folder.curve) for folder in folders]
+    if clock:
+        evaluations = _time_in_turn(folders, evaluations)
+    compared = [
+        Compared(name, evaluation, get_system(evaluation.system).is_static)
+        for name, evaluation in zip(names, evaluations, strict=True)
+    ]
+    comparison = Comparison(tuple(compared), in_turn=clock)
+    for folder, run in zip(folders, compared, strict=True):
+        if run.name in comparison.untimed:
+            log.info(
+                "%s has no measured times, so milliseconds are left out: modicum evaluate %s", run.name, folder.path
+            )
+    write_comparison(Path(out), comparison.entries(), note="" if comparison.untimed else comparison.clock_note())
+    return comparison
+
+
+def _time_in_turn(folders: Sequence[RunFolder], evaluations: "Sequence[Evaluation]") -> "list[Evaluation]":
+    """The evaluations of runs with milliseconds that were measured in turn, on the accelerator if there is one."""
+    from modicum.classify.evaluation import judge, open_data, timed_images
+    from modicum.reporting.retiming import Subject, retime
+    from modicum.training.devices import inference_device
+
+    subjects = []
+    for folder, evaluation in zip(folders, evaluations, strict=True):
+        _, recipe = _open_run(folder.path)
+        model: Any = load(folder.path).to(inference_device("auto"))
+        data = open_data(recipe, folder)
+        subjects.append(Subject(evaluation, model, timed_images(model, data), judge(model, data, "test")))
+    return retime(subjects)
 
 
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:
@@ -251,12 +290,17 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     Args:
         run: The run folder.
         out: The folder to write; None means RUN/export.
+
+    Raises:
+        RunError: If the run's system has no deployable form.
     """
     from dataclasses import asdict
 
     folder, _ = _open_run(run)
-    tool = predictor(run)
     system = get_system(folder.read_state().system)
+    if system.export is None:
+        raise RunError(f"{folder.path} cannot be exported: {system.id} has no deployable form yet; use modicum.load")
+    tool = predictor(run)
     from modicum.classify.evaluation import read_calibration
 
     calibration = read_calibration(folder)
@@ -278,8 +322,14 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "l
         system: Id of the system.
         threads: CPU threads; None measures with one and with two.
         quick: A small network in seconds, to see that it works; its figures mean nothing.
+
+    Raises:
+        RecipeError: If the system has no benchmark of its own.
     """
-    rows: list[Row] = locate(get_system(system).bench)(threads=threads, quick=quick)
+    place = get_system(system).bench
+    if place is None:
+        raise RecipeError(f"{system} has no benchmark of its own: the report of each run has its clock")
+    rows: list[Row] = locate(place)(threads=threads, quick=quick)
     return rows
 
 

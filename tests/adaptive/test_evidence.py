@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from modicum.adaptive.costs import MenuCosts
-from modicum.adaptive.evidence import executed_outcome, score, tabulate
+from modicum.adaptive.evidence import executed_outcome, remembered, score, tabulate
 
 IDS = tuple(f"image{i}" for i in range(40))
 ROUTES = st.lists(st.integers(0, 2), min_size=40, max_size=40).map(torch.tensor)
@@ -113,3 +113,29 @@ class TestExecutedOutcome:
     def test_more_routes_than_samples_are_refused(self, block_case):
         with pytest.raises(ValueError, match="routes must name one route per sample, got 41 for 40 samples"):
             block_case.outcome(torch.ones(41, 6, dtype=torch.bool))
+
+
+class TestRemembered:
+    def test_known_routes_are_looked_up_and_others_executed(self):
+        asked = []
+
+        def outcome(routes):
+            asked.append(routes)
+            return routes > 1
+
+        look_up = remembered(outcome)
+        first, other = torch.tensor([0, 1, 2]), torch.tensor([2, 1, 2])
+        answers = [look_up(routes) for routes in (first, other, first.clone(), torch.tensor([[0, 1], [2, 2]])[:, 0])]
+        assert [answer.tolist() for answer in answers] == [
+            [False, False, True],
+            [True, False, True],
+            [False, False, True],
+            [False, True],
+        ]
+        assert len(asked) == 3
+
+    def test_keep_vectors_that_differ_in_one_unit_are_told_apart(self):
+        look_up = remembered(lambda routes: routes.sum(dim=1) > 1)
+        keep = torch.tensor([[True, False, False], [True, True, False]])
+        assert look_up(keep).tolist() == [False, True]
+        assert look_up(keep.flip(1) | keep).tolist() == [True, True]

@@ -46,6 +46,40 @@ def test_shortcut_is_the_subsampled_input_between_zero_channels():
     assert output[:, [0, 1, 6, 7]].abs().sum() == 0
 
 
+def test_pooling_shortcut_is_the_mean_of_windows_before_zero_channels():
+    block = SmallResNet(10, widths=(4, 8), shortcut="pool").layers[1][0].eval()
+    torch.nn.init.zeros_(block.bn2.weight)
+    features = torch.rand(1, 4, 5, 5)
+    output = block(features)
+    assert torch.allclose(output[:, :4, 0, 0], features[:, :, :2, :2].mean((2, 3)))
+    assert torch.equal(output[:, :4, 2, 2], features[:, :, 4, 4])  # the window over the edge holds one pixel
+    assert output[:, 4:].abs().sum() == 0
+
+
+@pytest.mark.parametrize("shortcut", ["subsample", "pool"])
+def test_shortcuts_have_no_parameters_and_are_modules(shortcut):
+    layers = SmallResNet(10, blocks=2, shortcut=shortcut).layers
+    assert [type(block.shortcut).__name__ == "Identity" for stage in layers for block in stage] == [
+        *(True, True),
+        *(False, True),
+        *(False, True),
+    ]
+    assert not any("shortcut" in name for name in layers.state_dict())
+
+
+@pytest.mark.parametrize("depth", [8, 32])
+def test_both_shortcuts_take_the_same_weights(depth):
+    pooling, subsampling = create_backbone(f"cifar_resnet{depth}_pool", 10), cifar_resnet(10, depth)
+    assert list(pooling.state_dict()) == list(subsampling.state_dict())
+    assert num_parameters(pooling) == num_parameters(subsampling)
+
+
+def test_slim_networks_are_half_as_wide():
+    network = create_backbone("slim_resnet32_pool", 10)
+    assert network.linear.in_features == 32
+    assert sum(len(stage) for stage in network.layers) == 15
+
+
 @pytest.mark.parametrize(
     ("name", "module"), [("resnet18", "torchvision"), ("mobilenet_v2", "torchvision"), ("regnety_002", "timm")]
 )

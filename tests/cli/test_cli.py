@@ -2,10 +2,12 @@ import inspect
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,10 +159,66 @@ def test_evaluate_prints_json_on_request(quick_run, capsys):
     assert json.loads(capsys.readouterr().out)["curve"]["num_samples"] == 100
 
 
-def test_compare_draws_a_picture(quick_run, tmp_path, capsys):
-    run = str(quick_run("drnet"))
-    assert main(["compare", run, run, "--out", str(tmp_path / "both.png")]) == 0
-    assert (tmp_path / "both.png").stat().st_size > 1000
+def test_compare_draws_a_picture_and_judges_against_the_static_family(quick_run, tmp_path, capsys):
+    runs = [str(quick_run(system)) for system in ("drnet", "static")]
+    assert main(["compare", *runs, "--out", str(tmp_path / "both.svg")]) == 0
+    picture = (tmp_path / "both.svg").read_text()
+    for words in ("drnet", "photo_resnet", "digit_resnet", "multiply-adds", "image, ms", "its own evaluation"):
+        assert words in picture
+    text = capsys.readouterr().out
+    assert "Against the best static network at no higher cost, in M MAC" in text
+    assert "Against the best static network at no higher cost, in ms" in text
+
+
+def test_compare_prints_verdicts_as_json(quick_run, tmp_path, capsys):
+    runs = [str(quick_run(system)) for system in ("drnet", "static")]
+    assert main(["compare", *runs, "--out", str(tmp_path / "both.png"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "against_static" not in found["static"]
+    verdicts = found["drnet"]["against_static"]
+    assert [verdict["unit"] for verdict in verdicts] == ["MAC", "ms"]
+    for verdict in verdicts:
+        rival = verdict["rival"]
+        assert rival is None or rival["cost"] <= verdict["calibrated"]["cost"]
+
+
+def test_compare_on_one_clock_times_all_runs_and_keeps_their_figures(quick_run, tmp_path, capsys):
+    runs = [quick_run(system) for system in ("drnet", "static")]
+    before = [(run / "curve.json").read_bytes() for run in runs]
+    assert main(["compare", *map(str, runs), "--out", str(tmp_path / "both.svg"), "--clock", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "timed in turn on this machine" in (tmp_path / "both.svg").read_text()
+    assert [(run / "curve.json").read_bytes() for run in runs] == before
+    for run, kept in zip(runs, before, strict=True):
+        assert found[run.name]["curve"] == json.loads(kept)["curve"]
+        assert found[run.name]["curve_ms"] != json.loads(kept)["curve_ms"]
+        assert [row["batch_size"] for row in found[run.name]["efficiency"]] == [32]
+
+
+def test_compare_leaves_milliseconds_out_where_a_run_was_never_timed(quick_run, tmp_path, capsys, caplog):
+    timed, untimed = quick_run("drnet"), tmp_path / "untimed"
+    shutil.copytree(timed, untimed)
+    figures = json.loads((timed / "curve.json").read_text())
+    (untimed / "curve.json").write_text(json.dumps(figures | {"curve_ms": None, "efficiency": []}))
+    with caplog.at_level("INFO"):
+        assert main(["compare", str(timed), str(untimed), "--out", str(tmp_path / "both.svg")]) == 0
+    assert f"untimed has no measured times, so milliseconds are left out: modicum evaluate {untimed}" in caplog.text
+    picture = (tmp_path / "both.svg").read_text()
+    assert "multiply-adds" in picture
+    assert "image, ms" not in picture
+
+
+def test_details_of_an_evaluation_are_printed_with_their_note(quick_run, capsys):
+    from modicum.classify.results import Detail
+    from modicum.presenting import present
+    from modicum.reporting.serial import read_evaluation
+
+    detail = Detail("Blocks kept", "Share of [all] images.", ("block", "share"), (("stage 1", "41 %"),))
+    evaluation = replace(read_evaluation(quick_run("drnet") / "curve.json"), details=(detail,))
+    assert present("evaluate", evaluation, as_json=False, check=False) == 0
+    text = capsys.readouterr().out
+    for words in ("Blocks kept", "stage 1", "41 %", "Share of [all] images."):
+        assert words in text
 
 
 def test_data_counts_names_bad_files_and_draws_a_sheet(digit_folder, tmp_path, capsys):

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
-from modicum.classify.results import Evaluation, Example
+from modicum.classify.results import Detail, Evaluation, Example
 
 NAMES = ("48 px", "32 px", "16 px")
 MACS = np.array([4.60e6, 2.05e6, 0.51e6])
@@ -100,6 +100,17 @@ def evaluation(curve):
         efficiency=tuple(make_efficiency(saved, *timing) for timing in timings),
         cheapest=tuple(make_example(n, route="16 px", cost=0.124, predicted=str(n)) for n in range(6)),
         dearest=tuple(make_example(n, route="48 px", cost=1.013, predicted=str(n % 8)) for n in range(4, 10)),
+    )
+
+
+@pytest.fixture(scope="session")
+def detail():
+    return Detail(
+        title="Blocks kept",
+        note="Share of the test images that ran each block at the calibrated knob.",
+        columns=("block", "all images", "hard images"),
+        rows=(("stage 1, block 1", "100 %", "100 %"), ("stage 2, block 1", "41 %", "87 %")),
+        examples=(make_example(3, route="4 of 9 blocks", cost=0.51, predicted="8"),),
     )
 
 

@@ -123,6 +123,31 @@ def test_what_was_not_measured_is_left_out(read_report, unmeasured):
     assert "img" not in page.tags
 
 
+def test_each_detail_is_a_section_with_its_table_note_and_examples(read_report, unmeasured, detail):
+    other = replace(detail, title="Thresholds", examples=())
+    page = read_report(replace(unmeasured, details=(detail, other)))
+    assert page.html.count('<section class="detail">') == 2
+    for text in (detail.title, other.title, detail.note, *detail.columns, *detail.rows[1], "4 of 9 blocks"):
+        assert text in page.text
+    assert page.tags.count("img") == 1
+    assert page.text.count("✗ wrong: 8") == 1
+
+
+def test_detail_without_rows_has_no_table(read_report, unmeasured, detail):
+    with_table, without = (
+        read_report(replace(unmeasured, details=(shown,))).tags.count("table")
+        for shown in (detail, replace(detail, rows=()))
+    )
+    assert with_table == without + 1
+
+
+def test_words_of_a_detail_are_escaped(read_report, unmeasured, detail):
+    odd = replace(detail, title=EVIL, note=EVIL, columns=(EVIL, "b"), rows=((EVIL, EVIL),), examples=())
+    page = read_report(replace(unmeasured, details=(odd,)))
+    assert "script" not in page.tags
+    assert page.text.count(EVIL) == 5
+
+
 def test_wrong_answers_are_marked_in_words(read_report, unmeasured, evaluation):
     page = read_report(replace(unmeasured, dearest=evaluation.dearest[-2:]))
     assert page.text.count("✗ wrong: ") == 2

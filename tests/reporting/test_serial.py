@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
-from modicum.classify.results import Evaluation
+from modicum.classify.results import Detail, Evaluation
 from modicum.reporting.serial import (
     curve_from_json,
     curve_to_json,
@@ -31,6 +31,8 @@ MANY_POINTS = st.lists(POINTS, max_size=3).map(tuple)
 CURVES = st.builds(Curve, UNITS, COUNTS, MANY_POINTS, MANY_POINTS, MANY_POINTS, st.none() | POINTS, MANY_POINTS)
 CALIBRATIONS = st.builds(Calibration, FLOATS, UNITS, FLOATS, FLOATS, FLOATS, FLOATS, COUNTS, TEXT)
 EFFICIENCIES = st.builds(Efficiency, COUNTS, COUNTS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS)
+WORDS = st.lists(TEXT, max_size=3).map(tuple)
+DETAILS = st.builds(Detail, TEXT, TEXT, WORDS, st.lists(WORDS, max_size=2).map(tuple))
 EVALUATIONS = st.builds(
     Evaluation,
     system=TEXT,
@@ -44,6 +46,7 @@ EVALUATIONS = st.builds(
     efficiency=st.lists(EFFICIENCIES, max_size=2).map(tuple),
     cheapest=st.just(()),
     dearest=st.just(()),
+    details=st.lists(DETAILS, max_size=2).map(tuple),
 )
 
 
@@ -80,6 +83,17 @@ def test_evaluation_survives_a_file(scratch, evaluation):
 def test_examples_are_left_out(evaluation):
     again = evaluation_from_json(evaluation_to_json(evaluation))
     assert again == replace(evaluation, cheapest=(), dearest=())
+
+
+def test_examples_of_details_are_left_out(evaluation, detail):
+    again = evaluation_from_json(evaluation_to_json(replace(evaluation, details=(detail,))))
+    assert again.details == (replace(detail, examples=()),)
+
+
+def test_file_from_before_there_were_details_is_read(evaluation):
+    raw = evaluation_to_json(evaluation)
+    del raw["details"]
+    assert evaluation_from_json(raw).details == ()
 
 
 def test_missing_part_is_named(evaluation):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from modicum.storage.errors import RecipeError
 from modicum.training.recipe import OptimizerOptions, Schedule
-from modicum.training.schedules import configure_sgd, rate_factor
+from modicum.training.schedules import configure_adam, configure_sgd, rate_factor
 
 PUBLISHED = Schedule("steps", warmup_epochs=3, step_epochs=20)  # stage 1 of DRNet on ImageNet, 70 epochs
 
@@ -25,6 +25,25 @@ def test_steps_warm_up_and_divide_by_ten(epoch, expected):
     assert rate_factor(PUBLISHED, epoch / 70, epochs=70) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(0, 1), (149.9, 1), (150, 0.1), (224.9, 0.1), (225, 0.01), (299.9, 0.01)]
+)
+def test_milestones_divide_by_ten_at_shares_of_the_stage(epoch, expected):
+    assert rate_factor(Schedule("milestones"), epoch / 300, epochs=300) == pytest.approx(expected, rel=1e-12)
+
+
+def test_milestones_warm_up():
+    schedule = Schedule("milestones", warmup_epochs=2, milestones=(0.1,))
+    assert rate_factor(schedule, 0.05, epochs=20) == pytest.approx(0.5)
+    assert rate_factor(schedule, 0.15, epochs=20) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("milestones", [(0.75, 0.5), (0.5, 0.5), (0.0,), (1.0,), (150.0, 225.0)], ids=str)
+def test_impossible_milestones_are_refused(milestones):
+    with pytest.raises(RecipeError, match=r"milestones must be rising shares of the stage, each in \(0, 1\), got"):
+        Schedule("milestones", milestones=milestones)
+
+
 def test_steps_without_warm_up_start_at_the_full_rate():
     assert rate_factor(Schedule("steps"), 0, epochs=90) == 1
 
@@ -38,7 +57,7 @@ def test_cosine_warms_up_and_falls_to_zero(progress, expected):
 
 
 @given(
-    kind=st.sampled_from(["one_cycle", "steps", "cosine"]),
+    kind=st.sampled_from(["one_cycle", "steps", "milestones", "cosine"]),
     warmup=st.floats(0, 5),
     progress=st.floats(0, 1),
     epochs=st.integers(1, 300),
@@ -73,6 +92,20 @@ def test_optimiser_options_reach_the_optimiser():
     configured = configure_sgd(attached(10, 2), [{"params": [torch.nn.Parameter(torch.zeros(1))]}], options, Schedule())
     group = configured["optimizer"].param_groups[0]
     assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.8, 1e-3, True)
+
+
+def test_adam_decays_no_weight_and_follows_the_schedule_from_the_rate_of_each_group():
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    groups = [{"params": weights[:1]}, {"params": weights[1:], "lr": 0.02}]
+    configured = configure_adam(attached(10, 2), groups, 0.2, Schedule("cosine"))
+    optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    for _ in range(5):
+        optimizer.step()
+        scheduler.step()
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 0.01])
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0}
+    assert configured["lr_scheduler"]["interval"] == "step"
 
 
 @pytest.mark.parametrize("options", [{"warmup_epochs": -1}, {"step_epochs": 0}])

@@ -6,10 +6,11 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torch.utils.data import DataLoader
 
-from modicum.storage.errors import MissingExtraError
+from modicum.storage.errors import DivergedError, MissingExtraError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.training import stages
+from modicum.training.checkpoints import load_checkpoint
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
 from modicum.training.schedules import configure_sgd
 from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
@@ -26,8 +27,9 @@ class Killed(Exception):  # noqa: N818  stands for a signal, not for an error
 class Noisy(LightningModule):
     """Dropout, batch statistics and momentum: everything that a careless resumption would lose."""
 
-    def __init__(self, *, dies_at=None):
+    def __init__(self, *, dies_at=None, best_epoch=None):
         super().__init__()
+        self.best_epoch = best_epoch
         generator = torch.Generator().manual_seed(0)
         self.network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2))
         for weight in self.parameters():
@@ -49,7 +51,8 @@ class Noisy(LightningModule):
         self.trail.append(self.network[0].weight.detach().clone())
 
     def validation_step(self, batch, index):
-        self.log("val/accuracy", -self.network(batch).square().mean())
+        accuracy = -self.network(batch).square().mean()
+        self.log("val/accuracy", accuracy if self.best_epoch is None else float(self.current_epoch == self.best_epoch))
 
 
 class Asked:
@@ -67,14 +70,15 @@ class Asked:
         return DataLoader(torch.ones(8, 4), batch_size=8)
 
 
-def stage_of(module, asked=None, ema_decay=None):
+def stage_of(module, asked=None, ema_decay=None, ends_with="last"):
     asked = asked or Asked()
-    return Stage("first", module, Loaders(asked.train, asked.validation), EPOCHS, "val/accuracy", ema_decay)
+    loaders = Loaders(asked.train, asked.validation)
+    return Stage("first", module, loaders, EPOCHS, "val/accuracy", ema_decay, ends_with)
 
 
-def fitted(run, *, dies_at=None, ema_decay=None, asked=None, finished=False):
-    module = Noisy(dies_at=dies_at)
-    fit_stage(stage_of(module, asked, ema_decay), run, OPTIONS, 3, finished=finished)
+def fitted(run, *, dies_at=None, ema_decay=None, asked=None, finished=False, ends_with="last", best_epoch=None):
+    module = Noisy(dies_at=dies_at, best_epoch=best_epoch)
+    fit_stage(stage_of(module, asked, ema_decay, ends_with), run, OPTIONS, 3, finished=finished)
     return module
 
 
@@ -150,6 +154,54 @@ def test_resumed_stage_logs_each_step_once(new_run):
     assert [row["step"] for row in rows if "val/accuracy" in row] == [11, 23, 35]
 
 
+class Diverging(LightningModule):
+    """Its loss, or its weight behind a finite loss, is no number from one step of one epoch on."""
+
+    def __init__(self, *, at, what):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+        self.at, self.what = at, what
+
+    def configure_optimizers(self):
+        return configure_sgd(self, [{"params": self.parameters()}], OptimizerOptions(0.01), Schedule())
+
+    def training_step(self, batch, index):
+        self.index = index
+        loss = (self.weight * batch).square().mean()
+        return loss * float("nan") if self.what == "loss" and (self.current_epoch, index) == self.at else loss
+
+    def on_after_backward(self):
+        if self.what == "weight" and (self.current_epoch, self.index) == self.at:
+            self.weight.grad.fill_(float("inf"))
+
+    def validation_step(self, batch, index):
+        self.log("val/accuracy", -(self.weight * batch).square().mean())
+
+
+@pytest.mark.parametrize(
+    ("at", "what", "message"),
+    [
+        ((1, 4), "loss", "the loss of step 17 is nan, in epoch 2 of 3; .*last.ckpt keeps epoch 1; train anew with"),
+        ((1, 11), "loss", "the loss of step 24 is nan, in epoch 2 of 3; .*last.ckpt keeps epoch 1"),
+        ((0, 3), "loss", "stage first diverged: the loss of step 4 is nan, in epoch 1 of 3; no epoch was finished"),
+    ],
+    ids=str,
+)
+def test_loss_that_is_no_number_ends_the_fit(new_run, at, what, message):
+    with pytest.raises(DivergedError, match=message):
+        fit_stage(stage_of(Diverging(at=at, what=what)), new_run("run"), OPTIONS, 3, finished=False)
+
+
+@pytest.mark.parametrize("what", ["loss", "weight"])
+def test_diverged_fit_leaves_its_last_good_checkpoint(new_run, what):
+    run = new_run("run")
+    with pytest.raises(DivergedError, match="diverged"):
+        fit_stage(stage_of(Diverging(at=(1, 11), what=what)), run, OPTIONS, 3, finished=False)
+    checkpoint = load_checkpoint(run.stage("first") / "last.ckpt")
+    assert checkpoint["epoch"] == 0
+    assert checkpoint["state_dict"]["weight"].isfinite().all()
+
+
 def test_stages_share_the_log(new_run):
     run = new_run("run")
     for name in ("first", "second"):
@@ -162,6 +214,38 @@ def test_checkpoints_stand_where_the_run_says(new_run):
     run = new_run("run")
     fitted(run)
     assert sorted(file.name for file in run.stage("first").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def weights_in(run, which):
+    return load_checkpoint(run.stage("first") / f"{which}.ckpt")["state_dict"]
+
+
+@pytest.mark.parametrize("best_epoch", [0, 1, 2])
+def test_stage_can_end_with_its_best_epoch(new_run, ema_decay, best_epoch):
+    run = new_run("run")
+    module = fitted(run, ema_decay=ema_decay, ends_with="best", best_epoch=best_epoch)
+    torch.testing.assert_close(module.state_dict(), weights_in(run, "best"), rtol=0, atol=0)
+    is_last = torch.equal(module.network[0].weight, weights_in(run, "last")["network.0.weight"])
+    assert is_last == (best_epoch == EPOCHS - 1)
+
+
+@pytest.mark.parametrize("dies_at", [(1, 3), (2, 3)], ids=str)
+def test_interrupted_stage_ends_with_the_same_best_epoch(new_run, ema_decay, dies_at):
+    options = {"ema_decay": ema_decay, "ends_with": "best", "best_epoch": 1}
+    straight = fitted(new_run("straight"), **options)
+    run = new_run("interrupted")
+    with pytest.raises(Killed):
+        fitted(run, dies_at=dies_at, **options)
+    assert_same_weights(fitted(run, **options), straight)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_fitted_stage_is_loaded_as_it_ended_with_its_best_epoch(new_run, finished):
+    run = new_run("run")
+    straight = fitted(run, ends_with="best", best_epoch=1)
+    again = fitted(run, ends_with="best", best_epoch=1, finished=finished)
+    assert again.trail == []
+    assert_same_weights(again, straight)
 
 
 def test_tensorboard_events_are_written_on_demand(new_run):

@@ -1,12 +1,14 @@
 """Backbones by name: the small residual networks defined here, then torchvision's, then timm's.
 
-The small ones follow He et al., *Deep Residual Learning for Image Recognition*, 2016, section 4.2.
+The small ones follow He et al., *Deep Residual Learning for Image Recognition*, 2016, section 4.2; those whose name
+ends in ``_pool`` have the shortcuts of Wu et al., *BlockDrop*, 2018, which average what the others skip.
 """
 
 # B batch, C channels, H W pixels, K classes
 import difflib
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import timm
 import torch.nn.functional as F
@@ -15,24 +17,60 @@ from torch import Tensor, nn
 
 from modicum.storage.errors import RecipeError
 
+ShortcutName = Literal["subsample", "pool"]
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut without parameters: subsample, then pad with zero channels (option A)."""
+
+class SubsampleShortcut(nn.Module):
+    """Every stride-th pixel, then zero channels before and after those of the input (option A)."""
 
     def __init__(self, in_channels: int, channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.padding = (channels - in_channels) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, channels, H / stride, W / stride), rounded up."""
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(shortcut, (0, 0, 0, 0, self.padding, self.padding)) if self.padding else shortcut
+
+
+class PoolShortcut(nn.Module):
+    """The mean of each stride x stride window, then zero channels behind those of the input."""
+
+    def __init__(self, in_channels: int, channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.padding = channels - in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, channels, H / stride, W / stride), rounded up; a window over the edge averages what it has."""
+        shortcut = F.avg_pool2d(x, self.stride, ceil_mode=True) if self.stride > 1 else x
+        return F.pad(shortcut, (0, 0, 0, 0, 0, self.padding)) if self.padding else shortcut
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut without parameters.
+
+    Args:
+        in_channels: Channels C of the input.
+        channels: Channels of the output, at least as many; for ``"subsample"``, an even number more.
+        stride: Stride of the first convolution.
+        shortcut: How the input is fitted to the output: ``"subsample"`` skips pixels, ``"pool"`` averages them.
+    """
+
+    def __init__(self, in_channels: int, channels: int, *, stride: int, shortcut: ShortcutName = "subsample") -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.stride = stride
-        self.padding = (channels - in_channels) // 2  # zero channels before and after those of the input
+        make_shortcut = SubsampleShortcut if shortcut == "subsample" else PoolShortcut
+        fits = stride == 1 and in_channels == channels
+        self.shortcut = nn.Identity() if fits else make_shortcut(in_channels, channels, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, channels, H / stride, W / stride), rounded up."""
-        shortcut = x[:, :, :: self.stride, :: self.stride]
-        if self.padding:
-            shortcut = F.pad(shortcut, (0, 0, 0, 0, self.padding, self.padding))
+        shortcut = self.shortcut(x)
         x = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(x)) + shortcut)
 
@@ -46,6 +84,7 @@ class SmallResNet(nn.Module):
         blocks: Basic blocks per stage.
         stem_stride: Stride of the stem: 1 for 32-pixel images, 2 for larger ones.
         stem_pool: Halve the maps once more by max pooling, as networks for photographs do.
+        shortcut: How the first block of a later stage fits its input to its output; see `BasicBlock`.
     """
 
     def __init__(
@@ -56,6 +95,7 @@ class SmallResNet(nn.Module):
         blocks: int = 1,
         stem_stride: int = 1,
         stem_pool: bool = False,
+        shortcut: ShortcutName = "subsample",
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, widths[0], 3, stem_stride, 1, bias=False)
@@ -65,9 +105,8 @@ class SmallResNet(nn.Module):
         for number, channels in enumerate(widths):
             strides = [1 if number == 0 else 2] + [1] * (blocks - 1)
             inputs = [in_channels] + [channels] * (blocks - 1)
-            stages.append(
-                nn.Sequential(*(BasicBlock(c, channels, stride=s) for c, s in zip(inputs, strides, strict=True)))
-            )
+            sizes = zip(inputs, strides, strict=True)
+            stages.append(nn.Sequential(*(BasicBlock(c, channels, stride=s, shortcut=shortcut) for c, s in sizes)))
             in_channels = channels
         self.layers = nn.Sequential(*stages)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -93,8 +132,12 @@ def photo_resnet(num_classes: int) -> SmallResNet:
     return SmallResNet(num_classes, widths=(32, 64, 128, 256), stem_stride=2, stem_pool=True)
 
 
-def cifar_resnet(num_classes: int, depth: int) -> SmallResNet:
+def cifar_resnet(
+    num_classes: int, depth: int, *, widths: Sequence[int] = (16, 32, 64), shortcut: ShortcutName = "subsample"
+) -> SmallResNet:
     """The network of depth 6n + 2 for CIFAR: three stages of n blocks with 16, 32 and 64 channels.
+
+    Published CIFAR weights mean the ``"subsample"`` shortcut, the experiments of BlockDrop the ``"pool"`` one.
 
     Raises:
         ValueError: If ``depth`` is not 6n + 2.
@@ -102,13 +145,23 @@ def cifar_resnet(num_classes: int, depth: int) -> SmallResNet:
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
         raise ValueError(f"the depth of a CIFAR ResNet is 6n + 2 (8, 20, 32, ...), got {depth}")
-    return SmallResNet(num_classes, blocks=blocks)
+    return SmallResNet(num_classes, widths=widths, blocks=blocks, shortcut=shortcut)
 
+
+_DEPTHS = (8, 20, 32, 44, 56, 110)
 
 SMALL: dict[str, Callable[[int], SmallResNet]] = {
     "digit_resnet": digit_resnet,
     "photo_resnet": photo_resnet,
-    **{f"cifar_resnet{depth}": partial(cifar_resnet, depth=depth) for depth in (8, 20, 32, 44, 56, 110)},
+    **{f"cifar_resnet{depth}": partial(cifar_resnet, depth=depth) for depth in _DEPTHS},
+    **{f"cifar_resnet{depth}_pool": partial(cifar_resnet, depth=depth, shortcut="pool") for depth in _DEPTHS},
+    # Half as wide: many blocks to choose from where the images are as simple as digits.
+    **{
+        f"slim_resnet{depth}_pool": partial(cifar_resnet, depth=depth, widths=(8, 16, 32), shortcut="pool")
+        for depth in (20, 32)
+    },
+    # And on maps of half the size, for images that leave little time.
+    "digit_resnet32_pool": partial(SmallResNet, widths=(8, 16, 32), blocks=5, stem_stride=2, shortcut="pool"),
 }
 
 

@@ -14,7 +14,7 @@ from modicum.adaptive.contract import AdaptiveClassifier, device_of
 from modicum.adaptive.costs import CostTable
 from modicum.adaptive.curve import Point, point_of, trace_curve
 from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
-from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outcome, score, tabulate
+from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outcome, remembered, score, tabulate
 from modicum.classify.data import Part
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
@@ -93,7 +93,7 @@ def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
     batches = data.evaluate_on(part, device_of(model))
     scored = score(model, batches, data.splits.part(part))
     if model.costs.menu() is None:
-        return Judged(scored, None, executed_outcome(model, batches))
+        return Judged(scored, None, remembered(executed_outcome(model, batches)))
     table = tabulate(model, batches, model.costs)
     return Judged(scored, table, table.outcome)
 
@@ -221,14 +221,15 @@ def choose_examples(
     pool = max(NUM_EXAMPLES, len(order) // 10)
     step = max(1, pool // NUM_EXAMPLES)
     picks = order[:pool:step][:NUM_EXAMPLES], order.flip(0)[:pool:step][:NUM_EXAMPLES]
-    cheap, dear = (tuple(_examples(model, data, scored, routes, pick)) for pick in picks)
+    cheap, dear = (tuple(make_examples(model, data, scored, routes, pick)) for pick in picks)
     return cheap, dear
 
 
 @torch.inference_mode()
-def _examples(
+def make_examples(
     model: AdaptiveClassifier, data: PreparedData, scored: Scored, routes: Tensor, rows: Tensor
 ) -> list[Example]:
+    """The test images at the places ``rows`` (n,), as a report shows them, run on their ``routes`` (N, ...)."""
     indices = data.splits.indices(data.source, "test")
     batches = data.evaluate_indices([indices[row] for row in rows], device_of(model))
     images = torch.cat([images for images, _ in batches])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from lightning.pytorch import LightningModule
@@ -85,6 +85,7 @@ class Fitting:
         epochs: int,
         loaders: Loaders | None = None,
         monitor: str = "val/accuracy",
+        ends_with: Literal["last", "best"] = "last",
     ) -> None:
         """Fits one stage, or loads what it left if it has run; its module ends on the device, with the final weights.
 
@@ -94,8 +95,10 @@ class Fitting:
             epochs: Passes over the training data.
             loaders: Its data; None for all training images, watched on the calibration part.
             monitor: The logged figure by which the best checkpoint is kept; higher is better.
+            ends_with: Whether the stage ends with the weights of its last epoch or of its best.
         """
-        stage = Stage(name, module, loaders or self.data.loaders(name), epochs, monitor, self.recipe.ema_decay)
+        loaders = loaders or self.data.loaders(name)
+        stage = Stage(name, module, loaders, epochs, monitor, self.recipe.ema_decay, ends_with)
         fit_stage(stage, self.run, self.recipe.trainer, self.recipe.seed, finished=name in self._finished)
         module.to(self.device)
         self._mark_finished(name)

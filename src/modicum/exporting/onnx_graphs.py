@@ -1,6 +1,7 @@
 """One network, one ONNX file, for batches of any size."""
 
 import importlib.util
+import inspect
 import logging
 import os
 import tempfile
@@ -40,7 +41,8 @@ def export_graph(
 
     Args:
         module: In evaluation mode, returning a tensor or a tuple of tensors.
-        example_inputs: One tensor (B, ...) per argument of ``module``, B >= 2, on its device.
+        example_inputs: One tensor (B, ...) per argument of ``module``, those of ``*args`` included, B >= 2, on its
+            device.
         path: The file to write; its folder exists.
         input_names: One per argument.
         output_names: One per result.
@@ -72,7 +74,7 @@ def _trace(
                 module,
                 tuple(example.clone() for example in example_inputs),  # one tensor twice would become one input
                 dynamo=True,
-                dynamic_shapes=tuple({0: "batch"} for _ in example_inputs),
+                dynamic_shapes=_batches_of_any_size(module, len(example_inputs)),
                 input_names=input_names,
                 output_names=output_names,
                 opset_version=OPSET,
@@ -84,6 +86,13 @@ def _trace(
         raise ExportError(f"{name} cannot be written as ONNX: {reason[0] if reason else error}") from error
     assert program is not None  # it is None only where the exporter writes a file itself
     return program
+
+
+def _batches_of_any_size(module: nn.Module, num_inputs: int) -> tuple[object, ...]:
+    """Which dimensions are free, nested as the arguments of ``module`` are: what ``*args`` takes is one tuple."""
+    named = [p for p in inspect.signature(module.forward).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+    free = [{0: "batch"} for _ in range(num_inputs)]
+    return (*free[: len(named)], tuple(free[len(named) :])) if num_inputs > len(named) else tuple(free)
 
 
 def _save(program: "ONNXProgram", path: Path) -> None:

@@ -59,7 +59,9 @@ def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Reci
     parser.add_class_arguments(recipe_class, as_group=False)
     try:
         return recipe_class(**vars(parser.instantiate(parser.parse_object(dict(options)))))
-    except (ArgumentError, KeyError, TypeError) as error:  # jsonargparse has no single type for a bad option
+    except RecipeError:
+        raise
+    except (ArgumentError, KeyError, TypeError, ValueError) as error:  # jsonargparse has no one type for a bad option
         raise RecipeError(with_suggestion(str(error), parser.get_defaults().keys())) from error
 
 

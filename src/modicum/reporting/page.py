@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from modicum.adaptive.curve import Point, accuracy_at
-from modicum.classify.results import Evaluation, Example
+from modicum.classify.results import Detail, Evaluation, Example
 from modicum.reporting.embedding import Plot, data_uri, embed_plot
 from modicum.reporting.plots import draw_curve, draw_efficiency, draw_learning, draw_routes
 from modicum.reporting.plots.drawing import THEME
@@ -36,6 +36,14 @@ class Card:
     example: Example
     picture: str
     is_right: bool
+
+
+@dataclass(frozen=True)
+class DetailSection:
+    """A detail as the page shows it; without cards where it has no examples."""
+
+    detail: Detail
+    cards: list[Card]
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ def write_report(
         sweep=_sweep(evaluation),
         scale=_scale(evaluation),
         galleries=_galleries(evaluation),
+        details=[DetailSection(detail, _cards(detail.examples)) for detail in evaluation.details],
         num_images={f"{split} images": f"{count:,}" for split, count in evaluation.num_images.items()},
         calibration=_calibration_facts(evaluation),
         theme={name: colour for colour, name in THEME.items()},
@@ -152,11 +161,11 @@ def _scale(evaluation: Evaluation) -> CostScale:
 def _galleries(evaluation: Evaluation) -> dict[str, list[Card]]:
     """The examples by title; a gallery without pictures is left out."""
     groups = {"Least effort": evaluation.cheapest, "Most effort": evaluation.dearest}
-    return {
-        title: [Card(example, data_uri(example.image), example.label == example.predicted) for example in examples]
-        for title, examples in groups.items()
-        if examples
-    }
+    return {title: _cards(examples) for title, examples in groups.items() if examples}
+
+
+def _cards(examples: Sequence[Example]) -> list[Card]:
+    return [Card(example, data_uri(example.image), example.label == example.predicted) for example in examples]
 
 
 def _calibration_facts(evaluation: Evaluation) -> dict[str, str]:

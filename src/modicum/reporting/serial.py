@@ -13,7 +13,7 @@ from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
-from modicum.classify.results import Evaluation
+from modicum.classify.results import Detail, Evaluation
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON, read_json_object
 
@@ -51,6 +51,16 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, JSON]:
         "calibration": _encode_fields(asdict(evaluation.calibration)),
         "calibrated": _encode_fields(asdict(evaluation.calibrated)),
         "efficiency": [_encode_fields(asdict(comparison)) for comparison in evaluation.efficiency],
+        "details": [_detail_to_json(detail) for detail in evaluation.details],
+    }
+
+
+def _detail_to_json(detail: Detail) -> dict[str, JSON]:
+    return {
+        "title": detail.title,
+        "note": detail.note,
+        "columns": list(detail.columns),
+        "rows": [list(row) for row in detail.rows],
     }
 
 
@@ -95,6 +105,18 @@ def _read_evaluation(raw: Mapping[str, Any]) -> Evaluation:
         cheapest=(),
         dearest=(),
         curve_ms=None if raw.get("curve_ms") is None else _read_curve(raw["curve_ms"]),
+        details=tuple(
+            _read_detail(detail) for detail in raw.get("details", [])
+        ),  # files of the first release have none
+    )
+
+
+def _read_detail(raw: Mapping[str, Any]) -> Detail:
+    return Detail(
+        title=str(raw["title"]),
+        note=str(raw["note"]),
+        columns=tuple(str(name) for name in raw["columns"]),
+        rows=tuple(tuple(str(cell) for cell in row) for row in raw["rows"]),
     )
 
 

@@ -7,9 +7,11 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from modicum.adaptive.curve import accuracy_at
+from modicum.adaptive.costs import Unit
+from modicum.adaptive.curve import Point, accuracy_at
 from modicum.adaptive.efficiency import Efficiency
-from modicum.classify.results import Evaluation
+from modicum.classify.results import Detail, Evaluation
+from modicum.reporting.comparing import Compared, Comparison, Verdict
 from modicum.reporting.quantities import (
     MISSING,
     CostScale,
@@ -55,26 +57,78 @@ def efficiency_table(comparisons: Sequence[Efficiency]) -> Table:
     return table
 
 
-def comparison_table(evaluations: Sequence[tuple[str, Evaluation]]) -> Table:
-    """Accuracy of each network at the same costs, a dash where its knob does not reach, and at its calibrated point.
+def detail_table(detail: Detail) -> Table:
+    """What one kind of network shows of itself; its note and examples are left out."""
+    table = _new_table(detail.title, [escape(name) for name in detail.columns])
+    for row in detail.rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def comparison_table(runs: Sequence[Compared]) -> Table:
+    """Accuracy of each network at the same costs, a dash where it does not reach, and at its calibrated point.
+
+    An adaptive network is read off between the points of its sweep; a static family gives its best member within the
+    cost.
 
     Raises:
         ValueError: If there are none, or their costs are in different units.
     """
-    units = {evaluation.curve.unit for _, evaluation in evaluations}
+    evaluations = [run.evaluation for run in runs]
+    units = {evaluation.curve.unit for evaluation in evaluations}
     if len(units) != 1:
         raise ValueError(f"networks are compared in one unit of cost, got {sorted(units) or 'no networks'}")
-    costs = matched_costs([evaluation for _, evaluation in evaluations])
-    scale = cost_scale(costs, units.pop())
-    columns = [f"{scale.number(cost)} {scale.short_name}" for cost in costs]
-    table = _new_table("Right answers at the same mean cost per image", ("run", *columns, "calibrated"))
-    for name, evaluation in evaluations:
-        accuracies = [format_percent(accuracy_at(evaluation.curve.routed, cost)) for cost in costs]
-        table.add_row(escape(name), *accuracies, _calibrated_cell(evaluation))
-    data = {evaluation.data for _, evaluation in evaluations}
+    unit, costs = units.pop(), matched_costs(evaluations)
+    scale = cost_scale(costs, unit)
+    title = f"Right answers at the same mean cost per image, in {scale.short_name}"
+    table = _new_table(title, ("run", *(scale.number(cost) for cost in costs), "calibrated"))
+    for run in runs:
+        accuracies = [format_percent(_accuracy_within(run, cost)) for cost in costs]
+        table.add_row(escape(run.name), *accuracies, _calibrated_cell(run.evaluation))
+    data = {evaluation.data for evaluation in evaluations}
     if len(data) > 1:
         table.caption = escape(f"The networks were tested on different data: {'; '.join(sorted(data))}")
     return table
+
+
+def _accuracy_within(run: Compared, cost: float) -> float | None:
+    if not run.is_static:
+        return accuracy_at(run.evaluation.curve.routed, cost)
+    members = run.members(run.evaluation.curve.unit)
+    return max((point.accuracy for point in members if point.cost <= cost), default=None)
+
+
+def verdict_table(comparison: Comparison, unit: Unit) -> Table:
+    """Whether each adaptive run, calibrated, is right more often than the best static network that costs no more."""
+    verdicts = comparison.verdicts(unit)
+    points = [point for verdict in verdicts for point in (verdict.calibrated, verdict.rival) if point is not None]
+    scale = cost_scale([point.cost for point in points], unit)
+    table = _new_table(
+        f"Against the best static network at no higher cost, in {scale.short_name}",
+        ("run", scale.short_name, "right", "static network", scale.short_name, "right", "run is better", "intervals"),
+    )
+    for verdict in verdicts:
+        rival = verdict.rival
+        name = "none is as cheap" if rival is None else escape(rival.label)
+        cells = (*_priced(verdict.calibrated, scale), name, *_priced(rival, scale), *_judged(verdict))
+        table.add_row(escape(verdict.run), *cells)
+    if unit == "ms":
+        table.caption = escape(comparison.clock_note())
+    return table
+
+
+def _priced(point: Point | None, scale: CostScale) -> tuple[str, str]:
+    if point is None:
+        return MISSING, MISSING
+    return scale.number(point.cost), format_percent(point.accuracy)
+
+
+def _judged(verdict: Verdict) -> tuple[str, str]:
+    if verdict.margin is None:
+        return MISSING, MISSING
+    word = "yes" if verdict.wins else "NO"
+    points = f"{100 * verdict.margin:+.1f} points" if verdict.margin else "level"
+    return f"{word}, {points}", "apart" if verdict.is_clear else "overlap"
 
 
 def matched_costs(evaluations: Sequence[Evaluation]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from modicum.storage.errors import (
     DataError,
+    DivergedError,
     MissingExtraError,
     ModicumError,
     RecipeError,
@@ -24,6 +25,7 @@ from modicum.storage.runs import FinishedStage, RunFolder, RunState, Start
 __all__ = [
     "JSON",
     "DataError",
+    "DivergedError",
     "FinishedStage",
     "Header",
     "MissingExtraError",

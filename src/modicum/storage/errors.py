@@ -21,6 +21,10 @@ class RecipeError(ModicumError, ValueError):
     """A recipe states something impossible; also a `ValueError`, so that parsers of flags report it."""
 
 
+class DivergedError(ModicumError):
+    """A training cannot go on, because its loss or weights are no longer numbers; its last checkpoint is good."""
+
+
 class MissingExtraError(ModicumError, ImportError):
     """An optional dependency is not installed; the message is the command that installs it."""
 

@@ -32,6 +32,24 @@ def configure_sgd(
         weight_decay=options.weight_decay,
         nesterov=options.nesterov,
     )
+    return _scheduled(module, optimizer, schedule)
+
+
+def configure_adam(
+    module: LightningModule, groups: Iterable[dict[str, Any]], learning_rate: float, schedule: Schedule
+) -> dict[str, Any]:
+    """What ``configure_optimizers`` returns: Adam without weight decay, its schedule stepped after every batch.
+
+    Args:
+        module: Attached to a Trainer that knows its number of steps.
+        groups: Parameter groups; each may set its own ``lr``.
+        learning_rate: Of the groups that do not.
+        schedule: The factor on every group's rate.
+    """
+    return _scheduled(module, torch.optim.Adam(groups, lr=learning_rate), schedule)
+
+
+def _scheduled(module: LightningModule, optimizer: torch.optim.Optimizer, schedule: Schedule) -> dict[str, Any]:
     total_steps = int(module.trainer.estimated_stepping_batches)
     epochs = module.trainer.max_epochs or 1
 
@@ -52,4 +70,6 @@ def rate_factor(schedule: Schedule, progress: float, epochs: float) -> float:
     warmup = min(1.0, epoch / schedule.warmup_epochs) if schedule.warmup_epochs else 1.0
     if schedule.kind == "cosine":
         return warmup * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+    if schedule.kind == "milestones":
+        return warmup * 0.1 ** sum(progress >= share for share in schedule.milestones)
     return warmup * 0.1 ** int(epoch / schedule.step_epochs)

@@ -9,20 +9,21 @@ import hashlib
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from modicum.storage.errors import MissingExtraError, RecipeError
+from modicum.storage.errors import DivergedError, MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from modicum.training.logs import EpochLines, JsonLinesLogger
@@ -36,6 +37,7 @@ ADVERTISEMENTS = (  # Lightning's hints on things that are meant as they are; al
     "Checkpoint directory .* exists and is not empty.*",  # so it is in a resumed run
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 calls what torch 2.11 deprecates
 )
+WATCHED_STEPS = 10  # losses looked at together, because each look waits for the device
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Stage:
         epochs: Passes over the training data.
         monitor: The logged figure by which the best checkpoint is kept; higher is better.
         ema_decay: Keep an exponential moving average of the weights with this decay, and end with it; None for none.
+        ends_with: Whose weights the stage ends with: those of the last epoch, or of the best by ``monitor``.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Stage:
     epochs: int
     monitor: str
     ema_decay: float | None = None
+    ends_with: Literal["last", "best"] = "last"
 
 
 def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, *, finished: bool) -> None:
@@ -81,6 +85,9 @@ def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, 
         options: Devices and precision.
         seed: Of everything random.
         finished: The stage ended in an earlier process: its final weights are loaded, nothing is fitted.
+
+    Raises:
+        DivergedError: If the loss or a weight becomes infinite or no number; no checkpoint holds such weights.
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -90,7 +97,7 @@ def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, 
     last = folder / "last.ckpt"
     checkpoint = load_checkpoint(last) if finished or last.exists() else None
     if checkpoint and (finished or checkpoint["epoch"] + 1 == stage.epochs):  # a kill may come before it is recorded
-        stage.module.load_state_dict(checkpoint["state_dict"])
+        _load_final_weights(stage, folder)
         return
     step = int(checkpoint["global_step"]) if checkpoint else 0
     with _advertisements_silenced(), _options_refused_clearly():
@@ -113,6 +120,12 @@ def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, 
         )
         data = _EpochData(stage.loaders)
         trainer.fit(stage.module, datamodule=data, ckpt_path=last if checkpoint else None, weights_only=True)
+    if stage.ends_with == "best":
+        _load_final_weights(stage, folder)
+
+
+def _load_final_weights(stage: Stage, folder: Path) -> None:
+    stage.module.load_state_dict(load_checkpoint(folder / f"{stage.ends_with}.ckpt")["state_dict"])
 
 
 class _EpochData(LightningDataModule):
@@ -145,6 +158,52 @@ class _SeedEpochs(Callback):
             torch.manual_seed(derive_seed(self.seed, self.stage, trainer.current_epoch, trainer.global_rank))
 
 
+class _StopDiverged(Callback):
+    """Ends a fit whose loss or weights are no longer finite numbers, before they reach a checkpoint."""
+
+    def __init__(self, stage: str, folder: Path) -> None:
+        self.stage, self.folder = stage, folder
+        self.losses: list[Tensor] = []
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  Lightning's signature
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        if isinstance(outputs, Mapping) and "loss" in outputs:
+            self.losses.append(outputs["loss"].detach())
+        if len(self.losses) >= WATCHED_STEPS or trainer.is_last_batch:
+            self._check_losses(trainer)
+        if trainer.is_last_batch:
+            self._check_weights(trainer, pl_module)
+
+    def _check_losses(self, trainer: Trainer) -> None:
+        if not self.losses:
+            return
+        losses = torch.stack([loss.float() for loss in self.losses])
+        self.losses.clear()
+        bad = (~losses.isfinite()).nonzero()[:, 0].tolist()
+        if bad:
+            step = trainer.global_step - len(losses) + bad[0] + 1
+            self._stop(trainer, f"the loss of step {step} is {float(losses[bad[0]])}")
+
+    def _check_weights(self, trainer: Trainer, module: LightningModule) -> None:
+        for name, weight in module.named_parameters():
+            if not weight.isfinite().all():
+                self._stop(trainer, f"after step {trainer.global_step}, {name} is not finite")
+
+    def _stop(self, trainer: Trainer, what: str) -> None:
+        epoch = trainer.current_epoch
+        kept = f"{self.folder / 'last.ckpt'} keeps epoch {epoch}" if epoch else "no epoch was finished"
+        raise DivergedError(
+            f"stage {self.stage} diverged: {what}, in epoch {epoch + 1} of {trainer.max_epochs}; {kept}; "
+            "train anew with a lower optimizer.learning_rate"
+        )
+
+
 def derive_seed(*parts: object) -> int:
     """A seed in [0, 2**63) that differs for different ``parts``."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
@@ -166,6 +225,7 @@ def _callbacks(stage: Stage, folder: Path, seed: int) -> list[Callback]:
     settings: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     callbacks: list[Callback] = [
         _SeedEpochs(seed, stage.name),
+        _StopDiverged(stage.name, folder),
         EpochLines(stage.name),
         ModelCheckpoint(folder, "best", stage.monitor, mode="max", **settings),
         # Not `save_last` of the first: Lightning 2.6 writes that only after epochs that are the best so far.

@@ -7,12 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.classify.data import Preprocessing, decode
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
-from modicum.classify.drnet.runner import OnnxDRNet, open_picture, prepare_picture
+from modicum.classify.drnet.runner import OnnxDRNet
 from modicum.exporting import ExportError
-from modicum.storage import DataError
 
 CLASSES = ("zero", "one", "two")
 
@@ -153,46 +151,3 @@ def test_a_picture_is_classified_alike_from_path_and_memory(net, tmp_path):
     assert 1 / 3 <= found.probability <= 1
     assert found.route == "16 px"
     assert 0 < found.cost < 1
-
-
-@pytest.mark.parametrize(("width", "height"), [(32, 32), (50, 40), (41, 77), (20, 24), (300, 20), (37, 400)])
-def test_pictures_are_prepared_as_in_training(width, height):
-    picture, options = random_picture(width, height), Preprocessing(32, 36)
-    expected = options.normalise(options.eval_transform()(picture)[None])[0].numpy()
-    found = prepare_picture(picture, {"size": 32, "resize_short": 36, "mean": options.mean, "std": options.std})
-    one_grey_level = 1 / 255 / min(options.std)
-    assert np.abs(found - expected).max() <= one_grey_level + 1e-5
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK"])
-def test_files_are_decoded_as_in_training(tmp_path, mode):
-    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
-    picture = random_picture(8, 6).convert("RGBA")
-    picture.putalpha(Image.linear_gradient("L").resize((8, 6)))
-    picture.convert(mode).save(path)
-    np.testing.assert_array_equal(np.array(open_picture(path)), np.array(decode(path.read_bytes())))
-
-
-def test_pictures_are_turned_upright(tmp_path):
-    exif = Image.Exif()
-    exif[274] = 6  # orientation: turned by a quarter
-    random_picture(8, 6).save(tmp_path / "a.png", exif=exif)
-    assert open_picture(tmp_path / "a.png").size == (6, 8)
-
-
-@pytest.mark.parametrize(("content", "message"), [(b"", "not a picture"), (b"hello", "not a picture")])
-def test_what_is_no_picture_is_refused(tmp_path, content, message):
-    (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        open_picture(tmp_path / "a.png")
-
-
-def test_sixteen_bits_are_refused(tmp_path):
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="more than 8 bits per channel"):
-        open_picture(tmp_path / "a.png")
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"a\.png does not exist: check the path"):
-        open_picture(tmp_path / "a.png")

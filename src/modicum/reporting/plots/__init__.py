@@ -1,6 +1,6 @@
 """Plots of results, drawn with matplotlib's objects alone: no display is needed and no global figure is kept."""
 
-from modicum.reporting.plots.comparison import draw_comparison, write_comparison
+from modicum.reporting.plots.comparison import Entry, draw_comparison, write_comparison
 from modicum.reporting.plots.curve import draw_curve
 from modicum.reporting.plots.drawing import NARROW_IN, WIDE_IN, figure_to_png, figure_to_svg, write_figure
 from modicum.reporting.plots.efficiency import draw_efficiency
@@ -10,6 +10,7 @@ from modicum.reporting.plots.routes import draw_routes
 __all__ = [
     "NARROW_IN",
     "WIDE_IN",
+    "Entry",
     "draw_comparison",
     "draw_curve",
     "draw_efficiency",

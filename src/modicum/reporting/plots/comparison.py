@@ -1,8 +1,10 @@
-"""Several networks in one plot of accuracy against cost."""
+"""Several networks in one plot of accuracy against cost, above the frontier of static ones."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +16,7 @@ from modicum.reporting.plots.drawing import (
     CYCLE,
     MARKERS,
     MUTED,
+    PAPER,
     STYLE,
     WIDE_IN,
     is_narrow,
@@ -25,21 +28,37 @@ from modicum.reporting.plots.labels import Label, place_labels
 from modicum.reporting.plots.window import Window, choose_window
 from modicum.reporting.quantities import CostScale, cost_scale
 
-NamedCurves = Sequence[tuple[str, Curve]]
+_NOTE_PT = 7.5
+_TWO_PANELS_IN = 10.5  # of a picture by itself, which no column of a page limits
 
 
 @dataclass(frozen=True)
-class Member:
-    """One curve of the comparison.
+class Entry:
+    """One network in one unit of cost.
 
     Attributes:
-        name: Its label.
-        curve: What it is.
-        number: Chooses colour and marks; curves of one name have the same.
+        name: Its label; it keeps its colour in all panels.
+        curve: What it can do.
+        calibrated: The point to mark as the one in use, in the same unit.
+        members: Plain networks of which it consists, for the static frontier; empty for an adaptive network.
     """
 
     name: str
     curve: Curve
+    calibrated: Point | None = None
+    members: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """An adaptive network as it is drawn.
+
+    Attributes:
+        entry: What it is.
+        number: Chooses colour and marks; entries of one name have the same.
+    """
+
+    entry: Entry
     number: int
 
     @property
@@ -47,92 +66,165 @@ class Member:
         """Of its line and label."""
         return CYCLE[self.number % len(CYCLE)]
 
+    @property
+    def marker(self) -> str:
+        """Of its points."""
+        return MARKERS[self.number % len(MARKERS)]
 
-def write_comparison(path: str | Path, curves: NamedCurves) -> None:
+
+@dataclass(frozen=True)
+class Panel:
+    """What is drawn in one unit.
+
+    Attributes:
+        lines: The adaptive networks.
+        members: The static ones, cheapest first, by the names to write.
+        scale: How costs are written.
+        right: The end of the horizontal axis.
+    """
+
+    lines: tuple[Line, ...]
+    members: tuple[Point, ...]
+    scale: CostScale
+    right: float
+
+    def place(self, point: Point) -> tuple[float, float]:
+        """Where a point is drawn."""
+        return point.cost / self.scale.divisor, point.accuracy
+
+    def frontier(self) -> list[tuple[float, float]]:
+        """Corners of the best accuracy that a static network has at no higher cost."""
+        corners: list[tuple[float, float]] = []
+        for cost, accuracy in map(self.place, self.members):
+            if not corners or accuracy > corners[-1][1]:
+                corners += [(cost, corners[-1][1])] if corners else []
+                corners.append((cost, accuracy))
+        return [*corners, (self.right, corners[-1][1])] if corners else []  # the best stays on offer at any higher cost
+
+
+def write_comparison(path: str | Path, entries: Sequence[Entry], *, note: str = "") -> None:
     """Writes the plot of `draw_comparison` as PNG or SVG, as the suffix of ``path`` says.
 
     Raises:
-        ValueError: If the suffix is another one, or there are no curves.
+        ValueError: If the suffix is another one, or there are no entries.
     """
-    write_figure(path, draw_comparison(curves))
+    several = len({entry.curve.unit for entry in entries}) > 1
+    write_figure(path, draw_comparison(entries, note=note, width_in=_TWO_PANELS_IN if several else WIDE_IN))
 
 
 @mpl.rc_context(STYLE)
-def draw_comparison(curves: NamedCurves, *, width_in: float = WIDE_IN) -> Figure:
-    """The routed curves with their bands, and hollow marks for networks without decision in the same colours.
+def draw_comparison(entries: Sequence[Entry], *, note: str = "", width_in: float = WIDE_IN) -> Figure:
+    """The routed curves with their bands, hollow marks for their plain networks, and the static frontier in grey.
 
     Args:
-        curves: Name and curve of each network; a name keeps its colour in all panels. Curves in multiply-adds and
-            curves in milliseconds get a panel each.
+        entries: Those in multiply-adds and those in milliseconds get a panel each.
+        note: Written below.
         width_in: Width of the figure in inches; panels stand side by side where it is wide.
 
     Raises:
-        ValueError: If there are no curves.
+        ValueError: If there are no entries.
     """
-    if not curves:
-        raise ValueError("a comparison needs at least one curve, got none")
-    units = [unit for unit in ("MAC", "ms") if any(curve.unit == unit for _, curve in curves)]
-    rows, columns = (len(units), 1) if is_narrow(width_in) else (1, len(units))
-    figure = new_figure(width_in, 3.9 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    names = list(dict.fromkeys(name for name, _ in curves))
-    members = [Member(name, curve, names.index(name)) for name, curve in curves]
-    window = choose_window(curve for _, curve in curves)
-    groups = [[member for member in members if member.curve.unit == unit] for unit in units]
-    for axes, group in zip(panels, groups, strict=True):
-        _draw_panel(axes, group, window)
-    for axes, group in zip(panels, groups, strict=True):  # only now, because placing labels needs the final layout
-        _label_panel(axes, group, window)
+    if not entries:
+        raise ValueError("a comparison needs at least one network, got none")
+    units = [unit for unit in ("MAC", "ms") if any(entry.curve.unit == unit for entry in entries)]
+    narrow = is_narrow(width_in)
+    rows, columns = (len(units), 1) if narrow else (1, len(units))
+    figure = new_figure(width_in, 3.9 * rows + (0.3 if note else 0))
+    axes_of_panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    if note:
+        lines = textwrap.fill(note, round(16 * width_in))
+        figure.supxlabel(lines, x=0.01, ha="left", fontsize=_NOTE_PT, color=MUTED)
+    names = list(dict.fromkeys(entry.name for entry in entries if not entry.members))
+    panels = [_panel([entry for entry in entries if entry.curve.unit == unit], names) for unit in units]
+    window = choose_window(_visible(entry) for entry in entries)
+    for axes, panel in zip(axes_of_panels, panels, strict=True):
+        _draw_panel(axes, panel, window)
+    for axes, panel in zip(axes_of_panels, panels, strict=True):  # only now: placing labels needs the final layout
+        _label_panel(axes, panel, window)
     return figure
 
 
-def _draw_panel(axes: Axes, members: Sequence[Member], window: Window) -> None:
-    costs = [point.cost for member in members for point in _drawn(member.curve) if np.isfinite(point.cost)]
-    scale = _scale(members)
-    axes.set_xlim(0, 1.08 * max(costs, default=0.0) / scale.divisor or 1.0)
+def _panel(entries: Sequence[Entry], names: Sequence[str]) -> Panel:
+    families = [entry for entry in entries if entry.members]
+    members = [
+        replace(point, label=f"{entry.name}: {point.label}") if len(families) > 1 else point
+        for entry in families
+        for point in entry.members
+    ]
+    lines = tuple(Line(entry, names.index(entry.name)) for entry in entries if not entry.members)
+    costs = [point.cost for line in lines for point in _drawn(line.entry)] + [point.cost for point in members]
+    scale = cost_scale(costs, entries[0].curve.unit)
+    right = 1.08 * max((cost for cost in costs if np.isfinite(cost)), default=0.0) / scale.divisor or 1.0
+    return Panel(lines, tuple(sorted(members, key=lambda point: point.cost)), scale, right)
+
+
+def _drawn(entry: Entry) -> tuple[Point, ...]:
+    calibrated = () if entry.calibrated is None else (entry.calibrated,)
+    return (*entry.curve.routed, *entry.curve.plain, *calibrated)
+
+
+def _visible(entry: Entry) -> Curve:
+    """The part of a curve that is drawn here; every static network counts as much as a plain one."""
+    routed = () if entry.members else entry.curve.routed
+    return replace(
+        entry.curve, routed=routed, plain=entry.members or entry.curve.plain, static=(), random=(), oracle=None
+    )
+
+
+def _draw_panel(axes: Axes, panel: Panel, window: Window) -> None:
+    axes.set_xlim(0, panel.right)
     axes.set_ylim(window.low, window.high)
     show_percent(axes.yaxis)
-    axes.set_xlabel(f"mean cost per image, {scale.name}")
+    axes.set_xlabel(f"mean cost per image, {panel.scale.name}")
     axes.set_title("right answers", color=MUTED)
-    if any(member.curve.plain for member in members):
-        axes.set_title("hollow: plain networks", loc="right", color=MUTED)
-    for member in members:
-        _draw_curve(axes, member, scale.divisor)
+    has_plain = any(line.entry.curve.plain for line in panel.lines)
+    legend = [*(["hollow: plain networks"] if has_plain else []), *(["grey: static"] if panel.members else [])]
+    axes.set_title(", ".join(legend), loc="right", color=MUTED)
+    _draw_frontier(axes, panel)
+    for line in panel.lines:
+        _draw_line(axes, line, panel)
 
 
-def _label_panel(axes: Axes, members: Sequence[Member], window: Window) -> None:
-    divisor = _scale(members).divisor
-    lines = [_line(member.curve, divisor) for member in members]
-    labels = []
-    for member, line in zip(members, lines, strict=True):
-        anchors = tuple(place for place in line if place[1] > window.low)
-        if anchors:
-            labels.append(Label(member.name, anchors[:: max(len(anchors) // 6, 1)], member.colour))
-    spots = [(point.cost / divisor, point.accuracy) for member in members for point in member.curve.plain]
-    place_labels(axes, labels, lines=lines, spots=spots)
+def _draw_frontier(axes: Axes, panel: Panel) -> None:
+    if not panel.members:
+        return
+    axes.plot(*np.transpose(panel.frontier()), color=MUTED, linewidth=0.8)
+    for point in panel.members:
+        cost, accuracy = panel.place(point)
+        axes.vlines(cost, point.low, point.high, color=MUTED, linewidth=0.8, alpha=0.6)
+        axes.plot(cost, accuracy, marker="D", markersize=5, color=MUTED)
 
 
-def _draw_curve(axes: Axes, member: Member, divisor: float) -> None:
-    curve, colour, marker = member.curve, member.colour, MARKERS[member.number % len(MARKERS)]
-    style = "-" if member.number < len(CYCLE) else "--"  # colours repeat, so the line must tell
-    costs = [point.cost / divisor for point in curve.routed]
+def _draw_line(axes: Axes, line: Line, panel: Panel) -> None:
+    curve, calibrated = line.entry.curve, line.entry.calibrated
+    style = "-" if line.number < len(CYCLE) else "--"  # colours repeat, so the line must tell
+    costs = [panel.place(point)[0] for point in curve.routed]
     low, high = [point.low for point in curve.routed], [point.high for point in curve.routed]
-    axes.fill_between(costs, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.fill_between(costs, low, high, color=line.colour, alpha=0.12, linewidth=0)
     accuracies = [point.accuracy for point in curve.routed]
-    axes.plot(costs, accuracies, color=colour, marker=marker, markersize=4, linestyle=style)
+    axes.plot(costs, accuracies, color=line.colour, marker=line.marker, markersize=3.5, linestyle=style)
     for point in curve.plain:
-        axes.plot(point.cost / divisor, point.accuracy, marker=marker, markersize=7, color=colour, fillstyle="none")
+        axes.plot(*panel.place(point), marker=line.marker, markersize=7, color=line.colour, fillstyle="none")
+    if calibrated is not None:
+        ring: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 1.2}
+        axes.plot(*panel.place(calibrated), marker=line.marker, markersize=9, color=line.colour, zorder=5, **ring)
 
 
-def _line(curve: Curve, divisor: float) -> list[tuple[float, float]]:
-    points = curve.routed or curve.plain
-    return [(point.cost / divisor, point.accuracy) for point in points]
+def _label_panel(axes: Axes, panel: Panel, window: Window) -> None:
+    lines = [
+        [panel.place(point) for point in line.entry.curve.routed or line.entry.curve.plain] for line in panel.lines
+    ]
+    # A static network has one place only, an adaptive one a whole line: so the static ones choose first.
+    labels = [Label(point.label, (panel.place(point),), MUTED) for point in panel.members]
+    for line, places in zip(panel.lines, lines, strict=True):
+        anchors = tuple(place for place in places if place[1] > window.low)
+        if anchors:
+            labels.append(Label(line.entry.name, anchors[:: max(len(anchors) // 6, 1)], line.colour))
+    marks = [point for line in panel.lines for point in _marked(line.entry)] + list(panel.members)
+    bars = [[(panel.place(point)[0], end) for end in (point.low, point.high)] for point in panel.members]
+    spots = [panel.place(point) for point in marks]
+    place_labels(axes, labels, lines=[*lines, panel.frontier(), *bars], spots=spots, avoidance=8.0)
 
 
-def _drawn(curve: Curve) -> tuple[Point, ...]:
-    return (*curve.routed, *curve.plain)
-
-
-def _scale(members: Sequence[Member]) -> CostScale:
-    costs = (point.cost for member in members for point in _drawn(member.curve))
-    return cost_scale(costs, members[0].curve.unit)
+def _marked(entry: Entry) -> Iterable[Point]:
+    return (*entry.curve.plain, *(() if entry.calibrated is None else (entry.calibrated,)))

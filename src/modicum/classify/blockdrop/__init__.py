@@ -1,0 +1,1 @@
+"""BlockDrop: a residual network that runs, for each image, the blocks that it needs."""

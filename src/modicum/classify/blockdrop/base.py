@@ -1,0 +1,55 @@
+"""Training a backbone that can do without some of its blocks, for a policy to choose from."""
+
+# B batch, U droppable blocks
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from modicum.classify.blockdrop.network import BlockDrop
+from modicum.classify.blockdrop.normalisation import statistics_of_kept_rows
+from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.classify.data import Batch
+from modicum.training.schedules import configure_sgd
+
+
+class BaseStage(LightningModule):
+    """Before stage 1, where blocks are to be dropped already: the backbone learns to do without some of them.
+
+    Each image draws how many it does without, from none to the share ``base_drop``, and then which: stochastic depth
+    (Huang et al., *Deep Networks with Stochastic Depth*, 2016) at all depths at once. Not in the paper, whose backbones
+    are deep enough to bear dropping untrained.
+    """
+
+    def __init__(self, network: BlockDrop, recipe: BlockDropRecipe) -> None:
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        network.train().policy_network.requires_grad_(False)  # which waits for stage 1
+        self.accuracy = MeanMetric()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+        """SGD on the backbone."""
+        groups = [{"params": self.network.backbone.parameters()}]
+        return configure_sgd(self, groups, self.recipe.optimizer, self.recipe.schedule)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The cross-entropy of one batch on random paths."""
+        keep = random_depths(len(batch.images), len(self.network.costs.per_unit), self.recipe.base_drop)
+        with statistics_of_kept_rows(self.network.backbone):
+            loss = F.cross_entropy(self.network.run(batch.images, keep), batch.labels)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Accuracy with all blocks."""
+        self.accuracy.update((self.network.backbone(batch.images).argmax(dim=1) == batch.labels).float())
+        self.log("val/accuracy", self.accuracy, prog_bar=True)
+
+
+def random_depths(num_images: int, num_blocks: int, most: float) -> Tensor:
+    """Keep-vectors (num_images, num_blocks), bool, on the CPU; each drops its own share, between 0 and ``most``."""
+    dropped = most * torch.rand(num_images, 1)
+    return torch.rand(num_images, num_blocks) >= dropped

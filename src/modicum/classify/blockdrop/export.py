@@ -1,0 +1,242 @@
+"""Writes a trained BlockDrop as ONNX graphs that run without PyTorch, and proves that they answer alike.
+
+One graph for the policy network, one per droppable block, one for each shortcut that computes anything, one for each
+piece between them that always runs; see `modicum.classify.blockdrop.runner` for how they work together. Policies that
+occur often can have a whole network of their own, which a runtime optimises across blocks.
+"""
+
+# B batch, U droppable blocks, F frequent policies, K classes, S side of the image in pixels
+import copy
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from modicum.classify.blockdrop.chain import cut_into_chain
+from modicum.classify.blockdrop.droppable import DroppableBlock
+from modicum.classify.blockdrop.network import BlockDrop
+from modicum.classify.blockdrop.runner import POLICY, SYSTEM, OnnxBlockDrop
+from modicum.classify.drnet.export import sample_images
+from modicum.exporting.folders import replaced_folder
+from modicum.exporting.folding import fold_batch_norms
+from modicum.exporting.manifest import Graph, write_manifest
+from modicum.exporting.onnx_graphs import export_graph
+from modicum.exporting.parity import check_parity
+from modicum.exporting.templates import TemplateWriter
+from modicum.storage.files import JSON
+
+TOLERANCE = 1e-4
+NEEDED = ("size", "resize_short", "mean", "std")  # of the preprocessing
+
+_Outputs: TypeAlias = dict[str, NDArray[Any]]
+
+logger = logging.getLogger(__name__)
+
+
+def export_blockdrop(
+    network: BlockDrop,
+    folder: str | Path,
+    *,
+    preprocessing: Mapping[str, JSON],
+    classes: Sequence[str],
+    knob: float,
+    calibration: Mapping[str, JSON] | None,
+    frequent: Tensor | None = None,
+) -> Path:
+    """Writes the graphs and the manifest that `OnnxBlockDrop` runs, in single precision, and checks them.
+
+    The folder appears when all is written and the exported network has given the answers of this one, to 1e-4, on the
+    same images at batch sizes 1 and 5. An earlier export in its place is replaced. ``network`` is not changed.
+
+    Args:
+        network: On any device, in any mode. Its blocks must follow one another; see `cut_into_chain`.
+        folder: Where to write.
+        preprocessing: How pictures become images: ``size`` (equal to the network's), ``resize_short``, ``mean`` and
+            ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
+        classes: Name of each class.
+        knob: Accuracy against cost, unless a caller of the runner names another.
+        calibration: Where the knob comes from, for the record: ``dataclasses.asdict`` of a ``Calibration``.
+        frequent: Policies (F, U), bool, each to have a graph of the whole network beside those of the blocks; each
+            takes up to the memory of the backbone.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If preprocessing, classes, frequent policies and network do not fit each other.
+        MissingExtraError: If the packages for ONNX are not installed.
+        ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
+    """
+    _check_fit(network, preprocessing, classes, knob)
+    policies = _policies(network, frequent)
+    plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
+    with replaced_folder(folder) as new:
+        graphs, steps = _write_chain(plain, new)
+        graphs[POLICY] = _write_policy(plain, new)
+        paths = _write_paths(plain, new, policies)
+        details = _details(network, preprocessing, classes, knob, calibration)
+        details["steps"] = steps
+        details["frequent"] = [
+            {"graph": role, "kept": policy.nonzero()[:, 0].tolist()}
+            for role, policy in zip(paths, policies, strict=True)
+        ]
+        write_manifest(new, system=SYSTEM, graphs=graphs | paths, details=details)
+        worst = check_export(plain, new)
+    logger.info("exported to %s; worst difference from PyTorch %.1e", folder, worst)
+    return Path(folder)
+
+
+def check_export(network: BlockDrop, folder: str | Path) -> float:
+    """Compares an exported folder with the network that it was made of, by running both.
+
+    Every graph is run on every sample, each block with all, none and half of the samples kept; decisions are compared
+    on the same scores, so that samples at a threshold cannot fail for their last digit.
+
+    Args:
+        network: On the CPU, in single precision and evaluation mode.
+        folder: Its export.
+
+    Returns:
+        The worst difference.
+
+    Raises:
+        ExportError: If it exceeds 1e-4; the message names the output.
+    """
+    runner = OnnxBlockDrop(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
+    samples = sample_images(network.image_px)
+    return max(check_parity(*_answers(network, runner, batch), TOLERANCE) for batch in (samples[:1], samples[1:]))
+
+
+class _Scores(nn.Module):
+    """What `BlockDrop.scores` computes, as a module of its own."""
+
+    def __init__(self, policy_network: nn.Module) -> None:
+        super().__init__()
+        self.policy_network = policy_network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Probabilities (B, U) of images (B, 3, S, S)."""
+        return torch.sigmoid(self.policy_network(images))
+
+
+def _write_policy(network: BlockDrop, folder: Path) -> Graph:
+    scores = _Scores(fold_batch_norms(network.policy_network)).eval()
+    return _write(scores, sample_images(network.image_px)[:2], folder / f"{POLICY}.onnx", "images", "scores")
+
+
+def _write_paths(network: BlockDrop, folder: Path, policies: Tensor) -> dict[str, Graph]:
+    """One graph of the whole network per policy, by role."""
+    images = sample_images(network.image_px)[:2]
+    return {
+        f"path_{number}": _write(
+            fold_batch_norms(network.static(policy)), images, folder / f"path_{number}.onnx", "images", "logits"
+        )
+        for number, policy in enumerate(policies)
+    }
+
+
+def _write_chain(network: BlockDrop, folder: Path) -> tuple[dict[str, Graph], list[JSON]]:
+    """Graphs by role, and in which order they run."""
+    graphs: dict[str, Graph] = {}
+    steps: list[JSON] = []
+    writer, names = TemplateWriter(), {"input_name": "features", "output_name": "output"}
+    x, num_passed = sample_images(network.image_px)[:2], 0  # examples for each graph, and the blocks behind us
+    with torch.no_grad():
+        for part in cut_into_chain(fold_batch_norms(network.backbone)):
+            if isinstance(part, DroppableBlock):
+                role, shortcut, unit = f"block_{num_passed}", None, num_passed
+                if not part.is_identity:
+                    shortcut = f"shortcut_{unit}"
+                    graphs[shortcut] = writer.write(part.shortcut, x, folder / f"{shortcut}.onnx", **names)
+                graphs[role] = writer.write(part.block, x, folder / f"{role}.onnx", **names)
+                steps.append({"graph": role, "unit": unit, "shortcut": shortcut})
+                num_passed += 1
+            else:
+                role = "stem" if num_passed == 0 else f"after_block_{num_passed - 1}"
+                graphs[role] = _write(part, x, folder / f"{role}.onnx", "features", "output")
+                steps.append({"graph": role, "unit": None, "shortcut": None})
+            x = part(x)
+    return graphs, steps
+
+
+def _write(module: nn.Module, example: Tensor, path: Path, input_name: str, output_name: str) -> Graph:
+    return export_graph(module.eval(), (example,), path, input_names=[input_name], output_names=[output_name])
+
+
+def _details(
+    network: BlockDrop,
+    preprocessing: Mapping[str, JSON],
+    classes: Sequence[str],
+    knob: float,
+    calibration: Mapping[str, JSON] | None,
+) -> dict[str, JSON]:
+    side = network.image_px
+    return {
+        "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
+        "preprocessing": {key: preprocessing[key] for key in NEEDED},
+        "classes": list(classes),
+        "image_px": side,
+        "knob": knob,
+        "decision": {
+            "rule": "block t is kept where scores[t] >= thresholds[t] + knob, in double precision",
+            "thresholds": network.policy.thresholds.tolist(),
+        },
+        "costs": asdict(network.costs),
+        "calibration": None if calibration is None else dict(calibration),
+    }
+
+
+def _check_fit(network: BlockDrop, preprocessing: Mapping[str, JSON], classes: Sequence[str], knob: float) -> None:
+    num_classes = network.storage_config()["num_classes"]
+    if missing := sorted(set(NEEDED) - preprocessing.keys()):
+        raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {', '.join(missing)}")
+    if preprocessing["size"] != network.image_px:
+        raise ValueError(f"preprocessing must give images of {network.image_px} px, not {preprocessing['size']}")
+    if len(classes) != num_classes:
+        raise ValueError(f"classes must name the network's {num_classes} classes, got {len(classes)} names")
+    if not math.isfinite(knob):
+        raise ValueError(f"knob must be a finite number, got {knob}")
+
+
+def _policies(network: BlockDrop, frequent: Tensor | None) -> Tensor:
+    """The frequent policies (F, U), each once."""
+    num_blocks = len(network.costs.per_unit)
+    if frequent is None:
+        return torch.zeros(0, num_blocks, dtype=torch.bool)
+    if frequent.dtype != torch.bool or frequent.shape[1:] != (num_blocks,):
+        raise ValueError(
+            f"frequent must be keep-vectors (F, {num_blocks}) bool, got {tuple(frequent.shape)} {frequent.dtype}"
+        )
+    policies: Tensor = torch.unique(frequent.cpu(), dim=0)
+    return policies
+
+
+@torch.inference_mode()
+def _answers(network: BlockDrop, runner: OnnxBlockDrop, images: Tensor) -> tuple[_Outputs, _Outputs]:
+    """Outputs by name, of the network and of its export."""
+    array, count, num_blocks = images.numpy(), len(images), runner.num_blocks
+    scores, result = runner.scores(array), runner.predict(array)
+    routes = torch.from_numpy(result.routes)
+    expected = {
+        "scores": network.scores(images),
+        "routes": network.policy.decide(torch.from_numpy(scores), runner.knob),
+        "logits": network.run(images, routes),
+        "macs": network.costs.of(routes),
+    }
+    found: _Outputs = {"scores": scores, **result._asdict()}
+    halves = (torch.arange(num_blocks) + torch.arange(count)[:, None]) % 2 == 0  # neighbours keep what the other drops
+    keeps = {"all blocks": torch.ones_like(halves), "no block": torch.zeros_like(halves), "half of the blocks": halves}
+    for name, keep in keeps.items():
+        expected[f"logits with {name}"] = network.run(images, keep)
+        found[f"logits with {name}"] = runner.run_by_blocks(array, keep.numpy())
+    for number, policy in enumerate(torch.from_numpy(runner.frequent)):
+        keep = policy.expand(count, -1)
+        expected[f"logits of frequent policy {number}"] = network.run(images, keep)
+        found[f"logits of frequent policy {number}"] = runner.run(array, keep.numpy())
+    return {name: value.numpy() for name, value in expected.items()}, found

@@ -1,0 +1,237 @@
+"""From a recipe to a trained BlockDrop in a run folder: the stages in order, and the baselines, tuned alike."""
+
+# U droppable blocks
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from modicum.adaptive.curve import Point
+from modicum.adaptive.evidence import score
+from modicum.classify.backbones import SmallResNet, create_backbone
+from modicum.classify.blockdrop.base import BaseStage
+from modicum.classify.blockdrop.droppable import DroppableBlock
+from modicum.classify.blockdrop.network import BlockDrop
+from modicum.classify.blockdrop.policies import start_from_resnet18
+from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
+from modicum.classify.blockdrop.weights import load_cifar_weights, read_state
+from modicum.classify.fitting import Fitting
+from modicum.classify.plain import PlainStage
+from modicum.storage.errors import RecipeError, WeightsError
+from modicum.storage.runs import RunFolder
+from modicum.training.stages import Loaders, derive_seed
+
+
+def fit(recipe: BlockDropRecipe, run: RunFolder) -> BlockDrop:
+    """Trains a BlockDrop, leaving weights, splits, logs and baselines in the run folder; goes on after a kill.
+
+    Returns:
+        The trained network, in evaluation mode, on the CPU.
+
+    Raises:
+        DataError: If the data cannot be used.
+        WeightsError: If given weights cannot be read or do not fit.
+        RecipeError: If the recipe cannot be followed: an unknown backbone or one without droppable blocks, nothing to
+            start from, a budget below what always runs.
+    """
+    return _BlockDropFitting(recipe, run).fit()
+
+
+class _BlockDropFitting:
+    """One training of a BlockDrop: its stages in order."""
+
+    def __init__(self, recipe: BlockDropRecipe, run: RunFolder) -> None:
+        check_start(recipe)
+        self.recipe, self.fitting = recipe, Fitting(recipe, run)
+
+    def fit(self) -> BlockDrop:
+        recipe = self.recipe
+        network = self._build()
+        target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
+        if recipe.base_epochs:
+            module = (
+                BaseStage(network, recipe)
+                if recipe.base_drop
+                else PlainStage(network.backbone, recipe.optimizer, recipe.schedule)
+            )
+            self.fitting.run_stage("base", module, recipe.base_epochs, self._loaders("base", None))
+        network.to(self.fitting.device)
+        base = copy.deepcopy(network)
+        self._learn(network)
+        network.eval()
+        if recipe.baselines:
+            self._baselines(base, network)
+        network.cpu()
+        self.fitting.save(network)
+        return network
+
+    def _build(self) -> BlockDrop:
+        recipe = self.recipe
+        with self.fitting.seeded():
+            try:
+                network = BlockDrop(
+                    recipe.backbone,
+                    num_classes=self.fitting.num_classes,
+                    image_px=recipe.image_px,
+                    policy=recipe.policy,
+                    pretrained=recipe.pretrained,
+                )
+            except RecipeError:
+                raise
+            except ValueError as error:
+                raise RecipeError(f"backbone: {error}") from error
+        if recipe.weights is not None:
+            load_backbone_weights(network, recipe.backbone, self.fitting.num_classes, recipe.weights)
+        if recipe.policy_weights is not None:
+            try:
+                start_from_resnet18(network.policy_network, read_state(recipe.policy_weights))
+            except ValueError as error:
+                raise WeightsError(f"{recipe.policy_weights} is not that of a ResNet-18: {error}") from error
+        return network
+
+    def _learn(self, network: BlockDrop) -> None:
+        """Stages 1 and 2; each ends with what earned the highest reward on validation images."""
+        recipe = self.recipe
+        for name, epochs, batch_size in (
+            ("policy", recipe.policy_epochs, recipe.policy_batch_size),
+            ("joint", recipe.joint_epochs, recipe.joint_batch_size),
+        ):
+            module = self._stage(network, tune_backbone=name == "joint")
+            self.fitting.run_stage(name, module, epochs, self._loaders(name, batch_size), "val/reward", "best")
+
+    def _stage(self, network: BlockDrop, *, tune_backbone: bool) -> LightningModule:
+        if self.recipe.method == "gates":
+            return GateStage(network, self.recipe, tune_backbone=tune_backbone)
+        return JointStage(network, self.recipe) if tune_backbone else PolicyStage(network, self.recipe)
+
+    def _baselines(self, base: BlockDrop, network: BlockDrop) -> None:
+        """Tunes and tests, for as long as stage 2, networks that keep the same blocks for every image."""
+        routes = self._calibration_routes(network)
+        keeps = static_choices(routes, self.recipe.seed)
+        tuned = {}
+        for name, keep in keeps.items():
+            tuned[name] = base.static(keep)
+            loaders = self._loaders(name, self.recipe.joint_batch_size)
+            self.fitting.run_stage(name, StaticStage(tuned[name], self.recipe), self.recipe.joint_epochs, loaders)
+
+        def measure() -> Sequence[Point]:
+            costs, num_blocks = base.costs, routes.shape[1]
+            points = []
+            for name, keep in keeps.items():
+                kept = int(keep.sum())
+                label = _LABELS[name] if kept == num_blocks else f"{_LABELS[name]} ({kept} of {num_blocks})"
+                cost = float(costs.of(keep[None])) - costs.decision
+                points.append(self.fitting.test_point(label, tuned[name].eval(), cost))
+            plain = base.plain_network().eval()
+            return [*points, self.fitting.test_point("plain network, as it was before", plain, costs.plain)]
+
+        self.fitting.write_baselines(measure)
+
+    def _calibration_routes(self, network: BlockDrop) -> Tensor:
+        """The plain decisions (N, U) on the calibration images."""
+        data = self.fitting.data
+        scored = score(network, data.evaluate_on("calibration", self.fitting.device), data.splits.calibration)
+        return network.policy.decide(scored.scores, 0.0)
+
+    def _loaders(self, stage: str, batch_size: int | None) -> Loaders:
+        """The data of a stage: batches of its size, of images that are drawn for each epoch if the recipe says so."""
+        data, recipe = self.fitting.data, self.recipe
+        options = replace(recipe.images, batch_size=batch_size or recipe.images.batch_size)
+        data = replace(data, options=options)
+        whole = data.loaders(stage)
+        count = recipe.images_per_epoch
+        indices = data.splits.indices(data.source, "train")
+        if count is None or count >= len(indices):
+            return whole
+
+        def train(epoch: int, rank: int, world_size: int) -> object:
+            generator = torch.Generator().manual_seed(derive_seed(recipe.seed, stage, "images", epoch))
+            chosen = torch.randperm(len(indices), generator=generator)[:count].tolist()
+            return data.loaders(stage, [indices[i] for i in chosen]).train(epoch, rank, world_size)
+
+        return Loaders(train, whole.validation)  # type: ignore[arg-type]  # what `Loaders.train` gives
+
+
+_LABELS = {
+    "plain": "plain network",
+    "most_frequent": "most frequent policy for all",
+    "first": "first blocks",
+    "random": "random blocks",
+}
+
+
+def static_choices(routes: Tensor, seed: int) -> dict[str, Tensor]:
+    """Keep-vectors (U,), bool, to hold a policy against: all blocks, its most frequent choice, first and random ones.
+
+    The latter two keep as many as the policy does on average, rounded.
+
+    Args:
+        routes: Keep-vectors (N, U) that the policy chose, N at least 1.
+        seed: Of the random choice.
+    """
+    num_blocks = routes.shape[1]
+    mean_kept = round(float(routes.sum(dim=1).double().mean()))
+    policies, counts = torch.unique(routes, dim=0, return_counts=True)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "random blocks"))
+    ranks = torch.randperm(num_blocks, generator=generator)
+    return {
+        "plain": torch.ones(num_blocks, dtype=torch.bool),
+        "most_frequent": policies[counts.argmax()],
+        "first": torch.arange(num_blocks) < mean_kept,
+        "random": ranks < mean_kept,
+    }
+
+
+def check_start(recipe: BlockDropRecipe) -> None:
+    """Refuses a recipe that gives the policy nothing to choose from but random weights.
+
+    Raises:
+        RecipeError: If the backbone is neither trained nor given.
+    """
+    if not recipe.base_epochs and recipe.weights is None and not recipe.pretrained:
+        raise RecipeError(
+            "base_epochs is 0, so a trained backbone must be given: pass weights, a .safetensors file, or pretrained"
+        )
+
+
+def load_backbone_weights(network: BlockDrop, backbone: str, num_classes: int, weights: str | Path) -> None:
+    """Fills the backbone of ``network`` with weights of the plain network of that name.
+
+    Args:
+        network: Built from ``backbone``.
+        backbone: Name of the plain network.
+        num_classes: Classes K.
+        weights: A .safetensors file: a CIFAR ResNet in the usual layout for those defined here, else the state of the
+            torchvision or timm network.
+
+    Raises:
+        WeightsError: If the file cannot be read, does not fit, or holds values that are not finite.
+    """
+    plain = create_backbone(backbone, num_classes)
+    if isinstance(plain, SmallResNet):
+        load_cifar_weights(plain, weights)
+    else:
+        try:
+            plain.load_state_dict(read_state(weights))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise WeightsError(f"{weights} does not fit {backbone} with {num_classes} classes: {reason}") from error
+    if bad := [name for name, value in plain.state_dict().items() if not value.isfinite().all()]:
+        raise WeightsError(f"{weights} holds values that are not finite, the first in {bad[0]}: give other weights")
+    wrapped = [name for name, module in network.backbone.named_modules() if isinstance(module, DroppableBlock)]
+    network.backbone.load_state_dict(
+        {_inside_wrapper(name, wrapped): value for name, value in plain.state_dict().items()}
+    )
+
+
+def _inside_wrapper(name: str, wrapped: Sequence[str]) -> str:
+    """``layers.0.0.conv1.weight`` as ``layers.0.0.block.conv1.weight`` where ``layers.0.0`` is a droppable block."""
+    for block in wrapped:
+        if name.startswith(f"{block}."):
+            return f"{block}.block.{name.removeprefix(f'{block}.')}"
+    return name

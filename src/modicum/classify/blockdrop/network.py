@@ -1,0 +1,232 @@
+"""BlockDrop looks at the image once and decides, for every residual block of a backbone, whether it runs.
+
+Z. Wu, T. Nagarajan, A. Kumar, S. Rennie, L. S. Davis, K. Grauman, R. Feris, *BlockDrop: Dynamic Inference Paths in
+Residual Networks*, CVPR 2018.
+
+Deviations from the authors' evaluation code: a block computes only the images that keep it (the code computes all, if
+any keeps it, and masks), and the value head that nothing trains is left out. Beyond the paper: a knob that trades
+accuracy for cost without retraining, and any torchvision or timm network whose residual blocks are known.
+"""
+
+# B batch, U droppable blocks, K classes, S side of the image in pixels
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from modicum.adaptive.contract import Policy, Routed
+from modicum.adaptive.costs import UnitCosts, count_network_macs
+from modicum.classify.backbones import create_backbone
+from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
+from modicum.classify.blockdrop.plans import MaskedPlan, SelectedPlan
+from modicum.classify.blockdrop.policies import PolicyName, create_policy
+from modicum.classify.blockdrop.pricing import price_blocks
+
+Form = Literal["selected", "sorted", "masked", "one by one"]
+"""How routes are executed; all give the same logits but for rounding, see `BlockDrop.run`."""
+
+
+class KeepThreshold(Policy):
+    """A block is kept where its probability is at least 0.5 + knob + price * its relative cost.
+
+    At knob 0 and price 0 this is the paper's decision (section 3.3).
+
+    Args:
+        relative_costs: Cost of each block (U,), 1 for the dearest.
+        price: What a block of relative cost 1 must bring beyond one that costs nothing; 0 treats all alike.
+
+    Raises:
+        ValueError: If ``price`` is negative or not finite.
+    """
+
+    def __init__(self, relative_costs: Sequence[float], *, price: float = 0.0) -> None:
+        if not (math.isfinite(price) and price >= 0):
+            raise ValueError(f"price must be finite and not negative, got {price}")
+        self.thresholds = 0.5 + price * torch.tensor(relative_costs, dtype=torch.float64)  # (U,)
+
+    def decide(self, scores: Tensor, knob: float) -> Tensor:
+        """Keep-vectors (B, U), bool, on the CPU, for probabilities (B, U); the one wait for the device of those."""
+        return scores.cpu().double() >= self.thresholds + knob
+
+    def knob_range(self, scores: Tensor) -> tuple[float, float]:
+        """At the first knob even probability 0 is kept, at the second even probability 1 is dropped."""
+        margin = 1e-3  # far above rounding
+        return -float(self.thresholds.max()) - margin, 1 - float(self.thresholds.min()) + margin
+
+
+class BlockDrop(nn.Module):
+    """A residual classifier that runs, for each image, the blocks that a small policy network chooses.
+
+    Images come as (B, 3, S, S), normalised as the backbone wants them.
+
+    Args:
+        backbone: A residual classifier: a module, or a name for `create_backbone`. It is copied, and its residual
+            blocks are made droppable; see `make_droppable` for those known.
+        num_classes: Classes K; must be what the backbone gives.
+        image_px: Side S of the images.
+        policy: The network from images to one logit per block, or the name of one.
+        price: See `KeepThreshold`.
+        pretrained: Start from published weights of the named backbone.
+
+    Raises:
+        ValueError: If the backbone has no droppable block or cannot be served at this size, or the policy does not
+            give one logit per block; the message says why.
+    """
+
+    storage_name = "blockdrop"
+
+    def __init__(
+        self,
+        backbone: str | nn.Module,
+        *,
+        num_classes: int,
+        image_px: int = 32,
+        policy: PolicyName | nn.Module = "resnet8",
+        price: float = 0.0,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        named = {"backbone": backbone, "policy": policy}
+        self._config: dict[str, Any] = {
+            **{part: name for part, name in named.items() if isinstance(name, str)},
+            "num_classes": num_classes,
+            "image_px": image_px,
+            "price": price,
+        }
+        if isinstance(backbone, str):
+            backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
+        self.image_px = image_px
+        self.switch = BlockSwitch()
+        self.backbone = copy.deepcopy(backbone)
+        num_blocks = len(make_droppable(self.backbone, self.switch))
+        prices = price_blocks(self.backbone, num_classes, image_px)
+        if isinstance(policy, str):
+            policy = create_policy(policy, num_blocks, image_px)
+        check_policy(policy, num_blocks, image_px)
+        self.policy_network = policy
+
+        shape = (1, 3, image_px, image_px)
+        self.costs = UnitCosts(prices.per_unit, prices.floor, decision=float(count_network_macs(policy, shape)))
+        dearest = max(prices.per_unit)
+        self.policy = KeepThreshold([cost / dearest for cost in prices.per_unit], price=price)
+
+    @property
+    def blocks(self) -> list[DroppableBlock]:
+        """The droppable blocks (U), in the order in which they run."""
+        return [module for module in self.backbone.modules() if isinstance(module, DroppableBlock)]
+
+    def scores(self, images: Tensor) -> Tensor:
+        """The probability (B, U), in [0, 1], that each block is worth keeping."""
+        self._check_images(images)
+        if images.device.type == "cpu":  # in this layout "resnet8" takes 1.2x less time for one image, 1.5x for 64
+            images = images.contiguous(memory_format=torch.channels_last)
+        return torch.sigmoid(self.policy_network(images).float())
+
+    def run(self, images: Tensor, routes: Tensor, *, copies: int = 1, form: Form = "sorted") -> Tensor:
+        """Logits of each image with the blocks that its route keeps.
+
+        One image runs its blocks one after the other, without any work on indices.
+
+        Args:
+            images: Shape (B, 3, S, S).
+            routes: Keep-vectors (copies * B, U), bool; row ``c * B + b`` is for image b. Best on the CPU: from another
+                device they are copied here, which waits for that device once.
+            copies: How many routes each image takes; what precedes the first droppable block is shared.
+            form: How: ``"selected"`` computes each block for the images that keep it; ``"sorted"`` first brings equal
+                routes together, sparing copies: 0.8 to 1.0 of the time for 4 routes of 64 images, as long for 64.
+                ``"masked"`` computes everything and ``"one by one"`` batches nothing: both to compare with.
+
+        Returns:
+            Shape (copies * B, K).
+
+        Raises:
+            ValueError: If images or routes have another shape.
+        """
+        self._check_images(images)
+        self._check_routes(routes, copies * len(images))
+        if form == "masked":
+            return self.run_gated(images, routes.to(images.device, torch.float32), copies=copies)
+        if form == "one by one" and len(routes) > 1:
+            places = [row % len(images) for row in range(len(routes))]
+            return torch.cat(
+                [self.run(images[n : n + 1], route[None]) for n, route in zip(places, routes, strict=True)]
+            )
+        plan = SelectedPlan(routes, copies=copies, is_sorted=form == "sorted")
+        with self.switch.following(plan):
+            logits: Tensor = self.backbone(images)
+        return plan.restore(logits)
+
+    def run_gated(self, images: Tensor, gates: Tensor, *, copies: int = 1) -> Tensor:
+        """Logits (copies * B, K) with every block computed and blended with its shortcut, for gradients of the gates.
+
+        Args:
+            images: Shape (B, 3, S, S).
+            gates: Shape (copies * B, U), in [0, 1]: the share of the block; 0 is dropped, 1 is kept.
+            copies: As for `run`.
+
+        Raises:
+            ValueError: If images or gates have another shape.
+        """
+        self._check_images(images)
+        self._check_routes(gates, copies * len(images))
+        with self.switch.following(MaskedPlan(gates, copies=copies)):
+            logits: Tensor = self.backbone(images)
+        return logits
+
+    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
+        """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
+        routes = self.policy.decide(self.scores(images), knob)
+        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) at the paper's decision."""
+        return self.predict(images).logits
+
+    def static(self, keep: Tensor) -> nn.Module:
+        """A plain network, sharing nothing with this one, that runs the blocks of one keep-vector (U,), bool."""
+        self._check_routes(keep[None], 1)
+        return without_droppable(self.backbone, keep)
+
+    def plain_network(self) -> nn.Module:
+        """The backbone with all its blocks, as `static`."""
+        return without_droppable(self.backbone)
+
+    def storage_config(self) -> dict[str, Any]:
+        """What rebuilds this network; parts that were given as modules are left out and must be given again."""
+        return dict(self._config)
+
+    def _check_images(self, images: Tensor) -> None:
+        side = self.image_px
+        if images.ndim != 4 or images.shape[1:] != (3, side, side):
+            raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
+
+    def _check_routes(self, routes: Tensor, num_rows: int) -> None:
+        num_blocks = len(self.costs.per_unit)
+        if routes.shape != (num_rows, num_blocks):
+            raise ValueError(
+                f"routes must name each of {num_blocks} blocks for {num_rows} images, ({num_rows}, {num_blocks}), got "
+                f"{tuple(routes.shape)}"
+            )
+
+
+def rebuild_blockdrop(
+    backbone: str | nn.Module, *, num_classes: int, image_px: int, policy: PolicyName | nn.Module, price: float
+) -> BlockDrop:
+    """A network from what `BlockDrop.storage_config` gave; unlike the class it cannot be made to fetch weights."""
+    return BlockDrop(backbone, num_classes=num_classes, image_px=image_px, policy=policy, price=price)
+
+
+def check_policy(policy: nn.Module, num_blocks: int, image_px: int) -> None:
+    """Refuses a policy network that does not give one logit per block.
+
+    Raises:
+        ValueError: If its output for one image is not (1, ``num_blocks``).
+    """
+    on_meta = copy.deepcopy(policy).to("meta").eval()
+    with torch.no_grad():
+        logits = on_meta(torch.empty(1, 3, image_px, image_px, device="meta"))
+    if logits.shape != (1, num_blocks):
+        raise ValueError(f"policy must give logits (1, {num_blocks}) per image, got {tuple(logits.shape)}")

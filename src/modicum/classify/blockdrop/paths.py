@@ -1,0 +1,82 @@
+"""Execution by whole policies: one plain network per policy, for data on which few policies occur.
+
+On ImageNet the published network ends with ten policies, and a plain network can be compiled, folded or captured, which
+one that decides block by block cannot.
+"""
+
+# B batch, U droppable blocks, K classes, S side of the image in pixels
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from modicum.adaptive.execution import select_run_scatter
+from modicum.classify.blockdrop.droppable import view_without_droppable
+from modicum.classify.blockdrop.network import BlockDrop
+
+
+class StaticPaths:
+    """Runs each group of images with one policy through a plain network of its own, made once and remembered.
+
+    It pays where a batch holds few policies. For 64 CIFAR images through ResNet-110, one thread, it took 1.0, 0.8, 0.9,
+    1.1 and 2.1 of the time of `BlockDrop.run` with 2, 4, 8, 16 and 64 policies; with normalisation folded by
+    ``prepare``, 0.9, 0.8, 0.9, 1.05 and 1.9.
+
+    Args:
+        network: The network, in evaluation mode; plain networks share its weights unless ``prepare`` copies them.
+        capacity: Most plain networks remembered; the one unused for longest goes first. At least 1.
+        min_rows: Policies with fewer images in a batch run together by `BlockDrop.run`, unless their path is there.
+        prepare: What to do with a new plain network, e.g. fold its normalisation, or compile it.
+
+    Raises:
+        ValueError: If ``capacity`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        network: BlockDrop,
+        *,
+        capacity: int = 16,
+        min_rows: int = 1,
+        prepare: Callable[[nn.Module], nn.Module] = nn.Module.eval,
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, got {capacity}")
+        self.network = network
+        self.capacity = capacity
+        self.min_rows = min_rows
+        self.prepare = prepare
+        self._paths: OrderedDict[bytes, nn.Module] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def run(self, images: Tensor, routes: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, 3, S, S) with keep-vectors (B, U), bool; as `BlockDrop.run`."""
+        routes = routes.cpu()
+        if not len(routes):
+            return self.network.run(images, routes)
+        policies, choices, counts = torch.unique(routes, dim=0, return_inverse=True, return_counts=True)
+        has_path = [
+            count >= self.min_rows or _key(policy) in self._paths
+            for policy, count in zip(policies, counts.tolist(), strict=True)
+        ]
+        together = torch.tensor(has_path).logical_not()[choices]
+        choices = torch.where(together, len(policies), choices)
+        rest = routes[together]
+        paths = [self._path(policy) if has else nn.Identity() for policy, has in zip(policies, has_path, strict=True)]
+        return select_run_scatter(images, choices, [*paths, lambda group: self.network.run(group, rest)])
+
+    def _path(self, policy: Tensor) -> nn.Module:
+        key = _key(policy)
+        if key not in self._paths:
+            self._paths[key] = self.prepare(view_without_droppable(self.network.backbone, policy))
+            if len(self._paths) > self.capacity:
+                self._paths.popitem(last=False)
+        self._paths.move_to_end(key)
+        return self._paths[key]
+
+
+def _key(policy: Tensor) -> bytes:
+    return policy.numpy().tobytes()

@@ -1,0 +1,159 @@
+"""What can be chosen about training a BlockDrop; defaults are the published recipe for ResNet-110 on CIFAR-10."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modicum.classify.recipe import ImageOptions
+from modicum.storage.errors import RecipeError
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+
+
+@dataclass(frozen=True)
+class BlockDropRecipe:
+    """A residual network is trained or given, a policy learns which of its blocks to drop, both are tuned together.
+
+    Attributes:
+        data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
+            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+        backbone: A residual classifier by its name here ("cifar_resnet32", "digit_resnet32_pool"), in torchvision or in
+            timm; see `make_droppable` for the kinds known.
+        weights: A .safetensors file of a trained backbone with the classes of the data: a CIFAR ResNet in the usual
+            layout, or the state of the torchvision or timm network.
+        pretrained: Start from published weights (fetched from the internet on first use).
+        image_px: Side of the images that the network gets.
+        policy: "resnet8" looks at the full image, "resnet10" at half of a large one, "small" is for tiny backbones.
+        policy_weights: A .safetensors file of a ResNet-18 as torchvision has it, to start the policy "resnet10" from.
+        budget: Mean multiply-adds that the knob is calibrated to, as a share of the plain network's, policy included;
+            with method "gates" also the target of the training.
+        method: How the policy learns: "reinforce" from rewards, as published; "gates" by gradients through sampled
+            gates, towards the budget.
+        base_epochs: Length of the training of the backbone; may be 0 where weights are given, from which it goes on.
+        base_drop: In that training, each image does without up to this share of the blocks; 0 is the paper. A backbone
+            of few blocks cannot do without any unless it has learnt to.
+        policy_epochs: Length of stage 1, in which the backbone stays as it is.
+        joint_epochs: Length of stage 2, in which policy and backbone are tuned together.
+        epochs_per_block: In stage 1, epochs after which one more block is free to be dropped, from the last to the
+            first; the others are kept.
+        gamma: Reward of a wrong prediction in stage 1, negative: the further, the more blocks are kept.
+        joint_gamma: The same in stage 2.
+        reward_usage: What lowers the reward of a right prediction: the share of "blocks" kept, or of their "cost".
+        alpha: In stage 1, decisions are drawn with probabilities from 1 - alpha to alpha, so that each block goes on being tried.
+        joint_alpha: The same in stage 2: the nearer to 1, the more the backbone is tuned to the paths that will be taken,
+            and the less is tried.
+        entropy: The bonus for undecided policies in stage 1: "full" is the entropy; "one_sided" is half of it, as in
+            the authors' code, and pushes towards dropping.
+        entropy_weight: beta, the weight of that bonus.
+        gate_temperature: Of the gates' gradient, with method "gates".
+        gate_penalty: Weight of the cost beyond the budget, with method "gates".
+        norm: Batch normalisation of the backbone in stage 2: "frozen" keeps the statistics of the base network,
+            "active" measures them on the images that keep the block.
+        optimizer: Stochastic gradient descent, of the base network.
+        schedule: Learning rate over the training of the base network.
+        policy_rate: Adam's learning rate in stage 1.
+        policy_schedule: Learning rate over stage 1.
+        joint_rate: Adam's learning rate in stage 2, and of the baselines.
+        joint_schedule: Learning rate over stage 2.
+        policy_batch_size: Images per step of stage 1; None means images.batch_size.
+        joint_batch_size: The same for stage 2 and the baselines.
+        images_per_epoch: Train on that many images in each epoch, drawn anew; None means all.
+        ema_decay: Average the weights exponentially with this decay; None for off.
+        baselines: Also tune what the report compares with, as long as in stage 2: the network with all its blocks, with
+            those of the most frequent policy for everybody, with the first and with random ones.
+        images: How images become batches.
+        trainer: Devices and precision. Several devices need trainer.strategy "ddp_find_unused_parameters_true", because
+            a block that no image of a batch keeps gets no gradient.
+        seed: Of everything random.
+    """
+
+    data: str | None = None
+    backbone: str = "cifar_resnet110_pool"
+    weights: str | None = None
+    pretrained: bool = False
+    image_px: int = 32
+    policy: Literal["resnet8", "resnet10", "small"] = "resnet8"
+    policy_weights: str | None = None
+    budget: float = 0.36
+    method: Literal["reinforce", "gates"] = "reinforce"
+    base_epochs: int = 164
+    base_drop: float = 0.0
+    policy_epochs: int = 5000
+    joint_epochs: int = 2000
+    epochs_per_block: float = 1
+    gamma: float = -2.0
+    joint_gamma: float = -10.0
+    reward_usage: Literal["blocks", "cost"] = "blocks"
+    alpha: float = 0.8
+    joint_alpha: float = 0.8
+    entropy: Literal["full", "one_sided"] = "full"
+    entropy_weight: float = 0.1
+    gate_temperature: float = 1.0
+    gate_penalty: float = 2.0
+    norm: Literal["frozen", "active"] = "active"
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: Schedule = field(default_factory=lambda: Schedule("milestones"))
+    policy_rate: float = 1e-3
+    policy_schedule: Schedule = field(default_factory=lambda: Schedule("steps", 0, 10_000))
+    joint_rate: float = 1e-4
+    joint_schedule: Schedule = field(default_factory=lambda: Schedule("steps", 0, 1600))
+    policy_batch_size: int | None = 2048
+    joint_batch_size: int | None = 256
+    images_per_epoch: int | None = None
+    ema_decay: float | None = None
+    baselines: bool = True
+    images: ImageOptions = field(default_factory=lambda: ImageOptions(batch_size=128, crop="pad", resize_short=32))
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
+        _require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        _require(self.base_epochs >= 0, "base_epochs", "at least 0", self.base_epochs)
+        _require(0 <= self.base_drop < 1, "base_drop", "a share of the blocks, in [0, 1)", self.base_drop)
+        for name in ("policy_epochs", "joint_epochs"):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ("epochs_per_block", "gate_temperature", "policy_rate", "joint_rate"):
+            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        for name in ("entropy_weight", "gate_penalty"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in ("gamma", "joint_gamma"):
+            _require(getattr(self, name) <= 0, name, "at most 0, the reward of a right answer", getattr(self, name))
+        for name in ("alpha", "joint_alpha"):
+            _require(0.5 < getattr(self, name) < 1, name, "in (0.5, 1)", getattr(self, name))
+        for name in ("policy_batch_size", "joint_batch_size", "images_per_epoch"):
+            value = getattr(self, name)
+            _require(value is None or value >= 2, name, "at least 2 or none", value)
+        _require(self.method != "gates" or self.norm == "frozen", "norm", '"frozen" with method "gates"', self.norm)
+        decays = self.ema_decay is None or 0 < self.ema_decay < 1
+        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        given = self.weights is not None
+        _require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
+        _require(
+            self.policy_weights is None or self.policy == "resnet10",
+            "policy",
+            '"resnet10" with policy_weights',
+            self.policy,
+        )
+
+    def facts(self) -> dict[str, str]:
+        """What a reader of a report wants to know of the training, by name."""
+        start = "pretrained" if self.pretrained else "from given weights" if self.weights else "from scratch"
+        base = f"{self.base_epochs} epochs of the backbone, " if self.base_epochs else ""
+        counted = "blocks" if self.reward_usage == "blocks" else "multiply-adds"
+        learnt = (
+            f"by reward, {self.gamma:g} and then {self.joint_gamma:g} where wrong; {counted} counted"
+            if self.method == "reinforce"
+            else "by gradients through gates, towards the budget"
+        )
+        return {
+            "Backbone": f"{self.backbone}, {start}",
+            "Policy": f"{self.policy}, learnt {learnt}",
+            "Training": f"{base}{self.policy_epochs} epochs of the policy, {self.joint_epochs} epochs jointly",
+            "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",
+            "Batch normalisation": f"{self.norm} in joint training",
+            "Seed": str(self.seed),
+        }
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise RecipeError(f"{name} must be {expected}, got {value}")

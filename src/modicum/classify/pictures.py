@@ -1,0 +1,120 @@
+"""From a picture to a network's input and from its logits to an answer, with numpy and Pillow alone.
+
+What the runners of all exported classifiers share, and what a port to another language has to do alike.
+"""
+
+# B batch, K classes, S side of the network's images in pixels
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from modicum.storage.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # among Pillow's others are some that start programs
+
+
+class RunnerResult(NamedTuple):
+    """What a run returns, in the order of its input."""
+
+    logits: NDArray[np.float32]  # (B, K)
+    routes: NDArray[Any]  # (B,) int64, indices of resolutions or exits, or (B, units) bool, which units are kept
+    macs: NDArray[np.float64]  # (B,), multiply-adds executed for each image, the decision included
+
+
+class Classified(NamedTuple):
+    """What one picture is."""
+
+    predicted: str  # name of the class
+    probability: float  # of that class, in [0, 1]
+    route: str  # what the route that it took is called
+    cost: float  # share of the plain network's multiply-adds that it took, the decision included
+
+
+def open_picture(path: Path) -> Image.Image:
+    """The picture in a file, upright and RGB; transparent pixels are laid on white.
+
+    Raises:
+        DataError: If the file is missing, is not a picture, or has more than 8 bits per channel.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith(("I", "F")):
+                raise DataError(f"{path} has more than 8 bits per channel: convert it to 8 bits")
+            if not image.has_transparency_data:
+                return image.convert("RGB")
+            layer = image.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: check the path") from error
+    except (OSError, Image.DecompressionBombError, SyntaxError) as error:  # what Pillow raises on damaged files
+        raise DataError(f"{path} is not a picture that can be read: {error}") from error
+
+
+def prepare_picture(image: Image.Image, preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The network's input (3, S, S): short side resized, centre cropped, normalised, as in the wing's evaluation.
+
+    Pillow rounds to 8 bits after each direction, so pixels may differ by 1/255 from the training code's resize.
+
+    Args:
+        image: Any picture; it is made RGB.
+        preprocessing: ``size`` and ``resize_short`` in pixels, ``mean`` and ``std`` per channel for the range [0, 1].
+    """
+    image, size, short = image.convert("RGB"), preprocessing["size"], preprocessing["resize_short"]
+    if image.size != (size, size):
+        limit = 4 * min(image.size)  # as in evaluation: of a long strip only what the crop can reach is resized
+        image = _centre_crop(image, min(image.width, limit), min(image.height, limit))
+        least = min(image.size)
+        width, height = (int(short * side / least) for side in image.size)
+        image = _centre_crop(image.resize((width, height), Image.Resampling.BILINEAR), size, size)
+    pixels = np.asarray(image, np.float32).transpose(2, 0, 1)
+    mean, std = (255 * np.array(preprocessing[key], np.float32)[:, None, None] for key in ("mean", "std"))
+    normalised: NDArray[np.float32] = (pixels - mean) / std
+    return normalised
+
+
+def read_input(picture: str | Path | Image.Image, preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
+    """A batch (1, 3, S, S) of one picture, a path or a PIL image; see `prepare_picture`.
+
+    Raises:
+        DataError: If the file is missing or is not a picture.
+    """
+    image = picture if isinstance(picture, Image.Image) else open_picture(Path(picture))
+    return prepare_picture(image, preprocessing)[None]
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities (..., K) of logits (..., K), in double precision."""
+    odds = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    probabilities: NDArray[np.float64] = odds / odds.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def name_answer(result: RunnerResult, *, classes: Sequence[str], route: str, plain_macs: float) -> Classified:
+    """The answer to the first image of ``result``.
+
+    Args:
+        result: Of one image or more.
+        classes: Name of each class.
+        route: What the route of that image is called.
+        plain_macs: Multiply-adds of the plain network.
+    """
+    probabilities = softmax(result.logits[0])
+    best = int(probabilities.argmax())
+    return Classified(classes[best], float(probabilities[best]), route, float(result.macs[0] / plain_macs))
+
+
+def check_images(images: NDArray[np.float32], side: int) -> None:
+    """Raises a `ValueError` that names shape and type if ``images`` are not (B, 3, side, side) float32."""
+    if images.ndim != 4 or images.shape[1:] != (3, side, side) or images.dtype != np.float32:
+        expected = f"(B, 3, {side}, {side}) float32, normalised"
+        raise ValueError(f"images must be {expected}, got {images.shape} {images.dtype}")
+
+
+def _centre_crop(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,319 @@
+"""What RANet's early exits save on the clock: the published network of 8 exits for CIFAR, with planned mixes of exits.
+
+Everything is compared with the same network with all exits computed, timed in turn in one run. Two forms are timed on
+the CPU: *eager* is PyTorch in inference mode, not compiled; *deployed* is what `modicum export` writes, with
+normalisation folded, on ONNX Runtime. On a GPU: eager with bfloat16 autocast.
+"""
+# B batch, n images still running, E exits
+
+import importlib.util
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modicum.adaptive.contract import device_of
+from modicum.adaptive.efficiency import device_name
+from modicum.adaptive.rows import Row
+from modicum.adaptive.timing import time_in_turn
+from modicum.classify.data import Preprocessing
+from modicum.classify.ranet.confidence import confidence_of
+from modicum.classify.ranet.export import export_ranet
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.rules import CommonThreshold, ExitRule, geometric_shares
+from modicum.classify.ranet.runner import OnnxRANet
+from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
+from modicum.training.devices import inference_device
+
+log = logging.getLogger(__name__)
+
+MIX = (0.45, 0.20, 0.10, 0.08, 0.06, 0.04, 0.04, 0.03)  # share of the images per exit
+BUDGETS = (0.25, 0.60)  # two more mixes, geometric, by their mean cost as a share of the full cost
+BATCHES = (1, 64)
+GPU_BATCHES = (1, 64, 256)
+IMAGES = 64  # timed per reading, at least
+TARGET = 0.90  # of S_wall / S_theory on a CPU; on a GPU small segments wait for their launch
+NUM_CLASSES = 10
+FULL = CIFAR_8_EXITS, 5
+QUICK = (
+    Structure(scales=(1, 2), growth_factors=(2, 1), bottleneck_factors=(2, 1), first_blocks=1, block_step=1, layers=2),
+    1,
+)
+
+_Run = Callable[[Tensor, Tensor], object]
+
+
+def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
+    """Rows for S_theory, S_wall and their ratio, per mix of exits, and for the published way of evaluation.
+
+    Args:
+        threads: CPU threads; None measures with one and with two.
+        quick: A small network in seconds, to see that it works; its figures mean nothing.
+    """
+    structure, rounds = QUICK if quick else FULL
+    network, device = fixed_network(structure), inference_device("auto")
+    numbers = (1, 2) if threads is None else (threads,)
+    rows: list[Row] = []
+    for number in numbers:
+        with _threads(number):
+            for batch_size in BATCHES:
+                rows += clock_rows(network, batch_size, rounds)
+    rows += deployed_rows(network, numbers, rounds)
+    if device.type != "cpu":
+        for batch_size in GPU_BATCHES:
+            rows += clock_rows(network.to(device), batch_size, rounds)
+    return rows
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def fixed_network(structure: Structure) -> RANet:
+    """A RANet with random weights and the running statistics of noise, without which features grow to 1e6."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        network = RANet(structure, num_classes=NUM_CLASSES).train()
+        for _ in range(10):
+            network.every_exit(torch.randn(16, 3, network.image_px, network.image_px))
+    return network.eval()
+
+
+def planned_mixes(network: RANet, count: int) -> dict[str, Tensor]:
+    """Routes (count,) by the name of the mix, shuffled: `MIX`, then one per entry of `BUDGETS`."""
+    mix = torch.tensor(MIX[: network.structure.num_exits], dtype=torch.float64)
+    mixes = {"mix": mix / mix.sum()}
+    for budget in BUDGETS:
+        mixes[f"geometric mix at {budget:.0%}"] = shares_at(network, budget)
+    return {name: _routes(shares, count) for name, shares in mixes.items()}
+
+
+def shares_at(network: RANet, budget: float) -> Tensor:
+    """Geometric shares (E,) whose mean cost is ``budget``, a share of the full cost; the nearest that there are."""
+    costs = torch.tensor(network.costs.per_route, dtype=torch.float64) / network.costs.plain
+    dear, cheap = -10.0, 10.0  # knobs
+    for _ in range(50):
+        middle = (dear + cheap) / 2
+        too_dear = geometric_shares(middle, len(costs)) @ costs > budget
+        dear, cheap = (middle, cheap) if too_dear else (dear, middle)
+    return geometric_shares(cheap, len(costs))
+
+
+def _routes(shares: Tensor, count: int) -> Tensor:
+    """Routes (count,) with these shares (E,) to the nearest image, shuffled."""
+    ends = (shares.cumsum(0) * count).round().long()
+    ends[-1] = count
+    routes = torch.repeat_interleave(torch.arange(len(shares)), ends.diff(prepend=ends.new_zeros(1)))
+    return routes[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
+
+
+class PlannedExits(ExitRule):
+    """Pays for the decision of an unfitted network, then lets each image leave at the exit that was planned for it."""
+
+    def __init__(self, num_exits: int) -> None:
+        self._paid = CommonThreshold(num_exits)
+        self._planned = torch.empty(0, dtype=torch.int64)  # exits of the images still running
+
+    def plan(self, routes: Tensor) -> None:
+        """Sets the exits (B,) for the next run."""
+        self._planned = routes
+
+    def decide(self, scores: Tensor, knob: float) -> Tensor:
+        """What the unfitted network decides."""
+        return self._paid.decide(scores, knob)
+
+    def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
+        """Whether the exit is the planned one; the images that have not left come in their order."""
+        assert len(confidence) == len(self._planned)
+        self._paid.leaves(index, confidence, knob)
+        mask = self._planned == index
+        self._planned = self._planned[~mask]
+        return mask
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """All."""
+        return (True,) * self._paid.num_exits
+
+    def knob_range(self, scores: Tensor) -> tuple[float, float]:
+        """That of the unfitted network."""
+        return self._paid.knob_range(scores)
+
+
+class PlannedNumpyExits:
+    """`PlannedExits` for the runner of an exported network.
+
+    Args:
+        routes: Exits (B,) of the images of the next run.
+    """
+
+    def __init__(self, routes: NDArray[np.int64], num_exits: int) -> None:
+        self._planned, self._num_exits = routes, num_exits
+
+    def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
+        """Whether the exit is the planned one."""
+        assert len(confidence) == len(self._planned)
+        mask: NDArray[np.bool_] = self._planned == index
+        self._planned = self._planned[~mask]
+        return mask
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """All."""
+        return (True,) * self._num_exits
+
+
+def run_planned(network: RANet, images: Tensor, routes: Tensor) -> Tensor:
+    """Real early exit that pays for its decisions but takes the given routes, so that the mix is fixed.
+
+    The policy of ``network`` is a `PlannedExits`.
+    """
+    assert isinstance(network.policy, PlannedExits)
+    network.policy.plan(routes)
+    return network.predict(images, 0.5).logits
+
+
+def run_simulated(network: RANet, images: Tensor, routes: Tensor) -> Tensor:
+    """The way of the published evaluation code: every exit for every image, then a look at which would have done."""
+    logits = network.every_exit(images)
+    network.policy.decide(confidence_of(logits, network.temperatures.values()), 0.5)
+    return logits[torch.arange(len(images)), routes]
+
+
+@torch.inference_mode()
+def clock_rows(network: RANet, batch_size: int, rounds: int) -> list[Row]:
+    """Times the full network, early exit at each mix, and the published way, in turn, at one batch size."""
+    count, device = max(batch_size, IMAGES), device_of(network)
+    images = random_images(count, network.image_px).to(device)
+    mixes, static, last = planned_mixes(network, count), network.plain_network().eval(), network.structure.num_exits - 1
+    network.policy = PlannedExits(network.structure.num_exits)
+
+    def over_batches(run: _Run, routes: Tensor) -> Callable[[], None]:
+        batches = list(zip(torch.split(images, batch_size), torch.split(routes, batch_size), strict=True))
+
+        def all_batches() -> None:
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
+                for part, part_routes in batches:
+                    run(part, part_routes)
+
+        return all_batches
+
+    seconds = time_in_turn(
+        {
+            "static": over_batches(lambda part, _: static(part), mixes["mix"]),
+            "last": over_batches(network.run, torch.full((count,), last)),
+            "published": over_batches(partial(run_simulated, network), mixes["mix"]),
+            **{name: over_batches(partial(run_planned, network), routes) for name, routes in mixes.items()},
+        },
+        rounds=rounds,
+    )
+    threads = torch.get_num_threads()
+    where, target = (threads_text(threads), TARGET) if device.type == "cpu" else (device_name(device), None)
+    return _rows(network, f"eager, batch {batch_size}, {where}", seconds, mixes, count, target)
+
+
+def deployed_rows(network: RANet, threads: Sequence[int], rounds: int) -> list[Row]:
+    """Times the exported network in the same ways; no rows where the export extra is not installed."""
+    if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
+        log.warning("the deployed form is not timed: pip install 'modicum[export]'")
+        return []
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        export_ranet(
+            fixed_network(network.structure),
+            Path(folder, "ranet"),
+            preprocessing=asdict(Preprocessing(network.image_px, network.image_px)),
+            classes=[str(number) for number in range(NUM_CLASSES)],
+            knob=0.5,
+            calibration=None,
+        )
+        for number in threads:
+            runner = OnnxRANet(Path(folder, "ranet"), threads=number)
+            for batch_size in BATCHES:
+                setting = f"deployed, batch {batch_size}, {threads_text(number)}"
+                rows += runner_rows(network, runner, batch_size, rounds, setting)
+    return rows
+
+
+def runner_rows(network: RANet, runner: OnnxRANet, batch_size: int, rounds: int, setting: str) -> list[Row]:
+    """Times an exported network: with all exits, with the last only, and with early exit at each mix, in turn."""
+    count, num_exits = max(batch_size, IMAGES), network.structure.num_exits
+    images, mixes = random_images(count, network.image_px).numpy(), planned_mixes(network, count)
+
+    def over_batches(
+        run: Callable[[NDArray[np.float32], NDArray[np.int64]], object], routes: Tensor
+    ) -> Callable[[], None]:
+        starts, exits = range(0, count, batch_size), routes.numpy()
+
+        def all_batches() -> None:
+            for start in starts:
+                run(images[start : start + batch_size], exits[start : start + batch_size])
+
+        return all_batches
+
+    def planned(part: NDArray[np.float32], routes: NDArray[np.int64]) -> None:
+        runner.rule = PlannedNumpyExits(routes, num_exits)
+        runner.predict(part)
+
+    seconds = time_in_turn(
+        {
+            "static": over_batches(lambda part, _: runner.every_exit(part), mixes["mix"]),
+            "last": over_batches(runner.run, torch.full((count,), num_exits - 1)),
+            **{name: over_batches(planned, routes) for name, routes in mixes.items()},
+        },
+        rounds=rounds,
+    )
+    return _rows(network, setting, seconds, mixes, count, TARGET)
+
+
+def _rows(
+    network: RANet,
+    setting: str,
+    seconds: Mapping[str, float],
+    mixes: Mapping[str, Tensor],
+    count: int,
+    target: float | None,
+) -> list[Row]:
+    names = {"static": "full network, all exits", "last": "full network, last exit only"}
+    if "published" in seconds:
+        names["published"] = "published way (all exits, then the decision)"
+    names |= {name: f"early exit, {name}" for name in mixes}
+    rows = [Row(f"{what}, {setting}", 1000 * seconds[key] / count, "ms/image") for key, what in names.items()]
+    for name, routes in mixes.items():
+        theory = 1 - float(network.costs.of(routes).mean()) / network.costs.plain
+        wall = 1 - seconds[name] / seconds["static"]
+        rows += [
+            Row(f"S_theory, {name}, {setting}", theory, "ratio"),
+            Row(f"S_wall, {name}, {setting}", wall, "ratio"),
+            Row(f"S_wall / S_theory, {name}, {setting}", wall / theory, "ratio", target),
+        ]
+        against = {"published": "published way", "last": "last exit only"}
+        rows += [
+            Row(f"{what} / early exit, {name}, {setting}", seconds[key] / seconds[name], "ratio")
+            for key, what in against.items()
+            if key in seconds
+        ]
+    return rows
+
+
+def threads_text(number: int) -> str:
+    """E.g. "2 threads"."""
+    return f"{number} thread{'s' if number > 1 else ''}"
+
+
+def random_images(count: int, side: int) -> Tensor:
+    """Noise (count, 3, side, side)."""
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,182 @@
+"""The exit rules of an exported RANet with numpy alone: they decide as `modicum.classify.ranet.rules` does.
+
+A manifest states a rule as plain JSON; its larger tables are float32, little-endian, in base64: not a bit is lost.
+"""
+
+# N samples, n samples at one exit, E exits, P knots of a table
+import base64
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modicum.storage.files import JSON
+
+CLOSED = (
+    1e8  # a threshold that no confidence reaches; `modicum.classify.ranet.rules` and the published code have it too
+)
+HOW = {
+    "common": "leave at the first exit with confidence >= 1 - knob, at the last in any case",
+    "geometric": (
+        "leave at the first exit with confidence >= thresholds[exit]. For another knob: shares = softmax(-knob * "
+        "(1, 2, ... E)); exit by exit, the threshold is the floor(N * share)-th largest confidence of those rows of "
+        "the calibration table that have not left, 1e8 if there are no so many or none should leave, -1e8 at the last"
+    ),
+    "gain": (
+        "leave at the first exit k where, for every later exit j, the expected (correctness[k, j] - correctness[k, k]) "
+        "/ (relative_costs[j] - relative_costs[k]) is below the knob, at the last in any case; correctness is linear "
+        "in the confidence at k between knots[k], constant outside"
+    ),
+}
+"""By name of the rule, how it decides; the confidence is the largest soft-max probability of logits / temperature."""
+
+
+class NumpyRule(Protocol):
+    """A decision that falls exit by exit."""
+
+    def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
+        """Whether samples with this confidence (n,) leave at exit ``index``, (n,); at the last exit, all."""
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """Whether any confidence lets a sample leave, per exit; an exit that is not open need not be computed."""
+
+
+def read_rule(decision: Mapping[str, Any], *, num_exits: int, knob: float) -> NumpyRule:
+    """The rule that a manifest states.
+
+    Args:
+        decision: Under ``decision`` in the manifest.
+        num_exits: Exits E.
+        knob: The knob of the export, to which stated thresholds belong.
+    """
+    match decision["rule"]:
+        case "common":
+            return CommonRule(num_exits)
+        case "geometric":
+            thresholds = np.array(decision["thresholds"], np.float32)
+            return ShareRule(unpack_table(decision["calibration"]), solved=(knob, thresholds))
+        case "gain":
+            costs = np.array(decision["relative_costs"], np.float64)
+            return TableRule(unpack_table(decision["knots"]), unpack_table(decision["correctness"]), costs)
+    raise ValueError(f"rule must be one of {', '.join(map(repr, HOW))}, got {decision['rule']!r}")
+
+
+def pack_table(values: NDArray[np.float32]) -> dict[str, JSON]:
+    """A table of any shape as JSON data; see `unpack_table`."""
+    data = base64.b64encode(values.astype("<f4").tobytes()).decode()
+    return {"shape": list(values.shape), "type": "float32, little-endian", "base64": data}
+
+
+def unpack_table(packed: Mapping[str, Any]) -> NDArray[np.float32]:
+    """What was given to `pack_table`, to the bit."""
+    values: NDArray[np.float32] = np.frombuffer(base64.b64decode(packed["base64"]), "<f4").astype(np.float32)
+    return values.reshape(packed["shape"])
+
+
+class CommonRule:
+    """`modicum.classify.ranet.rules.CommonThreshold` in numpy."""
+
+    def __init__(self, num_exits: int) -> None:
+        self.num_exits = num_exits
+
+    def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
+        """Whether the confidence reaches 1 - knob."""
+        return np.full(len(confidence), index == self.num_exits - 1) | (confidence.astype(np.float64) >= 1 - knob)
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """All, unless the threshold is above 1."""
+        return (*[knob >= 0] * (self.num_exits - 1), True)
+
+
+class ShareRule:
+    """`modicum.classify.ranet.rules.GeometricRule` in numpy.
+
+    Args:
+        confidence: Shape (N, E), of the calibration samples.
+        solved: A knob and its thresholds (E,), to begin with.
+    """
+
+    def __init__(self, confidence: NDArray[np.float32], *, solved: tuple[float, NDArray[np.float32]]) -> None:
+        self.confidence, self._solved = confidence, solved
+
+    def thresholds(self, knob: float) -> NDArray[np.float32]:
+        """Thresholds (E,)."""
+        if self._solved[0] != knob:
+            self._solved = knob, _solve_thresholds(self.confidence, knob)
+        return self._solved[1]
+
+    def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
+        """Whether the confidence reaches the threshold."""
+        reached: NDArray[np.bool_] = confidence >= self.thresholds(knob)[index]
+        return reached
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """Those whose threshold is a confidence."""
+        return tuple(bool(threshold < CLOSED) for threshold in self.thresholds(knob))
+
+
+class TableRule:
+    """`modicum.classify.ranet.rules.GainRule` in numpy.
+
+    Args:
+        knots: Shape (E, P), rising along P: confidences at each exit.
+        correctness: Shape (E, E, P): at [k, j], what exit j gets right, over the knots of exit k.
+        relative_costs: Shape (E,), rising: cost up to each exit as a share of the full cost.
+    """
+
+    def __init__(
+        self, knots: NDArray[np.float32], correctness: NDArray[np.float32], relative_costs: NDArray[np.float64]
+    ) -> None:
+        self.knots, self.correctness = knots.astype(np.float64), correctness.astype(np.float64)
+        self.relative_costs = relative_costs
+
+    def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
+        """Whether every later exit gains less than the knob."""
+        if index == len(self.relative_costs) - 1:
+            return np.ones(len(confidence), np.bool_)
+        gains = _interpolate(self.knots[index], self._gains(index), confidence.astype(np.float64))
+        below: NDArray[np.bool_] = gains.max(axis=0) < knob
+        return below
+
+    def open_exits(self, knob: float) -> tuple[bool, ...]:
+        """All but those where, between any two knots, some later exit gains too much at both."""
+        open_exits = []
+        for index in range(len(self.relative_costs) - 1):
+            gains = self._gains(index)
+            open_exits.append(bool(np.minimum(gains[:, :-1], gains[:, 1:]).max(axis=0).min() < knob))
+        return (*open_exits, True)
+
+    def _gains(self, index: int) -> NDArray[np.float64]:
+        """Expected gain per cost of each later exit, at the knots of exit ``index``: (later exits, P)."""
+        costs = self.relative_costs[index + 1 :] - self.relative_costs[index]
+        gains = self.correctness[index, index + 1 :] - self.correctness[index, index]
+        per_cost: NDArray[np.float64] = gains / costs[:, None]
+        return per_cost
+
+
+def _solve_thresholds(confidence: NDArray[np.float32], knob: float) -> NDArray[np.float32]:
+    num_samples, num_exits = confidence.shape
+    odds = np.exp(-knob * np.arange(1, num_exits + 1) - max(-knob, -knob * num_exits))
+    thresholds = np.full(num_exits, CLOSED, np.float32)
+    thresholds[-1] = -CLOSED
+    for index, share in enumerate((odds / odds.sum())[:-1]):
+        count = math.floor(num_samples * share)
+        if 0 < count <= len(confidence):
+            at_exit = confidence[:, index]
+            thresholds[index] = np.partition(at_exit, len(at_exit) - count)[len(at_exit) - count]
+            confidence = confidence[at_exit < thresholds[index]]
+    return thresholds
+
+
+def _interpolate(
+    knots: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Piecewise-linear curves ``values`` (J, P) over ``knots`` (P,), read at (n,): (J, n); constant outside."""
+    right = np.clip(np.searchsorted(knots, at), 1, len(knots) - 1)
+    left = right - 1
+    span = np.maximum(knots[right] - knots[left], 1e-12)  # knots may coincide
+    weight = np.clip((at - knots[left]) / span, 0, 1)
+    curves: NDArray[np.float64] = values[:, left] + weight * (values[:, right] - values[:, left])
+    return curves

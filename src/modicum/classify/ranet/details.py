@@ -1,0 +1,71 @@
+"""What a RANet's report shows beside what all show: each exit, how right it is and how far it can be believed."""
+
+# N samples, E exits
+from torch import Tensor
+from torchmetrics.functional.classification import binary_calibration_error
+
+from modicum.classify.evaluation import Judged
+from modicum.classify.preparation import PreparedData
+from modicum.classify.ranet.network import RANet
+from modicum.classify.results import Detail
+
+NUM_BINS = 15  # as usual for the expected calibration error
+NOBODY = "–"  # noqa: RUF001  an en dash, as tables have it
+
+
+def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:
+    """The table of exits on the test part.
+
+    Args:
+        model: Its routes are exits.
+        data: Not needed: everything was judged.
+        judged: The test part, with the answers of every exit.
+        routes: Exit of each sample, (N,).
+    """
+    table = judged.table
+    assert table is not None  # exits can be listed
+    before = calibration_errors(table.confidence, table.top1)
+    after = calibration_errors(judged.scored.scores, table.top1)
+    columns = ["exit", "M MAC", "right, if all leave there", "ECE"]
+    columns += ["ECE after temperature"] * model.temperature
+    columns += ["leave there", "of those, right"]
+    rows = []
+    for index, (name, macs) in enumerate(zip(model.costs.labels, model.costs.per_route, strict=True)):
+        leavers = routes == index
+        cells = [name, f"{macs / 1e6:.4g}", _percent(table.top1[:, index]), f"{100 * before[index]:.1f}"]
+        cells += [f"{100 * after[index]:.1f}"] * model.temperature
+        cells += [_percent(leavers), _percent(table.top1[leavers, index])]
+        rows.append(tuple(cells))
+    return (Detail("Exits", _note(model), tuple(columns), tuple(rows)),)
+
+
+def calibration_errors(confidence: Tensor, top1: Tensor) -> tuple[float, ...]:
+    """The expected calibration error of each exit, in [0, 1]: 15 bins of equal width, weighted by their samples.
+
+    The same figure as that of `modicum.classify.ranet.confidence.exit_calibration_error`, from what a table keeps.
+
+    Args:
+        confidence: Shape (N, E), in [0, 1].
+        top1: Shape (N, E), bool: whether the exit is right.
+    """
+    hits = top1.long()
+    return tuple(
+        float(binary_calibration_error(confidence[:, index].clamp(max=1), hits[:, index], n_bins=NUM_BINS))
+        for index in range(confidence.shape[1])
+    )
+
+
+def _note(model: RANet) -> str:
+    note = (
+        "Costs include everything up to the exit. ECE is the expected calibration error, in points: how far an exit's "
+        "confidence is from its share of right answers, on average over 15 bins of confidence."
+    )
+    if model.temperature:
+        temperatures = ", ".join(f"{value:.2f}" for value in model.temperatures.values().tolist())
+        note += f" Temperatures fitted on the calibration images: {temperatures}."
+    return note
+
+
+def _percent(hits: Tensor) -> str:
+    """The share of ``hits`` (n,), bool; a dash where there are none to count."""
+    return f"{100 * float(hits.double().mean()):.1f} %" if len(hits) else NOBODY

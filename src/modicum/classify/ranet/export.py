@@ -1,0 +1,243 @@
+"""Writes a trained RANet as ONNX graphs that run without PyTorch, and proves that they answer alike.
+
+One graph for the stem and two per exit: its body, from the features before to those that the exit reads, and its head.
+Heads are apart so that a runner leaves them out where nobody can leave; see `modicum.classify.ranet.runner`. What a
+body does not read does not pass through it.
+"""
+
+# B batch, E exits, K classes, C channels, H W positions
+import copy
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from modicum.classify.drnet.export import sample_images
+from modicum.classify.ranet.blocks import Record
+from modicum.classify.ranet.deciding import HOW, pack_table
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.rules import GainRule, GeometricRule
+from modicum.classify.ranet.runner import BODY, HEAD, STEM, SYSTEM, OnnxRANet
+from modicum.classify.ranet.segments import Segment, count_pieces
+from modicum.classify.ranet.structure import BlockPlan
+from modicum.exporting.folders import replaced_folder
+from modicum.exporting.folding import fold_batch_norms
+from modicum.exporting.manifest import Graph, write_manifest
+from modicum.exporting.onnx_graphs import export_graph
+from modicum.exporting.parity import check_parity
+from modicum.storage.files import JSON
+
+TOLERANCE = 1e-4
+NEEDED = ("size", "resize_short", "mean", "std")  # of the preprocessing
+
+_Outputs: TypeAlias = dict[str, NDArray[Any]]
+
+logger = logging.getLogger(__name__)
+
+
+def export_ranet(
+    network: RANet,
+    folder: str | Path,
+    *,
+    preprocessing: Mapping[str, JSON],
+    classes: Sequence[str],
+    knob: float,
+    calibration: Mapping[str, JSON] | None,
+) -> Path:
+    """Writes the graphs and the manifest that `OnnxRANet` runs, in single precision, and checks them.
+
+    The folder appears when all is written and the exported network has given the answers of this one, to 1e-4, on the
+    same images at batch sizes 1 and 5. An earlier export in its place is replaced. ``network`` is not changed.
+
+    Args:
+        network: On any device, in any mode; its exit rule is exported as it is fitted, for any knob.
+        folder: Where to write.
+        preprocessing: How pictures become images: ``size`` (equal to the network's), ``resize_short``, ``mean`` and
+            ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
+        classes: Name of each class.
+        knob: Accuracy against cost, unless a caller of the runner names another.
+        calibration: Where the knob comes from, for the record: ``dataclasses.asdict`` of a ``Calibration``.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If preprocessing, classes and network do not fit each other.
+        MissingExtraError: If the packages for ONNX are not installed.
+        ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
+    """
+    _check_fit(network, preprocessing, classes, knob)
+    details = _details(network, preprocessing, classes, knob, calibration)
+    plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
+    with replaced_folder(folder) as new:
+        write_manifest(new, system=SYSTEM, graphs=_write_graphs(plain, new), details=details)
+        worst = check_export(plain, new)
+    logger.info("exported to %s; worst difference from PyTorch %.1e", folder, worst)
+    return Path(folder)
+
+
+def check_export(network: RANet, folder: str | Path) -> float:
+    """Compares an exported folder with the network that it was made of, by running both.
+
+    Every exit is run on every sample; then the decision is compared on the same scores, so that samples at the edge
+    between two exits cannot fail for their last digit, and the compacted run on the exits that it took.
+
+    Args:
+        network: On the CPU, in single precision and evaluation mode.
+        folder: Its export.
+
+    Returns:
+        The worst difference.
+
+    Raises:
+        ExportError: If it exceeds 1e-4; the message names the output.
+    """
+    runner = OnnxRANet(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
+    samples = sample_images(network.image_px)
+    return max(check_parity(*_answers(network, runner, batch), TOLERANCE) for batch in (samples[:1], samples[1:]))
+
+
+class _Body(nn.Module):
+    """A segment without its head, from the tensors that it really reads to those that it makes.
+
+    Args:
+        segment: What to cut out of.
+        number: Of its exit, from 1.
+        current: Name of the features that the segment before left.
+    """
+
+    def __init__(self, segment: Segment, number: int, current: str) -> None:
+        super().__init__()
+        self.plan, self.fusions, self.dense = segment.plan, segment.fusions, segment.dense
+        net, plan = segment.plan.subnetwork + 1, segment.plan
+        recorded = [f"net_{net}_{name}" for block in (*plan.fusions, plan.dense) for name in block.record_names]
+        coarser = [f"net_{net - 1}_{name}" for name in plan.records]
+        self.records = bool(plan.records_after)  # of the finest sub-network, nobody reads them
+        self.is_apart = not self.records or plan.dense.shrunk is not None
+        self.features = f"features_{number}" if self.is_apart else recorded[-1]
+        self.reads = (plan.stem_maps[0], *coarser) if plan.opens else (current,)
+        self.writes = (*(recorded if self.records else ()), *((self.features,) if self.is_apart else ()))
+
+    def forward(self, x: Tensor, *coarser: Tensor) -> tuple[Tensor, ...]:
+        """What its blocks record, if anyone reads it, and the features, if they are not the last of that."""
+        recorded: Record = ()
+        for fusion, plan in zip(self.fusions, self.plan.fusions, strict=True):
+            count = len(cast(BlockPlan, plan.coarser).record_names)
+            x, new = fusion(x, coarser[:count])
+            recorded, coarser = recorded + new, coarser[count:]
+        x, new = self.dense(x)
+        recorded += new
+        return (*(recorded if self.records else ()), *((x,) if self.is_apart else ()))
+
+
+@torch.inference_mode()
+def _write_graphs(network: RANet, folder: Path) -> dict[str, Graph]:
+    stem_names = [f"stem_{number}" for number in range(1, network.structure.num_subnetworks + 1)]
+    examples = {"images": sample_images(network.image_px)[:2]}
+    graphs: dict[str, Graph] = {}
+
+    def write(role: str, module: nn.Module, reads: Sequence[str], writes: Sequence[str]) -> None:
+        inputs = [examples[name] for name in reads]
+        folded = _folded(module).eval()
+        path = folder / f"{role.replace(' ', '_')}.onnx"
+        graphs[role] = export_graph(folded, inputs, path, input_names=reads, output_names=writes)
+        made = module(*inputs)
+        examples.update(zip(writes, (made,) if isinstance(made, Tensor) else made, strict=True))
+
+    write(STEM, network.stem, ["images"], stem_names)
+    current = ""
+    for number, segment in enumerate(cast(list[Segment], list(network.segments)), start=1):
+        body = _Body(segment, number, current)
+        current = body.features
+        write(BODY.format(number), body, body.reads, body.writes)
+        write(HEAD.format(number), segment.head, [current], ["logits"])
+    return graphs
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    """A copy without batch normalisation; blocks ask for sizes, so that only the sequences in them can be traced."""
+    if isinstance(module, nn.Sequential):
+        return fold_batch_norms(module)
+    module = copy.copy(module)
+    module._modules = {name: part and _folded(part) for name, part in module._modules.items()}
+    return module
+
+
+def _details(
+    network: RANet,
+    preprocessing: Mapping[str, JSON],
+    classes: Sequence[str],
+    knob: float,
+    calibration: Mapping[str, JSON] | None,
+) -> dict[str, JSON]:
+    side = network.image_px
+    trunk, heads = count_pieces(network.structure, network.num_classes, side, network.head)
+    return {
+        "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
+        "preprocessing": {key: preprocessing[key] for key in NEEDED},
+        "classes": list(classes),
+        "image_px": side,
+        "knob": knob,
+        "decision": {**describe_decision(network, knob), "temperatures": network.temperatures.values().tolist()},
+        "costs": asdict(network.costs),
+        "pieces": {"unit": "MAC", "trunk": list(trunk), "heads": list(heads)},
+        "calibration": None if calibration is None else dict(calibration),
+    }
+
+
+def describe_decision(network: RANet, knob: float) -> dict[str, JSON]:
+    """The exit rule of ``network`` as plain data, which `modicum.classify.ranet.deciding.read_rule` reads."""
+    rule = network.policy
+    if isinstance(rule, GeometricRule):
+        table = pack_table(rule.calibration.values().cpu().numpy())
+        return {
+            "rule": "geometric",
+            "how": HOW["geometric"],
+            "thresholds": rule.thresholds(knob).tolist(),
+            "calibration": table,
+        }
+    if isinstance(rule, GainRule):
+        knots, correctness = (pack_table(part.values().cpu().numpy()) for part in (rule.knots, rule.correctness))
+        return {
+            "rule": "gain",
+            "how": HOW["gain"],
+            "relative_costs": rule.relative_costs.tolist(),
+            "knots": knots,
+            "correctness": correctness,
+        }
+    return {"rule": "common", "how": HOW["common"]}
+
+
+def _check_fit(network: RANet, preprocessing: Mapping[str, JSON], classes: Sequence[str], knob: float) -> None:
+    if missing := sorted(set(NEEDED) - preprocessing.keys()):
+        raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {', '.join(missing)}")
+    if preprocessing["size"] != network.image_px:
+        raise ValueError(f"preprocessing must give images of {network.image_px} px, not {preprocessing['size']}")
+    if len(classes) != network.num_classes:
+        raise ValueError(f"classes must name the network's {network.num_classes} classes, got {len(classes)} names")
+    if not math.isfinite(knob):
+        raise ValueError(f"knob must be a finite number, got {knob}")
+
+
+@torch.inference_mode()
+def _answers(network: RANet, runner: OnnxRANet, images: Tensor) -> tuple[_Outputs, _Outputs]:
+    """Outputs by name, of the network and of its export."""
+    array = images.numpy()
+    logits = runner.every_exit(array)
+    scores, result = runner.scores(array), runner.predict(array)
+    routes = torch.from_numpy(result.routes)
+    expected = {
+        "logits of every exit": network.every_exit(images),
+        "scores": network.scores(images),
+        "routes": network.policy.decide(torch.from_numpy(scores), runner.knob),
+        "logits": network.run(images, routes),
+    }
+    found: _Outputs = {"logits of every exit": logits, "scores": scores, "routes": runner.decide(scores)}
+    found["logits"] = result.logits
+    return {name: value.numpy() for name, value in expected.items()}, found

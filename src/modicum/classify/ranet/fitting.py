@@ -1,0 +1,99 @@
+"""From a recipe to a trained RANet in a run folder: one stage, the exit rule, and the baselines."""
+
+# N samples, E exits, K classes
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from modicum.adaptive.costs import count_network_macs
+from modicum.adaptive.curve import Point
+from modicum.classify.backbones import create_backbone
+from modicum.classify.fitting import Fitting
+from modicum.classify.plain import PlainStage
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.recipe import RANetRecipe
+from modicum.classify.ranet.training import ExitsStage
+from modicum.storage.errors import RecipeError
+from modicum.storage.runs import RunFolder
+
+
+def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
+    """Trains a RANet, leaving weights, splits, logs and baselines in the run folder; goes on where a kill left off.
+
+    Returns:
+        The trained network with its exit rule fitted on the calibration part, in evaluation mode, on the CPU.
+
+    Raises:
+        DataError: If the data cannot be used.
+        RecipeError: If the recipe cannot be followed: an unknown plain network, a budget below the first exit's cost.
+        DivergedError: If the training does not stay finite.
+    """
+    fitting = Fitting(recipe, run)
+    network, plain = _build(recipe, fitting), _build_plain(recipe, fitting)
+    check_budget(network, recipe.budget)  # refuses an impossible budget before hours of work
+    fitting.run_stage("exits", ExitsStage(network, recipe.optimizer, recipe.schedule), recipe.epochs)
+    network.eval()
+    fit_exit_rule(network, fitting)
+    if plain is not None:
+        fitting.run_stage("plain", PlainStage(plain, recipe.optimizer, recipe.schedule), recipe.epochs)
+        _write_baselines(recipe, fitting, network, plain)
+    network.cpu()
+    fitting.save(network)
+    return network
+
+
+def fit_exit_rule(network: RANet, fitting: Fitting) -> None:
+    """Fits the exit rule on the calibration part, whose logits at every exit, N x E x K floats, are held in memory."""
+    rows = []
+    with torch.no_grad():
+        for images, labels in fitting.data.evaluate_on("calibration", fitting.device):
+            rows.append((network.every_exit(images).float().cpu(), labels.cpu()))
+    logits, labels = (torch.cat(column) for column in zip(*rows, strict=True))
+    network.fit_exits(logits, labels)
+
+
+def check_budget(network: RANet, budget: float) -> None:
+    """Refuses a budget that even leaving at the first exit exceeds.
+
+    Raises:
+        RecipeError: If the first exit costs more than the share ``budget`` of the whole network's multiply-adds.
+    """
+    least = min(network.costs.per_route) / network.costs.plain
+    if budget < least:
+        raise RecipeError(
+            f"budget {budget:g} is out of reach: the first exit alone takes {least:.3f} of the whole network's "
+            "multiply-adds; raise the budget, or choose a structure with a cheaper first exit"
+        )
+
+
+def _build(recipe: RANetRecipe, fitting: Fitting) -> RANet:
+    with fitting.seeded():
+        return RANet(
+            recipe.plan,
+            num_classes=fitting.num_classes,
+            image_px=recipe.image_px,
+            head=recipe.head,
+            exit_rule=recipe.exit_rule,
+            temperature=recipe.temperature,
+        )
+
+
+def _build_plain(recipe: RANetRecipe, fitting: Fitting) -> nn.Module | None:
+    if not recipe.baselines:
+        return None
+    with fitting.seeded():
+        return create_backbone(recipe.plain, fitting.num_classes)
+
+
+def _write_baselines(recipe: RANetRecipe, fitting: Fitting, network: RANet, plain: nn.Module) -> None:
+    """Tests the plain network, and the whole RANet with its last exit alone, which savings are measured against."""
+    macs = count_network_macs(plain, (1, 3, recipe.image_px, recipe.image_px))
+
+    def measure() -> Sequence[Point]:
+        return [
+            fitting.test_point("whole network", network.plain_network().eval(), network.costs.plain),
+            fitting.test_point(f"plain {recipe.plain}", plain.eval(), float(macs)),
+        ]
+
+    fitting.write_baselines(measure)

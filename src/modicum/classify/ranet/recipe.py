@@ -1,0 +1,95 @@
+"""What can be chosen about training a RANet; defaults are the published recipe for CIFAR-10 with eight exits."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modicum.classify.ranet.structure import STRUCTURES, Structure
+from modicum.classify.recipe import ImageOptions
+from modicum.recipes import closest
+from modicum.storage.errors import RecipeError
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+
+CIFAR_MEAN = (0.4914, 0.4824, 0.4467)  # of the authors' code
+CIFAR_STD = (0.2471, 0.2435, 0.2616)
+
+
+@dataclass(frozen=True)
+class RANetRecipe:
+    """One stage trains all exits together; then the exit rule is fitted on the calibration part of the data.
+
+    Attributes:
+        data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
+            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+        structure: Scales, blocks and widths: the name of a published structure ("cifar-8-exits", "cifar-6-exits",
+            "imagenet-large", ...) or of a small one ("digits"), or a mapping of what differs from "cifar-6-exits".
+        image_px: Side of the images that the network gets.
+        head: "full" is the published exit; "lite" pools at once, which saves most parameters, and is not in the paper.
+        exit_rule: "geometric" is the published family of thresholds; "gain" weighs, at each exit, the correctness that
+            later ones promise against their cost.
+        temperature: Also fit one temperature per exit on the calibration part; the published evaluation has none.
+        budget: Target of the mean multiply-adds as a share of the whole network's.
+        epochs: Length of the training.
+        optimizer: Stochastic gradient descent.
+        schedule: Learning rate over the training.
+        ema_decay: Average the weights exponentially with this decay; None for off.
+        baselines: Also train what the report compares with: a plain network, as long as the RANet.
+        plain: That network, by its name here ("digit_resnet", "cifar_resnet44"), in torchvision or in timm.
+        images: How images become batches.
+        trainer: Devices and precision.
+        seed: Of everything random.
+    """
+
+    data: str | None = None
+    structure: str | Structure = "cifar-8-exits"
+    image_px: int = 32
+    head: Literal["full", "lite"] = "full"
+    exit_rule: Literal["geometric", "gain"] = "geometric"
+    temperature: bool = False
+    budget: float = 0.3
+    epochs: int = 300
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: Schedule = field(default_factory=lambda: Schedule("milestones"))
+    ema_decay: float | None = None
+    baselines: bool = True
+    plain: str = "cifar_resnet44"
+    images: ImageOptions = field(
+        default_factory=lambda: ImageOptions(
+            crop="pad", resize_short=32, mean=CIFAR_MEAN, std=CIFAR_STD, num_workers=4, calibration_share=0.1
+        )
+    )
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.structure, str) and self.structure not in STRUCTURES:
+            raise RecipeError(f"structure {self.structure!r} is not known: {closest(self.structure, STRUCTURES)}")
+        least = 2 * self.plan.total_stride
+        _require(self.image_px >= least, "image_px", f"at least {least} pixels for this structure", self.image_px)
+        _require(0 < self.budget <= 1, "budget", "a share of the whole network's cost, in (0, 1]", self.budget)
+        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        decays = self.ema_decay is None or 0 < self.ema_decay < 1
+        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+
+    @property
+    def plan(self) -> Structure:
+        """The structure itself, where it was given by name, too."""
+        return STRUCTURES[self.structure] if isinstance(self.structure, str) else self.structure
+
+    def facts(self) -> dict[str, str]:
+        """What a reader of a report wants to know of the training, by name."""
+        plan = self.plan
+        name = self.structure if isinstance(self.structure, str) else "own"
+        scales = ", ".join(map(str, plan.scales))
+        return {
+            "Structure": f"{name}: {plan.num_subnetworks} sub-networks at scales {scales}, {plan.num_exits} exits",
+            "Images": f"{self.image_px} px",
+            "Exit rule": self.exit_rule + (", with a temperature per exit" if self.temperature else ""),
+            "Training": f"{self.epochs} epochs, all exits together",
+            "Budget": f"{self.budget:.0%} of the whole network's multiply-adds",
+            "Seed": str(self.seed),
+        }
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise RecipeError(f"{name} must be {expected}, got {value}")

@@ -1,0 +1,173 @@
+"""Runs an exported RANet with numpy, ONNX Runtime and Pillow alone: the reference for ports to other languages.
+
+An exported folder holds a graph of the stem, two graphs per exit, its body and its head, and a manifest that says how
+to feed them. Every tensor between graphs has a name; a graph's inputs and outputs are the names that it reads and
+writes. The head is a graph of its own because it is not run where nobody can leave.
+"""
+
+# B batch, n images still running, E exits, K classes, S side of the images in pixels
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input, softmax
+from modicum.classify.ranet.deciding import read_rule
+from modicum.exporting.manifest import Graph, Manifest, read_manifest
+from modicum.exporting.sessions import GraphRunner
+
+SYSTEM = "ranet"
+STEM, BODY, HEAD = "stem", "body {}", "head {}"  # roles of the graphs; exits count from 1
+DETAILS = ("classes", "costs", "decision", "image_px", "knob", "pieces", "preprocessing")  # of the manifest
+
+_Tensors = dict[str, NDArray[np.float32]]  # (n, ...) each
+_Leaving = tuple[NDArray[np.bool_], NDArray[np.float32] | None]  # who of n leaves, and their logits in order
+
+
+class OnnxRANet:
+    """An exported RANet.
+
+    Args:
+        folder: What `modicum.classify.ranet.export.export_ranet` wrote.
+        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
+
+    Raises:
+        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        MissingExtraError: If ONNX Runtime is not installed.
+    """
+
+    def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
+        manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
+        details = manifest.details
+        self.classes: tuple[str, ...] = tuple(details["classes"])
+        self.knob: float = details["knob"]
+        self.labels: tuple[str, ...] = tuple(details["costs"]["labels"])
+        self._side: int = details["image_px"]
+        self._preprocessing: dict[str, Any] = details["preprocessing"]
+        self._temperatures = np.array(details["decision"]["temperatures"], np.float32)
+        self._trunk_macs, self._head_macs = (np.array(details["pieces"][key], np.float64) for key in ("trunk", "heads"))
+        self.rule = read_rule(details["decision"], num_exits=len(self.labels), knob=self.knob)
+        self._stem = _Step(folder, manifest, STEM, threads)
+        numbers = range(1, len(self.labels) + 1)
+        self._bodies = [_Step(folder, manifest, BODY.format(number), threads) for number in numbers]
+        self._heads = [_Step(folder, manifest, HEAD.format(number), threads) for number in numbers]
+        self._read_after = [{name for body in self._bodies[number:] for name in body.reads} for number in numbers]
+
+    def every_exit(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (B, E, K) of all exits; no graph is run on an empty batch."""
+        logits: list[NDArray[np.float32]] = []
+
+        def stay(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
+            logits.append(self._heads[index](features)["logits"])
+            return np.zeros(len(rows), np.bool_), None
+
+        self._walk(images, stay)
+        return np.stack(logits, axis=1) if logits else np.empty((0, len(self.labels), len(self.classes)), np.float32)
+
+    def scores(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Confidence (B, E) of every exit: the largest soft-max probability, after the exit's temperature."""
+        return _confidence(self.every_exit(images), self._temperatures)
+
+    def decide(self, scores: NDArray[np.float32], knob: float | None = None) -> NDArray[np.int64]:
+        """Routes (B,) of images with these confidences: the first exit at which each may leave."""
+        knob = self.knob if knob is None else knob
+        leaves = [self.rule.leaves(index, scores[:, index], knob) for index in range(len(self.labels))]
+        routes: NDArray[np.int64] = np.stack(leaves, axis=1).argmax(axis=1)
+        return routes
+
+    def run(self, images: NDArray[np.float32], routes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits (B, K) of each image at its exit; nothing is run for an image after that.
+
+        Raises:
+            ValueError: If the images are of another shape or type, or the routes are not one exit per image.
+        """
+        if len(routes) != len(images) or not np.isin(routes, range(len(self.labels))).all():
+            raise ValueError(f"routes must be {len(images)} numbers in [0, {len(self.labels)}), got {routes}")
+
+        def leave(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
+            mask = routes[rows] == index
+            return mask, self._heads[index](_only(features, mask))["logits"] if mask.any() else None
+
+        return self._walk(images, leave)[0]
+
+    def predict(self, images: NDArray[np.float32], knob: float | None = None) -> RunnerResult:
+        """Runs each image until the rule lets it leave; heads of exits where nobody can are not run.
+
+        Args:
+            images: Shape (B, 3, S, S), normalised; see `classify` for pictures. B may be 0.
+            knob: A higher one is cheaper; None takes the one that was exported.
+
+        Raises:
+            ValueError: If the images are of another shape or type.
+        """
+        knob = self.knob if knob is None else knob
+        open_exits = self.rule.open_exits(knob)
+
+        def leave(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
+            if not open_exits[index]:
+                return np.zeros(len(rows), np.bool_), None
+            logits = self._heads[index](features)["logits"]
+            mask = self.rule.leaves(index, _confidence(logits, self._temperatures[index : index + 1]), knob)
+            return mask, logits[mask]
+
+        logits, routes = self._walk(images, leave)
+        return RunnerResult(logits, routes, (self._trunk_macs + self._head_macs * open_exits).cumsum()[routes])
+
+    def classify(self, picture: str | Path | Image.Image, knob: float | None = None) -> Classified:
+        """The class of one picture, a path or a PIL image, preprocessed as the network was trained.
+
+        Raises:
+            DataError: If the file is missing or is not a picture.
+        """
+        result = self.predict(read_input(picture, self._preprocessing), knob)
+        plain_macs = float((self._trunk_macs + self._head_macs).sum())
+        return name_answer(result, classes=self.classes, route=self.labels[result.routes[0]], plain_macs=plain_macs)
+
+    def _walk(
+        self, images: NDArray[np.float32], leave: Callable[[int, NDArray[np.int64], _Tensors], _Leaving]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Logits (B, K) and exits (B,); ``leave(exit, rows, features)`` tells who of the images at ``rows`` leaves."""
+        check_images(images, self._side)
+        logits = np.empty((len(images), len(self.classes)), np.float32)
+        routes, rows = np.zeros(len(images), np.int64), np.arange(len(images))
+        if not len(images):
+            return logits, routes
+        tensors = self._stem({"images": images})
+        for index, body in enumerate(self._bodies):
+            tensors |= body(tensors)
+            features = {name: tensors[name] for name in self._heads[index].reads}
+            tensors = {name: tensor for name, tensor in tensors.items() if name in self._read_after[index]}
+            mask, answers = leave(index, rows, features)
+            if answers is None:
+                continue
+            logits[rows[mask]], routes[rows[mask]] = answers, index
+            if mask.all():
+                break
+            if mask.any():
+                rows, tensors = rows[~mask], _only(tensors, ~mask)
+        return logits, routes
+
+
+class _Step:
+    """A graph that picks what it reads from named tensors."""
+
+    def __init__(self, folder: str | Path, manifest: Manifest, role: str, threads: int | None) -> None:
+        graph: Graph = manifest.graphs[role]
+        self.reads = graph.input_names
+        self._run = GraphRunner(Path(folder), graph, threads=threads)
+
+    def __call__(self, tensors: _Tensors) -> _Tensors:
+        return self._run(*(tensors[name] for name in self.reads))
+
+
+def _only(tensors: _Tensors, mask: NDArray[np.bool_]) -> _Tensors:
+    return {name: tensor[mask] for name, tensor in tensors.items()}
+
+
+def _confidence(logits: NDArray[np.float32], temperatures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Largest soft-max probabilities (...), of logits (..., K) over temperatures (...)."""
+    largest: NDArray[np.float64] = softmax(logits / temperatures[..., None]).max(axis=-1)
+    return largest.astype(np.float32)

@@ -1,0 +1,80 @@
+"""The stage of RANet's training as a Lightning module (Yang et al., CVPR 2020, section 4; the authors' main.py)."""
+
+# B batch, E exits, K classes
+from typing import Any
+
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from modicum.classify.data import Batch
+from modicum.classify.ranet.confidence import confidence_of
+from modicum.classify.ranet.network import RANet
+from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.schedules import configure_sgd
+
+WATCHED_KNOB = 0.1  # before its rule is fitted, a network lets images leave that it is 90 % sure of
+
+
+class ExitsStage(LightningModule):
+    """All exits together: every batch runs through the whole network, the losses of its exits are summed.
+
+    Args:
+        network: All of its weights are trained.
+        optimizer: Stochastic gradient descent on everything.
+        schedule: Of its learning rate.
+    """
+
+    def __init__(self, network: RANet, optimizer: OptimizerOptions, schedule: Schedule) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizer_options, self.schedule = optimizer, schedule
+        self.accuracies = nn.ModuleList(MeanMetric() for _ in range(network.structure.num_exits))
+        self.routed_accuracy, self.cost = MeanMetric(), MeanMetric()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+        """SGD on everything, normalisations included, as published."""
+        return configure_sgd(self, [{"params": self.network.parameters()}], self.optimizer_options, self.schedule)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The summed loss of one batch."""
+        loss = sum_over_exits(self.network.every_exit(batch.images), batch.labels)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Accuracy of each exit, and what images get that leave where an exit is sure of them, for what cost.
+
+        The accuracy of the last exit is what the best checkpoint is kept by, as in the authors' code.
+        """
+        logits = self.network.every_exit(batch.images)
+        hits = (logits.argmax(dim=2) == batch.labels[:, None]).float()  # (B, E)
+        last = hits.shape[1] - 1
+        for index, metric in enumerate(self.accuracies):
+            assert isinstance(metric, MeanMetric)  # a ModuleList does not say what it holds
+            metric.update(hits[:, index])
+            self.log(
+                "val/accuracy" if index == last else f"val/accuracy_exit{index + 1}", metric, prog_bar=index == last
+            )
+        self._watch_routed(logits, hits)
+
+    def _watch_routed(self, logits: Tensor, hits: Tensor) -> None:
+        """Logs what a routed pass would give, read off the logits of all exits: they do not depend on who has left."""
+        network = self.network
+        routes = network.policy.decide(confidence_of(logits, network.temperatures.values()), WATCHED_KNOB)
+        self.routed_accuracy.update(hits.gather(1, routes.to(hits.device)[:, None]))
+        self.cost.update(network.costs.of(routes).float() / network.costs.plain)
+        self.log("val/accuracy_routed", self.routed_accuracy, prog_bar=True)
+        self.log("val/cost", self.cost, prog_bar=True)
+
+
+def sum_over_exits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of each exit, summed with equal weights.
+
+    Args:
+        logits: Shape (B, E, K).
+        labels: Shape (B,), int64.
+    """
+    num_exits = logits.shape[1]
+    return num_exits * F.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(num_exits))

@@ -1,0 +1,1 @@
+"""A dynamic-resolution network over a backbone whose blocks can be dropped: both savings in one classifier."""

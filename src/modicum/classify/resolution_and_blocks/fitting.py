@@ -1,0 +1,54 @@
+"""From a recipe to a trained network with both decisions in a run folder: the stages in order, and the baseline."""
+
+from modicum.classify.backbones import create_backbone
+from modicum.classify.drnet.training import MultiResolutionStage
+from modicum.classify.fitting import Fitting
+from modicum.classify.plain import PlainStage
+from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
+from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
+from modicum.classify.resolution_and_blocks.training import TwoDecisionsStage, target_cost
+from modicum.storage.runs import RunFolder
+
+
+def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlocks:
+    """Trains the network, leaving weights, splits, logs and baselines in the run folder; goes on after a kill.
+
+    Returns:
+        The trained network, in evaluation mode, on the CPU.
+
+    Raises:
+        DataError: If the data cannot be used.
+        RecipeError: If the recipe cannot be followed: an unknown backbone, a budget below the decisions' cost.
+    """
+    fitting = Fitting(recipe, run)
+    with fitting.seeded():
+        network = ResolutionAndBlocks(
+            recipe.backbone,
+            num_classes=fitting.num_classes,
+            resolutions=recipe.resolutions,
+            predictor=recipe.predictor,
+            policy=recipe.policy,
+            kernel=recipe.kernel,
+            pretrained=recipe.pretrained,
+        )
+    target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
+    first = MultiResolutionStage(
+        network.drnet, recipe.optimizer, recipe.multi_resolution_schedule, distillation=recipe.distillation
+    )
+    fitting.run_stage("multi_resolution", first, recipe.multi_resolution_epochs)
+    network.to(fitting.device)
+    fitting.run_stage("joint", TwoDecisionsStage(network, recipe), recipe.joint_epochs)
+    if recipe.baselines:
+        _plain_baseline(recipe, fitting, network.costs.plain)
+    network.eval().cpu()
+    fitting.save(network)
+    return network
+
+
+def _plain_baseline(recipe: ResolutionAndBlocksRecipe, fitting: Fitting, cost: float) -> None:
+    """Trains and tests the backbone alone, for as many epochs as the network with decisions."""
+    with fitting.seeded():
+        plain = create_backbone(recipe.backbone, fitting.num_classes, pretrained=recipe.pretrained)
+    epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
+    fitting.run_stage("plain", PlainStage(plain, recipe.optimizer, recipe.multi_resolution_schedule), epochs)
+    fitting.write_baselines(lambda: [fitting.test_point("plain network", plain.eval(), cost)])

@@ -1,0 +1,100 @@
+"""What can be chosen about training a dynamic-resolution network over droppable blocks."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modicum.classify.recipe import ImageOptions
+from modicum.storage.errors import RecipeError
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+
+
+@dataclass(frozen=True)
+class ResolutionAndBlocksRecipe:
+    """Stage 1 trains one backbone at all resolutions, stage 2 trains it jointly with both decisions.
+
+    Attributes:
+        data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
+            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+        backbone: A residual classifier that ends in global pooling, by its name here, in torchvision or in timm.
+        pretrained: Start from published weights (fetched from the internet on first use).
+        resolutions: Candidate sides in pixels, falling; the first is the size of the images.
+        predictor: Chooses the resolution: "resnet10" looks at 128 px, "mobile" at 64 px, "small" at half the side.
+        policy: Chooses the blocks from the full image: "resnet10", "resnet8" or "small".
+        budget: Target of the mean multiply-adds as a share of the plain network's, both decisions included.
+        multi_resolution_epochs: Length of stage 1.
+        joint_epochs: Length of stage 2.
+        distillation: Weight of a loss by which, in stage 1, each resolution learns from the next larger; 0 for off.
+        penalty: Weight of the cost beyond the target in stage 2, as a share of the target.
+        auxiliary: Weight of the mean loss of all resolutions in stage 2, which keeps them usable at any knob.
+        temperature: Of both straight-through choices.
+        kernel: How images are shrunk.
+        optimizer: Stochastic gradient descent.
+        joint_rate: Learning rate of stage 2 as a share of stage 1's.
+        decision_rate: Learning rate of both decisions as a share of the backbone's.
+        multi_resolution_schedule: Learning rate over stage 1.
+        joint_schedule: Learning rate over stage 2.
+        ema_decay: Average the weights exponentially with this decay; None for off.
+        baselines: Also train a plain network as long, for the report to compare with.
+        images: How images become batches.
+        trainer: Devices and precision.
+        seed: Of everything random.
+    """
+
+    data: str | None = None
+    backbone: str = "resnet50"
+    pretrained: bool = False
+    resolutions: tuple[int, ...] = (224, 168, 112)
+    predictor: Literal["resnet10", "mobile", "small"] = "resnet10"
+    policy: Literal["resnet10", "resnet8", "small"] = "resnet10"
+    budget: float = 0.5
+    multi_resolution_epochs: int = 70
+    joint_epochs: int = 100
+    distillation: float = 0.0
+    penalty: float = 1.0
+    auxiliary: float = 0.5
+    temperature: float = 1.0
+    kernel: Literal["antialiased", "bilinear"] = "antialiased"
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    joint_rate: float = 0.33
+    decision_rate: float = 1.0
+    multi_resolution_schedule: Schedule = field(default_factory=lambda: Schedule("one_cycle"))
+    joint_schedule: Schedule = field(default_factory=lambda: Schedule("one_cycle"))
+    ema_decay: float | None = None
+    baselines: bool = True
+    images: ImageOptions = field(default_factory=lambda: ImageOptions(batch_size=256, min_scale=0.08, num_workers=8))
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and min(self.resolutions) > 0
+        _require(len(self.resolutions) >= 2 and falling, "resolutions", "two or more falling sides", self.resolutions)
+        _require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        for name in ("multi_resolution_epochs", "joint_epochs"):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ("distillation", "penalty", "auxiliary"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in ("temperature", "joint_rate", "decision_rate"):
+            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        decays = self.ema_decay is None or 0 < self.ema_decay < 1
+        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+
+    @property
+    def image_px(self) -> int:
+        """Side of the images that the network gets."""
+        return self.resolutions[0]
+
+    def facts(self) -> dict[str, str]:
+        """What a reader of a report wants to know of the training, by name."""
+        return {
+            "Backbone": self.backbone + (", pretrained" if self.pretrained else ", from scratch"),
+            "Resolutions": ", ".join(f"{side} px" for side in self.resolutions),
+            "Decisions": f"{self.predictor} for the resolution, {self.policy} for the blocks",
+            "Training": f"{self.multi_resolution_epochs} epochs at all resolutions, {self.joint_epochs} epochs jointly",
+            "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",
+            "Seed": str(self.seed),
+        }
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise RecipeError(f"{name} must be {expected}, got {value}")

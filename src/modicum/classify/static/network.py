@@ -1,0 +1,133 @@
+"""Several plain networks, one of which serves every image: the static frontier that adaptive networks are held against.
+
+No image is looked at before its network is chosen, so nothing is paid for the choice. The knob lowers the share of the
+dearest member's cost that may be spent, and all images go to the dearest member within it.
+"""
+
+# B batch, M members, K classes, S side of the images in pixels
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modicum.adaptive.contract import Policy, Routed
+from modicum.adaptive.costs import MenuCosts, count_network_macs
+from modicum.adaptive.execution import select_run_scatter
+from modicum.classify.backbones import create_backbone
+
+
+class OneForAll(Policy):
+    """Every sample takes the dearest route whose share C_j / C_max is at most 1 - knob, or the cheapest if none is.
+
+    At knob 0 this is the dearest route, at knob 1 the cheapest. Of routes that cost the same, the first wins.
+
+    Args:
+        relative_costs: C_j / C_max of each route, falling.
+    """
+
+    def __init__(self, relative_costs: Sequence[float]) -> None:
+        self.relative_costs = tuple(relative_costs)
+
+    def decide(self, scores: Tensor, knob: float) -> Tensor:
+        """Route indices (B,), on the CPU, all the same; of ``scores`` (B, 1) only the number of samples counts."""
+        within = (route for route, share in enumerate(self.relative_costs) if share <= 1 - knob)
+        return torch.full((len(scores),), next(within, len(self.relative_costs) - 1))
+
+    def knob_range(self, scores: Tensor) -> tuple[float, float]:
+        """From the dearest route to the cheapest, whatever the scores."""
+        return 0.0, 1.0
+
+
+class StaticFamily(nn.Module):
+    """Plain classifiers side by side, all for images (B, 3, S, S), normalised.
+
+    Args:
+        members: Each network by its name, in any order; they are not copied. A family is rebuilt from its file if the
+            names are those of `create_backbone`.
+        num_classes: Classes K, of every member.
+        image_px: Side S of the images.
+
+    Raises:
+        ValueError: If there are fewer than two members, or one does not give logits for ``num_classes`` classes.
+    """
+
+    storage_name = "static"
+
+    def __init__(self, members: Mapping[str, nn.Module], *, num_classes: int, image_px: int) -> None:
+        super().__init__()
+        if len(members) < 2:
+            raise ValueError(f"members must be at least two networks, got {', '.join(members) or 'none'}")
+        for name, network in members.items():
+            check_member(name, network, num_classes, image_px)
+        self.num_classes, self.image_px = num_classes, image_px
+        macs = {name: float(count_network_macs(each, (1, 3, image_px, image_px))) for name, each in members.items()}
+        self.names = tuple(sorted(members, key=lambda name: -macs[name]))  # dearest first, as everywhere
+        self.networks = nn.ModuleList(members[name] for name in self.names)
+        self.costs = MenuCosts(self.names, tuple(macs[name] for name in self.names))
+        self.policy = OneForAll([cost / self.costs.plain for cost in self.costs.per_route])
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Zeros (B, 1): nothing is decided per image."""
+        self._check_images(images)
+        return images.new_zeros(len(images), 1)
+
+    def run(self, images: Tensor, routes: Tensor) -> Tensor:
+        """Logits (B, K) of each image by its member ``routes`` (B,); a member that no image chose does not run."""
+        self._check_images(images)
+        return select_run_scatter(images, routes, list(self.networks))
+
+    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
+        """Runs all images through one member; at ``knob`` 0 the dearest, at higher ones cheaper ones."""
+        routes = self.policy.decide(self.scores(images), knob)
+        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of the dearest member."""
+        return self.predict(images).logits
+
+    def plain_network(self) -> nn.Module:
+        """A copy of the dearest member."""
+        return copy.deepcopy(self.networks[0])
+
+    def storage_config(self) -> dict[str, Any]:
+        """What rebuilds this family."""
+        return {"members": list(self.names), "num_classes": self.num_classes, "image_px": self.image_px}
+
+    def _check_images(self, images: Tensor) -> None:
+        side = self.image_px
+        if images.ndim != 4 or images.shape[1:] != (3, side, side):
+            raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
+
+
+def rebuild_static(members: Sequence[str], *, num_classes: int, image_px: int) -> StaticFamily:
+    """A family from what `StaticFamily.storage_config` gave, with random weights.
+
+    Raises:
+        RecipeError: If a member is no name of `create_backbone`.
+    """
+    networks = {name: create_backbone(name, num_classes) for name in members}
+    return StaticFamily(networks, num_classes=num_classes, image_px=image_px)
+
+
+def check_member(name: str, network: nn.Module, num_classes: int, image_px: int) -> None:
+    """Refuses, with the reason, a network that cannot be trained and run as a plain classifier.
+
+    Raises:
+        ValueError: If it fails at this size, or does not return plain logits for ``num_classes`` classes.
+    """
+    on_meta = copy.deepcopy(network).to("meta")
+    images = torch.empty(2, 3, image_px, image_px, device="meta")
+    for mode in (on_meta.eval(), on_meta.train()):
+        try:
+            with torch.no_grad():
+                logits = mode(images)
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # what networks raise on a size
+            raise ValueError(f"member {name} cannot be used: at {image_px} px it fails with: {error}") from error
+        if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(
+                f"member {name} cannot be used: for 2 images of {image_px} px it returns {found}, "
+                f"not logits of shape (2, {num_classes})"
+            )

@@ -1,0 +1,69 @@
+"""What can be chosen about training a static family; defaults are small ResNets for CIFAR-10 on a small machine."""
+
+from dataclasses import dataclass, field
+
+from modicum.classify.recipe import ImageOptions
+from modicum.storage.errors import RecipeError
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+
+
+@dataclass(frozen=True)
+class StaticRecipe:
+    """Every member is trained by itself, the usual way; nothing is shared between them.
+
+    Attributes:
+        data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
+            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+        members: At least two classifiers, by their names here ("digit_resnet", "photo_resnet", "cifar_resnet20"), in
+            torchvision or in timm.
+        image_px: Side of the images that every member gets.
+        weights: Trained members, a .safetensors file each in the order of the members, in the usual layout of CIFAR
+            ResNets; nothing is trained then. Empty: the members are trained from scratch.
+        budget: Target of the multiply-adds as a share of the dearest member's: the dearest member within it is used.
+        epochs: Length of the training of each member.
+        optimizer: Stochastic gradient descent.
+        schedule: Learning rate over the training of each member.
+        ema_decay: Average the weights exponentially with this decay; None for off.
+        images: How images become batches.
+        trainer: Devices and precision.
+        seed: Of everything random; what a member becomes depends on it and on the member's name, not on the others.
+    """
+
+    data: str | None = None
+    members: tuple[str, ...] = ("cifar_resnet8", "cifar_resnet20", "cifar_resnet32")
+    image_px: int = 32
+    weights: tuple[str, ...] = ()
+    budget: float = 0.6
+    epochs: int = 30
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: Schedule = field(default_factory=Schedule)
+    ema_decay: float | None = None
+    images: ImageOptions = field(default_factory=lambda: ImageOptions(batch_size=128, crop="pad", resize_short=32))
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        several = len(self.members) >= 2 and len(set(self.members)) == len(self.members)
+        _require(several, "members", "at least two different networks", ", ".join(self.members) or "none")
+        each = len(self.weights) in (0, len(self.members))
+        _require(each, "weights", "one file per member, or none at all", ", ".join(self.weights))
+        _require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
+        _require(0 < self.budget <= 2, "budget", "a share of the dearest member's cost, in (0, 2]", self.budget)
+        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        decays = self.ema_decay is None or 0 < self.ema_decay < 1
+        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+
+    def facts(self) -> dict[str, str]:
+        """What a reader of a report wants to know of the training, by name."""
+        return {
+            "Members": ", ".join(self.members) + (", as given" if self.weights else ", from scratch"),
+            "Images": f"{self.image_px} px",
+            "Training": "none" if self.weights else f"{self.epochs} epochs each",
+            "Budget": f"{self.budget:.0%} of the dearest member's multiply-adds",
+            "Seed": str(self.seed),
+        }
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise RecipeError(f"{name} must be {expected}, got {value}")

@@ -1,0 +1,188 @@
+"""Several runs held against each other, in multiply-adds and in milliseconds: what each gives, and what is static."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from modicum.adaptive.costs import Unit
+from modicum.adaptive.curve import Curve, Point
+from modicum.adaptive.efficiency import Efficiency
+from modicum.classify.results import Evaluation
+from modicum.reporting.plots import Entry
+from modicum.reporting.summary import plain_cost
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run of a comparison.
+
+    Attributes:
+        name: What a reader calls it.
+        evaluation: Its figures.
+        is_static: Its routes are plain networks, one of which serves all images: the static frontier.
+    """
+
+    name: str
+    evaluation: Evaluation
+    is_static: bool = False
+
+    @property
+    def clocked(self) -> Efficiency | None:
+        """What the clock said at the largest batch size, the one that route times are measured at; None if nothing."""
+        return max(self.evaluation.efficiency, key=lambda row: row.batch_size, default=None)
+
+    def curve(self, unit: Unit) -> Curve | None:
+        """The curve with its plain networks in this unit; None where that was not measured.
+
+        In milliseconds, a plain network that executes as much as a route has that route's time, and the full one the
+        time measured beside the routed network; others were not timed and are left out.
+        """
+        counted, timed, clocked = self.evaluation.curve, self.evaluation.curve_ms, self.clocked
+        if unit == counted.unit or timed is None:
+            return counted if unit == counted.unit else None
+        by_label = {point.label: point.cost for point in timed.static}
+        times = {point.cost: by_label[point.label] for point in counted.static if point.label in by_label}
+        full = plain_cost(self.evaluation)
+        if clocked is not None and full is not None:
+            times[full] = clocked.plain_ms
+        plain = (replace(point, cost=times[point.cost]) for point in counted.plain if point.cost in times)
+        return replace(timed, plain=tuple(plain))
+
+    def calibrated(self, unit: Unit) -> Point | None:
+        """The calibrated point in this unit; milliseconds are read off between the points of the sweep.
+
+        None where the unit was not measured.
+        """
+        point, curve = self.evaluation.calibrated, self.curve(unit)
+        if unit == self.evaluation.curve.unit or curve is None:
+            return point if curve is not None else None
+        costs = {swept.knob: swept.cost for swept in curve.routed}
+        known = sorted((each.cost, costs[each.knob]) for each in self.evaluation.curve.routed if each.knob in costs)
+        if not known:
+            return None
+        cost = np.interp(point.cost, [macs for macs, _ in known], [timed for _, timed in known])
+        return replace(point, cost=float(cost))
+
+    def members(self, unit: Unit) -> list[Point]:
+        """The networks without decision that this run offers, by name: a static family's, else the plain ones."""
+        curve = self.curve(unit)
+        if curve is None:
+            return []
+        if self.is_static:
+            return [replace(point, label=point.label.removeprefix("always ")) for point in curve.static]
+        return [replace(point, label=f"{point.label} of {self.name}") for point in curve.plain]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The calibrated point of an adaptive run beside the best static network that costs no more.
+
+    Attributes:
+        run: Name of the run.
+        unit: What costs count.
+        calibrated: The run's point.
+        rival: The most accurate static network at no higher cost, the cheapest of equals; None where all cost more.
+    """
+
+    run: str
+    unit: Unit
+    calibrated: Point
+    rival: Point | None
+
+    @property
+    def margin(self) -> float | None:
+        """By how much the run is right more often than its rival, a share of the images; negative where it is not."""
+        return None if self.rival is None else self.calibrated.accuracy - self.rival.accuracy
+
+    @property
+    def wins(self) -> bool | None:
+        """Whether the run is right more often than its rival; None where there is no rival."""
+        return None if self.margin is None else self.margin > 0
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the 95 % intervals of both lie apart."""
+        rival, calibrated = self.rival, self.calibrated
+        return rival is not None and (calibrated.low > rival.high or calibrated.high < rival.low)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs held against each other.
+
+    Attributes:
+        runs: At least one.
+        in_turn: Whether the milliseconds of all runs were measured in turn in one run; else each run's are its own.
+    """
+
+    runs: tuple[Compared, ...]
+    in_turn: bool = False
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Multiply-adds, and milliseconds if every run was timed."""
+        return ("MAC", "ms") if not self.untimed else ("MAC",)
+
+    @property
+    def untimed(self) -> list[str]:
+        """Names of the runs that were never timed."""
+        return [run.name for run in self.runs if run.curve("ms") is None]
+
+    def verdicts(self, unit: Unit) -> list[Verdict]:
+        """One for each adaptive run, against every static network that was tested on the same data."""
+        return list(_verdicts(self.runs, unit))
+
+    def entries(self) -> list[Entry]:
+        """What a plot shows of each run, in each unit."""
+        return [
+            Entry(
+                run.name,
+                curve,
+                calibrated=None if run.is_static else run.calibrated(unit),
+                members=tuple(run.members(unit)) if run.is_static else (),
+            )
+            for unit in self.units
+            for run in self.runs
+            if (curve := run.curve(unit)) is not None
+        ]
+
+    def clock_note(self) -> str:
+        """Where the milliseconds come from, and what they may be compared with."""
+        where = {run.name: _place(run) for run in self.runs}
+        common = len(set(where.values())) == 1
+        places = next(iter(where.values())) if common else "; ".join(f"{name}: {each}" for name, each in where.items())
+        if self.in_turn:
+            return f"All runs were timed in turn on this machine ({places})."
+        differ = "" if common else " They ran on different devices or settings."
+        return (
+            f"Each run's milliseconds are from its own evaluation ({places}).{differ} "
+            "Only ratios within one run count: --clock times all runs in turn."
+        )
+
+
+def _verdicts(runs: Sequence[Compared], unit: Unit) -> Iterator[Verdict]:
+    for run in runs:
+        calibrated = run.calibrated(unit)
+        if run.is_static or calibrated is None:
+            continue
+        alike = [other for other in runs if _test_set(other) == _test_set(run)]
+        affordable = [point for other in alike for point in other.members(unit) if point.cost <= calibrated.cost]
+        yield Verdict(
+            run.name,
+            unit,
+            calibrated,
+            max(affordable, key=lambda point: (point.accuracy, -point.cost), default=None),
+        )
+
+
+def _test_set(run: Compared) -> tuple[str, int]:
+    return run.evaluation.data, run.evaluation.curve.num_samples
+
+
+def _place(run: Compared) -> str:
+    clocked = run.clocked
+    if clocked is None:
+        return "device unknown"
+    threads = f", {clocked.threads} thread{'s' if clocked.threads > 1 else ''}" if clocked.device == "cpu" else ""
+    return f"{clocked.device}{threads}, batch {clocked.batch_size}"

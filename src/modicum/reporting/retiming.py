@@ -1,0 +1,105 @@
+"""Milliseconds of several runs that can be compared: all their routes are timed in turn, in one run on one device."""
+# N samples
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from modicum.adaptive.contract import AdaptiveClassifier
+from modicum.adaptive.costs import CostTable
+from modicum.adaptive.curve import trace_curve
+from modicum.adaptive.efficiency import Efficiency, device_name, mean_macs
+from modicum.adaptive.timing import time_in_turn
+from modicum.classify.evaluation import Judged
+from modicum.classify.results import Evaluation
+
+BATCH = 32  # samples per call, the larger of the two sizes that an evaluation reads the clock at
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run to be timed.
+
+    Attributes:
+        evaluation: Its figures, with the knobs to be priced.
+        model: Its network, in evaluation mode.
+        images: Shape (N, 3, S, S), on the device of the model; repeated or cut to fill batches.
+        judged: Its test part.
+    """
+
+    evaluation: Evaluation
+    model: AdaptiveClassifier
+    images: Tensor
+    judged: Judged
+
+
+@torch.inference_mode()
+def retime(subjects: Sequence[Subject], *, batch_size: int = BATCH, rounds: int = 15) -> list[Evaluation]:
+    """The evaluations with their milliseconds measured anew: in every round each route of each run is timed once.
+
+    Args:
+        subjects: All on one device.
+        batch_size: Samples per call, the same for all.
+        rounds: Readings, of which the median counts.
+    """
+    works = [_work(subject, batch_size) for subject in subjects]
+    runs = {f"{number} {name}": run for number, work in enumerate(works) for name, run in work.items()}
+    seconds = time_in_turn(runs, rounds=rounds)
+    results = []
+    for number, (subject, work) in enumerate(zip(subjects, works, strict=True)):
+        per_image = {name: 1000 * seconds[f"{number} {name}"] / batch_size for name in work}
+        results.append(_with_times(subject, per_image, batch_size))
+    return results
+
+
+def _work(subject: Subject, batch_size: int) -> dict[str, Callable[[], object]]:
+    """What is timed of one run, by name: its routes, its decision, the routed and the plain network."""
+    model, plain = subject.model, subject.model.plain_network().eval()
+    batch = subject.images[torch.arange(batch_size) % len(subject.images)]
+    knob = subject.evaluation.calibration.knob
+
+    def on_route(route: Tensor) -> Callable[[], object]:
+        routes = route.expand(batch_size, *route.shape[1:])
+        return lambda: model.run(batch, routes)
+
+    work = {f"route {place}": on_route(route) for place, route in enumerate(_timed_routes(model.costs))}
+    work |= {"plain": lambda: plain(batch), "routed": lambda: model.predict(batch, knob)}
+    return work | ({"decision": lambda: model.scores(batch)} if model.costs.decision else {})
+
+
+def _timed_routes(costs: CostTable) -> list[Tensor]:
+    """The routes whose times ``costs`` asks for, in its order."""
+    routes: list[Tensor] = []
+
+    def note(route: Tensor) -> float:
+        routes.append(route)
+        return 0.0
+
+    costs.in_milliseconds(note, 0.0)
+    return routes
+
+
+def _with_times(subject: Subject, per_image: dict[str, float], batch_size: int) -> Evaluation:
+    evaluation, judged, model = subject.evaluation, subject.judged, subject.model
+    times: Iterator[float] = (value for name, value in per_image.items() if name.startswith("route "))
+    costs = model.costs.in_milliseconds(lambda _: next(times), per_image.get("decision", 0.0))
+    knobs = [point.knob for point in evaluation.curve.routed if point.knob is not None]
+    curve = trace_curve(
+        judged.scored, judged.outcome, model.policy, costs, table=judged.table, knobs=knobs, num_shuffles=3
+    )
+    return replace(evaluation, curve_ms=curve, efficiency=(_efficiency(subject, per_image, batch_size),))
+
+
+def _efficiency(subject: Subject, per_image: dict[str, float], batch_size: int) -> Efficiency:
+    model = subject.model
+    return Efficiency(
+        batch_size=batch_size,
+        threads=torch.get_num_threads(),
+        device=device_name(subject.images.device),
+        plain_ms=per_image["plain"],
+        routed_ms=per_image["routed"],
+        saved_in_theory=1 - mean_macs(model, subject.images, subject.evaluation.calibration.knob) / model.costs.plain,
+        saved_on_clock=1 - per_image["routed"] / per_image["plain"],
+    )

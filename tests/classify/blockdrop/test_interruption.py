@@ -1,0 +1,102 @@
+"""A training that is killed, not asked to stop, goes on to the very weights of an undisturbed one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from modicum.classify.blockdrop.fitting import fit
+from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.recipes import build_recipe
+from modicum.storage.files import read_jsonl
+from modicum.storage.runs import RunFolder
+
+DRIVER = """
+import json, sys
+from modicum.classify.blockdrop.fitting import fit
+from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.recipes import build_recipe
+from modicum.storage.runs import RunFolder
+
+fit(build_recipe(BlockDropRecipe, json.loads(sys.argv[2])), RunFolder.open(sys.argv[1]))
+"""
+DEADLINE_S = 180  # imports alone take 15 s on two busy cores
+
+
+@pytest.fixture(scope="module")
+def options(digit_folder):
+    """A curriculum, draws, augmentation, images drawn per epoch, momentum and statistics: all that must not be lost."""
+    return {
+        "data": str(digit_folder),
+        "backbone": "digit_resnet",
+        "policy": "small",
+        "budget": 0.9,
+        "base_epochs": 1,
+        "policy_epochs": 3,
+        "joint_epochs": 3,
+        "joint_rate": 0.001,
+        "norm": "active",
+        "policy_batch_size": 16,
+        "joint_batch_size": None,
+        "images_per_epoch": 200,
+        "baselines": False,
+        "images": {"batch_size": 16, "crop": "pad", "flip": True, "num_workers": 0},
+        "trainer": {"accelerator": "cpu", "threads": 1},
+    }
+
+
+def new_run(path):
+    return RunFolder.create(path, system="blockdrop", recipe_text="", command="", versions={})
+
+
+def is_in_second_epoch(run, stage):
+    """Whether the checkpoint of the first epoch is there and a later epoch is under way."""
+    if not (run.stage(stage) / "last.ckpt").exists() or not run.metrics.exists():
+        return False
+    return any(row["stage"] == stage and "train/loss" in row and row["epoch"] >= 1 for row in read_jsonl(run.metrics))
+
+
+def kill_during(run, options, stage, log):
+    """Trains in another process, and kills that in the middle of an epoch of ``stage``."""
+    deadline = time.monotonic() + DEADLINE_S
+    with log.open("w") as output:
+        command = [sys.executable, "-W", "error", "-c", DRIVER, str(run.path), json.dumps(options)]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    while process.poll() is None and time.monotonic() < deadline and not is_in_second_epoch(run, stage):
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, log.read_text()
+
+
+@pytest.fixture(scope="module")
+def killed_twice(options, tmp_path_factory):
+    """The run folder of a training that was killed in stages 1 and 2 and then finished."""
+    folder = tmp_path_factory.mktemp("killed")
+    run = new_run(folder / "run")
+    kill_during(run, options, "policy", folder / "first.log")
+    assert run.finished_stages() == ["base"]
+    kill_during(run, options, "joint", folder / "second.log")
+    assert run.finished_stages() == ["base", "policy"]
+    fit(build_recipe(BlockDropRecipe, options), run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(options, tmp_path_factory):
+    run = new_run(tmp_path_factory.mktemp("undisturbed") / "run")
+    fit(build_recipe(BlockDropRecipe, options), run)
+    return run
+
+
+def test_killed_training_ends_with_the_same_bits(killed_twice, undisturbed):
+    torch.testing.assert_close(load_file(killed_twice.weights), load_file(undisturbed.weights), rtol=0, atol=0)
+
+
+def test_killed_training_logs_what_the_undisturbed_one_logs(killed_twice, undisturbed):
+    assert read_jsonl(killed_twice.metrics) == read_jsonl(undisturbed.metrics)

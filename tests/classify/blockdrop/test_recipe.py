@@ -1,0 +1,58 @@
+import pytest
+
+from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.recipes import build_recipe, read_recipe, recipe_names
+from modicum.storage.errors import RecipeError
+
+
+def test_defaults_are_the_published_recipe_for_cifar():
+    recipe = BlockDropRecipe()
+    assert (recipe.base_epochs, recipe.policy_epochs, recipe.joint_epochs) == (164, 5000, 2000)
+    assert (recipe.policy_rate, recipe.joint_rate, recipe.alpha, recipe.entropy_weight) == (1e-3, 1e-4, 0.8, 0.1)
+    assert (recipe.policy_batch_size, recipe.joint_batch_size, recipe.joint_gamma) == (2048, 256, -10)
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("blockdrop-")])
+def test_facts_of_every_named_recipe_name_its_backbone(name):
+    recipe = build_recipe(BlockDropRecipe, read_recipe(name))
+    assert recipe.facts()["Backbone"].startswith(f"{recipe.backbone}, ")
+
+
+def test_facts_tell_where_the_backbone_came_from():
+    assert "from given weights" in BlockDropRecipe(weights="resnet.safetensors").facts()["Backbone"]
+    assert "pretrained" in BlockDropRecipe(pretrained=True).facts()["Backbone"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_px": 0}, "image_px must be a side in pixels, got 0"),
+        ({"budget": 0}, r"budget must be a share of the plain network's cost, in \(0, 2\], got 0"),
+        ({"base_epochs": -1}, "base_epochs must be at least 0, got -1"),
+        ({"base_drop": 1.0}, r"base_drop must be a share of the blocks, in \[0, 1\), got 1\.0"),
+        ({"policy_epochs": 0}, "policy_epochs must be at least 1, got 0"),
+        ({"joint_epochs": 0}, "joint_epochs must be at least 1, got 0"),
+        ({"epochs_per_block": 0}, "epochs_per_block must be above 0, got 0"),
+        ({"gamma": 0.5}, "gamma must be at most 0, the reward of a right answer, got 0.5"),
+        ({"joint_gamma": 1.0}, "joint_gamma must be at most 0"),
+        ({"alpha": 1.0}, r"alpha must be in \(0\.5, 1\), got 1\.0"),
+        ({"joint_alpha": 1.0}, r"joint_alpha must be in \(0\.5, 1\), got 1\.0"),
+        ({"alpha": 0.5}, r"alpha must be in \(0\.5, 1\), got 0\.5"),
+        ({"entropy_weight": -0.1}, "entropy_weight must be at least 0, got -0.1"),
+        ({"policy_rate": 0.0}, "policy_rate must be above 0, got 0.0"),
+        ({"joint_batch_size": 1}, "joint_batch_size must be at least 2 or none, got 1"),
+        ({"images_per_epoch": 0}, "images_per_epoch must be at least 2 or none, got 0"),
+        ({"method": "gates", "norm": "active"}, 'norm must be "frozen" with method "gates", got active'),
+        ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1\.0"),
+        ({"weights": "a.safetensors", "pretrained": True}, "pretrained must be off where weights are given, got True"),
+        ({"policy_weights": "a.safetensors"}, 'policy must be "resnet10" with policy_weights, got resnet8'),
+    ],
+)
+def test_impossible_recipe_is_refused(options, message):
+    with pytest.raises(RecipeError, match=message):
+        BlockDropRecipe(**options)
+
+
+def test_misspelt_option_is_refused_with_the_one_that_was_meant():
+    with pytest.raises(RecipeError, match="did you mean entropy_weight"):
+        build_recipe(BlockDropRecipe, {"entropy_wieght": 0.2})

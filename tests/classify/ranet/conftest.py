@@ -1,0 +1,55 @@
+import copy
+
+import pytest
+import torch
+
+from modicum.classify.ranet.confidence import confidence_of
+from modicum.classify.ranet.export import export_ranet
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.rules import FrozenTable, GeometricRule
+from modicum.classify.ranet.structure import Structure
+
+# Transitions, halving and equal scales: every kind of tensor that passes between segments.
+STRUCTURE = Structure(
+    (1, 2, 2), (2, 1, 1), (2, 1, 1), base_channels=4, growth=4, first_blocks=1, block_step=1, layers=2
+)
+PREPROCESSING = {"size": 16, "resize_short": 20, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3), "flip": True}
+CALIBRATION = {"target": 2.0e6, "unit": "MAC", "knob": 0.25, "achieved": 1.9e6}
+
+
+@pytest.fixture(scope="session")
+def export():
+    """`export_ranet` with arguments that fit `fitted`, except for those that are given."""
+
+    def call(network, folder, **changes):
+        options = {
+            "preprocessing": PREPROCESSING,
+            "classes": [f"class {number}" for number in range(5)],
+            "knob": 0.25,
+            "calibration": CALIBRATION,
+        }
+        return export_ranet(network, folder, **(options | changes))
+
+    return call
+
+
+def fitted():
+    """A network in training mode with fitted exits and running statistics of noise."""
+    torch.manual_seed(0)
+    network = RANet(STRUCTURE, num_classes=5, image_px=16).train()
+    with torch.no_grad():
+        for _ in range(5):
+            network.every_exit(torch.randn(16, 3, 16, 16))
+        logits = network.eval().every_exit(torch.randn(60, 3, 16, 16))
+    network.fit_exits(logits, logits[:, -1].argmax(dim=1))
+    network.temperatures = FrozenTable(logits.std(dim=(0, 2)) / 2)  # so that confidences differ widely
+    network.policy = GeometricRule(confidence_of(logits, network.temperatures.values()))
+    return network.train()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, export):
+    """A network, its weights before it was exported, and the folder; not to be changed."""
+    network = fitted()
+    before = copy.deepcopy(network.state_dict())
+    return network, before, export(network, tmp_path_factory.mktemp("ranet") / "export")

@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from modicum.adaptive.costs import UnitCosts
+from modicum.adaptive.curve import trace_curve
+from modicum.adaptive.evidence import score, tabulate
+from modicum.classify.drnet.network import DRNet
+from modicum.classify.evaluation import Judged
+from modicum.classify.static.network import rebuild_static
+from modicum.reporting import retiming
+from modicum.reporting.retiming import Subject, retime
+
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def subject_of(evaluation):
+    """Function from a network for 32 px and 3 classes to a run of it on six images."""
+    images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    batches, ids = [(images, torch.arange(6) % 3)], tuple("abcdef")
+
+    def make(model):
+        table = tabulate(model.eval(), batches, model.costs)
+        judged = Judged(score(model, batches, ids), table, table.outcome)
+        curve = trace_curve(judged.scored, judged.outcome, model.policy, model.costs, table=table)
+        calibration = replace(evaluation.calibration, knob=curve.routed[-1].knob)
+        return Subject(replace(evaluation, curve=curve, calibration=calibration), model, images, judged)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def family(subject_of):
+    torch.manual_seed(0)
+    return subject_of(rebuild_static(["digit_resnet", "photo_resnet"], num_classes=3, image_px=32))
+
+
+@pytest.fixture(scope="module")
+def routed(subject_of):
+    torch.manual_seed(0)
+    return subject_of(DRNet("digit_resnet", num_classes=3, resolutions=(32, 16), predictor="small"))
+
+
+@pytest.fixture
+def fake_clock(monkeypatch):
+    """What was timed, in one list per call; route k is given k + 1 ms per image, the rest 10 ms."""
+    calls = []
+
+    def clock(runs, *, rounds):
+        calls.append(list(runs))
+        for run in runs.values():
+            run()
+        words = {name: name.split()[1:] for name in runs}
+        return {name: BATCH * (int(word[1]) + 1 if len(word) > 1 else 10) / 1000 for name, word in words.items()}
+
+    monkeypatch.setattr(retiming, "time_in_turn", clock)
+    return calls
+
+
+def test_all_runs_are_timed_in_one_go(family, routed, fake_clock):
+    retime([family, routed], batch_size=BATCH)
+    first = ["0 route 0", "0 route 1", "0 plain", "0 routed"]
+    second = ["1 route 0", "1 route 1", "1 plain", "1 routed", "1 decision"]
+    assert fake_clock == [[*first, *second]]
+
+
+def test_each_route_gets_its_own_time(family, fake_clock):
+    (result,) = retime([family], batch_size=BATCH)
+    assert {point.label: point.cost for point in result.curve_ms.static} == {
+        "always photo_resnet": 1.0,
+        "always digit_resnet": 2.0,
+    }
+
+
+def test_decision_is_paid_on_every_route(routed, fake_clock):
+    (result,) = retime([routed], batch_size=BATCH)
+    assert all(11.0 <= point.cost <= 12.0 for point in result.curve_ms.routed)
+
+
+def test_accuracies_and_knobs_are_those_of_the_multiply_adds(family):
+    (result,) = retime([family], batch_size=BATCH, rounds=1)
+    assert result.curve == family.evaluation.curve
+    for timed, counted in zip(result.curve_ms.routed, result.curve.routed, strict=True):
+        assert (timed.knob, timed.accuracy) == (counted.knob, counted.accuracy)
+        assert timed.cost > 0
+
+
+def test_clock_compares_with_the_plain_network_at_the_common_batch_size(family):
+    (result,) = retime([family], batch_size=BATCH, rounds=1)
+    (row,) = result.efficiency
+    assert row.batch_size == BATCH
+    assert row.saved_on_clock == pytest.approx(1 - row.routed_ms / row.plain_ms)
+    assert row.saved_in_theory == pytest.approx(1 - result.curve.routed[-1].cost / family.model.costs.plain)
+
+
+def test_routes_of_keep_vectors_are_asked_for_in_the_order_they_are_priced():
+    costs = UnitCosts(per_unit=(2.0, 5.0), floor=1.0)
+    routes = retiming._timed_routes(costs)
+    truth = {tuple(route[0].tolist()): float(costs.of(route)) for route in routes}
+    times = iter(truth.values())
+    priced = costs.in_milliseconds(lambda _: next(times), 0.0)
+    assert (priced.floor, priced.per_unit) == (1.0, (2.0, 5.0))
