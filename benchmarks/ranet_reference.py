@@ -3,12 +3,14 @@
     python benchmarks/ranet_reference.py
 
 Every block resizes whatever it joins, also where the size is right already; every layer copies all features before it;
-nothing is left out. Prints the largest difference between the exits' logits and how much faster modicum's network is.
+nothing is left out. Both sides compute all exits. Prints the largest difference between the exits' logits and how much
+faster modicum's network is; the exit status is 1 where either is not as wanted, 0 else.
 """
 
 # B batch, C channels, H W positions, L layers of a block, E exits, K classes
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
@@ -24,10 +26,11 @@ from modicum.classify.ranet.segments import Segment
 from modicum.classify.ranet.structure import Structure
 
 LARGEST_DIFFERENCE, LEAST_RATIO = 1e-5, 1.8
+WANTED_BATCH = 64  # at which the ratio is wanted
 
 
-def main() -> None:
-    """Compares both on the published network of 8 exits for CIFAR, as a Markdown table."""
+def main() -> int:
+    """Compares both on the published network of 8 exits for CIFAR, as a Markdown table; 0 if as wanted, else 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--batch", type=int, default=64, help="Images per call.")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads.")
@@ -46,7 +49,14 @@ def main() -> None:
     print(f"| largest difference of a logit, relative | {difference:.1e} | <= {LARGEST_DIFFERENCE:.0e} |")
     for name, value in seconds.items():
         print(f"| {name}, ms per batch | {1000 * value:.1f} | |")
-    print(f"| reference / modicum | {ratio:.2f} | >= {LEAST_RATIO} at batch 64 |")
+    least = LEAST_RATIO if options.batch == WANTED_BATCH else 0.0
+    print(f"| reference / modicum | {ratio:.2f} | >= {LEAST_RATIO} at batch {WANTED_BATCH} |")
+    return 0 if meets(difference, ratio, least) else 1
+
+
+def meets(difference: float, ratio: float, least_ratio: float) -> bool:
+    """Whether the answers agree and the speed suffices; figures that are not numbers do neither."""
+    return difference <= LARGEST_DIFFERENCE and ratio >= least_ratio
 
 
 def calibrated(network: RANet, passes: int = 10) -> RANet:
@@ -210,7 +220,7 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
 def conv_unit(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Convolution, normalisation, ReLU."""
     convolution = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def narrow_unit(inputs: int, outputs: int, factor: int, stride: int = 1) -> nn.Sequential:
@@ -224,7 +234,9 @@ def plain_entry(structure: Structure, outputs: int) -> nn.Sequential:
     if structure.stem == "cifar":
         return conv_unit(3, outputs, 3)
     convolution = nn.Conv2d(3, outputs, 7, stride=2, padding=3)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
+    return nn.Sequential(
+        convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True), nn.MaxPool2d(3, stride=2, padding=1)
+    )
 
 
 def plain_head(inputs: int, num_classes: int, structure: Structure) -> nn.Sequential:
@@ -235,4 +247,4 @@ def plain_head(inputs: int, num_classes: int, structure: Structure) -> nn.Sequen
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -231,7 +231,8 @@ def report(run: str | Path) -> "Evaluation":
 def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg", clock: bool = False) -> "Comparison":
     """Draws the accuracy-cost curves of several runs in one picture, in multiply-adds and in milliseconds.
 
-    Runs of a static family are drawn as the static frontier. Milliseconds are left out if a run was never timed.
+    Runs of a static family are drawn as the static frontier; one that was tested on other images than every adaptive
+    run is left out, and the picture says so. Milliseconds are left out if a run was never timed.
 
     Args:
         runs: Run folders that have been evaluated.
@@ -265,7 +266,7 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg", c
             log.info(
                 "%s has no measured times, so milliseconds are left out: modicum evaluate %s", run.name, folder.path
             )
-    write_comparison(Path(out), comparison.entries(), note="" if comparison.untimed else comparison.clock_note())
+    write_comparison(Path(out), comparison.entries(), note=comparison.plot_note())
     return comparison
 
 

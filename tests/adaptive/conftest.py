@@ -12,7 +12,7 @@ from modicum.adaptive.contract import AdaptiveClassifier, Policy, Routed
 from modicum.adaptive.costs import MenuCosts, UnitCosts, count_network_macs
 from modicum.adaptive.curve import sweep_knobs
 from modicum.adaptive.evidence import Scored, executed_outcome, score, tabulate
-from modicum.adaptive.execution import run_until_exit, select_run_scatter
+from modicum.adaptive.execution import Exits, Leaving, run_through_exits, select_run_scatter
 
 # N samples, R routes, E exits, U blocks, K classes
 
@@ -120,28 +120,36 @@ class ExitNet(nn.Module):
     def stage(self, index):
         def run(features):
             features = self.parts[index](features)
-            return self.heads[index](features), features
+            return features, features
 
         return run
 
-    def until(self, images, leaves):
-        return run_until_exit(images, [self.stage(index) for index in range(3)], leaves)
+    def through(self, images, leaves):
+        if not len(images):
+            return Exits(self.all_exits(images)[:, 0], torch.zeros(0, dtype=torch.int64))
+
+        def leave(stage, rows, features):
+            logits = self.heads[stage](features)
+            mask = leaves(stage, rows, logits) | (stage == 2)
+            return Leaving(mask, logits[mask] if mask.any() else None)
+
+        return run_through_exits(images, [self.stage(index) for index in range(3)], leave)
 
     def all_exits(self, images):
         logits, features = [], images
-        for index in range(3):
-            exit_logits, features = self.stage(index)(features)
-            logits.append(exit_logits)
+        for part, exit_head in zip(self.parts, self.heads, strict=True):
+            features = part(features)
+            logits.append(exit_head(features))
         return torch.stack(logits, dim=1)  # (N, E, K)
 
     def scores(self, images):
         return self.all_exits(images).softmax(dim=2).amax(dim=2)
 
     def run(self, images, routes):
-        return self.until(images, lambda stage, rows, logits: routes[rows] == stage).logits
+        return self.through(images, lambda stage, rows, logits: routes[rows] == stage).logits
 
     def predict(self, images, knob):
-        logits, routes = self.until(
+        logits, routes = self.through(
             images, lambda stage, rows, logits: self.policy.leaves(logits.softmax(dim=1).amax(dim=1), knob)
         )
         return Routed(logits, routes, self.costs.of(routes))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,15 @@ class TestMenuCosts:
 
     def test_plain_network_is_the_dearest_route_without_the_decision(self):
         assert MENU.plain == 40
+
+    def test_plain_network_costs_what_it_takes_alone_where_that_is_known(self):
+        costs = replace(MENU, alone=30.0)
+        assert costs.plain == 30
+        assert costs.of(torch.tensor([1])).tolist() == [41]
+
+    def test_milliseconds_do_not_tell_what_the_plain_network_takes_alone(self):
+        times = replace(MENU, alone=30.0).in_milliseconds(lambda route: 1.0 + route.item(), decision=0.1)
+        assert (times.alone, times.plain) == (None, 3.0)
 
     def test_names_are_the_labels(self):
         assert MENU.names(torch.tensor([2, 2, 0])) == ["48 px", "48 px", "32 px"]

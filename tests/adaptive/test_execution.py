@@ -8,11 +8,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from modicum.adaptive.execution import (
-    Exits,
     Leaving,
     group_rows,
     run_through_exits,
-    run_until_exit,
     select_run_scatter,
 )
 
@@ -126,100 +124,6 @@ class State(NamedTuple):
     extra: dict
 
 
-class TestRunUntilExit:
-    """Samples are their own numbers; stage s gives the logits (sample, s)."""
-
-    @staticmethod
-    def stages(seen, number=3):
-        def stage(index):
-            def run(samples):
-                seen.append(samples[:, 0].tolist())
-                return torch.cat([samples, torch.full_like(samples, index)], dim=1), samples
-
-            return run
-
-        return [stage(index) for index in range(number)]
-
-    @settings(deadline=None, max_examples=50)
-    @given(exits=st.lists(st.integers(0, 2), max_size=12))
-    def test_each_sample_leaves_where_it_should(self, exits):
-        exits = torch.tensor(exits, dtype=torch.int64)
-        logits, routes = run_until_exit(
-            numbers(len(exits)), self.stages([]), lambda stage, rows, logits: exits[rows] == stage
-        )
-        assert torch.equal(routes, exits)
-        assert torch.equal(logits, torch.cat([numbers(len(exits)), exits[:, None].float()], dim=1))
-
-    @settings(deadline=None, max_examples=50)
-    @given(exits=st.lists(st.integers(0, 2), min_size=1, max_size=12))
-    def test_each_stage_sees_only_those_that_stayed(self, exits):
-        exits, seen = torch.tensor(exits), []
-        run_until_exit(numbers(len(exits)), self.stages(seen), lambda stage, rows, logits: exits[rows] == stage)
-        stayed = [(exits >= stage).nonzero()[:, 0].tolist() for stage in range(3)]
-        assert seen == [samples for samples in stayed if samples]
-
-    def test_later_stages_are_not_called_once_all_have_left(self):
-        logits, routes = run_until_exit(
-            numbers(2), [*self.stages([], 1), refuse], lambda stage, rows, logits: torch.tensor([True, True])
-        )
-        assert routes.tolist() == [0, 0]
-        assert logits.tolist() == [[0, 0], [1, 0]]
-
-    def test_nobody_is_asked_after_the_last_stage(self):
-        asked = []
-        leaves = lambda stage, rows, logits: asked.append(stage) or torch.zeros(len(rows), dtype=torch.bool)  # noqa: E731
-        assert run_until_exit(numbers(2), self.stages([]), leaves).routes.tolist() == [2, 2]
-        assert asked == [0, 1]
-
-    def test_decision_gets_places_in_the_input_and_the_logits_of_those(self):
-        asked = []
-
-        def leaves(stage, rows, logits):
-            asked.append((rows.tolist(), logits[:, 0].tolist()))
-            return rows == 1
-
-        run_until_exit(numbers(3), self.stages([]), leaves)
-        assert asked == [([0, 1, 2], [0, 1, 2]), ([0, 2], [0, 2])]
-
-    def test_one_stage_needs_no_decision(self):
-        assert run_until_exit(numbers(2), self.stages([], 1), refuse).routes.tolist() == [0, 0]
-
-    def test_empty_batch_calls_the_first_stage_only(self):
-        result = run_until_exit(
-            torch.empty(0, 1), [*self.stages([], 1), refuse], lambda stage, rows, logits: rows.bool()
-        )
-        assert isinstance(result, Exits)
-        assert result.logits.shape == (0, 2)
-        assert result.routes.shape == (0,)
-
-    @pytest.mark.parametrize(
-        "pack",
-        [
-            lambda samples: (samples, [samples, samples]),
-            lambda samples: [samples],
-            lambda samples: {"fine": samples, "coarse": (samples,)},
-            lambda samples: State(samples, {"coarse": samples}),
-        ],
-        ids=["tuple", "list", "dict", "NamedTuple"],
-    )
-    def test_state_may_nest_tensors(self, pack):
-        received, expected = [], pack(numbers(3)[1:2])
-        first = lambda state: (torch.zeros(3, 1), state)  # noqa: E731
-        second = lambda state: received.append(state) or (torch.zeros(1, 1), state)  # noqa: E731
-        run_until_exit(pack(numbers(3)), [first, second], lambda stage, rows, logits: rows != 1)
-        assert type(received[0]) is type(expected)
-        assert_close(received[0], expected)
-
-    def test_gradient_reaches_every_stage(self):
-        torch.manual_seed(0)
-        first, second = nn.Linear(1, 2), nn.Linear(1, 2)
-        stages = [lambda x: (first(x), x), lambda x: (second(x), x)]
-        logits, _ = run_until_exit(numbers(4), stages, lambda stage, rows, logits: rows < 2)
-        logits.sum().backward()
-        assert first.weight.grad.tolist() == [[1], [1]]  # of samples 0 and 1
-        assert second.weight.grad.tolist() == [[5], [5]]  # of samples 2 and 3
-
-
 def test_mixed_groups_keep_channels_last():
     images = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
     output = select_run_scatter(images, torch.tensor([0, 1, 0, 1]), [torch.neg, torch.abs])
@@ -293,3 +197,30 @@ class TestRunThroughExits:
     def test_samples_left_over_are_refused(self):
         with pytest.raises(ValueError, match="all samples must leave at the last stage, but 1 did not"):
             run_through_exits((numbers(2),), self.stages([]), self.leave_at(torch.tensor([0, 3])))
+
+    @pytest.mark.parametrize(
+        "pack",
+        [
+            lambda samples: (samples, [samples, samples]),
+            lambda samples: [samples],
+            lambda samples: {"fine": samples, "coarse": (samples,)},
+            lambda samples: State(samples, {"coarse": samples}),
+        ],
+        ids=["tuple", "list", "dict", "NamedTuple"],
+    )
+    def test_state_may_nest_tensors(self, pack):
+        received, expected = [], pack(numbers(3)[1:2])
+        first = lambda state: (numbers(3), state)  # noqa: E731
+        second = lambda state: received.append(state) or (numbers(1), state)  # noqa: E731
+        run_through_exits(pack(numbers(3)), [first, second], self.leave_at(torch.tensor([0, 1, 0])))
+        assert type(received[0]) is type(expected)
+        assert_close(received[0], expected)
+
+    def test_gradient_reaches_every_stage(self):
+        torch.manual_seed(0)
+        first, second = nn.Linear(1, 2), nn.Linear(1, 2)
+        stages = [lambda x: (first(x), x), lambda x: (second(x), x)]
+        logits, _ = run_through_exits(numbers(4), stages, self.leave_at(torch.tensor([0, 0, 1, 1])))
+        logits.sum().backward()
+        assert first.weight.grad.tolist() == [[1], [1]]  # of samples 0 and 1
+        assert second.weight.grad.tolist() == [[5], [5]]  # of samples 2 and 3

@@ -1,10 +1,11 @@
+import contextlib
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from modicum.adaptive import timing
-from modicum.adaptive.timing import time_in_turn
+from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 
 
 @pytest.fixture
@@ -50,3 +51,21 @@ def test_nothing_takes_no_time():
 def test_at_least_one_round_is_needed():
     with pytest.raises(ValueError, match="rounds must be at least 1, got 0"):
         time_in_turn({"a": lambda: None}, rounds=0)
+
+
+def test_threads_are_limited_inside_and_as_before_afterwards():
+    before = torch.get_num_threads()
+    with limited_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_threads_are_as_before_after_an_error():
+    before = torch.get_num_threads()
+    with contextlib.suppress(KeyError), limited_threads(before + 1):
+        raise KeyError
+    assert torch.get_num_threads() == before
+
+
+def test_one_thread_is_singular():
+    assert [threads_text(number) for number in (1, 2)] == ["1 thread", "2 threads"]

@@ -79,7 +79,49 @@ def test_networks_tested_on_other_images_are_no_rivals(timed, family):
     run = without_plain(Compared("a", timed))
     other = replace(family, evaluation=replace(family.evaluation, data="other images"))
     (verdict,) = Comparison((run, other)).verdicts("MAC")
-    assert verdict.rival is None
+    assert (verdict.rival, verdict.absences) == (None, ("tested on other images",))
+
+
+def test_rivals_too_dear_are_told_apart_from_those_on_other_images(timed, family):
+    other = replace(family, evaluation=replace(family.evaluation, data="other images"))
+    (own,) = Comparison((Compared("a", timed),)).verdicts("MAC")
+    (both,) = Comparison((Compared("a", timed), other)).verdicts("MAC")
+    assert (own.rival, own.absences) == (None, ("none is as cheap",))
+    assert both.absences == ("none is as cheap", "tested on other images")
+
+
+def test_rivals_that_were_not_timed_are_not_said_to_be_dear(timed):
+    odd = replace(timed.curve.plain[0], cost=123.0)  # neither a route's cost nor that of the timed plain network
+    run = Compared("a", replace(timed, curve=replace(timed.curve, plain=(odd,))))
+    mac, ms = (Comparison((run,)).verdicts(unit)[0] for unit in ("MAC", "ms"))
+    assert (mac.rival.cost, mac.absences) == (123.0, ())
+    assert (ms.rival, ms.absences) == (None, ("not timed",))
+
+
+def test_missing_static_networks_are_said_to_be_missing(timed):
+    (verdict,) = Comparison((without_plain(Compared("a", timed)),)).verdicts("MAC")
+    assert verdict.absences == ("none was compared",)
+
+
+def test_frontier_of_images_that_no_adaptive_run_met_is_left_out_and_named(timed, family):
+    other = replace(family, name="elsewhere", evaluation=replace(family.evaluation, data="other images"))
+    comparison = Comparison((Compared("a", timed), family, other))
+    assert {entry.name for entry in comparison.entries()} == {"a", "family"}
+    note = comparison.plot_note()
+    assert "(a, family: 540 of scikit-learn's" in note
+    assert "elsewhere: 540 of other images)" in note
+    assert "Left out, because no adaptive run has their images: elsewhere." in note
+
+
+def test_static_families_alone_are_all_drawn(family):
+    other = replace(family, name="elsewhere", evaluation=replace(family.evaluation, data="other images"))
+    assert {entry.name for entry in Comparison((family, other)).entries()} == {"family", "elsewhere"}
+
+
+def test_note_on_images_is_empty_where_all_are_the_same(timed, family):
+    comparison = Comparison((Compared("a", timed), family))
+    assert comparison.data_note() == ""
+    assert comparison.plot_note() == comparison.clock_note()
 
 
 def test_static_family_gets_no_verdict(family):

@@ -155,11 +155,12 @@ def test_resumed_stage_logs_each_step_once(new_run):
 
 
 class Diverging(LightningModule):
-    """Its loss, or its weight behind a finite loss, is no number from one step of one epoch on."""
+    """Its loss, or its weight or statistic behind a finite loss, is no number from one step of one epoch on."""
 
     def __init__(self, *, at, what):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(4))
+        self.register_buffer("mean", torch.zeros(4))
         self.at, self.what = at, what
 
     def configure_optimizers(self):
@@ -167,6 +168,8 @@ class Diverging(LightningModule):
 
     def training_step(self, batch, index):
         self.index = index
+        if self.what == "mean" and (self.current_epoch, index) == self.at:
+            self.mean.fill_(float("inf"))
         loss = (self.weight * batch).square().mean()
         return loss * float("nan") if self.what == "loss" and (self.current_epoch, index) == self.at else loss
 
@@ -192,7 +195,14 @@ def test_loss_that_is_no_number_ends_the_fit(new_run, at, what, message):
         fit_stage(stage_of(Diverging(at=at, what=what)), new_run("run"), OPTIONS, 3, finished=False)
 
 
-@pytest.mark.parametrize("what", ["loss", "weight"])
+@pytest.mark.parametrize("what", ["weight", "mean"])
+def test_state_that_is_not_finite_ends_the_fit_behind_a_finite_loss(new_run, what):
+    message = f"after step 24, {what} is not finite, .* train anew with a lower learning rate for this stage"
+    with pytest.raises(DivergedError, match=message):
+        fit_stage(stage_of(Diverging(at=(1, 11), what=what)), new_run("run"), OPTIONS, 3, finished=False)
+
+
+@pytest.mark.parametrize("what", ["loss", "weight", "mean"])
 def test_diverged_fit_leaves_its_last_good_checkpoint(new_run, what):
     run = new_run("run")
     with pytest.raises(DivergedError, match="diverged"):

@@ -64,12 +64,15 @@ class MenuCosts(CostTable):
         per_route: Cost of each route without the decision, per sample.
         decision: Cost of the decision, paid on every route.
         unit: What the figures count.
+        alone: Cost of the network that answers without a decision, where that is less than the dearest route; None:
+            the dearest route.
     """
 
     labels: tuple[str, ...]
     per_route: tuple[float, ...]
     decision: float = 0.0
     unit: Unit = "MAC"
+    alone: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.per_route) or not self.labels:
@@ -77,8 +80,8 @@ class MenuCosts(CostTable):
 
     @property
     def plain(self) -> float:
-        """Cost of the dearest route, without the decision."""
-        return max(self.per_route)
+        """Cost of the network that answers without a decision: ``alone``, else the dearest route."""
+        return max(self.per_route) if self.alone is None else self.alone
 
     def of(self, routes: Tensor) -> Tensor:
         """Cost of each route (N,), looked up."""
@@ -93,9 +96,13 @@ class MenuCosts(CostTable):
         return torch.tensor(self.per_route, dtype=torch.float64).argsort(descending=True, stable=True)
 
     def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float) -> Self:
-        """The same menu, each route timed by itself."""
+        """The same menu, each route timed by itself.
+
+        Only routes can be timed here, so ``alone`` is not known in milliseconds: `plain` is the dearest route's time,
+        which is more than that of the network without a decision where ``alone`` was given.
+        """
         times = tuple(milliseconds(torch.tensor([route])) for route in range(len(self.labels)))
-        return replace(self, per_route=times, decision=decision, unit="ms")
+        return replace(self, per_route=times, decision=decision, unit="ms", alone=None)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """Execution that computes only what the routes ask for: samples are selected, grouped, run and put back in place.
 
 Two forms cover all adaptive networks. `select_run_scatter` serves decisions made before a piece of network runs (which
-resolution, keep or drop this block); `run_until_exit` serves decisions made while it runs (leave here or go on).
-`run_through_exits` is the second form for networks whose exits are dear, or whose features are large: it computes the
-answers of those alone that leave, and copies features only where that pays.
+resolution, keep or drop this block); `run_through_exits` serves decisions made while it runs (leave here or go on): an
+exit may compute the answers of those alone that leave, and features are copied only where that pays.
 """
 # N samples, n samples of one group, m of them that leave, K classes
 
@@ -72,38 +71,6 @@ class Exits(NamedTuple):
 
     logits: Tensor  # (N, K)
     routes: Tensor  # (N,) int64, on the CPU: the index of the exit
-
-
-def run_until_exit(
-    state: Any,  # noqa: ANN401  any nesting of tensors; see Args
-    stages: Sequence[Callable[[Any], tuple[Tensor, Any]]],
-    leaves: Callable[[int, Tensor, Tensor], Tensor],
-) -> Exits:
-    """Runs stage after stage, each only on the samples that have not left before it.
-
-    Args:
-        state: What the first stage gets: a tensor (N, ...) or any nesting of tuples, lists and dicts of such tensors.
-        stages: Functions from a state to ``(logits (n, K), next state)``; after each, the state is cut down to the
-            samples that stay.
-        leaves: ``leaves(stage, rows, logits)`` tells which samples leave here, (n,) bool; ``rows`` (n,) on the CPU are
-            their places in the input. It is not asked after the last stage, where all leave.
-
-    Returns:
-        The logits and the exit of every sample, in the order of the input.
-    """
-    logits, state = stages[0](state)
-    output, rows = logits, torch.arange(len(logits))
-    routes = torch.zeros(len(logits), dtype=torch.int64)
-    for stage, run in enumerate(stages[1:], start=1):
-        stay = (~leaves(stage - 1, rows, logits).cpu()).nonzero()[:, 0]  # the one wait for the device per exit
-        if not len(stay):
-            break
-        if len(stay) < len(rows):
-            rows, state = rows[stay], _select(state, stay)
-        logits, state = run(state)
-        output = output.index_copy(0, rows.to(output.device), logits)
-        routes[rows] = stage
-    return Exits(output, routes)
 
 
 class Leaving(NamedTuple):

@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -26,6 +27,22 @@ def time_in_turn(runs: Mapping[str, Callable[[], object]], *, rounds: int = 7, w
             if turn >= warm_up:
                 seconds[name].append(elapsed)
     return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+@contextmanager
+def limited_threads(number: int) -> Iterator[None]:
+    """Gives PyTorch ``number`` CPU threads, at least 1, and afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_text(number: int) -> str:
+    """How a benchmark names a number of threads: "1 thread", "2 threads"."""
+    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from modicum.adaptive.efficiency import Efficiency
 from modicum.classify.results import Evaluation
 from modicum.reporting.plots import Entry
 from modicum.reporting.summary import plain_cost
+
+Absence: TypeAlias = Literal["none was compared", "none is as cheap", "not timed", "tested on other images"]
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,15 @@ class Verdict:
         run: Name of the run.
         unit: What costs count.
         calibrated: The run's point.
-        rival: The most accurate static network at no higher cost, the cheapest of equals; None where all cost more.
+        rival: The most accurate static network at no higher cost, the cheapest of equals; None where there is none.
+        absences: Why there is no rival, each reason that holds for some of the static networks; empty where there is.
     """
 
     run: str
     unit: Unit
     calibrated: Point
     rival: Point | None
+    absences: tuple[Absence, ...] = ()
 
     @property
     def margin(self) -> float | None:
@@ -133,8 +138,15 @@ class Comparison:
         """One for each adaptive run, against every static network that was tested on the same data."""
         return list(_verdicts(self.runs, unit))
 
+    @property
+    def unmatched(self) -> list[str]:
+        """Names of the static runs that were tested on other images than every adaptive run, if there is one."""
+        adaptive = {_test_set(run) for run in self.runs if not run.is_static}
+        return [run.name for run in self.runs if run.is_static and adaptive and _test_set(run) not in adaptive]
+
     def entries(self) -> list[Entry]:
-        """What a plot shows of each run, in each unit."""
+        """What a plot shows of each run, in each unit; a static run without an adaptive one to match is left out."""
+        unmatched = self.unmatched
         return [
             Entry(
                 run.name,
@@ -144,8 +156,25 @@ class Comparison:
             )
             for unit in self.units
             for run in self.runs
-            if (curve := run.curve(unit)) is not None
+            if run.name not in unmatched and (curve := run.curve(unit)) is not None
         ]
+
+    def data_note(self) -> str:
+        """Which runs were tested on which images, where these differ; else empty."""
+        names: dict[tuple[str, int], list[str]] = {}
+        for run in self.runs:
+            names.setdefault(_test_set(run), []).append(run.name)
+        if len(names) <= 1:
+            return ""
+        groups = "; ".join(f"{', '.join(each)}: {count:,} of {data}" for (data, count), each in names.items())
+        return f"Tested on different images, of which only the same compare ({groups})."
+
+    def plot_note(self) -> str:
+        """What a reader of the plot must know: other test images, runs left out, where milliseconds come from."""
+        unmatched = self.unmatched
+        left_out = f"Left out, because no adaptive run has their images: {', '.join(unmatched)}." if unmatched else ""
+        clock = "" if self.untimed else self.clock_note()
+        return " ".join(filter(None, (self.data_note(), left_out, clock)))
 
     def clock_note(self) -> str:
         """Where the milliseconds come from, and what they may be compared with."""
@@ -168,12 +197,23 @@ def _verdicts(runs: Sequence[Compared], unit: Unit) -> Iterator[Verdict]:
             continue
         alike = [other for other in runs if _test_set(other) == _test_set(run)]
         affordable = [point for other in alike for point in other.members(unit) if point.cost <= calibrated.cost]
-        yield Verdict(
-            run.name,
-            unit,
-            calibrated,
-            max(affordable, key=lambda point: (point.accuracy, -point.cost), default=None),
-        )
+        rival = max(affordable, key=lambda point: (point.accuracy, -point.cost), default=None)
+        yield Verdict(run.name, unit, calibrated, rival, () if rival else tuple(_absences(run, runs, unit)))
+
+
+def _absences(run: Compared, runs: Sequence[Compared], unit: Unit) -> Iterator[Absence]:
+    """Why no static network of ``runs`` is a rival of ``run``, where none is."""
+    alike = [other for other in runs if _test_set(other) == _test_set(run)]
+    counted, timed = (sum(len(other.members(each)) for other in alike) for each in ("MAC", unit))
+    elsewhere = any(other.members("MAC") for other in runs if other not in alike)
+    if timed:
+        yield "none is as cheap"
+    if timed < counted:
+        yield "not timed"
+    if elsewhere:
+        yield "tested on other images"
+    if not counted and not elsewhere:
+        yield "none was compared"
 
 
 def _test_set(run: Compared) -> tuple[str, int]:

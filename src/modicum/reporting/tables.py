@@ -85,9 +85,7 @@ def comparison_table(runs: Sequence[Compared]) -> Table:
     for run in runs:
         accuracies = [format_percent(_accuracy_within(run, cost)) for cost in costs]
         table.add_row(escape(run.name), *accuracies, _calibrated_cell(run.evaluation))
-    data = {evaluation.data for evaluation in evaluations}
-    if len(data) > 1:
-        table.caption = escape(f"The networks were tested on different data: {'; '.join(sorted(data))}")
+    table.caption = escape(Comparison(tuple(runs)).data_note()) or None
     return table
 
 
@@ -109,7 +107,7 @@ def verdict_table(comparison: Comparison, unit: Unit) -> Table:
     )
     for verdict in verdicts:
         rival = verdict.rival
-        name = "none is as cheap" if rival is None else escape(rival.label)
+        name = "; ".join(verdict.absences) if rival is None else escape(rival.label)
         cells = (*_priced(verdict.calibrated, scale), name, *_priced(rival, scale), *_judged(verdict))
         table.add_row(escape(verdict.run), *cells)
     if unit == "ms":

@@ -87,7 +87,8 @@ def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, 
         finished: The stage ended in an earlier process: its final weights are loaded, nothing is fitted.
 
     Raises:
-        DivergedError: If the loss or a weight becomes infinite or no number; no checkpoint holds such weights.
+        DivergedError: If the loss, a weight or a running statistic becomes infinite or no number; no checkpoint holds
+            such a state.
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -159,7 +160,7 @@ class _SeedEpochs(Callback):
 
 
 class _StopDiverged(Callback):
-    """Ends a fit whose loss or weights are no longer finite numbers, before they reach a checkpoint."""
+    """Ends a fit whose loss, weights or running statistics are no longer finite, before they reach a checkpoint."""
 
     def __init__(self, stage: str, folder: Path) -> None:
         self.stage, self.folder = stage, folder
@@ -178,7 +179,7 @@ class _StopDiverged(Callback):
         if len(self.losses) >= WATCHED_STEPS or trainer.is_last_batch:
             self._check_losses(trainer)
         if trainer.is_last_batch:
-            self._check_weights(trainer, pl_module)
+            self._check_state(trainer, pl_module)
 
     def _check_losses(self, trainer: Trainer) -> None:
         if not self.losses:
@@ -190,9 +191,9 @@ class _StopDiverged(Callback):
             step = trainer.global_step - len(losses) + bad[0] + 1
             self._stop(trainer, f"the loss of step {step} is {float(losses[bad[0]])}")
 
-    def _check_weights(self, trainer: Trainer, module: LightningModule) -> None:
-        for name, weight in module.named_parameters():
-            if not weight.isfinite().all():
+    def _check_state(self, trainer: Trainer, module: LightningModule) -> None:
+        for name, value in (*module.named_parameters(), *module.named_buffers()):
+            if value.is_floating_point() and not value.isfinite().all():
                 self._stop(trainer, f"after step {trainer.global_step}, {name} is not finite")
 
     def _stop(self, trainer: Trainer, what: str) -> None:
@@ -200,7 +201,7 @@ class _StopDiverged(Callback):
         kept = f"{self.folder / 'last.ckpt'} keeps epoch {epoch}" if epoch else "no epoch was finished"
         raise DivergedError(
             f"stage {self.stage} diverged: {what}, in epoch {epoch + 1} of {trainer.max_epochs}; {kept}; "
-            "train anew with a lower optimizer.learning_rate"
+            "train anew with a lower learning rate for this stage"
         )
 
 

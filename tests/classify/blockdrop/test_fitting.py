@@ -4,12 +4,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from modicum.adaptive.costs import count_macs
 from modicum.classify.backbones import create_backbone
-from modicum.classify.blockdrop.fitting import fit, load_backbone_weights, static_choices
+from modicum.classify.blockdrop.fitting import (
+    fit,
+    load_backbone_weights,
+    static_choices,
+    warn_of_short_curriculum,
+)
 from modicum.classify.blockdrop.network import BlockDrop, rebuild_blockdrop
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
-from modicum.classify.evaluation import evaluate_run, open_data, read_baselines
+from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
+from modicum.classify.fitting import Fitting
 from modicum.classify.recipe import ImageOptions
+from modicum.reporting.summary import plain_point
 from modicum.storage.errors import DataError, DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
@@ -111,22 +119,53 @@ def test_policy_is_learnt_on_the_very_backbone_that_was_trained(trained):
     assert_same(backbone_of(stage_state(run, "policy", "last")), base)
 
 
-def test_baselines_are_tuned_networks_without_a_policy(recipe, trained):
-    run, network = trained
-    points = read_baselines(run)
-    routes = network.policy.decide(
-        torch.cat([network.scores(images) for images, _ in open_data(recipe, run).evaluate_on("calibration")]), 0.0
-    )
-    keeps = static_choices(routes, recipe.seed)
-    expected = [float(network.costs.of(keep[None])) - network.costs.decision for keep in keeps.values()]
-    assert [point.cost for point in points] == pytest.approx([*expected, network.costs.plain])
-    assert points[0].label == "plain network"
-    assert points[-1].label == "plain network, as it was before"
-    assert [point.label.split(" (")[0] for point in points[1:4]] == [
-        "most frequent policy for all" if not keeps["most_frequent"].all() else points[1].label,
-        "first blocks" if not keeps["first"].all() else points[2].label,
-        "random blocks" if not keeps["random"].all() else points[3].label,
+@torch.inference_mode()
+def accuracy_on_test(recipe, run, network):
+    batches = open_data(recipe, run).evaluate_on("test")
+    return torch.cat([network(images).argmax(1) == labels for images, labels in batches]).double().mean().item()
+
+
+def base_of(run):
+    network = BlockDrop("digit_resnet", num_classes=10, policy="small")
+    network.backbone.load_state_dict(stage_state(run, "base", "last"))
+    return network
+
+
+def kept_by_baselines(recipe, run, network):
+    """What the baselines must keep: they are held against the policy at the budget that the report shows."""
+    data = open_data(recipe, run)
+    scores = torch.cat([network.scores(images) for images, _ in data.evaluate_on("calibration")])
+    calibration = calibrate_run(run, network, data, network.costs, recipe.budget * network.costs.plain)
+    return static_choices(network.policy.decide(scores, calibration.knob), recipe.seed)
+
+
+def test_baselines_are_named(trained):
+    assert [point.label.split(" (")[0] for point in read_baselines(trained[0])] == [
+        "plain network",
+        "most frequent policy for all",
+        "first blocks",
+        "random blocks",
+        "plain network after the base stage",
     ]
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_baselines_are_tuned_networks_without_a_policy(recipe, trained, place):
+    run, network = trained
+    point = read_baselines(run)[place]
+    stage, keep = list(kept_by_baselines(recipe, run, network).items())[place]
+    tuned, untuned = base_of(run).static(keep).eval(), base_of(run).static(keep)
+    tuned.load_state_dict(stage_state(run, stage, "best"))
+    assert count_macs(tuned, torch.zeros(1, 3, 32, 32)) == point.cost
+    assert accuracy_on_test(recipe, run, tuned) == pytest.approx(point.accuracy)
+    assert not torch.equal(tuned.conv1.weight, untuned.conv1.weight)
+
+
+def test_base_is_tested_as_the_policy_found_it(recipe, trained):
+    run, network = trained
+    base = base_of(run).plain_network().eval()
+    assert read_baselines(run)[-1].accuracy == pytest.approx(accuracy_on_test(recipe, run, base))
+    assert read_baselines(run)[-1].cost == network.costs.plain
 
 
 def test_finished_run_is_not_trained_again(recipe, trained):
@@ -147,6 +186,67 @@ def test_evaluation_shows_policies_classes_and_baselines(recipe, trained):
 
 
 # --- what a policy is held against ---
+
+
+@pytest.fixture(scope="module")
+def dropped(short, tmp_path_factory):
+    """Recipe, run folder and network of a training whose base learns to do without blocks."""
+    recipe = replace(short, base_drop=0.9, base_epochs=2, baselines=True, images_per_epoch=300, budget=1.0)
+    run = new_run(tmp_path_factory.mktemp("runs") / "dropped")
+    return recipe, run, fit(recipe, run)
+
+
+def test_plain_network_is_also_trained_the_ordinary_way_where_the_base_drops_blocks(dropped):
+    recipe, run, network = dropped
+    assert run.finished_stages() == [*STAGES, "ordinary"]
+    ordinary = create_backbone("digit_resnet", 10).eval()
+    ordinary.load_state_dict(stage_state(run, "ordinary", "last"))
+    point = read_baselines(run)[-1]
+    assert point.label == "plain network, trained the ordinary way"
+    assert point.accuracy == pytest.approx(accuracy_on_test(recipe, run, ordinary))
+    assert point.cost == network.costs.plain
+
+
+def test_ordinary_training_is_as_long_as_that_of_base_and_stage_two(dropped):
+    epochs = [row["epoch"] for row in read_jsonl(dropped[1].metrics) if row["stage"] == "ordinary"]
+    assert max(epochs) + 1 == dropped[0].base_epochs + dropped[0].joint_epochs
+
+
+def test_report_is_held_against_the_most_accurate_plain_network(dropped):
+    recipe, run, network = dropped
+    evaluation = evaluate_run(run, network, recipe, system="blockdrop", batch_sizes=())
+    plain = [point for point in read_baselines(run) if point.label.startswith("plain network")]
+    assert len(plain) == 3
+    assert plain_point(evaluation).accuracy == max(point.accuracy for point in plain)
+
+
+def test_given_network_is_tested_before_any_training(short, weights, tmp_path):
+    file, network = weights
+    options = {"backbone": "cifar_resnet8", "weights": str(file), "baselines": True, "images_per_epoch": 30}
+    recipe, run = replace(short, **options, base_drop=0.5, joint_rate=0.1), new_run(tmp_path / "run")
+    fit(recipe, run)
+    points = {point.label: point.accuracy for point in read_baselines(run)}
+    assert points["plain network, as given"] == pytest.approx(accuracy_on_test(recipe, run, network))
+    assert "plain network after the base stage" in points
+    assert run.finished_stages() == STAGES
+
+
+@pytest.mark.parametrize(
+    ("options", "ends_with"), [({"method": "gates", "norm": "frozen"}, "last"), ({"method": "reinforce"}, "best")]
+)
+def test_baselines_are_selected_as_the_network_is_and_gates_by_no_reward(
+    short, tmp_path, monkeypatch, options, ends_with
+):
+    asked, run_stage = {}, Fitting.run_stage
+
+    def watched(fitting, name, module, epochs, loaders=None, monitor="val/accuracy", ends_with="last"):
+        asked[name] = (monitor, ends_with)
+        run_stage(fitting, name, module, epochs, loaders, monitor, ends_with)
+
+    monkeypatch.setattr(Fitting, "run_stage", watched)
+    fit(replace(short, **options, baselines=True), new_run(tmp_path / "run"))
+    assert {asked[stage] for stage in ("policy", "joint")} == {("val/reward", ends_with)}
+    assert {asked[stage] for stage in STAGES[3:]} == {("val/accuracy", ends_with)}
 
 
 def test_static_choices_are_all_blocks_the_most_frequent_policy_first_and_random_ones():
@@ -273,14 +373,51 @@ def test_policy_weights_of_another_network_are_refused(short, weights, tmp_path)
         fit(replace(short, **options, backbone="resnet18"), new_run(tmp_path / "run"))
 
 
+@pytest.fixture
+def resnet50_file(tmp_path):
+    save_file(create_backbone("resnet50", 10).state_dict(), tmp_path / "resnet50.safetensors")
+    return tmp_path / "resnet50.safetensors"
+
+
+def test_policy_weights_of_a_resnet50_are_refused(short, resnet50_file, tmp_path):
+    options = {"policy": "resnet10", "policy_weights": str(resnet50_file), "budget": 2.0}
+    message = r"resnet50\.safetensors is not that of a ResNet-18: .* layer1\.0\.conv1\.weight has shape"
+    with pytest.raises(WeightsError, match=message):
+        fit(replace(short, **options, backbone="resnet18"), new_run(tmp_path / "run"))
+
+
+# --- a curriculum that is too short ---
+
+
+@pytest.mark.parametrize(
+    ("options", "warnings"),
+    [
+        ({"policy_epochs": 5}, ["it frees 3 of 9 blocks, and the policy drops the others untaught; 17 epochs"]),
+        ({"policy_epochs": 16}, ["it frees 8 of 9 blocks, and the policy drops the others untaught; 17 epochs"]),
+        ({"policy_epochs": 17}, []),
+        ({"policy_epochs": 5, "method": "gates", "norm": "frozen"}, []),
+    ],
+)
+def test_curriculum_that_cannot_free_all_blocks_is_warned_of(recipe, caplog, options, warnings):
+    warn_of_short_curriculum(replace(recipe, epochs_per_block=2, **options), 9)
+    assert len(caplog.messages) == len(warnings)
+    assert all(warning in message for warning, message in zip(warnings, caplog.messages, strict=True))
+
+
+def test_fit_warns_of_a_short_curriculum(short, tmp_path, caplog):
+    fit(replace(short, images_per_epoch=30), new_run(tmp_path / "run"))
+    assert "policy_epochs 1 leave the curriculum unfinished" in caplog.text
+
+
 # --- what cannot be trained ---
 
 
 @pytest.mark.parametrize(("rate", "stage"), [("policy_rate", "policy"), ("joint_rate", "joint")])
-def test_diverging_stage_ends_with_its_name_and_no_bad_checkpoint(short, tmp_path, rate, stage):
+@pytest.mark.parametrize("options", [{}, {"method": "gates", "norm": "frozen"}], ids=["rewards", "gates"])
+def test_diverging_stage_ends_with_its_name_and_no_bad_checkpoint(short, tmp_path, rate, stage, options):
     run = new_run(tmp_path / "run")
     with pytest.raises(DivergedError, match=f"stage {stage} diverged"):
-        fit(replace(short, **{rate: 1e30}, policy_epochs=2, joint_epochs=2), run)
+        fit(replace(short, **{rate: 1e30}, **options, policy_epochs=2, joint_epochs=2), run)
     assert not (run.stage(stage) / "last.ckpt").exists()
 
 

@@ -100,3 +100,43 @@ def test_killed_training_ends_with_the_same_bits(killed_twice, undisturbed):
 
 def test_killed_training_logs_what_the_undisturbed_one_logs(killed_twice, undisturbed):
     assert read_jsonl(killed_twice.metrics) == read_jsonl(undisturbed.metrics)
+
+
+@pytest.fixture(scope="module")
+def gated(options):
+    """A base on random paths, sampled gates, tuned baselines and an ordinary network: more that must not be lost."""
+    return options | {
+        "budget": 1.0,
+        "base_epochs": 3,
+        "base_drop": 0.9,
+        "method": "gates",
+        "norm": "frozen",
+        "policy_epochs": 1,
+        "joint_epochs": 3,
+        "images_per_epoch": 100,
+        "baselines": True,
+    }
+
+
+@pytest.fixture(scope="module")
+def gated_runs(gated, tmp_path_factory):
+    """The run folders of two trainings: killed in the base and in the gates' stage 2, and undisturbed."""
+    folder = tmp_path_factory.mktemp("gated")
+    killed, undisturbed = new_run(folder / "killed"), new_run(folder / "undisturbed")
+    kill_during(killed, gated, "base", folder / "first.log")
+    assert killed.finished_stages() == []
+    kill_during(killed, gated, "joint", folder / "second.log")
+    assert killed.finished_stages() == ["base", "policy"]
+    for run in (killed, undisturbed):
+        fit(build_recipe(BlockDropRecipe, gated), run)
+    return killed, undisturbed
+
+
+def test_killed_training_of_gates_ends_with_the_same_bits(gated_runs):
+    killed, undisturbed = gated_runs
+    torch.testing.assert_close(load_file(killed.weights), load_file(undisturbed.weights), rtol=0, atol=0)
+
+
+def test_baselines_of_a_killed_training_are_those_of_the_undisturbed_one(gated_runs):
+    killed, undisturbed = gated_runs
+    assert killed.baselines.read_text() == undisturbed.baselines.read_text()

@@ -256,6 +256,12 @@ def test_routes_of_another_shape_are_refused(network, method, shape, copies):
         getattr(network, method)(torch.zeros(2, 3, SIDE, SIDE), torch.ones(shape, dtype=torch.bool), copies=copies)
 
 
+def test_unknown_form_is_refused(network, images):
+    message = "form must be one of 'selected', 'sorted', 'masked', 'one by one', got 'maksed'"
+    with pytest.raises(ValueError, match=message):
+        network.run(images, torch.ones(12, U, dtype=torch.bool), form="maksed")
+
+
 def test_gates_receive_gradients(network, images):
     gates = torch.full((12, U), 0.5, requires_grad=True)
     network.run_gated(images, gates).square().sum().backward()

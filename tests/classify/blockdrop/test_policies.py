@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet50
 
 from modicum.adaptive.costs import count_network_macs
 from modicum.classify.blockdrop.policies import create_policy, start_from_resnet18
@@ -59,5 +59,8 @@ def test_policy_starts_from_the_first_blocks_of_a_resnet18():
 def test_start_from_another_network_is_refused():
     with pytest.raises(ValueError, match=r"state must be that of a ResNet-18, but it lacks bn1.bias and \d+ more"):
         start_from_resnet18(create_policy("resnet10", 33, 224), {})
+    shapes = r"layer1\.0\.conv1\.weight has shape \(64, 64, 1, 1\) and not \(64, 64, 3, 3\)"
+    with pytest.raises(ValueError, match=shapes):
+        start_from_resnet18(create_policy("resnet10", 33, 224), resnet50().state_dict())
     with pytest.raises(ValueError, match="policy must be a 'resnet10' policy, got a SmallResNet"):
         start_from_resnet18(create_policy("resnet8", 33, 32), resnet18().state_dict())

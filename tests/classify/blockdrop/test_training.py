@@ -7,10 +7,10 @@ from torch import nn
 from torchmetrics import MeanMetric
 
 from modicum.classify.backbones import SmallResNet
-from modicum.classify.blockdrop.base import BaseStage, random_depths
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.normalisation import LEAST_GROUP, batch_norms, statistics_of_kept_rows
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.classify.blockdrop.stochastic_depth import BaseStage, random_depths
 from modicum.classify.blockdrop.training import (
     GateStage,
     JointStage,

@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 
+from modicum.adaptive.costs import count_macs
+from modicum.classify.ranet import bench
 from modicum.classify.ranet.bench import (
     BUDGETS,
     MIX,
@@ -65,6 +67,62 @@ def check_rows(rows, setting):
     assert len(set(names)) == len(names)
     assert all(math.isfinite(row.value) for row in rows)
     assert {f"S_wall / S_theory, {mix}, {setting}" for mix in MIXES} <= set(names)
+
+
+class Noted:
+    """A head's graph that notes its number when it runs."""
+
+    def __init__(self, head, number, seen):
+        self.head, self.number, self.seen, self.reads = head, number, seen, head.reads
+
+    def __call__(self, tensors):
+        self.seen.append(self.number)
+        return self.head(tensors)
+
+
+def value(rows, start):
+    (found,) = [row.value for row in rows if row.name.startswith(start)]
+    return found
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_savings_are_against_the_last_exit_alone(mix):
+    network = fixed_network(TINY)
+    seconds = {"last": 3.0, "all": 5.0, "published": 6.0, **dict.fromkeys(MIXES, 2.0)}
+    mixes = planned_mixes(network, 20)
+    rows = bench._rows(network, "here", seconds, mixes, 20, None)
+    mean = float(network.costs.of(mixes[mix]).mean())
+    alone = count_macs(network.plain_network(), random_images(1, 32))
+    assert value(rows, f"S_theory, {mix}, here") == pytest.approx(1 - mean / alone)
+    assert value(rows, f"S_wall, {mix}, here") == pytest.approx(1 / 3)
+    assert value(rows, f"published way / early exit, {mix}, here") == pytest.approx(3)
+
+
+@torch.inference_mode()
+def test_last_exit_only_is_timed_without_the_other_heads(monkeypatch):
+    network, runs = fixed_network(TINY), {}
+    monkeypatch.setattr(bench, "time_in_turn", lambda timed, rounds: runs.update(timed) or dict.fromkeys(timed, 1.0))
+    seen = []
+    for number, segment in enumerate(network.segments, start=1):
+        segment.head.register_forward_hook(lambda *_, number=number: seen.append(number))  # copies have it, too
+    bench.clock_rows(network, 64, 1)
+    seen.clear()
+    runs["last"]()
+    assert seen == [2]
+
+
+def test_deployed_last_exit_only_is_timed_without_the_other_heads(exported, monkeypatch):
+    network, _, folder = exported
+    runner, runs, seen = OnnxRANet(folder, threads=1), {}, []
+    monkeypatch.setattr(bench, "time_in_turn", lambda timed, rounds: runs.update(timed) or dict.fromkeys(timed, 1.0))
+    bench.runner_rows(network, runner, 64, 1, "here")
+    monkeypatch.setattr(
+        runner,
+        "_heads",
+        [Noted(head, number, seen) for number, head in enumerate(runner._heads, start=1)],
+    )
+    runs["last"]()
+    assert seen == [3]
 
 
 def test_eager_rows_tell_every_mix_and_the_published_way():

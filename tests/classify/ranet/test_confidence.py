@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from modicum.classify.ranet.confidence import confidence_of, exit_calibration_error, fit_temperatures
+from modicum.classify.ranet.confidence import confidence_of, fit_temperatures
 
 
 def draw(count=4000, exits=2, classes=4):
@@ -32,22 +32,6 @@ def test_temperature_of_an_exit_that_is_always_right_makes_it_sure():
     temperatures = fit_temperatures(logits, torch.arange(3))
     assert 0.01 <= temperatures.item() < 0.1
     assert confidence_of(logits, temperatures).tolist() == [[1.0]] * 3
-
-
-def test_calibration_error_is_that_of_the_definition():
-    logits, labels = draw(500)
-    logits = logits * torch.tensor([1.0, 4.0])[:, None]
-    expected = []
-    for index in range(2):
-        sure, predicted = logits[:, index].softmax(1).max(1)
-        bins = (sure * 15).ceil().long() - 1
-        gaps = [(sure[bins == b].mean() - (predicted == labels)[bins == b].float().mean()).abs() for b in bins.unique()]
-        expected.append(
-            float(sum(gap * n for gap, n in zip(gaps, bins.unique(return_counts=True)[1], strict=True)) / 500)
-        )
-    errors = exit_calibration_error(logits, labels)
-    assert errors == pytest.approx(expected, abs=1e-5)
-    assert errors[0] < 0.06 < errors[1]
 
 
 def test_confidence_is_the_largest_probability_in_single_precision():

@@ -48,6 +48,14 @@ def test_each_exit_lets_the_same_samples_leave(name, knob):
     assert rule.open_exits(knob) == network.policy.open_exits(knob)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("knob", [-0.3, 0.2])
+def test_confidence_that_is_not_a_number_leaves_at_the_last_exit_alone(name, knob):
+    rule = deciding.read_rule(describe_decision(NETWORKS[name], 0.2), num_exits=3, knob=0.2)
+    unknown = np.full(2, np.nan, np.float32)
+    assert [rule.leaves(index, unknown, knob).tolist() for index in range(3)] == [[False] * 2, [False] * 2, [True] * 2]
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**31), num_samples=st.integers(1, 30), levels=st.integers(1, 12), knob=st.floats(-4, 4))
 def test_thresholds_for_another_knob_are_those_of_the_network(seed, num_samples, levels, knob):

@@ -2,10 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from modicum.adaptive.evidence import RouteTable, Scored
 from modicum.classify.evaluation import Judged
-from modicum.classify.ranet.confidence import confidence_of, exit_calibration_error
+from modicum.classify.ranet.confidence import confidence_of
 from modicum.classify.ranet.details import calibration_errors, describe
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure
@@ -38,7 +39,10 @@ def network(*, temperature):
 def test_calibration_errors_are_those_of_the_full_probabilities(sample):
     logits, labels = sample
     table = judged_of(logits, labels, torch.ones(2)).table
-    expected = exit_calibration_error(logits, labels)
+    expected = [
+        float(multiclass_calibration_error(logits[:, index].softmax(1), labels, num_classes=5, n_bins=15))
+        for index in range(2)
+    ]
     assert calibration_errors(table.confidence, table.top1) == pytest.approx(expected, abs=1e-6)
 
 

@@ -27,6 +27,22 @@ def test_the_export_answers_alike(exported):
     assert check_export(copy.deepcopy(network).eval(), folder) < 1e-5  # measured 4e-7; export itself allows 1e-4
 
 
+@pytest.mark.parametrize(
+    ("change", "output"),
+    [
+        (lambda result: result._replace(macs=result.macs * 1.01), "macs"),
+        (lambda result: result._replace(routes=(result.routes + 1) % 3), "routes of the run"),
+    ],
+    ids=["macs", "routes"],
+)
+def test_a_run_of_another_price_or_route_than_decided_is_refused(exported, monkeypatch, change, output):
+    network, _, folder = exported
+    predict = OnnxRANet.predict
+    monkeypatch.setattr(OnnxRANet, "predict", lambda runner, images: change(predict(runner, images)))
+    with pytest.raises(ExportError, match=f"output '{output}' of the exported network differs"):
+        check_export(copy.deepcopy(network).eval(), folder)
+
+
 @pytest.mark.parametrize("num_images", [1, 3, 7])
 @pytest.mark.parametrize("knob", [-0.5, 0.25, 1.0])
 def test_any_batch_size_and_knob_answer_alike(exported, num_images, knob):
@@ -80,7 +96,8 @@ def test_the_manifest_states_what_a_port_needs(exported):
     assert details["decision"]["thresholds"] == network.policy.thresholds(0.25).tolist()
     assert details["decision"]["temperatures"] == network.temperatures.values().tolist()
     assert details["costs"]["per_route"] == list(network.costs.per_route)
-    assert sum(details["pieces"]["trunk"] + details["pieces"]["heads"]) == network.costs.plain
+    assert sum(details["pieces"]["trunk"] + details["pieces"]["heads"]) == network.costs.per_route[-1]
+    assert sum(details["pieces"]["trunk"]) + details["pieces"]["heads"][-1] == details["costs"]["alone"]
     assert (details["knob"], details["calibration"]["target"]) == (0.25, 2.0e6)
 
 

@@ -8,7 +8,6 @@ from torch.testing import assert_close
 from modicum.adaptive.calibration import calibrate
 from modicum.adaptive.costs import count_macs
 from modicum.adaptive.evidence import executed_outcome, score, tabulate
-from modicum.classify.ranet import network as network_module
 from modicum.classify.ranet.network import RANet, ranet_digits, rebuild_ranet
 from modicum.classify.ranet.rules import CommonThreshold, GainRule, GeometricRule
 from modicum.classify.ranet.structure import Structure
@@ -96,12 +95,10 @@ def samples_seen(network, act):
 
 class TestExecution:
     @settings(deadline=None, max_examples=20)
-    @given(routes=st.lists(st.integers(0, NUM_EXITS - 1), max_size=24), share=st.sampled_from([0.0, 0.15, 0.5, 1.0]))
-    def test_any_pattern_of_exits_equals_the_full_network(self, network, images, everything, routes, share):
+    @given(routes=st.lists(st.integers(0, NUM_EXITS - 1), max_size=24))
+    def test_any_pattern_of_exits_equals_the_full_network(self, network, images, everything, routes):
         routes = torch.tensor(routes, dtype=torch.int64)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(network_module, "LEAST_SHARE", share)
-            logits = network.run(images[: len(routes)], routes)
+        logits = network.run(images[: len(routes)], routes)
         assert_close(logits, everything[torch.arange(len(routes)), routes], **TOLERANCE)
 
     @pytest.mark.parametrize("route", range(NUM_EXITS))
@@ -129,17 +126,14 @@ class TestExecution:
             assert torch.equal(routed.routes, routes)
             assert_close(routed.logits, fitted.run(images, routes), **TOLERANCE)
 
-    def test_finer_subnetworks_never_see_who_left(self, network, images, monkeypatch):
-        monkeypatch.setattr(network_module, "LEAST_SHARE", 0.0)
+    def test_finer_subnetworks_never_see_who_left(self, network, images):
         blocks, heads = samples_seen(network, lambda: network.run(images, torch.tensor([0] * 12 + [1] * 6 + [3] * 6)))
         assert blocks == [[24], [12], [6], [6], [], []]
         assert heads == [[24], [12], [6], [6], [], []]
 
-    def test_few_that_left_are_carried_along(self, network, images, monkeypatch):
-        monkeypatch.setattr(network_module, "LEAST_SHARE", 0.15)
-        blocks, heads = samples_seen(network, lambda: network.run(images, torch.tensor([0, 1, 2, 3] + [5] * 20)))
-        assert blocks == [[24], [24], [24], [24], [20], [20]]
-        assert heads == [[24], [23], [22], [21], [20], [20]]
+    def test_one_that_left_is_not_carried_along(self, network, images):
+        blocks, heads = samples_seen(network, lambda: network.run(images, torch.tensor([0] + [5] * 23)))
+        assert blocks == heads == [[24], [23], [23], [23], [23], [23]]
 
     def test_exit_that_nobody_can_take_is_not_computed(self, images):
         network = build()
@@ -152,14 +146,41 @@ class TestExecution:
         assert [not seen for seen in heads] == closed
 
     @pytest.mark.parametrize("knob", [-3.0, -0.5, 0.0, 0.4, 1.0])
-    def test_reported_cost_is_the_executed_cost(self, fitted, images, knob, monkeypatch):
-        monkeypatch.setattr(network_module, "LEAST_SHARE", 0.0)
+    def test_reported_cost_is_the_executed_cost(self, fitted, images, knob):
         routed = fitted.predict(images, knob)
         assert count_macs(lambda batch: fitted.predict(batch, knob), images) == routed.macs.sum()
-        assert (routed.macs <= fitted.costs.of(routed.routes)).all()
+        assert torch.equal(fitted.executed_macs(routed.routes, knob), routed.macs)
 
-    def test_price_of_the_last_exit_is_that_of_the_plain_network(self, network, images):
-        assert count_macs(network.plain_network(), images[:1]) == network.costs.plain == network.costs.per_route[-1]
+    @pytest.mark.parametrize("knob", [-3.0, -1.5, -0.5, 0.0, 0.4, 1.0, 3.0])
+    def test_price_is_an_upper_bound_of_what_is_executed_and_exact_where_no_exit_is_closed(self, fitted, images, knob):
+        routed, closed = fitted.predict(images, knob), ~torch.tensor(fitted.policy.open_exits(knob))
+        priced = fitted.costs.of(routed.routes)
+        assert routed.macs.mean() <= priced.mean()
+        assert torch.equal(routed.macs < priced, closed.cumsum(0)[routed.routes] > 0)
+
+    def test_price_without_a_decision_is_that_of_the_last_exit_alone(self):
+        network = build(head="full")
+        plain, images = network.plain_network(), draw(1, seed=1)
+        assert count_macs(plain, images) == network.costs.plain < network.costs.per_route[-1]
+
+    def test_price_of_the_last_route_is_that_of_all_exits(self, network, images):
+        assert count_macs(network.every_exit, images[:1]) == network.costs.per_route[-1]
+
+    def test_plain_network_computes_the_last_head_alone(self, network, images):
+        plain = network.plain_network()
+        blocks, heads = samples_seen(plain, lambda: plain(images))
+        assert blocks == [[24]] * NUM_EXITS
+        assert heads == [[]] * (NUM_EXITS - 1) + [[24]]
+
+    @pytest.mark.parametrize("knob", [-0.5, 0.1, 0.4])
+    def test_image_that_is_not_a_number_leaves_at_the_last_exit_and_disturbs_no_other(self, fitted, images, knob):
+        damaged = images[:3].clone()
+        damaged[1] = float("nan")
+        found, rest = fitted.predict(damaged, knob), fitted.predict(images[[0, 2]], knob)
+        assert found.routes[1] == NUM_EXITS - 1
+        assert found.logits[1].isnan().all()
+        assert torch.equal(found.routes[[0, 2]], rest.routes)
+        assert_close(found.logits[[0, 2]], rest.logits, **TOLERANCE)
 
     def test_plain_network_answers_with_the_last_exit_and_shares_nothing(self, network, images, everything):
         plain = network.plain_network()

@@ -8,7 +8,7 @@ from torch import nn
 
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Stem
 from modicum.classify.ranet.network import RANet
-from modicum.classify.ranet.segments import LastExit, create_segments
+from modicum.classify.ranet.segments import create_segments
 from modicum.classify.ranet.structure import (
     CIFAR_6_EXITS,
     CIFAR_6_EXITS_LENGTHENING,
@@ -98,12 +98,25 @@ SHAPES = {
 }
 
 
+class AllExits(nn.Module):
+    """Stem and segments, each with its exit, one after the other."""
+
+    def __init__(self, stem, segments):
+        super().__init__()
+        self.stem, self.segments = stem, segments
+
+    def forward(self, images):
+        state = self.stem(images)
+        for segment in self.segments:
+            _, state = segment(*state)
+
+
 @functools.cache
 def build_on_meta(name):
     """Stem and segments without normalisation, which counts as nothing and is most of the work on such tensors."""
     structure, num_classes, *_ = PUBLISHED[name]
     with torch.device("meta"):
-        network = LastExit(Stem(structure), create_segments(structure, num_classes, "full"))
+        network = AllExits(Stem(structure), create_segments(structure, num_classes, "full"))
     norms = {}
     for module in list(network.modules()):
         for child_name, child in module.named_children():
@@ -159,6 +172,14 @@ def test_price_of_an_exit_is_its_convolutions_and_linear_layers(name):
     with torch.device("meta"):
         network = RANet(structure, num_classes=num_classes, image_px=32 if structure.stem == "cifar" else 224)
     assert [round(macs / 1e6, 2) for macs in network.costs.per_route] == CONV_AND_LINEAR[name]
+
+
+@pytest.mark.parametrize(("name", "alone"), [("cifar-8-exits", 69.21), ("imagenet-large", 2150.29)])
+def test_last_exit_alone_costs_less_than_the_published_sum(name, alone):
+    structure, num_classes, *_ = PUBLISHED[name]
+    with torch.device("meta"):
+        network = RANet(structure, num_classes=num_classes, image_px=32 if structure.stem == "cifar" else 224)
+    assert round(network.costs.plain / 1e6, 2) == alone
 
 
 @pytest.mark.parametrize("name", SHAPES)

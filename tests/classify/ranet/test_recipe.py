@@ -44,7 +44,7 @@ def test_structure_can_be_spelt_out():
 def test_budget_of_a_named_recipe_is_above_its_first_exit(name):
     recipe = build_recipe(RANetRecipe, read_recipe(name))
     trunk, heads = count_pieces(recipe.plan, 10, recipe.image_px, recipe.head)
-    assert trunk[0] + heads[0] < recipe.budget * (sum(trunk) + sum(heads))
+    assert trunk[0] + heads[0] < recipe.budget * (sum(trunk) + heads[-1])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,8 +79,8 @@ def test_facts_say_what_was_built():
         ({"structure": {"grow": 8}}, "'grow' is not accepted"),
         ({"structure": {"growth": 0}}, "growth must be at least 1, got 0"),
         ({"image_px": 7}, "image_px must be at least 8 pixels for this structure, got 7"),
-        ({"budget": 0.0}, r"budget must be a share of the whole network's cost, in \(0, 1\], got 0"),
-        ({"budget": 1.5}, r"budget must be a share of the whole network's cost, in \(0, 1\], got 1\.5"),
+        ({"budget": 0.0}, r"budget must be a share of the last exit's cost alone, in \(0, 1\], got 0"),
+        ({"budget": 1.5}, r"budget must be a share of the last exit's cost alone, in \(0, 1\], got 1\.5"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1\.0"),
         ({"exit_rule": "best"}, "exit_rule"),

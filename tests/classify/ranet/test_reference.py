@@ -45,3 +45,11 @@ def test_the_plain_transcription_has_as_many_parameters():
     network = RANet(Structure(**SMALL), num_classes=5)
     plain = reference.PlainRANet.like(network)
     assert sum(map(torch.numel, plain.parameters())) == sum(map(torch.numel, network.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("difference", "ratio", "holds"),
+    [(1e-5, 1.8, True), (2e-5, 1.8, False), (1e-6, 1.7, False), (float("nan"), 2.0, False), (0.0, float("nan"), False)],
+)
+def test_answers_that_differ_and_a_ratio_that_is_missed_fail(difference, ratio, holds):
+    assert reference.meets(difference, ratio, 1.8) == holds

@@ -31,6 +31,16 @@ def draw_hits(confidence, seed):
     return torch.rand(confidence.shape, generator=torch.Generator().manual_seed(seed + 1)) < confidence
 
 
+def create_rule(name):
+    """A rule by its name, fitted on 200 samples where there is something to fit."""
+    confidence = draw(2, 200)
+    return {
+        "common": lambda: CommonThreshold(4),
+        "geometric": lambda: GeometricRule(confidence),
+        "gain": lambda: fit_gain_rule(confidence, draw_hits(confidence, 2), COSTS / 5),
+    }[name]()
+
+
 def thresholds_by_loops(confidence, shares):
     """The published solver: a loop over exits, and over the samples of each, most confident first."""
     num_samples, num_exits = confidence.shape
@@ -70,6 +80,16 @@ def test_mean_cost_does_not_rise_with_the_knob_up_to_whole_samples(seed, knobs):
     assert cheaper <= dearer + 4 * 5 / 40 + 1e-9  # each share may lose a sample, which then pays up to 5
 
 
+@pytest.mark.parametrize("knob", [-0.5, 0.1, 0.4])
+@pytest.mark.parametrize("make", ["common", "geometric", "gain"])
+def test_confidence_that_is_not_a_number_leaves_at_the_last_exit_alone(make, knob):
+    rule, unknown = create_rule(make), torch.full((3, 4), float("nan"))
+    assert [rule.leaves(index, unknown[:, index], knob).tolist() for index in range(4)] == [[False] * 3] * 3 + [
+        [True] * 3
+    ]
+    assert rule.decide(unknown, knob).tolist() == [3] * 3
+
+
 def test_ends_of_the_geometric_knob_are_the_last_and_the_first_exit():
     confidence = draw(1)
     rule = GeometricRule(confidence)
@@ -81,12 +101,7 @@ def test_ends_of_the_geometric_knob_are_the_last_and_the_first_exit():
 @pytest.mark.parametrize("knob", [-2.0, 0.0, 0.3, 3.0])
 @pytest.mark.parametrize("make", ["common", "geometric", "gain"])
 def test_nobody_leaves_at_an_exit_that_is_not_open(make, knob):
-    confidence = draw(2, 200)
-    rule = {
-        "common": lambda: CommonThreshold(4),
-        "geometric": lambda: GeometricRule(confidence),
-        "gain": lambda: fit_gain_rule(confidence, draw_hits(confidence, 2), COSTS / 5),
-    }[make]()
+    rule = create_rule(make)
     taken = rule.decide(torch.linspace(0, 1, 501)[:, None].expand(-1, 4), knob).unique()
     assert rule.open_exits(knob)[-1]
     assert all(rule.open_exits(knob)[index] for index in taken.tolist())

@@ -121,6 +121,23 @@ def test_images_leave_where_their_confidence_reaches_the_threshold(net):
     np.testing.assert_allclose(result.logits, net.every_exit(images)[range(9), result.routes], atol=1e-5)
 
 
+@pytest.mark.parametrize("knob", [-0.5, 0.25])
+def test_an_image_that_is_not_a_number_leaves_at_the_last_exit_and_disturbs_no_other(net, knob):
+    images = random_images(3)
+    rest = net.predict(images[[0, 2]], knob)
+    images[1] = np.nan
+    found = net.predict(images, knob)
+    assert found.routes[1] == 2
+    assert np.isnan(found.logits[1]).all()
+    np.testing.assert_array_equal(found.routes[[0, 2]], rest.routes)
+    np.testing.assert_allclose(found.logits[[0, 2]], rest.logits, atol=1e-5)
+
+
+def test_an_image_that_no_exit_lets_go_has_no_answer_that_looks_like_one(net):
+    net.rule = StatedThresholds(2.0, 2.0, 2.0)
+    assert np.isnan(net.predict(random_images(2)).logits).all()
+
+
 def test_a_mixed_batch_equals_its_images_one_by_one(net):
     images, routes = random_images(5), np.array([2, 0, 1, 2, 0])
     single = [net.run(images[row : row + 1], routes[row : row + 1])[0] for row in range(5)]
@@ -189,4 +206,5 @@ def test_a_picture_is_classified_alike_from_path_and_memory(net, tmp_path):
     assert found.predicted in net.classes
     assert 1 / 5 <= found.probability <= 1
     assert found.route == "exit 1"
-    assert 0 < found.cost < 1
+    last_alone = net._trunk_macs.sum() + net._head_macs[-1]
+    assert found.cost == pytest.approx((net._trunk_macs[0] + net._head_macs[0]) / last_alone)

@@ -151,3 +151,26 @@ def test_saved_network_loads_with_equal_answers(tmp_path):
 def test_backbone_without_residual_blocks_is_refused():
     with pytest.raises(ValueError, match="has no block that can be bypassed"):
         ResolutionAndBlocks("vgg11_bn", num_classes=3, resolutions=(64, 32), predictor="small", policy="small")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 24, 24), (2, 1, 32, 32), (3, 32, 32)])
+@pytest.mark.parametrize("call", ["scores", "run"])
+def test_images_of_another_shape_are_refused(network, shape, call):
+    arguments = [random_routes(2)] if call == "run" else []
+    with pytest.raises(ValueError, match=r"images must be \(B, 3, 32, 32\), the full resolution, got"):
+        getattr(network, call)(torch.zeros(shape), *arguments)
+
+
+@pytest.mark.parametrize("shape", [(3, 1 + NUM_BLOCKS), (2, NUM_BLOCKS), (2,)])
+def test_routes_of_another_shape_are_refused(network, shape):
+    message = r"routes must give 2 images a resolution and each of 6 blocks, \(2, 7\), got \("
+    with pytest.raises(ValueError, match=message):
+        network.run(images(2), torch.ones(shape, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("resolution", [-1, 3])
+def test_routes_to_a_resolution_that_is_not_there_are_refused(network, resolution):
+    routes = random_routes(2)
+    routes[1, 0] = resolution
+    with pytest.raises(ValueError, match=f"routes must name resolutions from 0 to 2, got {resolution}"):
+        network.run(images(2), routes)

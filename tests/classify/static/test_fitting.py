@@ -10,11 +10,11 @@ from modicum.classify.recipe import ImageOptions
 from modicum.classify.static.fitting import fit
 from modicum.classify.static.network import rebuild_static
 from modicum.classify.static.recipe import StaticRecipe
-from modicum.storage.errors import RecipeError, WeightsError
+from modicum.storage.errors import DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
-from modicum.training.recipe import TrainerOptions
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
 
 CHANCE = 0.5  # two colours
 
@@ -102,6 +102,17 @@ def test_a_member_does_not_depend_on_the_others(recipe, trained, tmp_path):
     first, second = (fit(each, new_run(tmp_path / str(number))) for number, each in enumerate((other, alone)))
     weights = [network.networks[network.names.index("digit_resnet")].state_dict() for network in (first, second)]
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
+
+
+def test_diverging_member_is_named_and_leaves_no_weights(recipe, tmp_path):
+    run = new_run(tmp_path / "run")
+    steep = replace(recipe, optimizer=OptimizerOptions(1e30), schedule=Schedule("steps"))
+    with pytest.raises(
+        DivergedError, match=r"stage photo_resnet diverged: the loss of step \d is nan, in epoch 1 of 3;"
+    ):
+        fit(steep, run)
+    assert not run.weights.exists()
+    assert not list(run.stage("photo_resnet").glob("*.ckpt"))
 
 
 def test_impossible_budget_is_refused_before_any_work(recipe, tmp_path):

@@ -11,8 +11,7 @@ bfloat16 autocast.
 import importlib.util
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from torch import Tensor
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.efficiency import device_name
 from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import time_in_turn
+from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 from modicum.classify.blockdrop.export import export_blockdrop
 from modicum.classify.blockdrop.network import BlockDrop, Form
 from modicum.classify.blockdrop.paths import StaticPaths
@@ -37,9 +36,9 @@ log = logging.getLogger(__name__)
 NUM_CLASSES = 10
 SINGLES = 20  # images at batch size 1
 KEPT_SHARES = (17 / 54, 18 / 54, 19 / 54, 20 / 54, 21 / 54)  # of the blocks, by policy in turn
-FEW = 8  # distinct policies, as many as remain after training on ImageNet
+FEW = 10  # distinct policies, as many as remain after training on ImageNet
 TARGET = 0.88  # of S_wall / S_theory, eager on the CPU, at batch sizes 1 and 64
-BATCHES, GPU_BATCHES = (1, 64), (1, 64, 512)
+BATCHES, GPU_BATCHES = (1, 64), (1, 64, 1024)
 
 Setup = tuple[str, PolicyName, int, int]  # backbone, policy network, side of the images, rounds
 FULL: Setup = ("cifar_resnet110_pool", "resnet8", 32, 7)
@@ -58,7 +57,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
     numbers = (1, 2) if threads is None else (threads,)
     rows: list[Row] = []
     for number in numbers:
-        with _threads(number):
+        with limited_threads(number):
             for batch_size in BATCHES:
                 rows += clock_rows(network, batch_size, rounds, target=TARGET)
             rows += clock_rows(network, max(BATCHES), rounds, distinct=FEW, target=TARGET)
@@ -67,16 +66,6 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
         for batch_size in GPU_BATCHES:
             rows += clock_rows(network.to(device), batch_size, rounds)
     return rows
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fixed_network(backbone: str, policy: PolicyName, side: int) -> BlockDrop:
@@ -135,7 +124,7 @@ def clock_rows(
         runs["unsorted"] = lambda part, part_routes: decide_and_run(network, part, part_routes, form="selected")
         runs["whole"] = lambda part, part_routes: run_whole(network, paths, part, part_routes)
     seconds = time_in_turn({name: over_batches(run) for name, run in runs.items()}, rounds=rounds)
-    where = _threads_text(torch.get_num_threads()) if device.type == "cpu" else device_name(device)
+    where = threads_text(torch.get_num_threads()) if device.type == "cpu" else device_name(device)
     setting = f"eager channels-last, batch {batch_size}, {_policies_text(batch_size, distinct)}, {where}"
     return _ratio_rows(setting, seconds, saving_in_theory(network, routes), count, target)
 
@@ -166,7 +155,7 @@ def deployed_rows(network: BlockDrop, threads: Sequence[int], rounds: int) -> li
         for number in threads:
             runner = OnnxBlockDrop(Path(folder, "blockdrop"), threads=number)
             for batch_size in BATCHES:
-                rows += _deployed_rows(network, runner, batch_size, rounds, _threads_text(number))
+                rows += _deployed_rows(network, runner, batch_size, rounds, threads_text(number))
     return rows
 
 
@@ -225,10 +214,6 @@ def _ratio_rows(
             rows.append(Row(f"{text}, {setting}", 1000 * seconds[name] / count, "ms/image"))
             rows.append(Row(f"{text} / routed, {setting}", seconds[name] / seconds["routed"], "ratio"))
     return rows
-
-
-def _threads_text(number: int) -> str:
-    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def decide_and_run(network: BlockDrop, images: Tensor, routes: Tensor, *, form: Form = "sorted") -> Tensor:

@@ -110,8 +110,9 @@ class DroppableBlock(nn.Module):
 def make_droppable(backbone: nn.Module, switch: BlockSwitch) -> list[DroppableBlock]:
     """Replaces, in place, every residual block of ``backbone`` that can be bypassed.
 
-    Known are the blocks of torchvision's and timm's ResNets (ResNeXt and wide ones among them), RegNets and
-    MobileNet-like networks, and of those defined here. Blocks without a shortcut, such as the strided ones of
+    Known are, by their exact class, the blocks of torchvision's ResNets (ResNeXt and wide ones among them), RegNets and
+    MobileNetV2; of timm's ResNets, RegNets and networks of EfficientNet's blocks (inverted residual, depthwise
+    separable, edge residual); and of the networks defined here. Blocks without a shortcut, such as the strided ones of
     MobileNets, stay as they are and always run.
 
     Args:

@@ -8,7 +8,6 @@ occur often can have a whole network of their own, which a runtime optimises acr
 # B batch, U droppable blocks, F frequent policies, K classes, S side of the image in pixels
 import copy
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,17 +21,15 @@ from modicum.classify.blockdrop.chain import cut_into_chain
 from modicum.classify.blockdrop.droppable import DroppableBlock
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.runner import POLICY, SYSTEM, OnnxBlockDrop
-from modicum.classify.drnet.export import sample_images
+from modicum.exporting.classifiers import check_fit, stated_preprocessing
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph, write_manifest
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.parity import check_parity
+from modicum.exporting.samples import sample_images
 from modicum.exporting.templates import TemplateWriter
 from modicum.storage.files import JSON
-
-TOLERANCE = 1e-4
-NEEDED = ("size", "resize_short", "mean", "std")  # of the preprocessing
 
 _Outputs: TypeAlias = dict[str, NDArray[Any]]
 
@@ -73,7 +70,9 @@ def export_blockdrop(
         MissingExtraError: If the packages for ONNX are not installed.
         ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    _check_fit(network, preprocessing, classes, knob)
+    check_fit(
+        preprocessing, classes, knob, image_px=network.image_px, num_classes=network.storage_config()["num_classes"]
+    )
     policies = _policies(network, frequent)
     plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
     with replaced_folder(folder) as new:
@@ -108,9 +107,9 @@ def check_export(network: BlockDrop, folder: str | Path) -> float:
     Raises:
         ExportError: If it exceeds 1e-4; the message names the output.
     """
-    runner = OnnxBlockDrop(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
+    runner = OnnxBlockDrop(folder, threads=1)
     samples = sample_images(network.image_px)
-    return max(check_parity(*_answers(network, runner, batch), TOLERANCE) for batch in (samples[:1], samples[1:]))
+    return max(check_parity(*_answers(network, runner, batch)) for batch in (samples[:1], samples[1:]))
 
 
 class _Scores(nn.Module):
@@ -179,7 +178,7 @@ def _details(
     side = network.image_px
     return {
         "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
-        "preprocessing": {key: preprocessing[key] for key in NEEDED},
+        "preprocessing": stated_preprocessing(preprocessing),
         "classes": list(classes),
         "image_px": side,
         "knob": knob,
@@ -190,18 +189,6 @@ def _details(
         "costs": asdict(network.costs),
         "calibration": None if calibration is None else dict(calibration),
     }
-
-
-def _check_fit(network: BlockDrop, preprocessing: Mapping[str, JSON], classes: Sequence[str], knob: float) -> None:
-    num_classes = network.storage_config()["num_classes"]
-    if missing := sorted(set(NEEDED) - preprocessing.keys()):
-        raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {', '.join(missing)}")
-    if preprocessing["size"] != network.image_px:
-        raise ValueError(f"preprocessing must give images of {network.image_px} px, not {preprocessing['size']}")
-    if len(classes) != num_classes:
-        raise ValueError(f"classes must name the network's {num_classes} classes, got {len(classes)} names")
-    if not math.isfinite(knob):
-        raise ValueError(f"knob must be a finite number, got {knob}")
 
 
 def _policies(network: BlockDrop, frequent: Tensor | None) -> Tensor:

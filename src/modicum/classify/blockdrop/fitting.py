@@ -2,29 +2,36 @@
 
 # U droppable blocks
 import copy
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
+from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
 from modicum.classify.backbones import SmallResNet, create_backbone
-from modicum.classify.blockdrop.base import BaseStage
 from modicum.classify.blockdrop.droppable import DroppableBlock
+from modicum.classify.blockdrop.losses import free_blocks
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.policies import start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
-from modicum.classify.blockdrop.weights import load_cifar_weights, read_state
 from modicum.classify.fitting import Fitting
 from modicum.classify.plain import PlainStage
+from modicum.classify.pretrained import load_cifar_weights, read_state
 from modicum.storage.errors import RecipeError, WeightsError
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
+
+log = logging.getLogger(__name__)
 
 
 def fit(recipe: BlockDropRecipe, run: RunFolder) -> BlockDrop:
@@ -53,6 +60,8 @@ class _BlockDropFitting:
         recipe = self.recipe
         network = self._build()
         target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
+        warn_of_short_curriculum(recipe, len(network.blocks))
+        given = network.plain_network() if recipe.baselines and is_given_trained(recipe) else None
         if recipe.base_epochs:
             module = (
                 BaseStage(network, recipe)
@@ -65,7 +74,7 @@ class _BlockDropFitting:
         self._learn(network)
         network.eval()
         if recipe.baselines:
-            self._baselines(base, network)
+            self._baselines(base, network, given)
         network.cpu()
         self.fitting.save(network)
         return network
@@ -95,29 +104,42 @@ class _BlockDropFitting:
         return network
 
     def _learn(self, network: BlockDrop) -> None:
-        """Stages 1 and 2; each ends with what earned the highest reward on validation images."""
+        """Stages 1 and 2; see `_ends_with` for the weights that each ends with."""
         recipe = self.recipe
         for name, epochs, batch_size in (
             ("policy", recipe.policy_epochs, recipe.policy_batch_size),
             ("joint", recipe.joint_epochs, recipe.joint_batch_size),
         ):
             module = self._stage(network, tune_backbone=name == "joint")
-            self.fitting.run_stage(name, module, epochs, self._loaders(name, batch_size), "val/reward", "best")
+            self.fitting.run_stage(name, module, epochs, self._loaders(name, batch_size), "val/reward", self._ends_with)
+
+    @property
+    def _ends_with(self) -> Literal["last", "best"]:
+        """Whose weights stages 1 and 2 end with, and the tuned baselines, which are selected alike.
+
+        Those of the best epoch on the calibration part, by the reward, for a baseline by accuracy. With method "gates"
+        those of the last, because the reward knows nothing of the budget that the gates learn.
+        """
+        return "last" if self.recipe.method == "gates" else "best"
 
     def _stage(self, network: BlockDrop, *, tune_backbone: bool) -> LightningModule:
         if self.recipe.method == "gates":
             return GateStage(network, self.recipe, tune_backbone=tune_backbone)
         return JointStage(network, self.recipe) if tune_backbone else PolicyStage(network, self.recipe)
 
-    def _baselines(self, base: BlockDrop, network: BlockDrop) -> None:
-        """Tunes and tests, for as long as stage 2, networks that keep the same blocks for every image."""
+    def _baselines(self, base: BlockDrop, network: BlockDrop, given: nn.Module | None) -> None:
+        """Tunes and tests, for as long as stage 2, networks that keep the same blocks for every image.
+
+        Tested beside them are plain networks that no tuning has touched, see `_references`.
+        """
         routes = self._calibration_routes(network)
         keeps = static_choices(routes, self.recipe.seed)
         tuned = {}
         for name, keep in keeps.items():
             tuned[name] = base.static(keep)
-            loaders = self._loaders(name, self.recipe.joint_batch_size)
-            self.fitting.run_stage(name, StaticStage(tuned[name], self.recipe), self.recipe.joint_epochs, loaders)
+            loaders, module = self._loaders(name, self.recipe.joint_batch_size), StaticStage(tuned[name], self.recipe)
+            self.fitting.run_stage(name, module, self.recipe.joint_epochs, loaders, ends_with=self._ends_with)
+        references = self._references(base, given)
 
         def measure() -> Sequence[Point]:
             costs, num_blocks = base.costs, routes.shape[1]
@@ -127,16 +149,41 @@ class _BlockDropFitting:
                 label = _LABELS[name] if kept == num_blocks else f"{_LABELS[name]} ({kept} of {num_blocks})"
                 cost = float(costs.of(keep[None])) - costs.decision
                 points.append(self.fitting.test_point(label, tuned[name].eval(), cost))
-            plain = base.plain_network().eval()
-            return [*points, self.fitting.test_point("plain network, as it was before", plain, costs.plain)]
+            for label, plain in references.items():
+                points.append(self.fitting.test_point(label, plain.to(self.fitting.device).eval(), costs.plain))
+            return points
 
         self.fitting.write_baselines(measure)
 
+    def _references(self, base: BlockDrop, given: nn.Module | None) -> dict[str, nn.Module]:
+        """Plain networks, by label, from which a loss of accuracy is measured.
+
+        A base that has learnt to do without blocks is no such measure: all its blocks together may have become less
+        right. So there is also the network as it was given or, where none was, one that is trained the ordinary way.
+        """
+        recipe = self.recipe
+        references = {} if given is None else {"plain network, as given": given}
+        if recipe.base_epochs:
+            references["plain network after the base stage"] = base.plain_network()
+        if given is None and recipe.base_drop:
+            with self.fitting.seeded():
+                plain = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)
+            module = PlainStage(plain, recipe.optimizer, recipe.schedule)
+            epochs = recipe.base_epochs + recipe.joint_epochs
+            self.fitting.run_stage("ordinary", module, epochs, self._loaders("ordinary", None))
+            references["plain network, trained the ordinary way"] = plain
+        return references
+
     def _calibration_routes(self, network: BlockDrop) -> Tensor:
-        """The plain decisions (N, U) on the calibration images."""
-        data = self.fitting.data
-        scored = score(network, data.evaluate_on("calibration", self.fitting.device), data.splits.calibration)
-        return network.policy.decide(scored.scores, 0.0)
+        """The decisions (N, U) on the calibration images at the recipe's budget, which is what the report shows."""
+        data, policy, costs = self.fitting.data, network.policy, network.costs
+        scores = score(network, data.evaluate_on("calibration", self.fitting.device), data.splits.calibration).scores
+
+        def mean_cost(knob: float) -> float:
+            return float(costs.of(policy.decide(scores, knob)).mean())
+
+        knob = bisect_knob(mean_cost, self.recipe.budget * costs.plain, policy.knob_range(scores))
+        return policy.decide(scores, knob)
 
     def _loaders(self, stage: str, batch_size: int | None) -> Loaders:
         """The data of a stage: batches of its size, of images that are drawn for each epoch if the recipe says so."""
@@ -196,6 +243,30 @@ def check_start(recipe: BlockDropRecipe) -> None:
     if not recipe.base_epochs and recipe.weights is None and not recipe.pretrained:
         raise RecipeError(
             "base_epochs is 0, so a trained backbone must be given: pass weights, a .safetensors file, or pretrained"
+        )
+
+
+def is_given_trained(recipe: BlockDropRecipe) -> bool:
+    """Whether the backbone is a trained classifier of these data before any stage.
+
+    Published weights need a base stage where their classes are others, since their last layer is then a new one.
+    """
+    return recipe.weights is not None or (recipe.pretrained and not recipe.base_epochs)
+
+
+def warn_of_short_curriculum(recipe: BlockDropRecipe, num_blocks: int) -> None:
+    """Logs a warning where stage 1 ends before its curriculum has freed all blocks."""
+    free = int(free_blocks(num_blocks, recipe.policy_epochs - 1, recipe.epochs_per_block).sum())
+    if recipe.method == "reinforce" and free < num_blocks:
+        enough = math.floor((num_blocks - 1) * recipe.epochs_per_block) + 1
+        log.warning(
+            "policy_epochs %d leave the curriculum unfinished: with epochs_per_block %g it frees %d of %d blocks, and "
+            "the policy drops the others untaught; %d epochs would free all",
+            recipe.policy_epochs,
+            recipe.epochs_per_block,
+            free,
+            num_blocks,
+            enough,
         )
 
 

@@ -19,9 +19,9 @@ from modicum.classify.blockdrop.network import BlockDrop
 class StaticPaths:
     """Runs each group of images with one policy through a plain network of its own, made once and remembered.
 
-    It pays where a batch holds few policies. For 64 CIFAR images through ResNet-110, one thread, it took 1.0, 0.8, 0.9,
-    1.1 and 2.1 of the time of `BlockDrop.run` with 2, 4, 8, 16 and 64 policies; with normalisation folded by
-    ``prepare``, 0.9, 0.8, 0.9, 1.05 and 1.9.
+    It pays where a batch holds few policies, and costs time where nearly every image has its own: measure it against
+    `BlockDrop.run` on the policies of your data. For users of Python: of the commands, only
+    ``modicum bench`` runs it, to compare.
 
     Args:
         network: The network, in evaluation mode; plain networks share its weights unless ``prepare`` copies them.

@@ -160,14 +160,14 @@ def rows_to_run(keep: Tensor, device: torch.device) -> list[slice | Tensor]:
 
 
 def gather_rows(x: Tensor, rows: Tensor) -> Tensor:
-    """``x[rows]`` in the memory layout of ``x``; 2 to 4x faster on a CPU, where it copies whole rows at a time."""
+    """``x[rows]`` in the memory layout of ``x``; faster on a CPU, where it copies whole rows at a time."""
     if _is_channels_last(x):
         return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
     return x.index_select(0, rows)
 
 
 def write_rows(x: Tensor, rows: Tensor, part: Tensor) -> None:
-    """``x[rows] = part``, in place; about 3x faster on a CPU, where copying by index goes element by element.
+    """``x[rows] = part``, in place; faster on a CPU, where copying by index goes element by element.
 
     A wide element carries sixteen bytes whatever they mean.
     """

@@ -63,11 +63,17 @@ def start_from_resnet18(policy: nn.Module, state: Mapping[str, Tensor]) -> None:
         state: The state of torchvision's ``resnet18``.
 
     Raises:
-        ValueError: If ``policy`` is another network or ``state`` lacks one of its tensors.
+        ValueError: If ``policy`` is another network, or ``state`` lacks one of its tensors or has it in another shape.
     """
     if not (isinstance(policy, nn.Sequential) and isinstance(policy[-1], ResNet)):
         raise ValueError(f"policy must be a 'resnet10' policy, got a {type(policy).__name__}")
-    wanted = {name for name in policy[-1].state_dict() if not name.startswith("fc.")}
-    if missing := sorted(wanted - state.keys()):
+    wanted = {name: value for name, value in policy[-1].state_dict().items() if not name.startswith("fc.")}
+    if missing := sorted(wanted.keys() - state.keys()):
         raise ValueError(f"state must be that of a ResNet-18, but it lacks {missing[0]} and {len(missing) - 1} more")
+    for name, value in wanted.items():
+        if state[name].shape != value.shape:
+            raise ValueError(
+                f"state must be that of a ResNet-18, but {name} has shape {tuple(state[name].shape)} and not "
+                f"{tuple(value.shape)}"
+            )
     policy[-1].load_state_dict({name: state[name] for name in wanted}, strict=False)

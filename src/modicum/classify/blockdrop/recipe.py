@@ -25,8 +25,9 @@ class BlockDropRecipe:
         policy_weights: A .safetensors file of a ResNet-18 as torchvision has it, to start the policy "resnet10" from.
         budget: Mean multiply-adds that the knob is calibrated to, as a share of the plain network's, policy included;
             with method "gates" also the target of the training.
-        method: How the policy learns: "reinforce" from rewards, as published; "gates" by gradients through sampled
-            gates, towards the budget.
+        method: How the policy learns: "reinforce" from rewards, as published, each stage ending with the weights of the
+            highest reward on the calibration part; "gates" by gradients through sampled gates, towards the budget,
+            each stage ending with its last weights.
         base_epochs: Length of the training of the backbone; may be 0 where weights are given, from which it goes on.
         base_drop: In that training, each image does without up to this share of the blocks; 0 is the paper. A backbone
             of few blocks cannot do without any unless it has learnt to.
@@ -37,9 +38,10 @@ class BlockDropRecipe:
         gamma: Reward of a wrong prediction in stage 1, negative: the further, the more blocks are kept.
         joint_gamma: The same in stage 2.
         reward_usage: What lowers the reward of a right prediction: the share of "blocks" kept, or of their "cost".
-        alpha: In stage 1, decisions are drawn with probabilities from 1 - alpha to alpha, so that each block goes on being tried.
-        joint_alpha: The same in stage 2: the nearer to 1, the more the backbone is tuned to the paths that will be taken,
-            and the less is tried.
+        alpha: In stage 1, decisions are drawn with probabilities from 1 - alpha to alpha, so that each block goes on
+            being tried.
+        joint_alpha: The same in stage 2: the nearer to 1, the more the backbone is tuned to the paths that it will
+            take, and the less is tried.
         entropy: The bonus for undecided policies in stage 1: "full" is the entropy; "one_sided" is half of it, as in
             the authors' code, and pushes towards dropping.
         entropy_weight: beta, the weight of that bonus.
@@ -58,7 +60,8 @@ class BlockDropRecipe:
         images_per_epoch: Train on that many images in each epoch, drawn anew; None means all.
         ema_decay: Average the weights exponentially with this decay; None for off.
         baselines: Also tune what the report compares with, as long as in stage 2: the network with all its blocks, with
-            those of the most frequent policy for everybody, with the first and with random ones.
+            those of the most frequent policy for everybody, with the first and with random ones. With base_drop, and
+            without weights to start from, also train an ordinary network for base_epochs + joint_epochs.
         images: How images become batches.
         trainer: Devices and precision. Several devices need trainer.strategy "ddp_find_unused_parameters_true", because
             a block that no image of a batch keeps gets no gradient.

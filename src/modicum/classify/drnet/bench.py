@@ -10,8 +10,7 @@ bfloat16 autocast.
 import importlib.util
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from modicum.adaptive.contract import device_of
 from modicum.adaptive.efficiency import device_name
 from modicum.adaptive.memory import peak_memory
 from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import time_in_turn
+from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 from modicum.classify.data import Preprocessing
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
@@ -54,7 +53,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
     network, device = fixed_network(backbone, resolutions), inference_device("auto")
     rows: list[Row] = []
     for number in (1, 2) if threads is None else (threads,):
-        with _threads(number):
+        with limited_threads(number):
             for batch_size, target in EAGER_TARGETS.items():
                 rows += clock_rows(network, batch_size, rounds, target=target)
     rows += deployed_rows(network, (1, 2) if threads is None else (threads,), rounds)
@@ -62,16 +61,6 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
         for batch_size in GPU_BATCHES:
             rows += clock_rows(network.to(device), batch_size, rounds)
     return rows + memory_rows(backbone, resolutions)
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fixed_network(backbone: str, resolutions: tuple[int, ...]) -> DRNet:
@@ -113,8 +102,7 @@ def clock_rows(network: DRNet, batch_size: int, rounds: int, *, target: float | 
         },
         rounds=rounds,
     )
-    threads = torch.get_num_threads()
-    where = _threads_text(threads) if device.type == "cpu" else device_name(device)
+    where = threads_text(torch.get_num_threads()) if device.type == "cpu" else device_name(device)
     return _ratio_rows(f"eager, batch {batch_size}, {where}", seconds, saving_in_theory(network, routes), count, target)
 
 
@@ -136,7 +124,7 @@ def deployed_rows(network: DRNet, threads: Sequence[int], rounds: int) -> list[R
         for number in threads:
             runner = OnnxDRNet(Path(folder, "drnet"), threads=number)
             for batch_size, target in DEPLOYED_TARGETS.items():
-                rows += _deployed_rows(network, runner, batch_size, rounds, target, _threads_text(number))
+                rows += _deployed_rows(network, runner, batch_size, rounds, target, threads_text(number))
     return rows
 
 
@@ -182,10 +170,6 @@ def _ratio_rows(
         published = seconds["masked"] / seconds["routed"]
         rows.append(Row(f"published way (all resolutions, masked) / routed, {setting}", published, "ratio"))
     return rows
-
-
-def _threads_text(number: int) -> str:
-    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def decide_and_run(network: DRNet, images: Tensor, routes: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ weights of the network that shares its convolutions, for the fastest graphs.
 # B batch, R resolutions, K classes, S side of the full image in pixels
 import copy
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,16 +21,17 @@ from torch import Tensor, nn
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import without_switch
 from modicum.classify.drnet.runner import PREDICTOR, SYSTEM, OnnxDRNet
+from modicum.exporting.classifiers import check_fit, stated_preprocessing
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph, write_manifest
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.parity import check_parity
 from modicum.exporting.resizing import exportable_resize
+from modicum.exporting.samples import sample_images
 from modicum.nn.resizing import Resize
 from modicum.storage.files import JSON
 
-TOLERANCE = 1e-4
 WEIGHTS_NOTE = (
     "one copy of the backbone per resolution, its own batch normalisation folded in; the network itself shares its "
     "convolutions between resolutions and needs about 1/{copies} of this memory, at the price of unfused normalisation"
@@ -98,19 +98,9 @@ def check_export(network: DRNet, folder: str | Path) -> float:
     Raises:
         ExportError: If it exceeds 1e-4; the message names the output.
     """
-    runner = OnnxDRNet(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
+    runner = OnnxDRNet(folder, threads=1)
     samples = sample_images(network.resolutions[0])
-    return max(check_parity(*_answers(network, runner, batch), TOLERANCE) for batch in (samples[:1], samples[1:]))
-
-
-def sample_images(side: int) -> Tensor:
-    """Six fixed images (6, 3, side, side) in normalised units: noise twice, a ramp, stripes, a flat field, a point."""
-    noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    ramp = torch.linspace(-2, 2, side).expand(3, side, side)
-    stripes = (torch.arange(side) % 2 * 4.0 - 2).expand(3, side, side)
-    point = torch.full((3, side, side), -2.0)
-    point[:, side // 3, side // 2] = 2.0
-    return torch.stack([*noise, ramp.mT, stripes, torch.full_like(ramp, 2.0), point])
+    return max(check_parity(*_answers(network, runner, batch)) for batch in (samples[:1], samples[1:]))
 
 
 class _Scores(nn.Module):
@@ -157,11 +147,17 @@ def _details(
     knob: float,
     calibration: Mapping[str, JSON] | None,
 ) -> dict[str, JSON]:
-    _check_fit(network, preprocessing, classes, knob)
+    check_fit(
+        preprocessing,
+        classes,
+        knob,
+        image_px=network.resolutions[0],
+        num_classes=network.storage_config()["num_classes"],
+    )
     side = network.resolutions[0]
     return {
         "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
-        "preprocessing": {key: preprocessing[key] for key in ("size", "resize_short", "mean", "std")},
+        "preprocessing": stated_preprocessing(preprocessing),
         "classes": list(classes),
         "resolutions": list(network.resolutions),
         "thumbnail_px": network.to_thumbnail.size,
@@ -175,20 +171,6 @@ def _details(
         "calibration": None if calibration is None else dict(calibration),
         "weights": WEIGHTS_NOTE.format(copies=len(network.resolutions)),
     }
-
-
-def _check_fit(network: DRNet, preprocessing: Mapping[str, JSON], classes: Sequence[str], knob: float) -> None:
-    side, num_classes = network.resolutions[0], network.storage_config()["num_classes"]
-    if missing := sorted({"size", "resize_short", "mean", "std"} - preprocessing.keys()):
-        raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {', '.join(missing)}")
-    if preprocessing["size"] != side:
-        raise ValueError(
-            f"preprocessing must give images of {side} px, the largest resolution, not {preprocessing['size']}"
-        )
-    if len(classes) != num_classes:
-        raise ValueError(f"classes must name the network's {num_classes} classes, got {len(classes)} names")
-    if not math.isfinite(knob):
-        raise ValueError(f"knob must be a finite number, got {knob}")
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""How sure each exit is, and how far that can be believed.
+"""How sure each exit is.
 
 The confidence of an exit is its largest soft-max probability. Exits differ in how much they overstate it, so each may
 be divided by its own temperature (C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Networks*,
@@ -8,7 +8,6 @@ ICML 2017).
 # N samples, E exits, K classes
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 HALVINGS = 30  # of the range of temperatures; what remains is far below what the choice of samples decides
 HOTTEST = 100.0
@@ -38,17 +37,3 @@ def _fit_temperature(logits: Tensor, labels: Tensor) -> Tensor:
         expected = ((logits * middle.exp()).softmax(dim=1) * logits).sum(dim=1)
         low, high = (middle, high) if (right - expected).double().mean() > 0 else (low, middle)
     return (-(low + high) / 2).exp()
-
-
-def exit_calibration_error(logits: Tensor, labels: Tensor) -> tuple[float, ...]:
-    """The expected calibration error of each exit, in [0, 1]: 15 bins of equal width, weighted by their samples.
-
-    Args:
-        logits: Shape (N, E, K), N at least 1; divided by temperatures, if those are to count.
-        labels: Shape (N,), int64.
-    """
-    probabilities = logits.float().softmax(dim=2)
-    return tuple(
-        float(multiclass_calibration_error(probabilities[:, index], labels, num_classes=logits.shape[2], n_bins=15))
-        for index in range(logits.shape[1])
-    )

@@ -20,9 +20,10 @@ CLOSED = (
 HOW = {
     "common": "leave at the first exit with confidence >= 1 - knob, at the last in any case",
     "geometric": (
-        "leave at the first exit with confidence >= thresholds[exit]. For another knob: shares = softmax(-knob * "
-        "(1, 2, ... E)); exit by exit, the threshold is the floor(N * share)-th largest confidence of those rows of "
-        "the calibration table that have not left, 1e8 if there are no so many or none should leave, -1e8 at the last"
+        "leave at the first exit with confidence >= thresholds[exit], at the last in any case. For another knob: "
+        "shares = softmax(-knob * (1, 2, ... E)); exit by exit, the threshold is the floor(N * share)-th "
+        "largest confidence of those rows of the calibration table that have not left, 1e8 if there are no so many or "
+        "none should leave, -1e8 at the last"
     ),
     "gain": (
         "leave at the first exit k where, for every later exit j, the expected (correctness[k, j] - correctness[k, k]) "
@@ -108,7 +109,9 @@ class ShareRule:
         return self._solved[1]
 
     def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
-        """Whether the confidence reaches the threshold."""
+        """Whether the confidence reaches the threshold; at the last exit, all leave."""
+        if index == self.confidence.shape[1] - 1:  # a confidence that is not a number reaches no threshold
+            return np.ones(len(confidence), np.bool_)
         reached: NDArray[np.bool_] = confidence >= self.thresholds(knob)[index]
         return reached
 

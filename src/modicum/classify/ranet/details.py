@@ -42,8 +42,6 @@ def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -
 def calibration_errors(confidence: Tensor, top1: Tensor) -> tuple[float, ...]:
     """The expected calibration error of each exit, in [0, 1]: 15 bins of equal width, weighted by their samples.
 
-    The same figure as that of `modicum.classify.ranet.confidence.exit_calibration_error`, from what a table keeps.
-
     Args:
         confidence: Shape (N, E), in [0, 1].
         top1: Shape (N, E), bool: whether the exit is right.

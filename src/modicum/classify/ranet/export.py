@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from modicum.classify.drnet.export import sample_images
 from modicum.classify.ranet.blocks import Record
 from modicum.classify.ranet.deciding import HOW, pack_table
 from modicum.classify.ranet.network import RANet
@@ -31,6 +30,7 @@ from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph, write_manifest
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.parity import check_parity
+from modicum.exporting.samples import sample_images
 from modicum.storage.files import JSON
 
 TOLERANCE = 1e-4
@@ -86,7 +86,8 @@ def check_export(network: RANet, folder: str | Path) -> float:
     """Compares an exported folder with the network that it was made of, by running both.
 
     Every exit is run on every sample; then the decision is compared on the same scores, so that samples at the edge
-    between two exits cannot fail for their last digit, and the compacted run on the exits that it took.
+    between two exits cannot fail for their last digit, and the compacted run on the exits that it took: its answers,
+    its multiply-adds, and those exits themselves, up to scores within the tolerance.
 
     Args:
         network: On the CPU, in single precision and evaluation mode.
@@ -236,8 +237,21 @@ def _answers(network: RANet, runner: OnnxRANet, images: Tensor) -> tuple[_Output
         "logits of every exit": network.every_exit(images),
         "scores": network.scores(images),
         "routes": network.policy.decide(torch.from_numpy(scores), runner.knob),
+        "routes of the run": _excused(network, torch.from_numpy(scores), routes, runner.knob),
         "logits": network.run(images, routes),
+        "macs": network.executed_macs(routes, runner.knob),
     }
     found: _Outputs = {"logits of every exit": logits, "scores": scores, "routes": runner.decide(scores)}
-    found["logits"] = result.logits
+    found |= {"routes of the run": result.routes, "logits": result.logits, "macs": result.macs}
     return {name: value.numpy() for name, value in expected.items()}, found
+
+
+def _excused(network: RANet, scores: Tensor, routes: Tensor, knob: float) -> Tensor:
+    """Each of ``routes`` (B,) that scores (B, E) within the tolerance may lead to; for others, what scores decide."""
+    policy, exits = network.policy, range(scores.shape[1])
+    nearby = (scores - TOLERANCE, scores, scores + TOLERANCE)
+    leaves = torch.stack([torch.stack([policy.leaves(k, near[:, k], knob) for k in exits], dim=1) for near in nearby])
+    must = leaves.all(dim=0).int()
+    may_get_there = must.cumsum(dim=1) == must  # it had to leave nowhere before
+    allowed = (leaves.any(dim=0) & may_get_there).gather(1, routes[:, None])[:, 0]
+    return torch.where(allowed, routes, policy.decide(scores, knob))

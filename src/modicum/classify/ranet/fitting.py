@@ -57,13 +57,13 @@ def check_budget(network: RANet, budget: float) -> None:
     """Refuses a budget that even leaving at the first exit exceeds.
 
     Raises:
-        RecipeError: If the first exit costs more than the share ``budget`` of the whole network's multiply-adds.
+        RecipeError: If the first exit costs more than the share ``budget`` of what the last exit takes alone.
     """
     least = min(network.costs.per_route) / network.costs.plain
     if budget < least:
         raise RecipeError(
-            f"budget {budget:g} is out of reach: the first exit alone takes {least:.3f} of the whole network's "
-            "multiply-adds; raise the budget, or choose a structure with a cheaper first exit"
+            f"budget {budget:g} is out of reach: the first exit takes {least:.3f} of the multiply-adds of the last "
+            "exit alone; raise the budget, or choose a structure with a cheaper first exit"
         )
 
 
@@ -87,12 +87,12 @@ def _build_plain(recipe: RANetRecipe, fitting: Fitting) -> nn.Module | None:
 
 
 def _write_baselines(recipe: RANetRecipe, fitting: Fitting, network: RANet, plain: nn.Module) -> None:
-    """Tests the plain network, and the whole RANet with its last exit alone, which savings are measured against."""
+    """Tests the plain network, and the RANet's last exit alone, which savings are measured against."""
     macs = count_network_macs(plain, (1, 3, recipe.image_px, recipe.image_px))
 
     def measure() -> Sequence[Point]:
         return [
-            fitting.test_point("whole network", network.plain_network().eval(), network.costs.plain),
+            fitting.test_point("last exit alone", network.plain_network().eval(), network.costs.plain),
             fitting.test_point(f"plain {recipe.plain}", plain.eval(), float(macs)),
         ]
 

@@ -44,16 +44,16 @@ from modicum.classify.ranet.structure import (
     Structure,
 )
 
-# Of the samples carried, what must have left before the rest are copied. On a CPU, 64 images through 8 exits take the
-# same time, within the noise, from 0 to 0.2; from 0.3 on up to half as long again.
-LEAST_SHARE = 0.15
-
 
 class RANet(nn.Module):
     """A cascade of sub-networks from coarse to fine with exits in each; an image runs until an exit is sure of it.
 
     Images come as (B, 3, ``image_px``, ``image_px``). Before `fit_exits`, an image leaves at the first exit with a
     confidence of at least 1 - knob (`CommonThreshold`); after, the fitted rule decides.
+
+    ``costs`` price a route as published, with every exit up to its own. That is an upper bound for `predict`, which
+    leaves out exits where nobody can leave; curves and calibration, which price routes alone, therefore promise no
+    more than what is executed saves. ``costs.plain`` is what the last exit takes alone.
 
     Args:
         structure: What to build.
@@ -91,10 +91,11 @@ class RANet(nn.Module):
         self.policy: ExitRule = CommonThreshold(structure.num_exits)
         self.calibration_rows: int | None = None
         self._trunk_macs, self._head_macs = count_pieces(structure, num_classes, image_px, head)
-        whole = self._executed_macs([True] * structure.num_exits)
+        whole = self._cumulative_macs([True] * structure.num_exits)
         self.costs = MenuCosts(
             labels=tuple(f"exit {number}" for number in range(1, structure.num_exits + 1)),
             per_route=tuple(float(macs) for macs in whole),
+            alone=float(sum(self._trunk_macs) + self._head_macs[-1]),
         )
 
     def every_exit(self, images: Tensor) -> Tensor:
@@ -135,8 +136,8 @@ class RANet(nn.Module):
     def predict(self, images: Tensor, knob: float) -> Routed:
         """Runs each image until the policy lets it leave; exits where none can at this knob are not computed.
 
-        The multiply-adds reported are those of each image's own route without the exits left out, so they may be less
-        than `costs` says. Images carried along after they left, to save copies, are seen on the clock alone.
+        The multiply-adds reported are those executed: `costs`, which prices closed exits as if they were computed, is
+        an upper bound, met where none before an image's own exit is closed.
         """
         self.check_images(images)
         open_exits, temperatures = self.policy.open_exits(knob), self.temperatures.values()
@@ -149,11 +150,14 @@ class RANet(nn.Module):
             return Leaving(mask, logits[mask.to(logits.device)])
 
         logits, routes = self._run(images, leave)
-        executed = torch.tensor(self._executed_macs(open_exits), dtype=torch.float64)
-        return Routed(logits, routes, executed[routes])
+        return Routed(logits, routes, self.executed_macs(routes, knob))
+
+    def executed_macs(self, routes: Tensor, knob: float) -> Tensor:
+        """Multiply-adds (N,), float64, of `predict` at this knob for images that leave at ``routes`` (N,)."""
+        return torch.tensor(self._cumulative_macs(self.policy.open_exits(knob)), dtype=torch.float64)[routes.cpu()]
 
     def plain_network(self) -> nn.Module:
-        """The whole network with every exit, answering with the last; shares nothing with this one."""
+        """The last exit alone, which savings are measured against; it shares nothing with this network."""
         return LastExit(copy.deepcopy(self.stem), copy.deepcopy(self.segments))
 
     def fit_exits(self, logits: Tensor, labels: Tensor) -> None:
@@ -218,9 +222,9 @@ class RANet(nn.Module):
         if not len(images):
             return Exits(self.segments[0](*state)[0], torch.zeros(0, dtype=torch.int64))
         stages = [_on_state(cast(Segment, segment)) for segment in self.segments]
-        return run_through_exits(state, stages, leave, least_share=LEAST_SHARE)
+        return run_through_exits(state, stages, leave)
 
-    def _executed_macs(self, open_exits: Sequence[bool]) -> tuple[int, ...]:
+    def _cumulative_macs(self, open_exits: Sequence[bool]) -> tuple[int, ...]:
         """Multiply-adds from the image to each exit, where only some exits are computed."""
         heads = (macs * is_open for macs, is_open in zip(self._head_macs, open_exits, strict=True))
         return tuple(accumulate(map(add, self._trunk_macs, heads)))
@@ -229,7 +233,8 @@ class RANet(nn.Module):
         return cast(Segment, self.segments[index]).head
 
     def _relative_costs(self) -> Tensor:
-        return torch.tensor(self.costs.per_route, dtype=torch.float64) / self.costs.plain
+        costs = torch.tensor(self.costs.per_route, dtype=torch.float64)
+        return costs / costs[-1]
 
     def check_images(self, images: Tensor) -> None:
         """Raises a `ValueError` that names the shape if ``images`` are not (B, 3, image_px, image_px)."""
@@ -309,20 +314,20 @@ def rebuild_ranet(
 
 
 def ranet_cifar(num_classes: int = 10) -> RANet:
-    """The published network of 8 exits for images of 32 px: 3.26 M parameters, 94 M multiply-adds in full."""
+    """The published network of 8 exits for images of 32 px: 3.26 M parameters, 94 M multiply-adds with all exits."""
     return RANet(CIFAR_8_EXITS, num_classes=num_classes)
 
 
 def ranet_cifar_small(num_classes: int = 10) -> RANet:
-    """The network of 6 exits for images of 32 px: 2.45 M parameters, 61 M multiply-adds in full."""
+    """The network of 6 exits for images of 32 px: 2.45 M parameters, 61 M multiply-adds with all exits."""
     return RANet(CIFAR_6_EXITS, num_classes=num_classes)
 
 
 def ranet_imagenet(num_classes: int = 1000) -> RANet:
-    """The published network for images of 224 px: 149 M parameters, 3.33 G multiply-adds in full."""
+    """The published network for images of 224 px: 149 M parameters, 3.33 G multiply-adds with all exits."""
     return RANet(IMAGENET_LARGE, num_classes=num_classes, image_px=224)
 
 
 def ranet_digits(num_classes: int = 10) -> RANet:
-    """A small network for images of 32 px: 1.37 M parameters, 16.5 M multiply-adds in full."""
+    """A small network for images of 32 px: 1.37 M parameters, 16.5 M multiply-adds with all exits."""
     return RANet(DIGITS, num_classes=num_classes)

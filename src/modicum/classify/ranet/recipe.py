@@ -27,7 +27,7 @@ class RANetRecipe:
         exit_rule: "geometric" is the published family of thresholds; "gain" weighs, at each exit, the correctness that
             later ones promise against their cost.
         temperature: Also fit one temperature per exit on the calibration part; the published evaluation has none.
-        budget: Target of the mean multiply-adds as a share of the whole network's.
+        budget: Target of the mean multiply-adds as a share of what the last exit takes alone, its other heads left out.
         epochs: Length of the training.
         optimizer: Stochastic gradient descent.
         schedule: Learning rate over the training.
@@ -45,7 +45,7 @@ class RANetRecipe:
     head: Literal["full", "lite"] = "full"
     exit_rule: Literal["geometric", "gain"] = "geometric"
     temperature: bool = False
-    budget: float = 0.3
+    budget: float = 0.4
     epochs: int = 300
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: Schedule = field(default_factory=lambda: Schedule("milestones"))
@@ -65,7 +65,7 @@ class RANetRecipe:
             raise RecipeError(f"structure {self.structure!r} is not known: {closest(self.structure, STRUCTURES)}")
         least = 2 * self.plan.total_stride
         _require(self.image_px >= least, "image_px", f"at least {least} pixels for this structure", self.image_px)
-        _require(0 < self.budget <= 1, "budget", "a share of the whole network's cost, in (0, 1]", self.budget)
+        _require(0 < self.budget <= 1, "budget", "a share of the last exit's cost alone, in (0, 1]", self.budget)
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
@@ -85,7 +85,7 @@ class RANetRecipe:
             "Images": f"{self.image_px} px",
             "Exit rule": self.exit_rule + (", with a temperature per exit" if self.temperature else ""),
             "Training": f"{self.epochs} epochs, all exits together",
-            "Budget": f"{self.budget:.0%} of the whole network's multiply-adds",
+            "Budget": f"{self.budget:.0%} of the multiply-adds of the last exit alone",
             "Seed": str(self.seed),
         }
 

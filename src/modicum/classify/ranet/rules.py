@@ -106,7 +106,9 @@ class GeometricRule(nn.Module, ExitRule):
         return _first_exit(self, scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
-        """Whether the confidence reaches the threshold."""
+        """Whether the confidence reaches the threshold; at the last exit, all leave."""
+        if index == self.num_exits - 1:  # a confidence that is not a number reaches no threshold
+            return torch.ones(len(confidence), dtype=torch.bool)
         return confidence.cpu() >= self.thresholds(knob)[index]
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:

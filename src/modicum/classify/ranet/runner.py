@@ -123,7 +123,7 @@ class OnnxRANet:
             DataError: If the file is missing or is not a picture.
         """
         result = self.predict(read_input(picture, self._preprocessing), knob)
-        plain_macs = float((self._trunk_macs + self._head_macs).sum())
+        plain_macs = float(self._trunk_macs.sum() + self._head_macs[-1])  # the last exit alone
         return name_answer(result, classes=self.classes, route=self.labels[result.routes[0]], plain_macs=plain_macs)
 
     def _walk(
@@ -131,7 +131,8 @@ class OnnxRANet:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Logits (B, K) and exits (B,); ``leave(exit, rows, features)`` tells who of the images at ``rows`` leaves."""
         check_images(images, self._side)
-        logits = np.empty((len(images), len(self.classes)), np.float32)
+        # Not left empty: what a rule that keeps images after the last exit left out would look like answers.
+        logits = np.full((len(images), len(self.classes)), np.nan, np.float32)
         routes, rows = np.zeros(len(images), np.int64), np.arange(len(images))
         if not len(images):
             return logits, routes

@@ -71,7 +71,7 @@ class Segment(nn.Module):
 
 
 class LastExit(nn.Module):
-    """A network that computes every exit and answers with the last."""
+    """A network that answers with the last exit, without a decision: the heads before it are not computed."""
 
     def __init__(self, stem: nn.Module, segments: nn.ModuleList) -> None:
         super().__init__()
@@ -79,10 +79,11 @@ class LastExit(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 3, H, W)."""
-        state, logits = self.stem(images), images
-        for segment in self.segments:
-            logits, state = segment(*state)
-        return logits
+        state = self.stem(images)
+        *earlier, last = cast(list[Segment], list(self.segments))
+        for segment in earlier:
+            _, state = segment.features(*state)
+        return last(*state)[0]  # type: ignore[no-any-return]  # of torch's modules
 
 
 def create_segments(structure: Structure, num_classes: int, head: HeadName) -> nn.ModuleList:

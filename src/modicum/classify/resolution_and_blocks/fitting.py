@@ -7,6 +7,7 @@ from modicum.classify.plain import PlainStage
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
 from modicum.classify.resolution_and_blocks.training import TwoDecisionsStage, target_cost
+from modicum.storage.errors import RecipeError
 from modicum.storage.runs import RunFolder
 
 
@@ -18,19 +19,11 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
 
     Raises:
         DataError: If the data cannot be used.
-        RecipeError: If the recipe cannot be followed: an unknown backbone, a budget below the decisions' cost.
+        RecipeError: If the recipe cannot be followed: an unknown backbone or one without droppable blocks, a budget
+            below the decisions' cost.
     """
     fitting = Fitting(recipe, run)
-    with fitting.seeded():
-        network = ResolutionAndBlocks(
-            recipe.backbone,
-            num_classes=fitting.num_classes,
-            resolutions=recipe.resolutions,
-            predictor=recipe.predictor,
-            policy=recipe.policy,
-            kernel=recipe.kernel,
-            pretrained=recipe.pretrained,
-        )
+    network = _build(recipe, fitting)
     target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
     first = MultiResolutionStage(
         network.drnet, recipe.optimizer, recipe.multi_resolution_schedule, distillation=recipe.distillation
@@ -43,6 +36,24 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
     network.eval().cpu()
     fitting.save(network)
     return network
+
+
+def _build(recipe: ResolutionAndBlocksRecipe, fitting: Fitting) -> ResolutionAndBlocks:
+    with fitting.seeded():
+        try:
+            return ResolutionAndBlocks(
+                recipe.backbone,
+                num_classes=fitting.num_classes,
+                resolutions=recipe.resolutions,
+                predictor=recipe.predictor,
+                policy=recipe.policy,
+                kernel=recipe.kernel,
+                pretrained=recipe.pretrained,
+            )
+        except RecipeError:
+            raise
+        except ValueError as error:
+            raise RecipeError(f"backbone: {error}") from error
 
 
 def _plain_baseline(recipe: ResolutionAndBlocksRecipe, fitting: Fitting, cost: float) -> None:

@@ -132,11 +132,26 @@ class ResolutionAndBlocks(nn.Module):
         return logits.float()
 
     def scores(self, images: Tensor) -> Tensor:
-        """Log-probabilities of the resolutions, then keep-probabilities of the blocks: (B, R + U)."""
+        """Log-probabilities of the resolutions, then keep-probabilities of the blocks: (B, R + U).
+
+        Raises:
+            ValueError: If images have another shape.
+        """
+        self._check_images(images)
         return torch.cat([self.drnet.scores(images), self.keep_logits(images).sigmoid()], dim=1)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of each image at its resolution, each block on the rows that keep it; routes (B, 1 + U)."""
+        """Logits (B, K) of each image at its resolution, each block on the rows that keep it.
+
+        Args:
+            images: Shape (B, 3, S, S).
+            routes: Shape (B, 1 + U): the number of the resolution, then 0 or 1 for each block, as `join_routes` gives.
+
+        Raises:
+            ValueError: If images or routes have another shape, or routes name a resolution that is not there.
+        """
+        self._check_images(images)
+        self._check_routes(routes, len(images))
         resolutions, keep = routes[:, 0].cpu(), routes[:, 1:].cpu().bool()
         groups = dict(group_rows(resolutions, len(self.resolutions)))
 
@@ -146,9 +161,8 @@ class ResolutionAndBlocks(nn.Module):
         return select_run_scatter(images, resolutions, [at(index) for index in range(len(self.resolutions))])
 
     def _run_group(self, images: Tensor, keep: Tensor, index: int) -> Tensor:
-        plan = SelectedPlan(keep)
-        with self.switch.following(plan):
-            return plan.restore(self.drnet.at_resolution(images, index))
+        with self.switch.following(SelectedPlan(keep)):
+            return self.drnet.at_resolution(images, index)
 
     def every_resolution(self, images: Tensor, gates: Tensor) -> Tensor:
         """Logits (B, R, K) of every image at every resolution, for training.
@@ -177,6 +191,23 @@ class ResolutionAndBlocks(nn.Module):
     def storage_config(self) -> dict[str, Any]:
         """What rebuilds this network; a backbone that was given as a module is left out and must be given again."""
         return dict(self._config)
+
+    def _check_images(self, images: Tensor) -> None:
+        side = self.resolutions[0]
+        if images.ndim != 4 or images.shape[1:] != (3, side, side):
+            raise ValueError(f"images must be (B, 3, {side}, {side}), the full resolution, got {tuple(images.shape)}")
+
+    def _check_routes(self, routes: Tensor, num_rows: int) -> None:
+        num_blocks = len(self.costs.per_resolution[0].per_unit)
+        if routes.shape != (num_rows, 1 + num_blocks):
+            raise ValueError(
+                f"routes must give {num_rows} images a resolution and each of {num_blocks} blocks, "
+                f"({num_rows}, {1 + num_blocks}), got {tuple(routes.shape)}"
+            )
+        last = len(self.resolutions) - 1
+        unknown = (routes[:, 0] < 0) | (routes[:, 0] > last)
+        if unknown.any():
+            raise ValueError(f"routes must name resolutions from 0 to {last}, got {int(routes[unknown][0, 0])}")
 
 
 def rebuild_resolution_and_blocks(

@@ -9,23 +9,13 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from modicum.classify.blockdrop.losses import straight_through_gates
 from modicum.classify.data import Batch
 from modicum.classify.drnet.losses import straight_through_choice
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
 from modicum.storage.errors import RecipeError
 from modicum.training.schedules import configure_sgd
-
-
-def straight_through_gates(logits: Tensor, temperature: float) -> Tensor:
-    """Sampled gates in {0, 1} of the shape of ``logits`` (log-odds), whose gradient is that of a noisy sigmoid.
-
-    Forward: [logit + noise >= 0], noise logistic, which keeps a block with probability sigmoid(logit); backward:
-    sigmoid((logit + noise) / tau), the binary case of the Gumbel softmax (Jang et al., 2017; Maddison et al., 2017).
-    """
-    uniform = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
-    soft = torch.sigmoid((logits + uniform.logit()) / temperature)
-    return (soft >= 0.5).to(soft) + soft - soft.detach()
 
 
 def mean_cost(choice: Tensor, gates: Tensor, floor: Tensor, per_unit: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """What a smaller plain network saves on the clock: CIFAR's ResNets of depth 8, 20 and 32, timed in turn in one run."""
 # B batch
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -10,7 +9,7 @@ from torch import nn
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.efficiency import device_name
 from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import time_in_turn
+from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 from modicum.classify.static.network import StaticFamily, rebuild_static
 from modicum.training.devices import inference_device
 
@@ -31,7 +30,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
     network, device = fixed_family(members, side), inference_device("auto")
     rows = mac_rows(network)
     for number in (1, 2) if threads is None else (threads,):
-        with _threads(number):
+        with limited_threads(number):
             for batch_size in BATCHES:
                 rows += clock_rows(network, batch_size, rounds)
     if device.type != "cpu":
@@ -82,15 +81,4 @@ def clock_rows(network: StaticFamily, batch_size: int, rounds: int) -> list[Row]
 
 
 def _where(device: torch.device) -> str:
-    threads = torch.get_num_threads()
-    return f"{threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else device_name(device)
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return threads_text(torch.get_num_threads()) if device.type == "cpu" else device_name(device)

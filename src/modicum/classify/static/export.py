@@ -6,7 +6,6 @@ One graph per member, its normalisation folded in; see `modicum.classify.static.
 # B batch, M members, K classes, S side of the images in pixels
 import copy
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,18 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modicum.classify.drnet.export import sample_images
 from modicum.classify.static.network import StaticFamily
 from modicum.classify.static.runner import SYSTEM, OnnxStatic
+from modicum.exporting.classifiers import check_fit, stated_preprocessing
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph, write_manifest
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.parity import check_parity
+from modicum.exporting.samples import sample_images
 from modicum.storage.files import JSON
-
-TOLERANCE = 1e-4
-NEEDED = ("size", "resize_short", "mean", "std")  # of the preprocessing
 
 _Outputs: TypeAlias = dict[str, NDArray[Any]]
 
@@ -65,7 +62,7 @@ def export_static(
         MissingExtraError: If the packages for ONNX are not installed.
         ExportError: If a member cannot be exported, its export answers differently, or the folder holds other files.
     """
-    _check_fit(network, preprocessing, classes, knob)
+    check_fit(preprocessing, classes, knob, image_px=network.image_px, num_classes=network.num_classes)
     details = _details(network, preprocessing, classes, knob, calibration)
     plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
     with replaced_folder(folder) as new:
@@ -88,9 +85,9 @@ def check_export(network: StaticFamily, folder: str | Path) -> float:
     Raises:
         ExportError: If it exceeds 1e-4; the message names the output.
     """
-    runner = OnnxStatic(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
+    runner = OnnxStatic(folder, threads=1)
     samples = sample_images(network.image_px)
-    return max(check_parity(*_answers(network, runner, batch), TOLERANCE) for batch in (samples[:1], samples[1:]))
+    return max(check_parity(*_answers(network, runner, batch)) for batch in (samples[:1], samples[1:]))
 
 
 def _write_graphs(network: StaticFamily, folder: Path) -> dict[str, Graph]:
@@ -117,7 +114,7 @@ def _details(
     side = network.image_px
     return {
         "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
-        "preprocessing": {key: preprocessing[key] for key in NEEDED},
+        "preprocessing": stated_preprocessing(preprocessing),
         "classes": list(classes),
         "image_px": side,
         "knob": knob,
@@ -128,17 +125,6 @@ def _details(
         "costs": asdict(network.costs),
         "calibration": None if calibration is None else dict(calibration),
     }
-
-
-def _check_fit(network: StaticFamily, preprocessing: Mapping[str, JSON], classes: Sequence[str], knob: float) -> None:
-    if missing := sorted(set(NEEDED) - preprocessing.keys()):
-        raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {', '.join(missing)}")
-    if preprocessing["size"] != network.image_px:
-        raise ValueError(f"preprocessing must give images of {network.image_px} px, not {preprocessing['size']}")
-    if len(classes) != network.num_classes:
-        raise ValueError(f"classes must name the network's {network.num_classes} classes, got {len(classes)} names")
-    if not math.isfinite(knob):
-        raise ValueError(f"knob must be a finite number, got {knob}")
 
 
 @torch.inference_mode()

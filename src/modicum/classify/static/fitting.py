@@ -6,9 +6,9 @@ from torch import nn
 
 from modicum.adaptive.curve import Point
 from modicum.classify.backbones import SmallResNet, create_backbone
-from modicum.classify.blockdrop.weights import load_cifar_weights
 from modicum.classify.fitting import Fitting
 from modicum.classify.plain import PlainStage
+from modicum.classify.pretrained import load_cifar_weights
 from modicum.classify.static.network import StaticFamily
 from modicum.classify.static.recipe import StaticRecipe
 from modicum.storage.errors import RecipeError

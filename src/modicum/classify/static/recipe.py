@@ -19,7 +19,8 @@ class StaticRecipe:
         image_px: Side of the images that every member gets.
         weights: Trained members, a .safetensors file each in the order of the members, in the usual layout of CIFAR
             ResNets; nothing is trained then. Empty: the members are trained from scratch.
-        budget: Target of the multiply-adds as a share of the dearest member's: the dearest member within it is used.
+        budget: Target of the multiply-adds as a share of the dearest member's, in (0, 1]: the dearest member within
+            it is used.
         epochs: Length of the training of each member.
         optimizer: Stochastic gradient descent.
         schedule: Learning rate over the training of each member.
@@ -48,7 +49,7 @@ class StaticRecipe:
         each = len(self.weights) in (0, len(self.members))
         _require(each, "weights", "one file per member, or none at all", ", ".join(self.weights))
         _require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        _require(0 < self.budget <= 2, "budget", "a share of the dearest member's cost, in (0, 2]", self.budget)
+        _require(0 < self.budget <= 1, "budget", "a share of the dearest member's cost, in (0, 1]", self.budget)
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
