@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from modicum.cli import EXAMPLES, VERBS
+from modicum.cli import EXAMPLES, OF_RUNS, VERBS
 from modicum.flags import parse_training, parse_verb, verb_parser
+from modicum.storage import RecipeError
+from modicum.systems import WINGS, locate
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -35,8 +37,20 @@ def test_command_in_the_docs_is_accepted(page, command):
         if recipe and recipe.endswith(".yaml"):  # a file of the reader's
             words[words.index(recipe)] = "drnet-quick"
         parse_training(parser, words)
+    elif verb in OF_RUNS:  # the page's runs are not there to say which task they are of
+        assert any(is_accepted(wing, verb, words) for wing in WINGS.values())
     else:
         parse_verb(parser, VERBS[verb], words)
+
+
+def is_accepted(wing, verb, words):
+    if verb not in wing.verbs:
+        return False
+    try:
+        parse_verb(verb_parser(verb, ""), locate(f"{wing.module}:{verb}"), words)
+    except RecipeError:
+        return False
+    return True
 
 
 def test_every_page_has_commands_to_check():

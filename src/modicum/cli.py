@@ -13,7 +13,10 @@ from typing import Any
 from modicum import verbs
 from modicum.storage.errors import ModicumError, RecipeError
 from modicum.storage.provenance import modicum_version
+from modicum.storage.runs import RunFolder
 
+OF_RUNS = ("evaluate", "calibrate", "predict", "report", "compare")
+"""Verbs whose options are those of the run's task."""
 VERBS: dict[str, Callable[..., Any]] = {
     "list": verbs.list_systems,
     "train": verbs.train,
@@ -106,10 +109,19 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
         return _present(name, run, as_json=as_json) if verbs.is_first_process() else 0
     check = name == "bench" and "--check" in words
     words = [word for word in words if not (check and word == "--check")]
-    values = parse_verb(parser, VERBS[name], words)
+    values = parse_verb(parser, _function_of(name, words), words)
     if name == "predict":
         values["inputs"] = list(_read_stdin_list(values["inputs"]))
     return _present(name, VERBS[name](**values), as_json=as_json, check=check)
+
+
+def _function_of(name: str, words: Sequence[str]) -> Callable[..., Any]:
+    """The function whose signature the flags follow: where a run is named, the one that serves its task."""
+    if name not in OF_RUNS:
+        return VERBS[name]
+    runs = [word for word in words if RunFolder(Path(word)).state.is_file()]
+    named = runs or [word for word in words[:1] if not word.startswith("-")]
+    return verbs.verb_of_run(name, named[0]) if named else VERBS[name]
 
 
 def _present(name: str, result: object, *, as_json: bool, check: bool = False) -> int:

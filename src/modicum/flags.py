@@ -27,10 +27,18 @@ def verb_parser(name: str, help_text: str) -> ArgumentParser:
 def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence[str]) -> dict[str, Any]:
     """The arguments of ``verb`` from a command line: parameters without default stand by position, sequences last.
 
+    A verb that hands ``**options`` on to a run's task takes none itself: its help names the run first.
+
     Raises:
         RecipeError: If a flag is unknown or a value of the wrong type; the message suggests close names.
     """
     parameters = inspect.signature(verb).parameters
+    open_ended = [name for name, parameter in parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
+    if open_ended:
+        parser.epilog = f"The options are those of the run's task: {parser.prog} RUN --help."
+        for name in parameters.keys() - open_ended:
+            parser.add_argument(name, help=_described(verb, name))
+        return dict(vars(_parse(parser, words)))
     lists = [name for name, parameter in parameters.items() if get_origin(parameter.annotation) is Sequence]
     switches = [name for name, parameter in parameters.items() if parameter.default is False]
     parser.add_function_arguments(verb, as_group=False, as_positional=True, skip={*lists, *switches})

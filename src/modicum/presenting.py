@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from modicum.storage.files import read_json
+from modicum import verbs
 
 
 def present(verb: str, result: Any, *, as_json: bool, check: bool) -> int:  # noqa: ANN401  whatever a verb returns
@@ -47,11 +47,12 @@ def _print_predictions(predictions: Iterable[Any], *, as_json: bool) -> int:
 def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
     """The result as plain data."""
     if verb == "train":
-        return read_json(result.curve)
+        return _plain("report", verbs.figures(result.path))
     if verb in ("report", "evaluate"):
         from modicum.reporting.serial import evaluation_to_json
+        from modicum.reporting.sheets import Sheet
 
-        return evaluation_to_json(result)
+        return result.to_json() if isinstance(result, Sheet) else evaluation_to_json(result)
     if verb == "compare":
         return _plain_comparison(result)
     if verb == "list":
@@ -64,11 +65,11 @@ def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
 def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  whatever a verb returns
     """What to print, in order."""
     if verb == "train":
-        from modicum.reporting.serial import read_evaluation
-
-        return _evaluation_parts(read_evaluation(result.curve))
+        return _render("report", verbs.figures(result.path))
     if verb in ("report", "evaluate"):
-        return _evaluation_parts(result)
+        from modicum.reporting.sheets import Sheet, render_sheet
+
+        return render_sheet(result) if isinstance(result, Sheet) else _evaluation_parts(result)
     if verb == "compare":
         return _comparison_parts(result)
     renderers: dict[str, Callable[[Any], RenderableType]] = {

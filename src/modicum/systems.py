@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modicum.recipes import closest
-from modicum.storage.errors import RecipeError
+from modicum.storage.errors import RecipeError, RunError
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,23 @@ class System:
     is_static: bool = False
 
 
+@dataclass(frozen=True)
+class Wing:
+    """A task, and what it does for each verb.
+
+    Attributes:
+        id: Its name, e.g. ``"classify"``.
+        module: Where its verbs are.
+        verbs: Those that mean something for it; a function of the same name each.
+    """
+
+    id: str
+    module: str
+    verbs: tuple[str, ...]
+
+
+EVERY_WING = ("predictor", "figures", "evaluate", "predict", "report", "export", "data")
+WINGS = {wing.id: wing for wing in (Wing("classify", "modicum.verbs.classify", (*EVERY_WING, "calibrate", "compare")),)}
 SYSTEMS = {
     system.id: system
     for system in (
@@ -128,6 +145,19 @@ def locate(place: str) -> Any:  # noqa: ANN401  a class or a function
     """What stands at ``"module:name"``."""
     module, name = place.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def verb_of_wing(verb: str, system: System) -> Callable[..., Any]:
+    """The function that does ``verb`` for the task of ``system``.
+
+    Raises:
+        RunError: If the verb means nothing for that task.
+    """
+    wing = WINGS[system.wing]
+    if verb not in wing.verbs:
+        raise RunError(f"{verb} means nothing for {system.id}; what it can do: {', '.join(sorted(wing.verbs))}")
+    function: Callable[..., Any] = locate(f"{wing.module}:{verb}")
+    return function
 
 
 def network_builders() -> dict[str, Callable[..., Any]]:

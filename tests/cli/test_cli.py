@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from modicum.cli import EXAMPLES, VERBS, main
+from modicum.cli import EXAMPLES, OF_RUNS, VERBS, main
 from modicum.flags import parse_training, verb_parser
-from modicum.systems import SYSTEMS
+from modicum.systems import SYSTEMS, WINGS, locate
 
 OPTIONS = Path(__file__).with_name("options.json")
 
@@ -57,6 +57,9 @@ def test_every_verb_has_help_with_examples(verb, capsys):
 
 def test_options_are_pinned_so_that_a_new_one_is_a_decision():
     found = {verb: sorted(inspect.signature(function).parameters) for verb, function in VERBS.items()}
+    for wing in WINGS.values():
+        for verb in set(OF_RUNS) & set(wing.verbs):
+            found[f"{verb} {wing.id}"] = sorted(inspect.signature(locate(f"{wing.module}:{verb}")).parameters)
     for system in SYSTEMS:
         values = parse_training(verb_parser("train", ""), [system])
         found[f"train {system}"] = sorted(vars(values["recipe"]))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from modicum.reporting.plots.drawing import NARROW_IN, THEME, WIDE_IN, figure_to_svg
 
-_LARGEST_PX = 192  # twice the width that a gallery shows, for fine displays
+GALLERY_PX = 192  # twice the width that a gallery shows, for fine displays
 _LOSSLESS_UP_TO_PX = 96  # below that, a PNG is hardly larger than a JPEG
 _PIXELS_PER_POINT = 96 / 72
 
@@ -68,10 +68,10 @@ def embed_svg(svg: str, name: str, description: str) -> Markup:
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
-def data_uri(image: Image.Image) -> str:
-    """The image, made small, as the value of an ``src``."""
+def data_uri(image: Image.Image, largest_px: int = GALLERY_PX) -> str:
+    """The image, its longer side at most ``largest_px``, as the value of an ``src``."""
     picture = image.convert("RGB")
-    picture.thumbnail((_LARGEST_PX, _LARGEST_PX))
+    picture.thumbnail((largest_px, largest_px))
     kind = "PNG" if max(picture.size) <= _LOSSLESS_UP_TO_PX else "JPEG"
     buffer = io.BytesIO()
     picture.save(buffer, kind, **({"optimize": True} if kind == "PNG" else {"quality": 85}))

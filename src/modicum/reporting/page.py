@@ -1,14 +1,9 @@
 """The report on a run: one HTML file that needs nothing else."""
 
-import functools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from modicum.adaptive.curve import Point, accuracy_at
 from modicum.classify.results import Detail, Evaluation, Example
@@ -20,12 +15,12 @@ from modicum.reporting.quantities import (
     CostScale,
     cost_scale,
     format_cost,
-    format_interval,
     format_number,
     format_percent,
     format_share,
 )
 from modicum.reporting.summary import headline, matched_accuracy, plain_cost, share_of_plain, summarise
+from modicum.reporting.templating import environment, keep_unbroken
 from modicum.storage.files import write_atomically
 
 
@@ -78,46 +73,30 @@ def write_report(
         metrics_rows: Lines of ``metrics.jsonl``.
         path: The file to write.
     """
-    html = _template().render(
-        run=run_path.resolve().name,
-        evaluation=evaluation,
-        headline=headline(evaluation),
-        facts=facts,
-        recipe_text=recipe_text,
-        command=command,
-        versions=versions,
-        plots=_plots(evaluation, metrics_rows),
-        rows=summarise(evaluation),
-        matched=matched_accuracy(evaluation),
-        sweep=_sweep(evaluation),
-        scale=_scale(evaluation),
-        galleries=_galleries(evaluation),
-        details=[DetailSection(detail, _cards(detail.examples)) for detail in evaluation.details],
-        num_images={f"{split} images": f"{count:,}" for split, count in evaluation.num_images.items()},
-        calibration=_calibration_facts(evaluation),
-        theme={name: colour for colour, name in THEME.items()},
+    html = (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            run=run_path.resolve().name,
+            evaluation=evaluation,
+            headline=headline(evaluation),
+            facts=facts,
+            recipe_text=recipe_text,
+            command=command,
+            versions=versions,
+            plots=_plots(evaluation, metrics_rows),
+            rows=summarise(evaluation),
+            matched=matched_accuracy(evaluation),
+            sweep=_sweep(evaluation),
+            scale=_scale(evaluation),
+            galleries=_galleries(evaluation),
+            details=[DetailSection(detail, _cards(detail.examples)) for detail in evaluation.details],
+            num_images={f"{split} images": f"{count:,}" for split, count in evaluation.num_images.items()},
+            calibration=_calibration_facts(evaluation),
+            theme={name: colour for colour, name in THEME.items()},
+        )
     )
     write_atomically(path, html)
-
-
-@functools.cache
-def _template() -> Any:  # noqa: ANN401  jinja2 leaves the type of its templates open
-    environment = Environment(
-        loader=PackageLoader("modicum.reporting"),
-        autoescape=True,  # class names, facts and recipes are the user's words
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "emphasise": _emphasise,
-        "interval": format_interval,
-        "number": format_number,
-        "percent": format_percent,
-        "share": format_share,
-        "unbroken": _keep_unbroken,
-    }
-    return environment.get_template("report.html.jinja")
 
 
 def _plots(evaluation: Evaluation, metrics_rows: Sequence[Mapping[str, Any]]) -> dict[str, Plot]:
@@ -183,15 +162,4 @@ def _calibration_facts(evaluation: Evaluation) -> dict[str, str]:
     if evaluation.curve.unit == unit:
         facts["on the test images"] = f"{cost(calibrated.cost)}; {format_percent(calibrated.accuracy)} right"
     order = ("asked for", "on the calibration images", "on the test images", "knob", "hash of the calibration images")
-    return {name: _keep_unbroken(facts[name]) for name in order if name in facts}
-
-
-def _keep_unbroken(text: str) -> str:
-    """The text with each number on one line with its per cent sign."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _emphasise(text: str) -> Markup:
-    """The text with its percentages in bold and unbroken."""
-    emphasised = re.sub(r"\d+(\.\d+)? %", r"<b>\g<0></b>", str(escape(text)))
-    return Markup(emphasised)
+    return {name: keep_unbroken(facts[name]) for name in order if name in facts}

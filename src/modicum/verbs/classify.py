@@ -1,26 +1,17 @@
-"""What a user can do with modicum, one function per verb; the command line is derived from them.
-
-Importing this module is instant: each function imports what it needs.
-"""
+"""The verbs for image classifiers; see `modicum.verbs`. Importing this module is instant."""
 
 import itertools
 import logging
-import shlex
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.recipes import build_recipe, read_recipe, recipe_text
-from modicum.storage import RecipeError, RunError, RunFolder, read_jsonl, versions, write_json
-from modicum.systems import SYSTEMS, System, get_system, locate, network_builders
+from modicum.storage import RunError, RunFolder, read_jsonl, write_json
+from modicum.systems import get_system, locate
+from modicum.verbs.runs import load, load_for_inference, open_run
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from modicum.adaptive.calibration import Calibration
-    from modicum.adaptive.rows import Row
     from modicum.classify.predictor import Prediction, Predictor
     from modicum.classify.results import Evaluation
     from modicum.classify.survey import Survey
@@ -30,81 +21,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def list_systems() -> list[System]:
-    """The systems that can be trained."""
-    return list(SYSTEMS.values())
-
-
-def train(
-    system: str,
-    *,
-    out: str | Path | None = None,
-    recipe: str | Path | None = None,
-    resume: bool = False,
-    **options: Any,  # noqa: ANN401  the fields of the system's recipe
-) -> RunFolder:
-    """Trains a system and evaluates it; leaves a run folder with weights, figures and a report.
-
-    Args:
-        system: Id of the system.
-        out: The run folder; None means runs/SYSTEM.
-        recipe: A named recipe or a YAML file; None takes the one for the embedded data, or, if ``data`` is given, the
-            one for own data.
-        resume: Go on with a run that was interrupted; the recipe must be the same.
-        **options: Override single options of the recipe, nested ones as mappings.
-
-    Raises:
-        RecipeError: If an option is unknown or impossible.
-        RunError: If the folder holds something else.
-        DataError: If the data cannot be used.
-    """
-    chosen = get_system(system)
-    name = recipe or (chosen.own_data_recipe if options.get("data") else chosen.default_recipe)
-    if isinstance(options.get("data"), Path):
-        options["data"] = str(options["data"])
-    resolved = build_recipe(locate(chosen.recipe), _merge(read_recipe(name), options))
-    return train_recipe(chosen, resolved, Path(out or f"runs/{chosen.id}"), resume=resume)
-
-
-def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> RunFolder:  # noqa: ANN401  any recipe
-    """Trains a system by a resolved recipe; see `train`."""
-    if recipe.data is not None and Path(recipe.data).exists():
-        recipe = replace(recipe, data=str(Path(recipe.data).resolve()))  # the run is used from elsewhere, too
-    begin = RunFolder.resume if resume else RunFolder.create
-    if not is_first_process():  # the first one keeps the folder
-        locate(system.fit)(recipe, RunFolder(out))
-        return RunFolder(out)
-    run = begin(out, system=system.id, recipe_text=recipe_text(recipe), command=_command(), versions=versions())
-    log.info("the run folder is %s", run.path)
-    with run.locked():
-        locate(system.fit)(recipe, run)
-        report(run.path)
-    log.info("the report is %s", run.report)
-    return run
-
-
-def is_first_process() -> bool:
-    """Whether this process is the only one of a training, or the first of several."""
-    from lightning.pytorch.utilities import rank_zero_only
-
-    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # Lightning sets it on import
-
-
-def load(path: str | Path, **parts: Any) -> "nn.Module":  # noqa: ANN401  modules
-    """The network of a run folder or weights file, in evaluation mode on the CPU; nothing in the file is executed.
-
-    Args:
-        path: A run folder, or a ``.safetensors`` file.
-        **parts: What no file can hold, such as a backbone that was given as a module.
-
-    Raises:
-        WeightsError: If the file is missing, damaged, or does not fit its network.
-    """
-    from modicum.storage.weights import load_network
-
-    return load_network(path, network_builders(), **parts)
-
-
 def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
     """What classifies images with the network of a run, at its calibrated knob unless another is given."""
     from modicum.classify.evaluation import read_calibration
@@ -112,14 +28,21 @@ def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
     from modicum.classify.preparation import preprocessing_of
     from modicum.storage.header import read_header
 
-    folder, recipe = _open_run(run)
+    folder, recipe = open_run(run)
     calibration = read_calibration(folder)
     return Predictor(
-        _load_for_inference(folder, recipe),
+        load_for_inference(folder, recipe),
         preprocessing=preprocessing_of(recipe.images, recipe.image_px),
         classes=[str(name) for name in read_header(folder.weights).notes["classes"]],  # type: ignore[union-attr]  # a list
         knob=knob if knob is not None else (calibration.knob if calibration else 0.0),
     )
+
+
+def figures(run: str | Path) -> "Evaluation":
+    """What the last evaluation of a run measured, read from its folder."""
+    from modicum.reporting.serial import read_evaluation
+
+    return read_evaluation(RunFolder.open(run).curve)
 
 
 def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) -> "Evaluation":
@@ -133,9 +56,9 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
     from modicum.classify.evaluation import evaluate_run
     from modicum.reporting.serial import evaluation_to_json
 
-    folder, recipe = _open_run(run)
+    folder, recipe = open_run(run)
     system = get_system(folder.read_state().system)
-    model = _load_for_inference(folder, recipe)
+    model = load_for_inference(folder, recipe)
     result = evaluate_run(
         folder,
         model,
@@ -175,8 +98,8 @@ def calibrate(
 
     if (budget is None) == (budget_ms is None):
         raise ValueError("give either budget, a share of the plain network's multiply-adds, or budget_ms")
-    folder, recipe = _open_run(run)
-    model = _load_for_inference(folder, recipe)
+    folder, recipe = open_run(run)
+    model = load_for_inference(folder, recipe)
     data = open_data(recipe, folder)
     if budget is not None:
         return calibrate_run(folder, model, data, model.costs, relative_budget(budget, model.costs))
@@ -211,7 +134,7 @@ def report(run: str | Path) -> "Evaluation":
     from modicum.reporting.page import write_report
     from modicum.reporting.plots import draw_curve, write_figure
 
-    folder, recipe = _open_run(run)
+    folder, recipe = open_run(run)
     evaluation = evaluate(run)
     start = folder.read_state().starts[0]
     write_report(
@@ -279,7 +202,7 @@ def _time_in_turn(folders: Sequence[RunFolder], evaluations: "Sequence[Evaluatio
 
     subjects = []
     for folder, evaluation in zip(folders, evaluations, strict=True):
-        _, recipe = _open_run(folder.path)
+        _, recipe = open_run(folder.path)
         model: Any = load(folder.path).to(inference_device("auto"))
         data = open_data(recipe, folder)
         subjects.append(Subject(evaluation, model, timed_images(model, data), judge(model, data, "test")))
@@ -298,7 +221,7 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     """
     from dataclasses import asdict
 
-    folder, _ = _open_run(run)
+    folder, _ = open_run(run)
     system = get_system(folder.read_state().system)
     if system.export is None:
         raise RunError(f"{folder.path} cannot be exported: {system.id} has no deployable form yet; use modicum.load")
@@ -317,24 +240,6 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     return exported
 
 
-def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "list[Row]":
-    """Measures speed and memory of a system, as ratios of things timed in turn in one run.
-
-    Args:
-        system: Id of the system.
-        threads: CPU threads; None measures with one and with two.
-        quick: A small network in seconds, to see that it works; its figures mean nothing.
-
-    Raises:
-        RecipeError: If the system has no benchmark of its own.
-    """
-    place = get_system(system).bench
-    if place is None:
-        raise RecipeError(f"{system} has no benchmark of its own: the report of each run has its clock")
-    rows: list[Row] = locate(place)(threads=threads, quick=quick)
-    return rows
-
-
 def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Survey":
     """Checks an image set: its classes, its unreadable images and copies, and how it would be split.
 
@@ -346,31 +251,3 @@ def data(source: str, *, strict: bool = False, preview: str | Path | None = None
     from modicum.classify.survey import survey
 
     return survey(source, strict=strict, preview=preview)
-
-
-def _open_run(run: str | Path) -> tuple[RunFolder, Any]:
-    folder = RunFolder.open(run)
-    system = get_system(folder.read_state().system)
-    return folder, build_recipe(locate(system.recipe), read_recipe(folder.recipe))
-
-
-def _load_for_inference(folder: RunFolder, recipe: Any) -> Any:  # noqa: ANN401  the run's network
-    """The network of a run, on the accelerator if its recipe may use one."""
-    from modicum.training.devices import inference_device
-
-    return load(folder.path).to(inference_device(recipe.trainer.accelerator))
-
-
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``over``; nested mappings are merged, not replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if nested else value
-    return merged
-
-
-def _command() -> str:
-    """What started this process, as one would type it."""
-    program = Path(sys.argv[0]).name
-    return shlex.join([*(["python", "-m", "modicum"] if program == "__main__.py" else [program]), *sys.argv[1:]])

@@ -1,0 +1,246 @@
+"""What a user can do with modicum, one function per verb; the command line is derived from them.
+
+What a verb does with a run depends on the task of its system: the functions here find the one that serves it, in
+`modicum.verbs.classify` and its neighbours, whose signatures are the options. Importing this package is instant: each
+function imports what it needs.
+"""
+
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from modicum.recipes import build_recipe, read_recipe, recipe_text
+from modicum.storage import RecipeError, RunError, RunFolder, versions
+from modicum.systems import SYSTEMS, System, get_system, locate, verb_of_wing
+from modicum.verbs.runs import load, system_of
+
+if TYPE_CHECKING:
+    from modicum.adaptive.rows import Row
+
+__all__ = [
+    "bench",
+    "calibrate",
+    "compare",
+    "data",
+    "evaluate",
+    "export",
+    "figures",
+    "is_first_process",
+    "list_systems",
+    "load",
+    "predict",
+    "predictor",
+    "report",
+    "train",
+    "train_recipe",
+    "verb_of_run",
+]
+
+log = logging.getLogger(__name__)
+
+
+def verb_of_run(verb: str, run: str | Path) -> Callable[..., Any]:
+    """The function that does ``verb`` for the task of a run.
+
+    Raises:
+        RunError: If the folder is missing or not a run, or the verb means nothing for its task.
+    """
+    return verb_of_wing(verb, system_of(run))
+
+
+def list_systems() -> list[System]:
+    """The systems that can be trained."""
+    return list(SYSTEMS.values())
+
+
+def train(
+    system: str,
+    *,
+    out: str | Path | None = None,
+    recipe: str | Path | None = None,
+    resume: bool = False,
+    **options: Any,  # noqa: ANN401  the fields of the system's recipe
+) -> RunFolder:
+    """Trains a system and evaluates it; leaves a run folder with weights, figures and a report.
+
+    Args:
+        system: Id of the system.
+        out: The run folder; None means runs/SYSTEM.
+        recipe: A named recipe or a YAML file; None takes the one for the embedded data, or, if ``data`` is given, the
+            one for own data.
+        resume: Go on with a run that was interrupted; the recipe must be the same.
+        **options: Override single options of the recipe, nested ones as mappings.
+
+    Raises:
+        RecipeError: If an option is unknown or impossible.
+        RunError: If the folder holds something else.
+        DataError: If the data cannot be used.
+    """
+    chosen = get_system(system)
+    name = recipe or (chosen.own_data_recipe if options.get("data") else chosen.default_recipe)
+    if isinstance(options.get("data"), Path):
+        options["data"] = str(options["data"])
+    resolved = build_recipe(locate(chosen.recipe), _merge(read_recipe(name), options))
+    return train_recipe(chosen, resolved, Path(out or f"runs/{chosen.id}"), resume=resume)
+
+
+def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> RunFolder:  # noqa: ANN401  any recipe
+    """Trains a system by a resolved recipe; see `train`."""
+    if recipe.data is not None and Path(recipe.data).exists():
+        recipe = replace(recipe, data=str(Path(recipe.data).resolve()))  # the run is used from elsewhere, too
+    begin = RunFolder.resume if resume else RunFolder.create
+    if not is_first_process():  # the first one keeps the folder
+        locate(system.fit)(recipe, RunFolder(out))
+        return RunFolder(out)
+    run = begin(out, system=system.id, recipe_text=recipe_text(recipe), command=_command(), versions=versions())
+    log.info("the run folder is %s", run.path)
+    with run.locked():
+        locate(system.fit)(recipe, run)
+        report(run.path)
+    log.info("the report is %s", run.report)
+    return run
+
+
+def is_first_process() -> bool:
+    """Whether this process is the only one of a training, or the first of several."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # Lightning sets it on import
+
+
+def predictor(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  the predictor of the run's task
+    """What answers for single inputs with the network of a run: an image, a photograph, whatever its task takes."""
+    return verb_of_run("predictor", run)(run, **options)
+
+
+def figures(run: str | Path) -> Any:  # noqa: ANN401  of the run's task
+    """What the last evaluation of a run measured, read from its folder."""
+    return verb_of_run("figures", run)(run)
+
+
+def evaluate(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  options and figures of the run's task
+    """Measures a run on its test data beside its baselines; keeps the figures in the run folder.
+
+    Args:
+        run: The run folder.
+        **options: Those of the run's task.
+    """
+    return verb_of_run("evaluate", run)(run, **options)
+
+
+def calibrate(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  options and result of the run's task
+    """Chooses the knob for a budget on the run's calibration data, and keeps it for prediction and export.
+
+    Args:
+        run: The run folder.
+        **options: Those of the run's task.
+    """
+    return verb_of_run("calibrate", run)(run, **options)
+
+
+def predict(run: str | Path, inputs: Sequence[str | Path], **options: Any) -> Iterator[Any]:  # noqa: ANN401  of the run's task
+    """Answers for a user's files with a run; one that cannot be read costs only itself.
+
+    Args:
+        run: The run folder.
+        inputs: Files, folders of files, or patterns.
+        **options: Those of the run's task.
+    """
+    answers: Iterator[Any] = verb_of_run("predict", run)(run, inputs, **options)
+    return answers
+
+
+def report(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  options and figures of the run's task
+    """Evaluates a run and writes its ``report.html``.
+
+    Args:
+        run: The run folder.
+        **options: Those of the run's task.
+    """
+    return verb_of_run("report", run)(run, **options)
+
+
+def compare(runs: Sequence[str | Path], **options: Any) -> Any:  # noqa: ANN401  options and result of the runs' task
+    """Sets the figures of several runs of one task side by side.
+
+    Args:
+        runs: Run folders that have been evaluated.
+        **options: Those of the runs' task.
+
+    Raises:
+        RunError: If there is no run, or the runs are of different tasks.
+    """
+    wings = {system_of(run).wing: run for run in runs}
+    if len(wings) != 1:
+        given = ", ".join(f"{run} ({wing})" for wing, run in wings.items()) or "none"
+        raise RunError(f"compare needs runs of one task, got {given}")
+    return verb_of_run("compare", runs[0])(runs, **options)
+
+
+def export(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Writes a run as ONNX graphs with a manifest, checked against PyTorch; returns the folder.
+
+    Args:
+        run: The run folder.
+        out: The folder to write; None means RUN/export.
+
+    Raises:
+        RunError: If the run's system has no deployable form.
+    """
+    system = system_of(run)
+    if system.export is None:
+        raise RunError(f"{run} cannot be exported: {system.id} has no deployable form yet; use modicum.load")
+    folder: Path = verb_of_wing("export", system)(run, out=out)
+    return folder
+
+
+def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "list[Row]":
+    """Measures speed and memory of a system, as ratios of things timed in turn in one run.
+
+    Args:
+        system: Id of the system.
+        threads: CPU threads; None measures with one and with two.
+        quick: A small network in seconds, to see that it works; its figures mean nothing.
+
+    Raises:
+        RecipeError: If the system has no benchmark of its own.
+    """
+    place = get_system(system).bench
+    if place is None:
+        raise RecipeError(f"{system} has no benchmark of its own: the report of each run has its clock")
+    rows: list[Row] = locate(place)(threads=threads, quick=quick)
+    return rows
+
+
+def data(
+    source: str, *, task: Literal["classify"] = "classify", strict: bool = False, preview: str | Path | None = None
+) -> Any:  # noqa: ANN401  of the task
+    """Checks a data set before anything is trained on it: what is in it, what cannot be read, how it would be split.
+
+    Args:
+        source: The data, as for training.
+        task: What they are for.
+        strict: Fail if something cannot be read.
+        preview: Write a sheet of examples here.
+    """
+    system = next(system for system in SYSTEMS.values() if system.wing == task)
+    return verb_of_wing("data", system)(source, strict=strict, preview=preview)
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``; nested mappings are merged, not replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _command() -> str:
+    """What started this process, as one would type it."""
+    program = Path(sys.argv[0]).name
+    return shlex.join([*(["python", "-m", "modicum"] if program == "__main__.py" else [program]), *sys.argv[1:]])
