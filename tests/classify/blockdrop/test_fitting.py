@@ -421,6 +421,11 @@ def test_diverging_stage_ends_with_its_name_and_no_bad_checkpoint(short, tmp_pat
     assert not (run.stage(stage) / "last.ckpt").exists()
 
 
+def test_distillation_without_a_given_teacher_is_refused(short, tmp_path):
+    with pytest.raises(RecipeError, match="distillation 1 learns from a trained backbone: pass its"):
+        fit(replace(short, distillation=1.0), new_run(tmp_path / "run"))
+
+
 def test_nothing_to_start_from_is_refused(short, tmp_path):
     with pytest.raises(RecipeError, match="base_epochs is 0, so a trained backbone must be given: pass weights"):
         fit(replace(short, base_epochs=0), new_run(tmp_path / "run"))

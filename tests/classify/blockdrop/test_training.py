@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -365,3 +366,25 @@ def test_network_of_a_stage_can_be_copied_after_a_step(batch, logged, monkeypatc
     step(stage, batch)
     copied = copy.deepcopy(stage.network).eval()
     torch.testing.assert_close(copied(batch.images), stage.network.eval()(batch.images))
+
+
+TAUGHT = {
+    "base": lambda recipe, teacher: BaseStage(build(), recipe, teacher),
+    "joint": lambda recipe, teacher: JointStage(build(), replace(recipe, method="reinforce"), teacher),
+    "joint by gates": lambda recipe, teacher: GateStage(build(), recipe, tune_backbone=True, teacher=teacher),
+    "static": lambda recipe, teacher: StaticStage(build().plain_network(), recipe, teacher),
+}
+
+
+@pytest.mark.parametrize("name", list(TAUGHT))
+def test_stage_with_a_teacher_follows_its_answers_and_leaves_it_alone(name, batch, logged, monkeypatch):
+    recipe = recipe_with(method="gates", norm="frozen", base_drop=0.5, weights="given.safetensors", distillation=1.0)
+    teacher = build().plain_network()
+    nn.init.normal_(list(teacher.parameters())[-1], generator=torch.Generator().manual_seed(5))  # knows better
+    before = state_of(teacher)
+    losses = []
+    for weight in (0.0, 1.0):
+        stage = at_epoch(TAUGHT[name](replace(recipe, distillation=weight), teacher), 0, monkeypatch)
+        losses.append(step(stage, batch)[0])
+    assert losses[1] > losses[0]  # the distance from another network's answers is positive
+    assert not changed(teacher, before)

@@ -61,17 +61,18 @@ class _BlockDropFitting:
         network = self._build()
         target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
         warn_of_short_curriculum(recipe, len(network.blocks))
-        given = network.plain_network() if recipe.baselines and is_given_trained(recipe) else None
+        given = network.plain_network() if is_given_trained(recipe) else None
+        teacher = given if recipe.distillation else None
         if recipe.base_epochs:
             module = (
-                BaseStage(network, recipe)
+                BaseStage(network, recipe, teacher)
                 if recipe.base_drop
                 else PlainStage(network.backbone, recipe.optimizer, recipe.schedule)
             )
             self.fitting.run_stage("base", module, recipe.base_epochs, self._loaders("base", None))
         network.to(self.fitting.device)
         base = copy.deepcopy(network)
-        self._learn(network)
+        self._learn(network, teacher)
         network.eval()
         if recipe.baselines:
             self._baselines(base, network, given)
@@ -103,14 +104,14 @@ class _BlockDropFitting:
                 raise WeightsError(f"{recipe.policy_weights} is not that of a ResNet-18: {error}") from error
         return network
 
-    def _learn(self, network: BlockDrop) -> None:
+    def _learn(self, network: BlockDrop, teacher: nn.Module | None) -> None:
         """Stages 1 and 2; see `_ends_with` for the weights that each ends with."""
         recipe = self.recipe
         for name, epochs, batch_size in (
             ("policy", recipe.policy_epochs, recipe.policy_batch_size),
             ("joint", recipe.joint_epochs, recipe.joint_batch_size),
         ):
-            module = self._stage(network, tune_backbone=name == "joint")
+            module = self._stage(network, teacher, tune_backbone=name == "joint")
             self.fitting.run_stage(name, module, epochs, self._loaders(name, batch_size), "val/reward", self._ends_with)
 
     @property
@@ -122,10 +123,10 @@ class _BlockDropFitting:
         """
         return "last" if self.recipe.method == "gates" else "best"
 
-    def _stage(self, network: BlockDrop, *, tune_backbone: bool) -> LightningModule:
+    def _stage(self, network: BlockDrop, teacher: nn.Module | None, *, tune_backbone: bool) -> LightningModule:
         if self.recipe.method == "gates":
-            return GateStage(network, self.recipe, tune_backbone=tune_backbone)
-        return JointStage(network, self.recipe) if tune_backbone else PolicyStage(network, self.recipe)
+            return GateStage(network, self.recipe, tune_backbone=tune_backbone, teacher=teacher)
+        return JointStage(network, self.recipe, teacher) if tune_backbone else PolicyStage(network, self.recipe)
 
     def _baselines(self, base: BlockDrop, network: BlockDrop, given: nn.Module | None) -> None:
         """Tunes and tests, for as long as stage 2, networks that keep the same blocks for every image.
@@ -137,7 +138,8 @@ class _BlockDropFitting:
         tuned = {}
         for name, keep in keeps.items():
             tuned[name] = base.static(keep)
-            loaders, module = self._loaders(name, self.recipe.joint_batch_size), StaticStage(tuned[name], self.recipe)
+            module = StaticStage(tuned[name], self.recipe, given if self.recipe.distillation else None)
+            loaders = self._loaders(name, self.recipe.joint_batch_size)
             self.fitting.run_stage(name, module, self.recipe.joint_epochs, loaders, ends_with=self._ends_with)
         references = self._references(base, given)
 
@@ -235,11 +237,16 @@ def static_choices(routes: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 def check_start(recipe: BlockDropRecipe) -> None:
-    """Refuses a recipe that gives the policy nothing to choose from but random weights.
+    """Refuses a recipe that gives the policy nothing to choose from but random weights, or no teacher to learn from.
 
     Raises:
-        RecipeError: If the backbone is neither trained nor given.
+        RecipeError: If the backbone is neither trained nor given, or distillation is asked for without given weights.
     """
+    if recipe.distillation and recipe.weights is None:
+        raise RecipeError(
+            f"distillation {recipe.distillation:g} learns from a trained backbone: pass its .safetensors file as "
+            "weights, or distillation 0"
+        )
     if not recipe.base_epochs and recipe.weights is None and not recipe.pretrained:
         raise RecipeError(
             "base_epochs is 0, so a trained backbone must be given: pass weights, a .safetensors file, or pretrained"

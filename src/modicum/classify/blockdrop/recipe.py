@@ -44,6 +44,8 @@ class BlockDropRecipe:
         entropy: The bonus for undecided policies in stage 1: "full" is the entropy; "one_sided" is half of it, as in
             the authors' code, and pushes towards dropping.
         entropy_weight: beta, the weight of that bonus.
+        distillation: Weight of a loss by which the backbone, and the tuned baselines alike, also learn from the answers
+            of the network that was given as ``weights``; 0 for off. Not in the paper.
         gate_temperature: Of the gates' gradient, with method "gates".
         gate_penalty: Weight of the cost beyond the budget, with method "gates".
         norm: Batch normalisation of the backbone in stage 2: "frozen" keeps the statistics of the base network,
@@ -88,6 +90,7 @@ class BlockDropRecipe:
     joint_alpha: float = 0.8
     entropy: Literal["full", "one_sided"] = "full"
     entropy_weight: float = 0.1
+    distillation: float = 0.0
     gate_temperature: float = 1.0
     gate_penalty: float = 2.0
     norm: Literal["frozen", "active"] = "active"
@@ -115,7 +118,7 @@ class BlockDropRecipe:
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("epochs_per_block", "gate_temperature", "policy_rate", "joint_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        for name in ("entropy_weight", "gate_penalty"):
+        for name in ("entropy_weight", "gate_penalty", "distillation"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("gamma", "joint_gamma"):
             require(getattr(self, name) <= 0, name, "at most 0, the reward of a right answer", getattr(self, name))

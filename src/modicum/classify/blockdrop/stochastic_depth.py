@@ -4,15 +4,15 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.normalisation import statistics_of_kept_rows
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.data import Batch
+from modicum.classify.distillation import AnswerLoss
 from modicum.training.schedules import configure_sgd
 
 
@@ -22,10 +22,16 @@ class BaseStage(LightningModule):
     Each image draws how many it does without, from none to the share ``base_drop``, and then which: stochastic depth
     (Huang et al., *Deep Networks with Stochastic Depth*, 2016) at all depths at once. Not in the paper, whose backbones
     are deep enough to bear dropping untrained.
+
+    Args:
+        network: Its backbone is trained.
+        recipe: With ``base_drop`` above 0.
+        teacher: The network to learn from, where the recipe has a distillation.
     """
 
-    def __init__(self, network: BlockDrop, recipe: BlockDropRecipe) -> None:
+    def __init__(self, network: BlockDrop, recipe: BlockDropRecipe, teacher: nn.Module | None = None) -> None:
         super().__init__()
+        self.answer_loss = AnswerLoss(teacher, recipe.distillation)
         self.network, self.recipe = network, recipe
         network.train().policy_network.requires_grad_(False)  # which waits for stage 1
         self.accuracy = MeanMetric()
@@ -36,10 +42,11 @@ class BaseStage(LightningModule):
         return configure_sgd(self, groups, self.recipe.optimizer, self.recipe.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The cross-entropy of one batch on random paths."""
+        """The loss of one batch of answers on random paths."""
         keep = random_depths(len(batch.images), len(self.network.costs.per_unit), self.recipe.base_drop)
         with statistics_of_kept_rows(self.network.backbone):
-            loss = F.cross_entropy(self.network.run(batch.images, keep), batch.labels)
+            logits = self.network.run(batch.images, keep)
+        loss: Tensor = self.answer_loss(logits, batch)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 

@@ -4,7 +4,6 @@
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
@@ -24,6 +23,7 @@ from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.normalisation import hold_statistics, statistics_of_kept_rows
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.data import Batch
+from modicum.classify.distillation import AnswerLoss
 from modicum.storage.errors import RecipeError
 from modicum.training.schedules import configure_adam
 
@@ -98,11 +98,17 @@ class JointStage(LightningModule):
     """Stage 2: policy and backbone together, rewards for one and cross-entropy of the sampled paths for the other.
 
     The two losses touch different weights, so with Adam their weights do not matter.
+
+    Args:
+        network: What is trained.
+        recipe: With method "reinforce".
+        teacher: The network to learn from, where the recipe has a distillation.
     """
 
-    def __init__(self, network: BlockDrop, recipe: BlockDropRecipe) -> None:
+    def __init__(self, network: BlockDrop, recipe: BlockDropRecipe, teacher: nn.Module | None = None) -> None:
         super().__init__()
         self.network, self.recipe = network, recipe
+        self.answer_loss = AnswerLoss(teacher, recipe.distillation)
         train_parts(network, backbone=True)
         self.register_buffer("shares", usage_shares(network.costs.per_unit, recipe.reward_usage), persistent=False)
         self.figures = RoutedFigures(recipe.joint_gamma)
@@ -130,7 +136,7 @@ class JointStage(LightningModule):
             rewards(given.argmax(dim=1) == batch.labels, keep, self.shares, gamma=recipe.joint_gamma)  # type: ignore[arg-type]  # a buffer is a Tensor
             for given, keep in ((logits, drawn.sampled), (compared, drawn.greedy))
         )
-        loss = policy_losses(sampled - greedy, drawn.log_p).mean() + F.cross_entropy(logits, batch.labels)
+        loss: Tensor = policy_losses(sampled - greedy, drawn.log_p).mean() + self.answer_loss(logits, batch)
         self.log("train/loss", loss, prog_bar=True)
         self.log("train/reward", greedy.mean())
         return loss
@@ -149,10 +155,14 @@ class GateStage(LightningModule):
         network: What is trained.
         recipe: With method "gates".
         tune_backbone: Whether the backbone learns, too; its statistics stay as they are either way.
+        teacher: The network to learn from, where the recipe has a distillation.
     """
 
-    def __init__(self, network: BlockDrop, recipe: BlockDropRecipe, *, tune_backbone: bool) -> None:
+    def __init__(
+        self, network: BlockDrop, recipe: BlockDropRecipe, *, tune_backbone: bool, teacher: nn.Module | None = None
+    ) -> None:
         super().__init__()
+        self.answer_loss = AnswerLoss(teacher, recipe.distillation)
         self.network, self.recipe, self.tune_backbone = network, recipe, tune_backbone
         train_parts(network, backbone=tune_backbone)
         self.target = target_cost(network, recipe.budget)
@@ -179,7 +189,7 @@ class GateStage(LightningModule):
         gates = straight_through_gates(scores, self.recipe.gate_temperature)
         logits = self.network.run_gated(batch.images, gates)
         excess = excess_cost(gates, self.costs, self.target)  # type: ignore[arg-type]  # a buffer is a Tensor
-        loss = F.cross_entropy(logits, batch.labels) + self.recipe.gate_penalty * excess
+        loss: Tensor = self.answer_loss(logits, batch) + self.recipe.gate_penalty * excess
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -194,10 +204,12 @@ class StaticStage(LightningModule):
     Args:
         network: From images (B, 3, S, S) to logits (B, K).
         recipe: Of the BlockDrop that it is compared with.
+        teacher: The network that both learn from, where the recipe has a distillation.
     """
 
-    def __init__(self, network: nn.Module, recipe: BlockDropRecipe) -> None:
+    def __init__(self, network: nn.Module, recipe: BlockDropRecipe, teacher: nn.Module | None = None) -> None:
         super().__init__()
+        self.answer_loss = AnswerLoss(teacher, recipe.distillation)
         self.network, self.recipe = network.train(), recipe
         self.accuracy = MeanMetric()
 
@@ -212,8 +224,8 @@ class StaticStage(LightningModule):
             hold_statistics(self.network)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The cross-entropy of one batch."""
-        loss = F.cross_entropy(self.network(batch.images), batch.labels)
+        """The loss of one batch of answers."""
+        loss: Tensor = self.answer_loss(self.network(batch.images), batch)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
