@@ -29,7 +29,7 @@ def test_checkpoint_of_timm_by_path_fills_the_encoder(tmp_path, state, suffix):
 def test_checkpoint_of_another_model_is_refused(tmp_path, state):
     file = tmp_path / "weights.pth"
     torch.save(state, file)
-    with pytest.raises(WeightsError, match="no checkpoint of timm's resnet18: conv1.weight"):
+    with pytest.raises(WeightsError, match=r"no checkpoint of timm's resnet18: conv1\.weight"):
         check_checkpoint("resnet18", file)
 
 

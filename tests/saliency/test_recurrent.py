@@ -22,7 +22,7 @@ def test_unrolled_steps_equal_a_plain_loop():
     features = torch.randn(2, 3, 9, 7)
     drive = F.conv2d(features, layer.feed_forward.weight, padding=1)
     state = torch.zeros_like(drive)
-    for step in range(5):
+    for _ in range(5):
         total = drive + F.conv2d(state, layer.recurrent.weight, padding=1)
         mean, var = total.mean((0, 2, 3), keepdim=True), total.var((0, 2, 3), unbiased=False, keepdim=True)
         state = ((total - mean) / (var + 1e-5).sqrt()).relu()

@@ -2,6 +2,7 @@
 
 # B batch, C channels, H W size of a map, N = H W positions, D = C / 8
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modicum.nn.attention import attend
@@ -56,7 +57,7 @@ class SelfAttention(nn.Module):
     def weights(self, features: Tensor, foreground: Tensor | None = None) -> Tensor:
         """What each position (row) takes from each (column), (B, N, N), rows summing to 1; explicit, N^2 numbers."""
         queries, keys, _ = self.project(features)
-        return (self.project.scale * queries @ keys.mT).softmax(dim=2)
+        return F.softmax(self.project.scale * queries @ keys.mT, dim=2)
 
 
 class RegionAttention(nn.Module):
@@ -74,22 +75,24 @@ class RegionAttention(nn.Module):
         self.project = Projections(channels)
         self.gamma = nn.Parameter(torch.zeros(()))
 
-    def forward(self, features: Tensor, foreground: Tensor) -> Tensor:
+    def forward(self, features: Tensor, foreground: Tensor | None) -> Tensor:
         """Features (B, C, H, W) of the same shape; ``foreground`` is (B, 1, H, W), in [0, 1]."""
         queries, keys, values = self.project(features)
         shares = _region_shares(foreground)
         found = attend(queries, shares @ keys, shares @ values, scale=self.project.scale)
         return features + self.gamma * _maps(found, features)
 
-    def weights(self, features: Tensor, foreground: Tensor) -> Tensor:
+    def weights(self, features: Tensor, foreground: Tensor | None) -> Tensor:
         """What each position takes from each position by way of the two regions, (B, N, N), rows summing to 1."""
         queries, keys, _ = self.project(features)
         shares = _region_shares(foreground)
-        return (self.project.scale * queries @ (shares @ keys).mT).softmax(dim=2) @ shares
+        return F.softmax(self.project.scale * queries @ (shares @ keys).mT, dim=2) @ shares
 
 
-def _region_shares(foreground: Tensor) -> Tensor:
+def _region_shares(foreground: Tensor | None) -> Tensor:
     """The share of each position in the object and in the background, (B, 2, N), rows summing to 1."""
+    if foreground is None:
+        raise ValueError("attention to regions needs a foreground map: pass one of shape (B, 1, H, W)")
     regions = torch.cat([foreground, 1 - foreground], dim=1).flatten(2)
     return regions / regions.sum(dim=2, keepdim=True).clamp_min(1e-6)
 

@@ -3,6 +3,7 @@
 # B batch, H W pixels, L levels, finest first
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -73,7 +74,7 @@ class TimmEncoder(nn.Module):
             )
         except (RuntimeError, AttributeError) as error:  # what timm raises for unknown names, and without features
             raise ValueError(f"encoder {name!r} cannot be used: {error}") from error
-        self.channels = tuple(self.features.feature_info.channels())
+        self.channels = _widths(self.features)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of images (B, 3, H, W), finest first."""
@@ -139,5 +140,9 @@ def read_tensors(checkpoint: str | Path) -> dict[str, Tensor]:
 def _level_indices(name: str) -> tuple[int, ...]:
     """The first five levels, or fewer where the model has fewer."""
     with torch.device("meta"):
-        levels = timm.create_model(name, features_only=True).feature_info.channels()
-    return tuple(range(min(LEVELS, len(levels))))
+        levels = len(_widths(timm.create_model(name, features_only=True)))
+    return tuple(range(min(LEVELS, levels)))
+
+
+def _widths(features: Any) -> tuple[int, ...]:  # noqa: ANN401  timm's wrapper, which has no public type
+    return tuple(features.feature_info.channels())

@@ -1,9 +1,10 @@
 """Self-attention recurrent saliency network: a reading of the abstract of arXiv 1808.01634.
 
 F. Sun, W. Li, Y. Guan, *Self-Attention Recurrent Network for Saliency Detection*, 2018. Only its abstract could be
-found, so only that is followed: features of one backbone, shallow levels enhanced by a recurrence whose kernel is shared
-over the time steps, deep levels by self-attention, end-to-end training. Which levels count as shallow, the number of
-steps, the fusion and the losses are ours, built of parts that were usual in 2018; no figure of the paper is claimed.
+found, so only that is followed: features of one backbone, shallow levels enhanced by a recurrence whose kernel is
+shared over the time steps, deep levels by self-attention, end-to-end training. Which levels count as shallow, the
+number of steps, the fusion and the losses are ours, built of parts that were usual in 2018; no figure of the paper is
+claimed.
 """
 
 # B batch, H W pixels, C channels of the head, L levels, finest first
@@ -34,6 +35,13 @@ class SideLogits(NamedTuple):
         return self.sides[0]
 
 
+class AttentionWeights(NamedTuple):
+    """What each position of one level takes from each."""
+
+    weights: Tensor  # (B, N, N), rows summing to 1; positions run row by row over the level's map
+    size: tuple[int, ...]  # rows and columns of that map, N in all
+
+
 class DeepLevel(nn.Module):
     """A deep level: reduced to C channels, then attended.
 
@@ -50,7 +58,15 @@ class DeepLevel(nn.Module):
 
     def attend(self, reduced: Tensor, foreground: Tensor | None) -> Tensor:
         """Attended features of the shape of ``reduced``, (B, C, H, W)."""
-        return reduced if self.attention is None else self.attention(reduced, foreground)
+        attended: Tensor = reduced if self.attention is None else self.attention(reduced, foreground)
+        return attended
+
+    def weights(self, reduced: Tensor, foreground: Tensor | None) -> Tensor:
+        """What each position takes from each, (B, N, N); raises `ValueError` where there is no attention."""
+        if self.attention is None:
+            raise ValueError("this network has no attention to look at: its deep_attention is 'none'")
+        weights: Tensor = self.attention.weights(reduced, foreground)
+        return weights
 
 
 class Decoder(nn.Module):
@@ -127,22 +143,37 @@ class SaliencyNet(nn.Module):
         maps = self._fused(*self._reduced_levels(images))
         return resize(self.sides[0](maps[0]), images).sigmoid()
 
-    def attention_weights(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What each position of each deep level takes from each, (B, N, N) per level, finer level first.
+    def attention_weights(self, images: Tensor) -> tuple[AttentionWeights, ...]:
+        """What each position of each deep level takes from each, finer level first.
 
-        Positions run row by row over the level's map; the row of position i is what position i attends to. Takes
-        N^2 numbers: for 352x352 pixels and a stride of 16, 484^2 per image.
+        Takes N^2 numbers per image and level: for 352x352 pixels and a stride of 16, 484^2.
 
         Raises:
             ValueError: If the network has no attention.
         """
-        if self.deep_attention == "none":
-            raise ValueError("this network has no attention to look at: its deep_attention is 'none'")
         _, reduced, coarse = self._reduced_levels(images)
         return tuple(
-            level.attention.weights(features, _foreground(coarse, features))
-            for level, features in zip(self.deep, reduced, strict=True)
+            AttentionWeights(level.weights(features, _foreground(coarse, features)), tuple(features.shape[-2:]))
+            for level, features in zip(self._deep_levels(), reduced, strict=True)
         )
+
+    def attention_row(self, images: Tensor, pixel: tuple[int, int], *, level: int = 0) -> Tensor:
+        """What the position that holds a pixel attends to, as a map (B, h, w) that sums to 1.
+
+        Args:
+            images: (B, 3, H, W).
+            pixel: Row and column in the images.
+            level: Of the deep levels, the finer first.
+
+        Raises:
+            ValueError: If the network has no attention, or the pixel lies outside.
+        """
+        (row, column), (height, width) = pixel, images.shape[-2:]
+        if not (0 <= row < height and 0 <= column < width):
+            raise ValueError(f"pixel must lie in images of {height} rows and {width} columns, got {pixel}")
+        weights, (rows, columns) = self.attention_weights(images)[level]
+        position = row * rows // height * columns + column * columns // width
+        return weights[:, position].unflatten(1, (rows, columns))
 
     def storage_config(self) -> dict[str, Any]:
         """What rebuilds this network."""
@@ -160,16 +191,19 @@ class SaliencyNet(nn.Module):
         features = self.encoder(images)[int(self.skip_finest) :]
         split = len(self.shallow)
         shallow = [enhance(each) for enhance, each in zip(self.shallow, features[:split], strict=True)]
-        reduced = [level.reduce(each) for level, each in zip(self.deep, features[split:], strict=True)]
+        reduced = [level.reduce(each) for level, each in zip(self._deep_levels(), features[split:], strict=True)]
         return shallow, reduced, [] if self.region is None else [self.region(reduced[-1])]
 
     def _fused(self, shallow: list[Tensor], reduced: list[Tensor], coarse: list[Tensor]) -> list[Tensor]:
         deep = [
             level.attend(features, _foreground(coarse, features))
-            for level, features in zip(self.deep, reduced, strict=True)
+            for level, features in zip(self._deep_levels(), reduced, strict=True)
         ]
         maps: list[Tensor] = self.decoder([*shallow, *deep])
         return maps
+
+    def _deep_levels(self) -> list[DeepLevel]:
+        return list(self.deep)  # type: ignore[arg-type]  # nn.ModuleList does not know what it holds
 
 
 def rebuild_saliency(
@@ -214,7 +248,7 @@ def _side_conv(channels: int) -> nn.Conv2d:
     return conv
 
 
-def _create_attention(kind: DeepAttention, channels: int) -> nn.Module | None:
+def _create_attention(kind: DeepAttention, channels: int) -> SelfAttention | RegionAttention | None:
     if kind == "self":
         return SelfAttention(channels)
     return RegionAttention(channels) if kind == "region" else None

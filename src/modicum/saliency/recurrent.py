@@ -8,6 +8,7 @@ its own, because activations drift over the steps.
 # B batch, C channels, H W pixels, T steps
 from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 StepNorms = Literal["per_step", "shared"]
@@ -29,7 +30,7 @@ class ConvNormRelu(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, C, H, W), at least 0."""
-        return self.norm(self.conv(features)).relu()
+        return F.relu(self.norm(self.conv(features)))
 
 
 class RecurrentConv(nn.Module):
@@ -60,10 +61,10 @@ class RecurrentConv(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """The last state (B, C, H, W), at least 0."""
         drive = self.feed_forward(features)
-        state = self.norm(0)(drive).relu()
+        state = F.relu(self.norm(0)(drive))
         if self.recurrent is not None:
             for step in range(1, self.steps + 1):
-                state = self.norm(step)(drive + self.recurrent(state)).relu()
+                state = F.relu(self.norm(step)(drive + self.recurrent(state)))
         return state
 
     def norm(self, step: int) -> nn.BatchNorm2d:
