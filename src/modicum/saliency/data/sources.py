@@ -1,0 +1,108 @@
+"""What every set of images with masks looks like to the rest of the wing, whatever it comes from."""
+
+# H W size of a picture in px
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modicum.imaging.decoding import decode, decode_pixels
+from modicum.imaging.files import content_digest
+from modicum.saliency.data.listings import Listing, list_files
+from modicum.saliency.data.pairs import LISTS, Pair, assign_lists, find_pairs
+
+HALF = 128  # of 8 bits: a graded mask is cut where at least half of the annotators agree
+
+
+class MaskedImage(NamedTuple):
+    """An image and what is salient in it."""
+
+    pixels: NDArray[np.uint8]  # (H, W, 3), RGB
+    mask: NDArray[np.uint8]  # (H, W), 255 is salient; soft values at edges are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One image of a set.
+
+    Attributes:
+        id: Its name, unique in its source and the same on every machine.
+        split: ``"train"``, ``"calibration"`` or ``"test"`` where the set itself says so, else None.
+    """
+
+    id: str
+    split: str | None
+
+
+class PairSource(ABC):
+    """A set of images with masks. Sources can be pickled, and read from many threads and processes at once.
+
+    Attributes:
+        name: One line on what the set is.
+        records: The images, in an order that does not depend on the machine.
+        origin: The path it was read from, or ``"embedded:procedural-scenes"``.
+    """
+
+    name: str
+    records: Sequence[Record]
+    origin: str
+
+    @abstractmethod
+    def pair(self, index: int) -> MaskedImage:
+        """Image and mask ``index``, of the sizes that they have; raises `BadImageError`."""
+
+    @abstractmethod
+    def digest(self, index: int) -> str:
+        """Short hash of the content of image ``index``; copies have equal digests; raises `BadImageError`."""
+
+
+@final
+class FilePairs(PairSource):
+    """Images and masks in files or uncompressed tar archives, in one of the layouts of `pairs.LAYOUTS`.
+
+    Args:
+        path: A folder, a folder of archives, or an archive.
+
+    Raises:
+        DataError: If there is nothing of the kind, or images and masks do not pair off.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        root = Path(path)
+        self.origin = str(root)
+        self._listing = list_files(root)
+        pairs = find_pairs(self._listing.names, self.origin)
+        self._pairs = assign_lists(pairs, _read_lists(self._listing), self.origin)
+        self.records = tuple(Record(pair.image, pair.split) for pair in self._pairs)
+        self.name = f"{len(self._pairs):,} images with masks in {root.resolve().name}"
+
+    def pair(self, index: int) -> MaskedImage:
+        """See `PairSource.pair`."""
+        pair = self._pairs[index]
+        return MaskedImage(decode_pixels(self._listing.read(pair.image)), self._mask(pair))
+
+    def digest(self, index: int) -> str:
+        """See `PairSource.digest`."""
+        return content_digest(self._listing.read(self._pairs[index].image))
+
+    def _mask(self, pair: Pair) -> NDArray[np.uint8]:
+        mask = decode_mask(self._listing.read(pair.mask))
+        return np.where(mask >= HALF, 255, 0).astype(np.uint8) if pair.is_graded else mask
+
+
+def decode_mask(content: bytes) -> NDArray[np.uint8]:
+    """A mask from the bytes of an image file, (H, W) uint8, whatever its pixels: 1 bit, grey, colour, palette.
+
+    A mask whose values are 0 and 1 alone means 0 and 255. Raises `BadImageError`.
+    """
+    mask = np.array(decode(content).convert("L"))
+    return mask * np.uint8(255) if mask.max() == 1 else mask
+
+
+def _read_lists(listing: Listing) -> dict[str, str]:
+    found = {PurePosixPath(name).name: name for name in listing.names if PurePosixPath(name).name in LISTS}
+    return {name: listing.read(path).decode("utf-8", "replace") for name, path in found.items()}

@@ -1,0 +1,148 @@
+"""What a trained network and every baseline reach on the test part of a run."""
+
+# H W size of an image in px
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modicum.adaptive.costs import count_macs
+from modicum.saliency.attention_mass import measure_attention
+from modicum.saliency.baselines import baselines
+from modicum.saliency.data.duplicates import Duplicate, find_duplicates
+from modicum.saliency.data.scenes import ProceduralScenes
+from modicum.saliency.data.sources import MaskedImage
+from modicum.saliency.data.transforms import PairTransform
+from modicum.saliency.metrics import ImageScore, Scorer, Scores
+from modicum.saliency.network import SaliencyNet, rebuild_saliency
+from modicum.saliency.predictor import Predictor
+from modicum.saliency.preparation import PreparedPairs, prepare
+from modicum.saliency.recipe import SaliencyRecipe
+from modicum.saliency.results import Evaluation, Example, MethodScores
+from modicum.saliency.upsampling import plain_upsample
+from modicum.storage.errors import RunError
+from modicum.storage.runs import RunFolder
+
+BATCH = 8  # pictures in memory at their full size
+NUM_EXAMPLES = 4
+ATTENTION_IMAGES = 64
+
+
+def evaluate_run(
+    run: RunFolder, network: SaliencyNet, recipe: SaliencyRecipe, *, system: str = "saliency"
+) -> Evaluation:
+    """Everything a report shows, measured on the test part at the full size of its images.
+
+    Args:
+        run: A finished run.
+        network: Its network, in evaluation mode, on the device to run on.
+        recipe: Its recipe.
+        system: Id of the system.
+
+    Raises:
+        RunError: If the training is not finished.
+        DataError: If the data are no longer what they were.
+        MissingExtraError: If the packages for measures and baselines are not installed.
+    """
+    if not run.weights.exists():
+        raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
+    data = prepare(recipe, run)
+    predictor = Predictor(network, data.preprocessing)
+    scores = score_network(predictor, data)
+    best, typical, worst = choose_examples(predictor, data, scores.images)
+    return Evaluation(
+        system=system,
+        data=data.source.name,
+        num_images=data.num_images(),
+        image_px=recipe.image_px,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        macs=count_prediction_macs(network, recipe.image_px),
+        methods=(MethodScores("network", scores.figures, scores.curves), *score_baselines(data)),
+        images=scores.images,
+        best=best,
+        typical=typical,
+        worst=worst,
+        attention=measure_attention(network, _attention_batches(network, data)),
+        duplicates=look_for_duplicates(data),
+    )
+
+
+def score_network(predictor: Predictor, data: PreparedPairs) -> Scores:
+    """What the network reaches on the test part; its maps are enlarged bilinearly, as in published figures."""
+    scorer = Scorer()
+    for chunk in _chunks(data.pairs("test")):
+        maps = predictor.maps([pair.pixels for _, pair in chunk])
+        for (name, pair), saliency in zip(chunk, maps, strict=True):
+            scorer.add(name, plain_upsample(saliency, pair.mask.shape), pair.mask)
+    return scorer.scores()
+
+
+def score_baselines(data: PreparedPairs) -> tuple[MethodScores, ...]:
+    """What each baseline reaches on the test part; the mean mask is that of the training part."""
+    methods = baselines(pair.mask for _, pair in data.pairs("train"))
+    scorers = {name: Scorer() for name in methods}
+    for image, pair in data.pairs("test"):
+        for name, method in methods.items():
+            scorers[name].add(image, method(pair.pixels), pair.mask)
+    scored = {name: scorer.scores() for name, scorer in scorers.items()}
+    return tuple(MethodScores(name, each.figures, each.curves) for name, each in scored.items())
+
+
+def choose_examples(
+    predictor: Predictor, data: PreparedPairs, images: Sequence[ImageScore], count: int = NUM_EXAMPLES
+) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]:
+    """The test images with the best, typical and worst structure measures, ``count`` of each where there are as many."""
+    ranked = sorted(images, key=lambda image: -image.s_measure)
+    count = min(count, len(ranked))
+    middle = (len(ranked) - count) // 2
+    best, typical, worst = ranked[:count], ranked[middle : middle + count], ranked[: -count - 1 : -1]
+    return tuple(_make_examples(predictor, data, chosen) for chosen in (best, typical, worst))  # type: ignore[return-value]  # three
+
+
+def count_prediction_macs(network: SaliencyNet, image_px: int) -> int:
+    """Multiply-adds of one prediction, without the outputs that only training needs."""
+    with torch.device("meta"):
+        on_meta = rebuild_saliency(**network.storage_config()).eval()
+        return count_macs(on_meta.saliency, torch.empty(1, 3, image_px, image_px))
+
+
+def look_for_duplicates(data: PreparedPairs) -> tuple[Duplicate, ...] | None:
+    """Training images that look like test images; None for procedural scenes, whose parts share no photograph."""
+    if isinstance(data.source, ProceduralScenes):
+        return None
+    train, test = (data.splits.indices(data.source, "train"), data.splits.indices(data.source, "test"))
+    return find_duplicates(data.source, train, data.source, test)
+
+
+def _make_examples(predictor: Predictor, data: PreparedPairs, chosen: Sequence[ImageScore]) -> tuple[Example, ...]:
+    index_of = {record.id: index for index, record in enumerate(data.source.records)}
+    pairs = [data.source.pair(index_of[score.name]) for score in chosen]
+    maps = predictor.maps([pair.pixels for pair in pairs])
+    return tuple(
+        Example(score.name, pair.pixels, pair.mask, plain_upsample(saliency, pair.mask.shape), score)
+        for score, pair, saliency in zip(chosen, pairs, maps, strict=True)
+    )
+
+
+def _attention_batches(network: SaliencyNet, data: PreparedPairs) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images, normalised, and masks of some test images, evenly spread, at the network's size."""
+    device = next(network.parameters()).device
+    transform = PairTransform(data.preprocessing, is_random=False)
+    indices = data.splits.indices(data.source, "test")
+    spread = np.unique(np.linspace(0, len(indices) - 1, min(ATTENTION_IMAGES, len(indices))).round().astype(int))
+    for start in range(0, len(spread), BATCH):
+        samples = [transform(data.source.pair(indices[place])) for place in spread[start : start + BATCH].tolist()]
+        images, masks = (torch.stack(each).to(device) for each in zip(*samples, strict=True))
+        yield data.preprocessing.normalise(images), masks.float() / 255
+
+
+def _chunks(pairs: Iterator[tuple[str, MaskedImage]]) -> Iterator[list[tuple[str, MaskedImage]]]:
+    chunk: list[tuple[str, MaskedImage]] = []
+    for pair in pairs:
+        chunk.append(pair)
+        if len(chunk) == BATCH:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,185 @@
+"""From what a user holds (a path, a picture, an array) to a mask, a cut-out and an overlay at full resolution."""
+
+# H W size of a picture in px, S side of the network's input
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from modicum.imaging.decoding import BadImageError, decode, upright_rgb
+from modicum.imaging.files import Failure, read_content
+from modicum.saliency.data.transforms import Preprocessing, to_input
+from modicum.saliency.folding import fold_saliency
+from modicum.saliency.network import SaliencyNet
+from modicum.saliency.upsampling import guided_upsample, plain_upsample
+from modicum.storage.files import write_atomically
+
+Input = str | Path | Image.Image | NDArray[np.uint8]
+
+GUIDED_ABOVE = 2.0  # times the network's input: below that a bilinear map has no coarser edges than the photograph
+HALF = 128
+_OVERLAY = (255, 64, 0)
+_OPACITY = 0.55
+
+
+@dataclass(frozen=True, eq=False)
+class Salience:
+    """What is salient in one picture.
+
+    Attributes:
+        name: Its path, or its place among the inputs.
+        pixels: The picture, upright, (H, W, 3) uint8.
+        mask: (H, W) uint8, 255 where the network is certain that a viewer would look.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+    def __str__(self) -> str:
+        place = "nothing stands out" if self.box is None else "within {}, {}, {}, {}".format(*self.box)
+        return f"{self.name}: {self.share:.0%} salient, {place}"
+
+    @cached_property
+    def share(self) -> float:
+        """Share of the pixels that are more salient than not, in [0, 1]."""
+        return float((self.mask >= HALF).mean())
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """Left, top, right, bottom of these pixels, px, the last two excluded; None if there are none."""
+        rows, columns = (np.flatnonzero((self.mask >= HALF).any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return None
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+    def cut_out(self) -> Image.Image:
+        """The picture with the mask as its alpha channel, RGBA."""
+        return Image.fromarray(np.dstack([self.pixels, self.mask]))
+
+    def overlay(self) -> Image.Image:
+        """The picture with what is salient tinted, RGB."""
+        tint = Image.new("RGB", (self.pixels.shape[1], self.pixels.shape[0]), _OVERLAY)
+        opacity = Image.fromarray(self.mask).point([round(_OPACITY * level) for level in range(256)])
+        return Image.composite(tint, Image.fromarray(self.pixels), opacity)
+
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Writes ``<name>_mask.png``, ``<name>_cut_out.png`` and ``<name>_overlay.jpg``; says where each stands."""
+        stem = Path(folder) / Path(self.name).stem
+        pictures = {
+            "mask": (Image.fromarray(self.mask), "PNG", ".png"),
+            "cut_out": (self.cut_out(), "PNG", ".png"),
+            "overlay": (self.overlay(), "JPEG", ".jpg"),
+        }
+        files = {}
+        for kind, (picture, form, suffix) in pictures.items():
+            files[kind] = stem.with_name(f"{stem.name}_{kind}{suffix}")
+            write_atomically(files[kind], encode(picture, form))
+        return files
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data, for JSON; without the pictures."""
+        height, width = self.mask.shape
+        return {"name": self.name, "width": width, "height": height, "share": self.share, "box": self.box}
+
+
+class Predictor:
+    """Finds what is salient in pictures of any size; call it with one, or use `predict_all` for many.
+
+    Pictures are stretched to the network's square; where a picture is more than twice as large, its map is drawn to
+    the picture's edges by a guided filter, elsewhere enlarged bilinearly.
+
+    Args:
+        network: Trained; a folded copy of it is run, on the device where it is.
+        preprocessing: How a picture becomes what the network gets.
+        is_guided: Whether maps of large pictures are drawn to their edges.
+    """
+
+    def __init__(self, network: SaliencyNet, preprocessing: Preprocessing, *, is_guided: bool = True) -> None:
+        self.preprocessing, self.is_guided = preprocessing, is_guided
+        self._device = next(network.parameters()).device
+        self._network = fold_saliency(network)
+
+    def __call__(self, image: Input) -> Salience:
+        """What is salient in one picture: a path, a PIL image, or an array (H, W, 3) uint8.
+
+        Raises:
+            BadImageError: If it cannot be read.
+        """
+        found = next(self.predict_all([image], batch_size=1))
+        if isinstance(found, Failure):
+            raise BadImageError(str(found))
+        return found
+
+    def predict_all(self, images: Iterable[Input], *, batch_size: int = 8) -> Iterator[Salience | Failure]:
+        """What is salient in each picture, in order, as they come; one that cannot be read costs only itself.
+
+        Raises:
+            ValueError: If ``batch_size`` is below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        waiting: list[tuple[str, NDArray[np.uint8] | Failure]] = []
+        for place, image in enumerate(images):
+            name = str(image) if isinstance(image, str | Path) else f"image {place}"
+            waiting.append((name, _read(name, image)))
+            if len(waiting) == batch_size:
+                yield from self._flush(waiting)
+                waiting = []
+        yield from self._flush(waiting)
+
+    @torch.inference_mode()
+    def maps(self, pictures: Iterable[NDArray[np.uint8]]) -> Tensor:
+        """Maps (n, S, S) of some pictures (H, W, 3) uint8 at the network's own size, in [0, 1], on the CPU."""
+        images = torch.stack([to_input(pixels, self.preprocessing.size) for pixels in pictures]).to(self._device)
+        batch = self.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
+        return self._network.saliency(batch)[:, 0].float().cpu()
+
+    def enlarge(self, saliency: Tensor, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A map (S, S) of a picture at its full size, (H, W) uint8."""
+        height, width = pixels.shape[:2]
+        is_large = max(height, width) > GUIDED_ABOVE * self.preprocessing.size
+        if self.is_guided and is_large:
+            return guided_upsample(saliency, pixels)
+        return plain_upsample(saliency, (height, width))
+
+    def _flush(self, waiting: list[tuple[str, NDArray[np.uint8] | Failure]]) -> Iterator[Salience | Failure]:
+        readable = [pixels for _, pixels in waiting if not isinstance(pixels, Failure)]
+        maps = iter(self.maps(readable) if readable else ())
+        for name, pixels in waiting:
+            if isinstance(pixels, Failure):
+                yield pixels
+            else:
+                yield Salience(name, pixels, self.enlarge(next(maps), pixels))
+
+
+def encode(picture: Image.Image, form: str) -> bytes:
+    """The bytes of an image file; PNG is written fast rather than small."""
+    stream = io.BytesIO()
+    options = {"compress_level": 1} if form == "PNG" else {"quality": 90}
+    picture.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def _read(name: str, image: Input) -> NDArray[np.uint8] | Failure:
+    try:
+        return _open(image)
+    except BadImageError as error:
+        return Failure(name, str(error))
+
+
+def _open(image: Input) -> NDArray[np.uint8]:
+    if isinstance(image, str | Path):
+        return np.array(decode(read_content(Path(image))))
+    if isinstance(image, Image.Image):
+        return np.array(upright_rgb(image))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise BadImageError(f"an array must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    return np.ascontiguousarray(image)  # OpenCV's users reverse the channels by a negative stride

@@ -1,0 +1,175 @@
+"""What can be chosen about training a saliency network; defaults are for one's own photographs on a small machine."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modicum.storage.errors import RecipeError
+from modicum.training.recipe import Schedule, TrainerOptions
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The network.
+
+    Attributes:
+        encoder: "small", or a model of timm: "mobilenetv3_large_100", "resnet18", "resnet50", "vgg16".
+        pretrained: Start the encoder from the weights that timm knows for it; they are downloaded if need be.
+        checkpoint: Start the encoder from this file instead, in timm's layout (.safetensors or .pth).
+        width: Channels of the head.
+        steps: Applications of the shared kernel in the shallow levels, 0..5; 0 is a plain convolution.
+        step_norms: Whether each step has its own normalisation.
+        deep_attention: "self" over all positions, "region" over object and background, or "none".
+        skip_finest: Leave out the encoder's finest level: about three times faster, a little less sharp.
+    """
+
+    encoder: str = "mobilenetv3_large_100"
+    pretrained: bool = False
+    checkpoint: str | None = None
+    width: int = 64
+    steps: int = 3
+    step_norms: Literal["per_step", "shared"] = "per_step"
+    deep_attention: Literal["self", "region", "none"] = "self"
+    skip_finest: bool = False
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.steps <= 5, "network.steps", "0..5", self.steps)
+        _require(self.width >= 8, "network.width", "at least 8 channels", self.width)
+        both = self.pretrained and self.checkpoint is not None
+        _require(not both, "network.pretrained", "false where a checkpoint is given", self.pretrained)
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """The loss of each side output.
+
+    Attributes:
+        region_weight: Weight of the soft intersection over union beside the cross-entropy; 0 leaves the latter alone.
+        weigh_boundaries: Weigh pixels near boundaries up to sixfold.
+    """
+
+    region_weight: float = 1.0
+    weigh_boundaries: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.region_weight >= 0, "loss.region_weight", "at least 0", self.region_weight)
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """How weights follow gradients.
+
+    Attributes:
+        kind: "adamw", "adam" (weight decay as part of the gradient), or "sgd" with Nesterov momentum 0.9.
+        head_rate: Highest learning rate of the head.
+        encoder_rate: Highest learning rate of the encoder; a tenth of the head's keeps pretrained weights useful.
+        weight_decay: On all weights.
+    """
+
+    kind: Literal["adamw", "adam", "sgd"] = "adamw"
+    head_rate: float = 3e-4
+    encoder_rate: float = 3e-5
+    weight_decay: float = 1e-2
+
+    def __post_init__(self) -> None:
+        rates = min(self.head_rate, self.encoder_rate) > 0
+        _require(rates, "optimizer rates", "above 0", f"{self.head_rate} and {self.encoder_rate}")
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """How images with masks become batches.
+
+    Attributes:
+        min_scale: Least share of the area that a random crop of training keeps; 1 takes whole images.
+        flip: Mirror half of the training images.
+        jitter: How far training changes brightness, contrast and saturation, in [0, 1).
+        mean: Subtracted from each channel, in [0, 1].
+        std: Divides each channel.
+        batch_size: Images per step and process.
+        batch_px: Resize each training batch to one of these sides, drawn anew; empty keeps the network's.
+        num_workers: Processes that decode; 0 decodes in the training process.
+        calibration_share: Share of the images kept for watching the training where the set does not say.
+        test_share: Share of the images kept for the test where the set does not say.
+        strict: Refuse a set with unreadable files, instead of going on without them.
+    """
+
+    min_scale: float = 0.75
+    flip: bool = True
+    jitter: float = 0.1
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    batch_size: int = 16
+    batch_px: tuple[int, ...] = ()
+    num_workers: int = 0
+    calibration_share: float = 0.1
+    test_share: float = 0.2
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        _require(0 < self.min_scale <= 1, "images.min_scale", "in (0, 1]", self.min_scale)
+        _require(0 <= self.jitter < 1, "images.jitter", "in [0, 1)", self.jitter)
+        _require(min(self.std) > 0, "images.std", "positive", self.std)
+        _require(self.batch_size >= 2, "images.batch_size", "at least 2, for batch normalisation", self.batch_size)
+        _require(all(side >= 32 for side in self.batch_px), "images.batch_px", "at least 32 each", self.batch_px)
+        shares = min(self.calibration_share, self.test_share) > 0 and self.calibration_share + self.test_share < 1
+        found = f"{self.calibration_share} and {self.test_share}"
+        _require(shares, "images.calibration_share and test_share", "above 0 and below 1 together", found)
+
+
+@dataclass(frozen=True)
+class SaliencyRecipe:
+    """One stage: encoder and head are trained together, end to end.
+
+    Attributes:
+        data: A folder or uncompressed tar with images and masks, in the layout of ECSSD, DUTS, DUT-OMRON, HKU-IS,
+            PASCAL-S or MSRA, or simply images/ and masks/; None is the embedded default, procedural scenes.
+        image_px: Side of the square that the network gets.
+        network: The network.
+        loss: The loss.
+        epochs: Passes over the training images.
+        optimizer: How weights follow gradients.
+        schedule: Of the learning rates.
+        ema_decay: Average the weights exponentially with this decay; None for off.
+        images: How images become batches.
+        trainer: Devices and precision.
+        seed: Of everything random.
+    """
+
+    data: str | None = None
+    image_px: int = 320
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    epochs: int = 30
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: Schedule = field(default_factory=Schedule)
+    ema_decay: float | None = 0.999
+    images: PairOptions = field(default_factory=PairOptions)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.image_px >= 32, "image_px", "at least 32", self.image_px)
+        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        _require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "in (0, 1) or none", self.ema_decay)
+
+    def facts(self) -> dict[str, str]:
+        """What a reader of a report wants to know of the training, by name."""
+        network = self.network
+        attention = {"self": "self-attention", "region": "attention to two regions", "none": "no attention"}
+        return {
+            "Encoder": f"{network.encoder}, {self._start()}",
+            "Head": f"{network.width} channels, {network.steps} steps, {attention[network.deep_attention]}",
+            "Images": f"{self.image_px} px",
+            "Training": f"{self.epochs} epochs, {self.optimizer.kind}",
+            "Seed": str(self.seed),
+        }
+
+    def _start(self) -> str:
+        if self.network.checkpoint is not None:
+            return f"from {self.network.checkpoint}"
+        return "pretrained (timm)" if self.network.pretrained else "from scratch"
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise RecipeError(f"{name} must be {expected}, got {value}")

@@ -1,0 +1,95 @@
+"""What evaluating a saliency network yields, as plain values that serialise, print and are drawn by a report."""
+
+# H W size of an image in px
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modicum.saliency.attention_mass import AttentionMass
+from modicum.saliency.data.duplicates import Duplicate
+from modicum.saliency.metrics import Curves, Figures, ImageScore
+
+
+@dataclass(frozen=True)
+class MethodScores:
+    """One line of the table: the network, or a baseline.
+
+    Attributes:
+        name: What a reader calls it.
+        figures: Over the test part.
+        curves: Over thresholds.
+    """
+
+    name: str
+    figures: Figures
+    curves: Curves
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A test image, its mask, and what the network made of it.
+
+    Attributes:
+        name: Its id.
+        pixels: (H, W, 3) uint8.
+        mask: (H, W) uint8, what is true.
+        saliency: (H, W) uint8, the network's map.
+        score: What the map reached.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    saliency: NDArray[np.uint8]
+    score: ImageScore
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Everything that a report on a trained saliency network shows.
+
+    Attributes:
+        system: Id of the system.
+        data: One line on the data set, which training and test share.
+        num_images: Images of each split, by its name.
+        image_px: Side of the square that the network gets.
+        parameters: Of the network.
+        macs: Its multiply-adds per image at that size, for the prediction alone.
+        methods: The network, then the baselines.
+        images: What each test map of the network reached.
+        best: Test images with the highest structure measures, highest first.
+        typical: Those around the median.
+        worst: Those with the lowest, lowest first.
+        attention: Attention on objects, per deep level; empty where there is no attention.
+        duplicates: Images of the training part that look like images of the test part; None where nothing looked.
+    """
+
+    system: str
+    data: str
+    num_images: dict[str, int]
+    image_px: int
+    parameters: int
+    macs: int
+    methods: tuple[MethodScores, ...]
+    images: tuple[ImageScore, ...]
+    best: tuple[Example, ...]
+    typical: tuple[Example, ...]
+    worst: tuple[Example, ...]
+    attention: tuple[AttentionMass, ...]
+    duplicates: tuple[Duplicate, ...] | None
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data, for JSON; of the examples the names."""
+        plain = {
+            name: getattr(self, name) for name in ("system", "data", "num_images", "image_px", "parameters", "macs")
+        }
+        examples = {kind: [e.name for e in getattr(self, kind)] for kind in ("best", "typical", "worst")}
+        return {
+            **plain,
+            "methods": [asdict(method) for method in self.methods],
+            "images": [asdict(image) for image in self.images],
+            **examples,
+            "attention": [{**asdict(mass), "difference": mass.difference} for mass in self.attention],
+            "duplicates": None if self.duplicates is None else [asdict(pair) for pair in self.duplicates],
+        }

@@ -1,0 +1,94 @@
+"""Training the network end to end, every side output supervised."""
+
+# B batch, S side of the network's input in px
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from modicum.saliency.data.loading import Batch
+from modicum.saliency.losses import region_loss, saliency_loss
+from modicum.saliency.network import SaliencyNet
+from modicum.saliency.recipe import LossOptions, OptimizerOptions
+from modicum.training.recipe import OptimizerOptions as SgdOptions
+from modicum.training.recipe import Schedule
+from modicum.training.schedules import configure_adam, configure_sgd
+
+
+class SaliencyStage(LightningModule):
+    """Fits a saliency network; logs ``val/iou``, higher is better, and ``val/mae`` at the network's own size.
+
+    Args:
+        network: What is fitted.
+        loss: Of each side output.
+        optimizer: Head and encoder have rates of their own.
+        schedule: Of both rates.
+        batch_px: Each training batch is resized to one of these sides; empty keeps its own.
+    """
+
+    def __init__(
+        self,
+        network: SaliencyNet,
+        loss: LossOptions,
+        optimizer: OptimizerOptions,
+        schedule: Schedule,
+        batch_px: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss_options, self.optimizer_options, self.schedule = loss, optimizer, schedule
+        self.batch_px = tuple(batch_px)
+        self.iou, self.mae = MeanMetric(), MeanMetric()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+        """One group of parameters for the encoder, one for the rest."""
+        options = self.optimizer_options
+        groups = parameter_groups(self.network, options)
+        if options.kind == "sgd":
+            sgd = SgdOptions(options.head_rate, weight_decay=options.weight_decay, nesterov=True)
+            return configure_sgd(self, groups, sgd, self.schedule)
+        for group in groups:  # torch's AdamW is Adam with this switch
+            group |= {"weight_decay": options.weight_decay, "decoupled_weight_decay": options.kind == "adamw"}
+        return configure_adam(self, groups, options.head_rate, self.schedule)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The loss of one batch."""
+        images, masks = self._resized(batch)
+        loss = saliency_loss(
+            self.network(images),
+            masks,
+            region_weight=self.loss_options.region_weight,
+            weigh_boundaries=self.loss_options.weigh_boundaries,
+        )
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Soft intersection over union, and mean absolute error."""
+        logits = self.network(batch.images).finest.float()
+        self.iou.update(1 - region_loss(logits, batch.masks))
+        self.mae.update((logits.sigmoid() - batch.masks).abs().mean(dim=(1, 2, 3)))
+        self.log("val/iou", self.iou, prog_bar=True)
+        self.log("val/mae", self.mae)
+
+    def _resized(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if not self.batch_px:
+            return batch.images, batch.masks
+        side = self.batch_px[int(torch.randint(len(self.batch_px), ()))]  # of the generator that the stage seeds
+        images, masks = (
+            F.interpolate(each, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+            for each in (batch.images, batch.masks)
+        )
+        return images, masks.clamp(0, 1)
+
+
+def parameter_groups(network: SaliencyNet, options: OptimizerOptions) -> list[dict[str, Any]]:
+    """The encoder's parameters and all others, each with its highest learning rate."""
+    encoder = list(network.encoder.parameters())
+    of_encoder = {id(parameter) for parameter in encoder}
+    head = [parameter for parameter in network.parameters() if id(parameter) not in of_encoder]
+    return [{"params": encoder, "lr": options.encoder_rate}, {"params": head, "lr": options.head_rate}]

@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from modicum.saliency.network import rebuild_saliency
+
+
+def shaken(network):
+    """Gives normalisations of both signs and statistics of their own, and opens the gates of attention."""
+    generator = torch.Generator().manual_seed(3)
+    for name, value in (*network.named_parameters(), *network.named_buffers()):
+        if name.endswith("gamma"):
+            torch.nn.init.constant_(value, 0.7)
+        elif "norm" in name and value.ndim == 1:
+            noise = torch.rand(value.shape, generator=generator)
+            value.data = 0.5 + noise if "running_var" in name else 2 * noise - 0.7
+    return network
+
+
+@pytest.fixture
+def small():
+    """The network of the small CPU run, with all that training would have given it."""
+    torch.manual_seed(0)
+    return shaken(rebuild_saliency("small", width=24, steps=2)).eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randn(2, 3, 45, 38, generator=torch.Generator().manual_seed(1))
