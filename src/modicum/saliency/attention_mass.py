@@ -66,5 +66,5 @@ def attention_masses(weights: Tensor, is_object: Tensor) -> Tensor:
 
 def _summary(level: int, masses: Tensor) -> AttentionMass:
     both = masses[masses.isfinite().all(dim=1)].double()
-    means = both.mean(dim=0).tolist() if len(both) else [0.0, 0.0]
-    return AttentionMass(level, *means, images=len(both))
+    from_object, from_background = both.mean(dim=0).tolist() if len(both) else (0.0, 0.0)
+    return AttentionMass(level, from_object, from_background, len(both))

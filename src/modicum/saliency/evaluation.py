@@ -92,7 +92,7 @@ def score_baselines(data: PreparedPairs) -> tuple[MethodScores, ...]:
 def choose_examples(
     predictor: Predictor, data: PreparedPairs, images: Sequence[ImageScore], count: int = NUM_EXAMPLES
 ) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]:
-    """The test images with the best, typical and worst structure measures, ``count`` of each where there are as many."""
+    """The test images with the best, typical and worst structure measures, ``count`` of each if there are as many."""
     ranked = sorted(images, key=lambda image: -image.s_measure)
     count = min(count, len(ranked))
     middle = (len(ranked) - count) // 2

@@ -173,7 +173,7 @@ class SaliencyNet(nn.Module):
             raise ValueError(f"pixel must lie in images of {height} rows and {width} columns, got {pixel}")
         weights, (rows, columns) = self.attention_weights(images)[level]
         position = row * rows // height * columns + column * columns // width
-        return weights[:, position].unflatten(1, (rows, columns))
+        return weights[:, position].reshape(-1, rows, columns)
 
     def storage_config(self) -> dict[str, Any]:
         """What rebuilds this network."""

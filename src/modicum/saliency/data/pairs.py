@@ -154,7 +154,7 @@ def _match(images: list[str], masks: list[str], layout: Layout, origin: str) -> 
     image_of = {PurePosixPath(name).stem: name for name in images}
     if missing := [name for stem, name in image_of.items() if stem not in mask_of]:
         raise DataError(
-            f"{origin}: {_some(missing)} lack(s) a mask of the same name in {PurePosixPath(masks[0]).parent}"
+            f"{origin}: {_some(missing)} lack(s) a mask of that name in {PurePosixPath(masks[0]).parent}"
         )
     if missing := [name for stem, name in mask_of.items() if stem not in image_of]:
         raise DataError(

@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from modicum.saliency.attention_mass import attention_masses, measure_attention
+from modicum.saliency.network import rebuild_saliency
+
+IS_OBJECT = torch.tensor([[True, True, False, False, False]])
+
+
+def test_even_attention_makes_no_difference():
+    masses = attention_masses(torch.full((1, 5, 5), 0.2), IS_OBJECT)
+    assert masses[0].tolist() == pytest.approx([0.4, 0.4])
+
+
+def test_attention_to_ones_own_kind_is_seen():
+    same = (IS_OBJECT[:, :, None] == IS_OBJECT[:, None]).float()
+    masses = attention_masses(same / same.sum(2, keepdim=True), IS_OBJECT)
+    assert masses[0].tolist() == [1, 0]
+
+
+def test_image_without_background_has_no_number():
+    masses = attention_masses(torch.full((1, 2, 2), 0.5), torch.ones(1, 2, dtype=torch.bool))
+    assert not masses.isfinite().all()
+
+
+def test_images_of_one_kind_are_left_out(small, images):
+    masks = torch.zeros(2, 1, 45, 38)
+    masks[0, :, :, :20] = 1
+    fine, coarse = measure_attention(small, [(images, masks)])
+    assert (fine.images, coarse.images) == (1, 1)
+    assert (fine.level, coarse.level) == (0, 1)
+    assert fine.difference == pytest.approx(fine.from_object - fine.from_background)
+
+
+def test_network_without_attention_has_nothing_to_measure(images):
+    network = rebuild_saliency("small", width=16, deep_attention="none").eval()
+    assert measure_attention(network, [(images, torch.zeros(2, 1, 45, 38))]) == ()

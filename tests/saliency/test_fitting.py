@@ -1,0 +1,154 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from modicum.recipes import build_recipe
+from modicum.saliency.data.scenes import ProceduralScenes
+from modicum.saliency.evaluation import evaluate_run
+from modicum.saliency.fitting import build_network, fit
+from modicum.saliency.network import rebuild_saliency
+from modicum.saliency.predictor import encode
+from modicum.saliency.recipe import NetworkOptions, OptimizerOptions, SaliencyRecipe
+from modicum.saliency.training import parameter_groups
+from modicum.storage.errors import RecipeError, RunError
+from modicum.storage.files import read_jsonl
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import load_network, read_header
+
+SMALL = {
+    "image_px": 32,
+    "network": {"encoder": "small", "width": 8, "steps": 1},
+    "epochs": 4,
+    "optimizer": {"head_rate": 0.005, "encoder_rate": 0.005},
+    "ema_decay": None,
+    "images": {"batch_size": 8},
+    "trainer": {"accelerator": "cpu", "threads": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Scenes as a user would hold them: files in train and test."""
+    from PIL import Image
+
+    root, scenes = tmp_path_factory.mktemp("set"), ProceduralScenes(side=40, sizes=(48, 1, 12))
+    for record, index in zip(scenes.records, range(len(scenes.records)), strict=True):
+        pair = scenes.pair(index)
+        for kind, pixels in (("images", pair.pixels), ("masks", pair.mask)):
+            file = root / record.split.replace("calibration", "val") / kind / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encode(Image.fromarray(pixels), "PNG"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def recipe(folder):
+    return build_recipe(SaliencyRecipe, {"data": str(folder), **SMALL})
+
+
+def new_run(path):
+    return RunFolder.create(path, system="saliency", recipe_text="", command="", versions={})
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory):
+    run = new_run(tmp_path_factory.mktemp("run") / "run")
+    return fit(recipe, run), run
+
+
+def test_training_lowers_the_loss(trained):
+    losses = [row["train/loss"] for row in read_jsonl(trained[1].metrics) if "train/loss" in row]
+    figures = [row["val/iou"] for row in read_jsonl(trained[1].metrics) if "val/iou" in row]
+    assert losses[-1] < losses[0]
+    assert figures[-1] > figures[0]
+
+
+def test_saved_network_is_the_trained_one(trained):
+    network, run = trained
+    loaded = load_network(run.weights, {"saliency": rebuild_saliency})
+    torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
+    assert read_header(run.weights).notes["preprocessing"]["size"] == 32
+
+
+def test_finished_run_is_not_trained_again(trained, recipe):
+    network, run = trained
+    again = fit(recipe, run)
+    torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
+
+
+def test_evaluation_holds_the_network_against_every_baseline(trained, recipe):
+    network, run = trained
+    evaluation = evaluate_run(run, network, recipe)
+    assert [method.name for method in evaluation.methods] == [
+        "network",
+        "all zero",
+        "centre Gaussian",
+        "mean training mask",
+        "frequency-tuned",
+        "frequency-tuned x centre",
+    ]
+    assert evaluation.num_images == {"train": 48, "calibration": 1, "test": 12}
+    scores = [example.score.s_measure for example in evaluation.best]
+    assert scores == sorted((image.s_measure for image in evaluation.images), reverse=True)[:4]
+    assert evaluation.worst[0].score.s_measure == min(image.s_measure for image in evaluation.images)
+    assert len(evaluation.attention) == 2
+    assert json.loads(json.dumps(evaluation.to_json()))["methods"][0]["name"] == "network"
+
+
+def test_unfinished_run_is_not_evaluated(recipe, trained, tmp_path):
+    with pytest.raises(RunError, match="finish its training with --resume"):
+        evaluate_run(new_run(tmp_path / "run"), trained[0], recipe)
+
+
+def test_encoder_starts_from_a_file_of_timms_weights(tmp_path):
+    torch.manual_seed(1)
+    state = timm.create_model("mobilenetv3_small_050").state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    options = NetworkOptions("mobilenetv3_small_050", checkpoint=str(tmp_path / "weights.safetensors"), width=16)
+    stem = build_network(options).encoder.features.state_dict()["conv_stem.weight"]
+    torch.testing.assert_close(stem, state["conv_stem.weight"], rtol=0, atol=0)
+
+
+def test_unknown_encoder_is_an_error_of_the_recipe():
+    with pytest.raises(RecipeError, match="network: encoder 'resnet19' cannot be used"):
+        build_network(NetworkOptions("resnet19"))
+
+
+def test_encoder_and_head_have_rates_of_their_own():
+    network = rebuild_saliency("small", width=8, steps=1)
+    encoder, head = parameter_groups(network, OptimizerOptions(head_rate=0.3, encoder_rate=0.2))
+    counts = [sum(each.numel() for each in group["params"]) for group in (encoder, head)]
+    assert [encoder["lr"], head["lr"]] == [0.2, 0.3]
+    assert counts == [167_632, sum(p.numel() for p in network.parameters()) - 167_632]
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_other_optimisers_and_batch_sides_train_too(kind, folder, tmp_path):
+    options = {
+        "data": str(folder),
+        **SMALL,
+        "epochs": 1,
+        "optimizer": {"kind": kind, "head_rate": 0.001, "encoder_rate": 0.001},
+        "loss": {"weigh_boundaries": True},
+        "images": {"batch_size": 24, "batch_px": [32, 40]},
+    }
+    network = fit(build_recipe(SaliencyRecipe, options), new_run(tmp_path / "run"))
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+
+
+@pytest.mark.data
+@pytest.mark.skipif("MODICUM_DATA" not in os.environ, reason="MODICUM_DATA does not say where the real data sets are")
+def test_network_learns_from_the_real_ecssd(tmp_path):
+    data = str(Path(os.environ["MODICUM_DATA"]) / "ecssd")
+    recipe = build_recipe(SaliencyRecipe, {**SMALL, "data": data, "epochs": 1, "images": {"batch_size": 20}})
+    run = new_run(tmp_path / "run")
+    network = fit(recipe, run)
+    losses = [row["train/loss"] for row in read_jsonl(run.metrics) if "train/loss" in row]
+    assert losses[-1] < losses[0]
+    assert np.isfinite(float(network.saliency(torch.zeros(1, 3, 32, 32)).mean()))
