@@ -78,15 +78,20 @@ def digit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> Callable[[str], Path]:
-    """The run folder of a system, trained by its quick recipe on a folder of images; trained once per session."""
+    """The run folder of a system, trained by its quick recipe; trained once per session.
+
+    Classifiers are trained on a folder of images, the other tasks on their embedded data.
+    """
     from modicum import verbs
+    from modicum.systems import get_system
 
     runs: dict[str, Path] = {}
 
     def train(system: str) -> Path:
         if system not in runs:
             out = tmp_path_factory.mktemp("runs") / system
-            runs[system] = verbs.train(system, recipe=f"{system}-quick", data=str(digit_folder), out=out).path
+            data = str(digit_folder) if get_system(system).wing == "classify" else None
+            runs[system] = verbs.train(system, recipe=f"{system}-quick", data=data, out=out).path
         return runs[system]
 
     return train

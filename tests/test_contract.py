@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from modicum import verbs
-from modicum.classify.predictor import Prediction
 from modicum.imaging.files import Failure
+from modicum.presenting import present
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
 from modicum.storage import RecipeError
 from modicum.systems import SYSTEMS, get_system, locate
@@ -32,8 +32,16 @@ def test_recipe_in_the_run_folder_gives_the_same_recipe_again(name, quick_run):
 
 def test_training_leaves_everything_a_user_needs(name, quick_run):
     run = quick_run(name)
-    for file in ("model.safetensors", "recipe.yaml", "metrics.jsonl", "curve.json", "calibration.json", "report.html"):
+    for file in ("model.safetensors", "recipe.yaml", "metrics.jsonl", "report.html"):
         assert (run / file).stat().st_size > 0, file
+
+
+def test_figures_of_the_run_can_be_read_and_shown(name, quick_run, capsys):
+    figures = verbs.figures(quick_run(name))
+    assert present("report", figures, as_json=False, check=False) == 0
+    assert present("report", figures, as_json=True, check=False) == 0
+    output = capsys.readouterr().out
+    assert json.loads(output[output.index("\n{\n") :])["system"] == name
 
 
 def test_loaded_network_has_the_saved_weights(name, quick_run):
@@ -44,28 +52,20 @@ def test_loaded_network_has_the_saved_weights(name, quick_run):
     assert all(torch.equal(saved[key], state[key]) for key in saved)
 
 
-def test_curve_stands_beside_all_baselines_that_its_kind_of_route_allows(name, quick_run):
-    curve = json.loads((quick_run(name) / "curve.json").read_text())["curve"]
-    assert curve["routed"]
-    assert curve["random"]
-    assert curve["plain"]
-    has_menu = verbs.load(quick_run(name)).costs.menu() is not None
-    assert bool(curve["static"]) == has_menu
-    assert bool(curve["oracle"]) == has_menu
-
-
-def test_calibrated_cost_is_within_the_budget(name, quick_run):
-    calibration = json.loads((quick_run(name) / "calibration.json").read_text())
-    assert calibration["achieved"] <= calibration["target"]
-
-
 def test_a_broken_file_among_good_ones_costs_only_itself(name, quick_run, digit_folder, tmp_path):
     good = sorted(digit_folder.rglob("*.png"))[:2]
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not a picture")
-    results = list(verbs.predict(quick_run(name), [good[0], broken, good[1]]))
-    assert [type(result) for result in results] == [Prediction, Failure, Prediction]
-    assert results[2] == next(verbs.predict(quick_run(name), [good[1]]))
+    predictor = verbs.predictor(quick_run(name))
+    results = list(predictor.predict_all([good[0], broken, good[1]]))
+    assert [isinstance(result, Failure) for result in results] == [False, True, False]
+    assert results[2].to_json() == pytest.approx(predictor(good[1]).to_json(), abs=1e-4)
+
+
+def test_comparison_with_itself_is_shown(name, quick_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert present("compare", verbs.compare([quick_run(name)]), as_json=False, check=False) == 0
+    assert quick_run(name).name in capsys.readouterr().out
 
 
 def test_export_matches_pytorch(name, quick_run, tmp_path):

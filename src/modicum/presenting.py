@@ -12,6 +12,8 @@ from rich.table import Table
 
 from modicum import verbs
 
+_UNBOUNDED = 240  # columns
+
 
 def present(verb: str, result: Any, *, as_json: bool, check: bool) -> int:  # noqa: ANN401  whatever a verb returns
     """Prints the result of ``verb`` and returns the exit code.
@@ -28,6 +30,8 @@ def present(verb: str, result: Any, *, as_json: bool, check: bool) -> int:  # no
         print(json.dumps(_plain(verb, result), indent=2))
     else:
         console = Console()
+        if not console.is_terminal:  # a file or a pipe has no width to fit a table into
+            console = Console(width=_UNBOUNDED)
         for part in _render(verb, result):
             console.print(part)
     missed = check and any(row.holds is False for row in result)
@@ -48,11 +52,12 @@ def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
     """The result as plain data."""
     if verb == "train":
         return _plain("report", verbs.figures(result.path))
+    if _is_sheet(verb, result):
+        return result.to_json()
     if verb in ("report", "evaluate"):
         from modicum.reporting.serial import evaluation_to_json
-        from modicum.reporting.sheets import Sheet
 
-        return result.to_json() if isinstance(result, Sheet) else evaluation_to_json(result)
+        return evaluation_to_json(result)
     if verb == "compare":
         return _plain_comparison(result)
     if verb == "list":
@@ -66,10 +71,12 @@ def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  wh
     """What to print, in order."""
     if verb == "train":
         return _render("report", verbs.figures(result.path))
-    if verb in ("report", "evaluate"):
-        from modicum.reporting.sheets import Sheet, render_sheet
+    if _is_sheet(verb, result):
+        from modicum.reporting.sheets import render_sheet
 
-        return render_sheet(result) if isinstance(result, Sheet) else _evaluation_parts(result)
+        return render_sheet(result)
+    if verb in ("report", "evaluate"):
+        return _evaluation_parts(result)
     if verb == "compare":
         return _comparison_parts(result)
     renderers: dict[str, Callable[[Any], RenderableType]] = {
@@ -79,6 +86,15 @@ def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  wh
         "data": _survey_table,
     }
     return [renderers[verb](result)] if verb in renderers else [escape(str(result))]
+
+
+def _is_sheet(verb: str, result: object) -> bool:
+    """Whether a result tells itself as a sheet, as those of all tasks but classification do."""
+    if verb not in ("evaluate", "report", "compare", "data"):
+        return False  # and nothing heavy is imported to find out
+    from modicum.reporting.sheets import Sheet
+
+    return isinstance(result, Sheet)
 
 
 def _evaluation_parts(evaluation: Any) -> list[RenderableType]:  # noqa: ANN401  an Evaluation; its module needs torch

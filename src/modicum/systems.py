@@ -58,8 +58,14 @@ class Wing:
     verbs: tuple[str, ...]
 
 
-EVERY_WING = ("predictor", "figures", "evaluate", "predict", "report", "export", "data")
-WINGS = {wing.id: wing for wing in (Wing("classify", "modicum.verbs.classify", (*EVERY_WING, "calibrate", "compare")),)}
+EVERY_WING = ("predictor", "figures", "evaluate", "predict", "report", "compare", "export", "data")
+WINGS = {
+    wing.id: wing
+    for wing in (
+        Wing("classify", "modicum.verbs.classify", (*EVERY_WING, "calibrate")),
+        Wing("saliency", "modicum.verbs.saliency", EVERY_WING),
+    )
+}
 SYSTEMS = {
     system.id: system
     for system in (
@@ -125,6 +131,18 @@ SYSTEMS = {
             bench=None,
             default_recipe="resolution-and-blocks-digits",
             own_data_recipe="resolution-and-blocks-photos",
+        ),
+        System(
+            id="saliency",
+            wing="saliency",
+            summary="maps, masks and cut-outs of what stands out in a photograph",
+            recipe="modicum.saliency.recipe:SaliencyRecipe",
+            fit="modicum.saliency.fitting:fit",
+            network="modicum.saliency.network:rebuild_saliency",
+            export="modicum.saliency.export:export_saliency",
+            bench="modicum.saliency.bench:bench",
+            default_recipe="saliency-scenes",
+            own_data_recipe="saliency-photos",
         ),
     )
 }

@@ -18,7 +18,8 @@ from modicum.reporting.plots import draw_learning
 from modicum.reporting.plots.drawing import THEME
 from modicum.reporting.plots.learning import has_curves
 from modicum.reporting.templating import environment
-from modicum.storage.files import JSON, read_jsonl, write_atomically
+from modicum.storage.errors import DataError, RunError
+from modicum.storage.files import JSON, read_json_object, read_jsonl, write_atomically, write_json
 from modicum.storage.runs import RunFolder
 
 
@@ -93,8 +94,76 @@ class Sheet:
     figures: Mapping[str, JSON] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JSON]:
-        """Its figures as plain data, with the headline."""
-        return {"system": self.system, "data": self.data, "headline": self.headline, **self.figures}
+        """Figures and tables as plain data; plots and pictures are left out."""
+        tables: list[JSON] = [
+            {
+                "title": section.title,
+                "note": section.note,
+                "columns": list(section.columns),
+                "rows": [{"cells": list(row.cells), "is_ours": row.is_ours} for row in section.rows],
+            }
+            for section in self.sections
+            if section.rows
+        ]
+        words: dict[str, JSON] = {"system": self.system, "headline": self.headline, "data": self.data}
+        return {**words, "tables": tables, "figures": dict(self.figures)}
+
+
+def read_sheet(run: RunFolder) -> Sheet:
+    """What the last evaluation of a run left in ``figures.json``: the sheet without its plots and pictures.
+
+    Raises:
+        RunError: If the run has not been evaluated.
+        DataError: If the file is not one that modicum wrote.
+    """
+    if not run.figures.is_file():
+        raise RunError(f"{run.path} has no {run.figures.name} yet: modicum evaluate {run.path}")
+    raw = read_json_object(run.figures)
+    try:
+        sections = tuple(_read_section(table) for table in raw["tables"])
+        return Sheet(raw["system"], raw["headline"], raw["data"], sections, raw["figures"])
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{run.figures} is damaged ({type(error).__name__}: {error}): evaluate the run again"
+        ) from error
+
+
+def compare_sheets(sheets: Mapping[str, Sheet]) -> Sheet:
+    """The results of several runs under one another, as far as their first tables have the same columns.
+
+    Args:
+        sheets: By name of the run, at least one. The baselines are those of the first.
+
+    Raises:
+        DataError: If a run's table has other columns than the first one's.
+    """
+    names = list(sheets)
+    tables = {name: sheet.sections[0] for name, sheet in sheets.items()}
+    columns = tables[names[0]].columns
+    for name, table in tables.items():
+        if table.columns != columns:
+            raise DataError(f"{name} reports {', '.join(table.columns)}, but {names[0]} {', '.join(columns)}")
+    ours = [
+        SheetRow((name, *row.cells[1:]), is_ours=True) for name in names for row in tables[name].rows if row.is_ours
+    ]
+    theirs = [row for row in tables[names[0]].rows if not row.is_ours]
+    sets = {sheet.data for sheet in sheets.values()}
+    note = "" if len(sets) == 1 else "The runs were tested on different data, so their figures do not compare."
+    section = SheetSection(tables[names[0]].title, columns, (*ours, *theirs), note)
+    figures = {name: sheet.to_json() for name, sheet in sheets.items()}
+    return Sheet(
+        sheets[names[0]].system, f"{len(names)} runs side by side", "; ".join(sorted(sets)), (section,), figures
+    )
+
+
+def _read_section(raw: Mapping[str, Any]) -> SheetSection:
+    rows = tuple(SheetRow(tuple(row["cells"]), row["is_ours"]) for row in raw["rows"])
+    return SheetSection(raw["title"], tuple(raw["columns"]), rows, raw["note"])
+
+
+def keep_figures(run: RunFolder, sheet: Sheet) -> None:
+    """Writes ``figures.json`` of a run, atomically; see `read_sheet`."""
+    write_json(run.figures, sheet.to_json())
 
 
 def write_sheet(run: RunFolder, sheet: Sheet, facts: Mapping[str, str]) -> None:
@@ -167,7 +236,7 @@ def _for_page(section: SheetSection, number: int) -> _PageSection:
 def _terminal_table(section: SheetSection) -> Table:
     table = Table(title=escape(section.title), title_justify="left")
     for number, name in enumerate(section.columns):
-        table.add_column(escape(name), justify="right" if number else "left")
+        table.add_column(escape(name), justify="right" if number else "left", overflow="fold")
     for row in section.rows:
         table.add_row(*(escape(cell) for cell in row.cells), style="bold" if row.is_ours else None)
     return table

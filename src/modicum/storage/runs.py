@@ -201,6 +201,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def figures(self) -> Path:
+        """``figures.json``: what the last evaluation measured, for tasks that are not told by a curve."""
+        return self.path / "figures.json"
+
+    @property
     def curve(self) -> Path:
         """Accuracy against cost."""
         return self.path / "curve.json"

@@ -35,6 +35,7 @@ ADVERTISEMENTS = (  # Lightning's hints on things that are meant as they are; al
     ".*Starting from v1.9.0, `tensorboardX`.*",
     ".*You are using `LearningRateMonitor`.*",
     "Checkpoint directory .* exists and is not empty.*",  # so it is in a resumed run
+    "Found .* in eval mode at the start of training.*",  # teachers, and what a stage holds still
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 calls what torch 2.11 deprecates
 )
 WATCHED_STEPS = 10  # losses looked at together, because each look waits for the device

@@ -217,7 +217,11 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "l
 
 
 def data(
-    source: str, *, task: Literal["classify"] = "classify", strict: bool = False, preview: str | Path | None = None
+    source: str,
+    *,
+    task: Literal["classify", "restore", "saliency"] = "classify",
+    strict: bool = False,
+    preview: str | Path | None = None,
 ) -> Any:  # noqa: ANN401  of the task
     """Checks a data set before anything is trained on it: what is in it, what cannot be read, how it would be split.
 

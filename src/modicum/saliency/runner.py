@@ -1,0 +1,69 @@
+"""Runs an exported saliency network with numpy, ONNX Runtime and Pillow alone: the reference for ports."""
+
+# B batch, H W size of a picture in px, S side of the network's input in px
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from modicum.exporting.manifest import read_manifest
+from modicum.exporting.sessions import GraphRunner
+from modicum.imaging.decoding import decode
+from modicum.imaging.files import read_content
+
+SYSTEM = "saliency"
+DETAILS = ("image_px", "preprocessing")  # of the manifest
+
+
+class OnnxSaliency:
+    """An exported saliency network.
+
+    Args:
+        folder: What `modicum.saliency.export.export_saliency` wrote.
+        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
+
+    Raises:
+        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        MissingExtraError: If ONNX Runtime is not installed.
+    """
+
+    def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
+        manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
+        self.image_px: int = manifest.details["image_px"]
+        self._preprocessing: dict[str, Any] = manifest.details["preprocessing"]
+        self._graph = GraphRunner(Path(folder), manifest.graphs["saliency"], threads=threads)
+
+    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Maps (B, 1, S, S) in [0, 1] of images (B, 3, S, S), normalised.
+
+        Raises:
+            ValueError: If the images are of another shape or type.
+        """
+        side = self.image_px
+        if images.ndim != 4 or images.shape[1:] != (3, side, side) or images.dtype != np.float32:
+            raise ValueError(f"images must be (B, 3, {side}, {side}) float32, got {images.shape} {images.dtype}")
+        return self._graph(images)["saliency"]
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.float32]:
+        """The network's input (1, 3, S, S): stretched, normalised.
+
+        Pillow rounds to 8 bits after each direction, so pixels may differ by 1/255 from the training code's resize.
+        """
+        small = picture.convert("RGB").resize((self.image_px, self.image_px), Image.Resampling.BILINEAR)
+        pixels = np.asarray(small, np.float32).transpose(2, 0, 1)
+        mean, std = (255 * np.array(self._preprocessing[key], np.float32)[:, None, None] for key in ("mean", "std"))
+        batch: NDArray[np.float32] = ((pixels - mean) / std)[None]
+        return batch
+
+    def find(self, picture: str | Path | Image.Image) -> NDArray[np.uint8]:
+        """The mask (H, W) of one picture at its full size, enlarged bilinearly.
+
+        Raises:
+            BadImageError: If the file is missing or is not a picture.
+        """
+        image = picture if isinstance(picture, Image.Image) else decode(read_content(Path(picture)))
+        saliency = Image.fromarray(self.run(self.prepare(image))[0, 0])
+        enlarged = np.asarray(saliency.resize(image.size, Image.Resampling.BILINEAR))
+        return np.rint(255 * enlarged.clip(0, 1)).astype(np.uint8)
