@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from modicum import verbs
-from modicum.classify.predictor import Failure, Prediction
+from modicum.classify.predictor import Prediction
+from modicum.imaging.files import Failure
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
 from modicum.storage import RecipeError
 from modicum.systems import SYSTEMS, get_system, locate

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from modicum.adaptive.calibration import Calibration
     from modicum.adaptive.rows import Row
-    from modicum.classify.predictor import Failure, Prediction, Predictor
+    from modicum.classify.predictor import Prediction, Predictor
     from modicum.classify.results import Evaluation
     from modicum.classify.survey import Survey
+    from modicum.imaging.files import Failure
     from modicum.reporting.comparing import Comparison
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,7 @@ def predict(
         knob: Instead of the calibrated one; higher is cheaper.
         batch_size: Images per call.
     """
-    from modicum.classify.predictor import expand_inputs
+    from modicum.imaging.files import expand_inputs
 
     return predictor(run, knob=knob).predict_all(expand_inputs(inputs), batch_size=batch_size)
 

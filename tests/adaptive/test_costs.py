@@ -29,9 +29,9 @@ class TestMenuCosts:
         assert costs.plain == 30
         assert costs.of(torch.tensor([1])).tolist() == [41]
 
-    def test_milliseconds_do_not_tell_what_the_plain_network_takes_alone(self):
-        times = replace(MENU, alone=30.0).in_milliseconds(lambda route: 1.0 + route.item(), decision=0.1)
-        assert (times.alone, times.plain) == (None, 3.0)
+    def test_plain_network_alone_has_its_own_time(self):
+        times = replace(MENU, alone=30.0).in_milliseconds(lambda route: 1.0 + route.item(), decision=0.1, plain=2.5)
+        assert (times.alone, times.plain) == (2.5, 2.5)
 
     def test_names_are_the_labels(self):
         assert MENU.names(torch.tensor([2, 2, 0])) == ["48 px", "48 px", "32 px"]
@@ -43,7 +43,7 @@ class TestMenuCosts:
         assert MenuCosts(("a", "b"), (2.0**40, 2.0**40 + 1)).menu().tolist() == [1, 0]  # equal in float32
 
     def test_milliseconds_come_from_each_route_by_itself(self):
-        times = MENU.in_milliseconds(lambda route: {0: 0.3, 1: 1.2, 2: 0.9}[route.item()], decision=0.1)
+        times = MENU.in_milliseconds(lambda route: {0: 0.3, 1: 1.2, 2: 0.9}[route.item()], decision=0.1, plain=9.0)
         assert times == MenuCosts(("32 px", "64 px", "48 px"), (0.3, 1.2, 0.9), 0.1, "ms")
 
     @pytest.mark.parametrize(("labels", "per_route"), [(("a",), (1.0, 2.0)), ((), ())])
@@ -77,7 +77,7 @@ class TestUnitCosts:
             seen.append(route.tolist())
             return 2 + 0.5 * route[0, 0].item() + 0.25 * route[0, 1].item() - 0.1 * route[0, 2].item()
 
-        times = UNITS.in_milliseconds(milliseconds, decision=0.1)
+        times = UNITS.in_milliseconds(milliseconds, decision=0.1, plain=9.0)
         assert times == UnitCosts((0.5, 0.25, 0.0), 2.0, 0.1, "ms")  # no unit takes less than nothing
         assert seen == [[[False] * 3], [[True, False, False]], [[False, True, False]], [[False, False, True]]]
 

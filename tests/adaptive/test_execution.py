@@ -154,29 +154,17 @@ class TestRunThroughExits:
         return leave
 
     @settings(deadline=None, max_examples=50)
-    @given(exits=st.lists(st.integers(0, 2), min_size=1, max_size=12), share=st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]))
-    def test_each_sample_leaves_where_it_should_whenever_the_rest_are_copied(self, exits, share):
+    @given(exits=st.lists(st.integers(0, 2), min_size=1, max_size=12))
+    def test_each_sample_leaves_where_it_should(self, exits):
         exits = torch.tensor(exits)
-        logits, routes = run_through_exits(
-            (numbers(len(exits)),), self.stages([]), self.leave_at(exits), least_share=share
-        )
+        logits, routes = run_through_exits((numbers(len(exits)),), self.stages([]), self.leave_at(exits))
         assert torch.equal(routes, exits)
         assert torch.equal(logits, torch.cat([numbers(len(exits)), exits[:, None].float()], dim=1))
 
-    @pytest.mark.parametrize(
-        ("share", "carried"),
-        [
-            (0.0, [[0, 1, 2, 3], [1, 2, 3], [2, 3]]),
-            (0.3, [[0, 1, 2, 3], [0, 1, 2, 3], [2, 3]]),
-            (1.0, [[0, 1, 2, 3]] * 3),
-        ],
-    )
-    def test_rest_are_copied_once_the_share_that_left_is_exceeded(self, share, carried):
+    def test_later_stages_get_those_alone_that_have_not_left(self):
         seen = []
-        run_through_exits(
-            (numbers(4),), self.stages(seen), self.leave_at(torch.tensor([0, 1, 2, 2])), least_share=share
-        )
-        assert seen == carried
+        run_through_exits((numbers(4),), self.stages(seen), self.leave_at(torch.tensor([0, 1, 2, 2])))
+        assert seen == [[0, 1, 2, 3], [1, 2, 3], [2, 3]]
 
     def test_exit_gets_those_alone_that_have_not_left(self):
         asked = []
@@ -185,13 +173,11 @@ class TestRunThroughExits:
             asked.append((stage, rows.tolist(), features[:, 0].tolist()))
             return self.leave_at(torch.tensor([1, 0, 2]))(stage, rows, features)
 
-        run_through_exits((numbers(3),), self.stages([]), leave, least_share=1.0)
+        run_through_exits((numbers(3),), self.stages([]), leave)
         assert asked == [(0, [0, 1, 2], [0, 1, 2]), (1, [0, 2], [0, 2]), (2, [2], [2])]
 
     def test_later_stages_are_not_called_once_all_have_left(self):
-        exits = run_through_exits(
-            (numbers(2),), [*self.stages([], 1), refuse], self.leave_at(torch.tensor([0, 0])), least_share=1.0
-        )
+        exits = run_through_exits((numbers(2),), [*self.stages([], 1), refuse], self.leave_at(torch.tensor([0, 0])))
         assert exits.routes.tolist() == [0, 0]
 
     def test_samples_left_over_are_refused(self):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modicum.classify.data import Preprocessing, decode
+from modicum.classify.data import Preprocessing
 from modicum.classify.pictures import (
     RunnerResult,
     check_images,
@@ -15,6 +15,7 @@ from modicum.classify.pictures import (
     read_input,
     softmax,
 )
+from modicum.imaging.decoding import decode
 from modicum.storage import DataError
 
 OPTIONS = {"size": 32, "resize_short": 36, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)}

@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.classify.data import BadImageError, Preprocessing
+from modicum.classify.data import Preprocessing
 from modicum.classify.drnet.network import DRNet
-from modicum.classify.predictor import Failure, Prediction, Predictor, expand_inputs
-from modicum.storage.errors import DataError
+from modicum.classify.predictor import Prediction, Predictor
+from modicum.imaging.decoding import BadImageError
+from modicum.imaging.files import Failure
 
 CLASSES = [f"class {number}" for number in range(10)]
 
@@ -164,40 +165,3 @@ def test_failure_prints_and_is_json():
     failure = Failure("cat.png", "the file is empty")
     assert str(failure) == "cat.png: not read: the file is empty"
     assert json.loads(json.dumps(failure.to_json())) == {"name": "cat.png", "error": "the file is empty"}
-
-
-# --- which files are meant ---
-
-
-def names(folder, *inputs):
-    return [path.relative_to(folder).as_posix() for path in expand_inputs(inputs)]
-
-
-def test_folder_means_its_images_at_any_depth(folder):
-    assert names(folder, folder) == ["a/0.png", "a/1.png", "b/2.png", "b/3.png"]
-
-
-@pytest.mark.parametrize(("pattern", "found"), [("*/?.png", 4), ("**/*.png", 4), ("a/*.png", 2), ("b/[3-9].png", 1)])
-def test_pattern_means_what_it_matches(folder, pattern, found):
-    assert len(names(folder, f"{folder}/{pattern}")) == found
-
-
-def test_inputs_keep_their_order(folder):
-    assert names(folder, folder / "b" / "3.png", str(folder / "a")) == ["b/3.png", "a/0.png", "a/1.png"]
-
-
-def test_file_whose_name_looks_like_a_pattern_is_a_file(folder):
-    file = folder / "cat[1].png"
-    file.write_bytes(b"")
-    assert expand_inputs([file]) == [file]
-
-
-def test_missing_file_is_left_to_be_reported(folder):
-    assert names(folder, folder / "none.png") == ["none.png"]
-
-
-@pytest.mark.parametrize("entry", ["empty", "*.jpg"])
-def test_folder_or_pattern_without_images_is_refused(folder, entry):
-    (folder / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no image: give image files, a folder of them, or a pattern"):
-        expand_inputs([folder / entry])

@@ -100,5 +100,5 @@ def test_routes_of_keep_vectors_are_asked_for_in_the_order_they_are_priced():
     routes = retiming._timed_routes(costs)
     truth = {tuple(route[0].tolist()): float(costs.of(route)) for route in routes}
     times = iter(truth.values())
-    priced = costs.in_milliseconds(lambda _: next(times), 0.0)
+    priced = costs.in_milliseconds(lambda _: next(times), 0.0, 9.0)
     assert (priced.floor, priced.per_unit) == (1.0, (2.0, 5.0))

@@ -46,12 +46,13 @@ class CostTable(ABC):
         """Every route there is, dearest first, or None where they are too many to list."""
 
     @abstractmethod
-    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float) -> Self:
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float) -> Self:
         """The same table in milliseconds per sample.
 
         Args:
             milliseconds: Time per sample of a batch that takes one route (1, ...), without the decision.
             decision: Time per sample of the decision.
+            plain: Time per sample of the network that answers without a decision, for tables in which it is no route.
         """
 
 
@@ -95,14 +96,11 @@ class MenuCosts(CostTable):
         """Numbers of all routes (R,), dearest first."""
         return torch.tensor(self.per_route, dtype=torch.float64).argsort(descending=True, stable=True)
 
-    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float) -> Self:
-        """The same menu, each route timed by itself.
-
-        Only routes can be timed here, so ``alone`` is not known in milliseconds: `plain` is the dearest route's time,
-        which is more than that of the network without a decision where ``alone`` was given.
-        """
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float) -> Self:
+        """The same menu, each route timed by itself; ``plain`` is the time of ``alone``, where there is one."""
         times = tuple(milliseconds(torch.tensor([route])) for route in range(len(self.labels)))
-        return replace(self, per_route=times, decision=decision, unit="ms", alone=None)
+        alone = None if self.alone is None else plain
+        return replace(self, per_route=times, decision=decision, unit="ms", alone=alone)
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ class UnitCosts(CostTable):
         """None: there are 2**U routes."""
         return
 
-    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float) -> Self:
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float) -> Self:
         """The same units: the floor is timed alone, then each unit on top of it."""
         keep_one = torch.eye(len(self.per_unit), dtype=torch.bool)
         floor = milliseconds(torch.zeros_like(keep_one[:1]))

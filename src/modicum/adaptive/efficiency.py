@@ -97,7 +97,7 @@ def measure_route_times(model: AdaptiveClassifier, images: Tensor, batch_size: i
         batch_size: Samples per call.
         rounds: Readings per route, of which the median counts.
     """
-    batch = images[torch.arange(batch_size) % len(images)]
+    batch, plain = images[torch.arange(batch_size) % len(images)], model.plain_network().eval()
 
     def milliseconds(run: Callable[[], object]) -> float:
         return 1000 * time_in_turn({"run": run}, rounds=rounds)["run"] / batch_size
@@ -107,7 +107,7 @@ def measure_route_times(model: AdaptiveClassifier, images: Tensor, batch_size: i
         return milliseconds(lambda: model.run(batch, routes))
 
     decision = milliseconds(lambda: model.scores(batch)) if model.costs.decision else 0.0
-    return model.costs.in_milliseconds(on_route, decision)
+    return model.costs.in_milliseconds(on_route, decision, milliseconds(lambda: plain(batch)))
 
 
 def device_name(device: torch.device) -> str:

@@ -1,8 +1,8 @@
 """Execution that computes only what the routes ask for: samples are selected, grouped, run and put back in place.
 
 Two forms cover all adaptive networks. `select_run_scatter` serves decisions made before a piece of network runs (which
-resolution, keep or drop this block); `run_through_exits` serves decisions made while it runs (leave here or go on): an
-exit may compute the answers of those alone that leave, and features are copied only where that pays.
+resolution, keep or drop this block); `run_through_exits` serves decisions made while it runs (leave here or go on),
+where an exit that nobody can take need not be computed.
 """
 # N samples, n samples of one group, m of them that leave, K classes
 
@@ -84,22 +84,15 @@ def run_through_exits(
     state: Any,  # noqa: ANN401  any nesting of tensors; see Args
     stages: Sequence[Callable[[Any], tuple[Tensor, Any]]],
     leave: Callable[[int, Tensor, Tensor], Leaving],
-    *,
-    least_share: float = 0.0,
 ) -> Exits:
-    """Runs stage after stage until all samples have left; what an exit computes is up to ``leave``.
-
-    A sample that has left is carried along, its answer untouched, until so many have that copying the rest is worth it.
+    """Runs stage after stage, each only on the samples that have not left before it.
 
     Args:
         state: What the first stage gets: a tensor (N, ...) or any nesting of tuples, lists and dicts of such tensors,
             N at least 1.
-        stages: Functions from a state to ``(features (n, ...), next state)``. One that only samples would need that
-            have left is not called.
+        stages: Functions from a state to ``(features (n, ...), next state)``. Once all have left, no more are called.
         leave: ``leave(stage, rows, features)`` tells which samples leave here, and their logits; ``rows`` (n,) on the
-            CPU are the places in the input of those that have not left before. At the last stage, all must leave.
-        least_share: Share of the samples carried that must have left before the rest are copied, in [0, 1]; 0 copies
-            whenever one has.
+            CPU are their places in the input. At the last stage, all must leave.
 
     Returns:
         The logits and the exit of every sample, in the order of the input.
@@ -107,27 +100,23 @@ def run_through_exits(
     Raises:
         ValueError: If samples are left over after the last stage.
     """
-    carried: Tensor | None = None  # places in the input of the samples in the state
-    living = torch.empty(0, dtype=torch.int64)  # places in the state of those that have not left
-    routes, output = torch.empty(0, dtype=torch.int64), None
+    rows, routes, output = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), None
     for stage, run in enumerate(stages):
         features, state = run(state)
-        if carried is None:
-            carried = living = torch.arange(len(features))
-            routes = torch.zeros(len(features), dtype=torch.int64)
-        rows = carried[living]
-        mask, logits = leave(stage, rows, features if len(living) == len(carried) else _select(features, living))
+        if stage == 0:
+            rows, routes = torch.arange(len(features)), torch.zeros(len(features), dtype=torch.int64)
+        mask, logits = leave(stage, rows, features)
         if logits is None:
             continue
         output = _room_for(len(routes), logits) if output is None else output
         output.index_copy_(0, rows[mask].to(output.device), logits)
         routes[rows[mask]] = stage
-        living = living[~mask]
-        if not len(living):
+        stay = (~mask).nonzero()[:, 0]
+        if not len(stay):
             return Exits(output, routes)
-        if len(carried) - len(living) > least_share * len(carried):
-            state, carried, living = _select(state, living), carried[living], torch.arange(len(living))
-    raise ValueError(f"all samples must leave at the last stage, but {len(living)} did not")
+        if len(stay) < len(rows):
+            rows, state = rows[stay], _select(state, stay)
+    raise ValueError(f"all samples must leave at the last stage, but {len(rows)} did not")
 
 
 def _select(state: Any, rows: Tensor) -> Any:  # noqa: ANN401  any nesting of tensors

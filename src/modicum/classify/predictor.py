@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from modicum.adaptive.contract import AdaptiveClassifier, device_of
-from modicum.classify.data import BadImageError, Preprocessing, decode
-from modicum.classify.data.decoding import upright_rgb
-from modicum.classify.data.sources import is_image_name
-from modicum.storage.errors import DataError
+from modicum.classify.data import Preprocessing
+from modicum.imaging.decoding import BadImageError, decode, upright_rgb
+from modicum.imaging.files import Failure
 
 Input = str | Path | Image.Image | NDArray[np.uint8]
 
@@ -46,26 +44,6 @@ class Prediction:
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An input that could not be read.
-
-    Attributes:
-        name: Its path, or its place among the inputs.
-        reason: Why.
-    """
-
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: not read: {self.reason}"
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON."""
-        return {"name": self.name, "error": self.reason}
 
 
 class Predictor:
@@ -145,26 +123,3 @@ def _open(image: Input) -> Image.Image | NDArray[np.uint8]:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise BadImageError(f"an array must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
     return np.ascontiguousarray(image)  # OpenCV's users reverse the channels by a negative stride
-
-
-def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
-    """The files that a user means: files as they are, the images of folders (deep), and what glob patterns match.
-
-    Raises:
-        DataError: If a folder or pattern holds no image; a missing file is left to be reported as unreadable.
-    """
-    files: list[Path] = []
-    for entry in inputs:
-        path = Path(entry)
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if is_image_name(file.name))
-        elif not path.exists() and any(sign in str(entry) for sign in "*?["):
-            found = [Path(match) for match in sorted(glob(str(entry), recursive=True))]  # noqa: PTH207  ** and / alike
-        else:
-            found = [path]
-        if not found:
-            raise DataError(
-                f"{entry} holds no image: give image files, a folder of them, or a pattern that matches some"
-            )
-        files += found
-    return files

@@ -77,14 +77,14 @@ def _timed_routes(costs: CostTable) -> list[Tensor]:
         routes.append(route)
         return 0.0
 
-    costs.in_milliseconds(note, 0.0)
+    costs.in_milliseconds(note, 0.0, 0.0)
     return routes
 
 
 def _with_times(subject: Subject, per_image: dict[str, float], batch_size: int) -> Evaluation:
     evaluation, judged, model = subject.evaluation, subject.judged, subject.model
     times: Iterator[float] = (value for name, value in per_image.items() if name.startswith("route "))
-    costs = model.costs.in_milliseconds(lambda _: next(times), per_image.get("decision", 0.0))
+    costs = model.costs.in_milliseconds(lambda _: next(times), per_image.get("decision", 0.0), per_image["plain"])
     knobs = [point.knob for point in evaluation.curve.routed if point.knob is not None]
     curve = trace_curve(
         judged.scored, judged.outcome, model.policy, costs, table=judged.table, knobs=knobs, num_shuffles=3

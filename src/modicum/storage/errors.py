@@ -1,5 +1,7 @@
 """The errors that a caller may want to catch; the command line prints each as one line and exits with 2."""
 
+from collections.abc import Sequence
+
 
 class ModicumError(Exception):
     """What modicum raises when the input, not the program, is at fault; the message says what to do next."""
@@ -30,3 +32,9 @@ class MissingExtraError(ModicumError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; get it with: pip install 'modicum[{extra}]'")
+
+
+def first_few(items: Sequence[str], limit: int = 5) -> str:
+    """The first names of a list for a message, and how many more there are."""
+    shown = ", ".join(repr(item) for item in items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

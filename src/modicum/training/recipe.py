@@ -6,6 +6,16 @@ from typing import Literal
 from modicum.storage.errors import RecipeError
 
 
+def require(holds: bool, name: str, expected: str, value: object) -> None:
+    """Refuses an option of a recipe unless ``holds``, saying what was expected and what was found.
+
+    Raises:
+        RecipeError: With the name of the option.
+    """
+    if not holds:
+        raise RecipeError(f"{name} must be {expected}, got {value}")
+
+
 @dataclass(frozen=True)
 class TrainerOptions:
     """Where and how training runs; handed to Lightning's Trainer.

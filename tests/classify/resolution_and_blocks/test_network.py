@@ -123,7 +123,7 @@ def test_milliseconds_are_asked_for_each_resolution_and_block(network):
         asked.append(route)
         return 10.0 - route[0, 0].item() + route[0, 1:].sum().item()
 
-    timed = network.costs.in_milliseconds(milliseconds, 0.5)
+    timed = network.costs.in_milliseconds(milliseconds, 0.5, 9.0)
     assert len(asked) == len(RESOLUTIONS) * (1 + NUM_BLOCKS)
     routes = random_routes(4)
     assert timed.of(routes).tolist() == pytest.approx([milliseconds(route[None]) + 0.5 for route in routes])

@@ -66,14 +66,14 @@ class StaticPaths:
         choices = torch.where(together, len(policies), choices)
         rest = routes[together]
         paths = [self._path(policy) if has else nn.Identity() for policy, has in zip(policies, has_path, strict=True)]
+        while len(self._paths) > self.capacity:  # not before: this batch may need what it would push out
+            self._paths.popitem(last=False)
         return select_run_scatter(images, choices, [*paths, lambda group: self.network.run(group, rest)])
 
     def _path(self, policy: Tensor) -> nn.Module:
         key = _key(policy)
         if key not in self._paths:
             self._paths[key] = self.prepare(view_without_droppable(self.network.backbone, policy))
-            if len(self._paths) > self.capacity:
-                self._paths.popitem(last=False)
         self._paths.move_to_end(key)
         return self._paths[key]
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from modicum.classify.recipe import ImageOptions
-from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -108,29 +107,29 @@ class BlockDropRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        _require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
-        _require(self.base_epochs >= 0, "base_epochs", "at least 0", self.base_epochs)
-        _require(0 <= self.base_drop < 1, "base_drop", "a share of the blocks, in [0, 1)", self.base_drop)
+        require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
+        require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        require(self.base_epochs >= 0, "base_epochs", "at least 0", self.base_epochs)
+        require(0 <= self.base_drop < 1, "base_drop", "a share of the blocks, in [0, 1)", self.base_drop)
         for name in ("policy_epochs", "joint_epochs"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("epochs_per_block", "gate_temperature", "policy_rate", "joint_rate"):
-            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+            require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         for name in ("entropy_weight", "gate_penalty"):
-            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("gamma", "joint_gamma"):
-            _require(getattr(self, name) <= 0, name, "at most 0, the reward of a right answer", getattr(self, name))
+            require(getattr(self, name) <= 0, name, "at most 0, the reward of a right answer", getattr(self, name))
         for name in ("alpha", "joint_alpha"):
-            _require(0.5 < getattr(self, name) < 1, name, "in (0.5, 1)", getattr(self, name))
+            require(0.5 < getattr(self, name) < 1, name, "in (0.5, 1)", getattr(self, name))
         for name in ("policy_batch_size", "joint_batch_size", "images_per_epoch"):
             value = getattr(self, name)
-            _require(value is None or value >= 2, name, "at least 2 or none", value)
-        _require(self.method != "gates" or self.norm == "frozen", "norm", '"frozen" with method "gates"', self.norm)
+            require(value is None or value >= 2, name, "at least 2 or none", value)
+        require(self.method != "gates" or self.norm == "frozen", "norm", '"frozen" with method "gates"', self.norm)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
         given = self.weights is not None
-        _require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
-        _require(
+        require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
+        require(
             self.policy_weights is None or self.policy == "resnet10",
             "policy",
             '"resnet10" with policy_weights',
@@ -155,8 +154,3 @@ class BlockDropRecipe:
             "Batch normalisation": f"{self.norm} in joint training",
             "Seed": str(self.seed),
         }
-
-
-def _require(holds: bool, name: str, expected: str, value: object) -> None:
-    if not holds:
-        raise RecipeError(f"{name} must be {expected}, got {value}")

@@ -2,7 +2,6 @@
 
 from modicum.classify.data.archives import TarImages
 from modicum.classify.data.cifar import CifarImages
-from modicum.classify.data.decoding import MAX_PIXELS, decode
 from modicum.classify.data.folders import ImageFolder, IndexFile
 from modicum.classify.data.loading import Batch, Collate, ImageDataset, eval_loader, train_loader
 from modicum.classify.data.opening import EMBEDDED, open_source
@@ -15,15 +14,13 @@ from modicum.classify.data.preprocessing import (
 )
 from modicum.classify.data.scan import Scan, require_clean, scan
 from modicum.classify.data.scenes import DigitScenes
-from modicum.classify.data.sources import BadImageError, ImageSource, Record
+from modicum.classify.data.sources import ImageSource, Record
 from modicum.classify.data.splits import Part, Splits, make_splits
 
 __all__ = [
     "EMBEDDED",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
-    "MAX_PIXELS",
-    "BadImageError",
     "Batch",
     "CifarImages",
     "Collate",
@@ -39,7 +36,6 @@ __all__ = [
     "Scan",
     "Splits",
     "TarImages",
-    "decode",
     "default_resize_short",
     "eval_loader",
     "make_splits",

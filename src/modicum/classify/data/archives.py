@@ -1,33 +1,16 @@
 """Images in uncompressed tar archives, read in place."""
 
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modicum.classify.data.decoding import decode_pixels
-from modicum.classify.data.sources import (
-    SPLIT_NAMES,
-    BadImageError,
-    Entry,
-    ImageSource,
-    content_digest,
-    first_few,
-    is_image_name,
-    label_entries,
-)
-from modicum.storage.errors import DataError
-
-
-class _Extent(NamedTuple):
-    """Where the bytes of a member stand in its archive."""
-
-    archive: Path
-    offset: int
-    size: int
+from modicum.classify.data.sources import Entry, ImageSource, label_entries
+from modicum.imaging.archives import Extent, list_members, read_extent
+from modicum.imaging.decoding import decode_pixels
+from modicum.imaging.files import SPLIT_NAMES, content_digest, is_image_name
+from modicum.storage.errors import DataError, first_few
 
 
 @final
@@ -55,11 +38,11 @@ class TarImages(ImageSource):
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """See `ImageSource.pixels`."""
-        return decode_pixels(_read_extent(self._extents[index]))
+        return decode_pixels(read_extent(self._extents[index]))
 
     def digest(self, index: int) -> str:
         """See `ImageSource.digest`."""
-        return content_digest(_read_extent(self._extents[index]))
+        return content_digest(read_extent(self._extents[index]))
 
 
 def archives_in(folder: Path) -> list[Path]:
@@ -67,29 +50,6 @@ def archives_in(folder: Path) -> list[Path]:
     tars = sorted(file for file in folder.glob("*.tar") if not file.name.startswith("."))
     named = [file for file in tars if file.stem.lower() in SPLIT_NAMES]
     return named or (tars if len(tars) == 1 else [])
-
-
-def list_members(archive: Path) -> Iterator[tarfile.TarInfo]:
-    """The files of an uncompressed tar archive, in their order; raises `DataError` if it is damaged or compressed."""
-    try:
-        with tarfile.open(archive, "r:") as tar:
-            for member in tar:
-                if member.isreg():
-                    yield member
-    except (OSError, tarfile.TarError) as error:
-        raise DataError(
-            f"{archive} cannot be read: {error}; it must be a complete, uncompressed tar archive"
-        ) from error
-
-
-def read_member(archive: Path, offset: int, size: int) -> bytes:
-    """The bytes of a member by the place of its data; raises `OSError`, also when the archive ends early."""
-    with archive.open("rb") as stream:
-        stream.seek(offset)
-        content = stream.read(size)
-    if len(content) < size:
-        raise OSError(f"{archive.name} ends {size - len(content)} bytes too early")
-    return content
 
 
 def _archives(root: Path) -> list[tuple[Path, str | None]]:
@@ -101,15 +61,15 @@ def _archives(root: Path) -> list[tuple[Path, str | None]]:
     return [(file, SPLIT_NAMES.get(file.stem.lower())) for file in found]
 
 
-def _members(archive: Path, split: str | None) -> list[tuple[Entry, _Extent]]:
-    found: dict[str, tuple[Entry, _Extent]] = {}
+def _members(archive: Path, split: str | None) -> list[tuple[Entry, Extent]]:
+    found: dict[str, tuple[Entry, Extent]] = {}
     for member in list_members(archive):
         place = PurePosixPath(member.name)
         if not is_image_name(place.name) or any(part.startswith(".") for part in place.parts):
             continue
         name = f"{archive.stem}/{place}" if split else str(place)
         # A later member of the same name replaces the earlier one, as it would on extraction.
-        found[name] = (Entry(name, _class_of(place, archive), split), _Extent(archive, member.offset_data, member.size))
+        found[name] = (Entry(name, _class_of(place, archive), split), Extent(archive, member.offset_data, member.size))
     if not found:
         raise DataError(f"{archive} holds no images")
     return [found[name] for name in sorted(found)]
@@ -124,10 +84,3 @@ def _class_of(place: PurePosixPath, archive: Path) -> str:
             f"{archive}: member {first_few([str(place)])} names no class: expected <class>/<name> or <class>_<name>"
         )
     return name
-
-
-def _read_extent(extent: _Extent) -> bytes:
-    try:
-        return read_member(*extent)
-    except OSError as error:
-        raise BadImageError(f"cannot be read: {error}") from error

@@ -20,7 +20,8 @@ from modicum.classify.data.cifar_files import (
     read_strips,
     read_text_names,
 )
-from modicum.classify.data.sources import ImageSource, Record, content_digest
+from modicum.classify.data.sources import ImageSource, Record
+from modicum.imaging.files import content_digest
 from modicum.storage.errors import DataError
 
 T = TypeVar("T")

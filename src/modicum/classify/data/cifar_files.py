@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.classify.data.archives import list_members, read_member
 from modicum.classify.data.plain_pickle import Call, read_plain_pickle
+from modicum.imaging.archives import list_members, read_member
 
 IMAGE_BYTES = 3 * 32 * 32
 

@@ -9,19 +9,10 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from modicum.classify.data.decoding import decode_pixels
-from modicum.classify.data.sources import (
-    IMAGE_SUFFIXES,
-    SPLIT_NAMES,
-    Entry,
-    ImageSource,
-    content_digest,
-    first_few,
-    is_image_name,
-    label_entries,
-    read_content,
-)
-from modicum.storage.errors import DataError
+from modicum.classify.data.sources import Entry, ImageSource, label_entries
+from modicum.imaging.decoding import decode_pixels
+from modicum.imaging.files import IMAGE_SUFFIXES, SPLIT_NAMES, content_digest, is_image_name, read_content
+from modicum.storage.errors import DataError, first_few
 
 
 @final

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from modicum.classify.data.preprocessing import ImageTransform, Preprocessing
-from modicum.classify.data.sources import BadImageError, ImageSource
+from modicum.classify.data.sources import ImageSource
+from modicum.imaging.decoding import BadImageError
 from modicum.storage.errors import DataError
 
 Sample = tuple[Tensor, int, int]

@@ -6,8 +6,8 @@ from modicum.classify.data.archives import TarImages, archives_in
 from modicum.classify.data.cifar import CifarImages, find_cifar
 from modicum.classify.data.folders import ImageFolder, IndexFile
 from modicum.classify.data.scenes import DigitScenes
-from modicum.classify.data.sources import ImageSource, first_few
-from modicum.storage.errors import DataError
+from modicum.classify.data.sources import ImageSource
+from modicum.storage.errors import DataError, first_few
 
 EMBEDDED = "digits-scenes"
 

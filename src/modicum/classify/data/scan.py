@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from modicum.classify.data.sources import BadImageError, ImageSource
+from modicum.classify.data.sources import ImageSource
+from modicum.imaging.decoding import BadImageError
 from modicum.storage.errors import DataError
 
 _QUEUE = 512  # images handed to the threads at a time: an interrupt waits for no more than these

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from modicum.classify.data.sources import ImageSource, Record, content_digest
+from modicum.classify.data.sources import ImageSource, Record
+from modicum.imaging.files import content_digest
 from modicum.storage.errors import DataError
 
 SMALLEST_SIDE = 16

@@ -1,34 +1,15 @@
 """What every labelled image set looks like to the rest of the wing, whatever files it comes from."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.storage.errors import DataError
-
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "calibration",
-    "valid": "calibration",
-    "validation": "calibration",
-    "calibration": "calibration",
-    "test": "test",
-}
-"""The names that sets give to their parts, and what we call that part."""
-
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""File names that count as images, in lower case; the comparison ignores case."""
-
-
-class BadImageError(DataError):
-    """One image cannot be used; the message is the reason alone, the caller knows which image it asked for."""
+from modicum.storage.errors import DataError, first_few
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +65,6 @@ class Entry:
     split: str | None
 
 
-def content_digest(content: bytes) -> str:
-    """32 hexadecimal digits that differ for different content."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file of this name counts as an image: a known suffix, and not hidden."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-
-
-def read_content(path: Path) -> bytes:
-    """All bytes of an image file; raises `BadImageError` where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadImageError(f"cannot be read: {error.strerror or error}") from error
-
-
 def label_entries(entries: Iterable[Entry], origin: str) -> tuple[tuple[str, ...], tuple[Record, ...]]:
     """Sorted class names, and the entries as labelled records in the given order.
 
@@ -127,9 +90,3 @@ def _check_same_classes(entries: Sequence[Entry], classes: set[str], origin: str
                 f"{origin}: the {split or 'unassigned'} part has no images of {first_few(missing)}, which other parts "
                 "have; give every part the same classes"
             )
-
-
-def first_few(items: Sequence[str], limit: int = 5) -> str:
-    """The first names of a list for a message, and how many more there are."""
-    shown = ", ".join(repr(item) for item in items[:limit])
-    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 from sklearn.model_selection import train_test_split
 
 from modicum.classify.data.scan import Scan
-from modicum.classify.data.sources import ImageSource, first_few
-from modicum.storage.errors import DataError
+from modicum.classify.data.sources import ImageSource
+from modicum.storage.errors import DataError, first_few
 from modicum.storage.files import write_atomically
 
 Part = Literal["train", "calibration", "test"]

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from modicum.classify.recipe import ImageOptions
-from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -80,22 +79,22 @@ class DRNetRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(len(self.resolutions) >= 2, "resolutions", "at least two sides in pixels", self.resolutions)
+        require(len(self.resolutions) >= 2, "resolutions", "at least two sides in pixels", self.resolutions)
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and self.resolutions[-1] > 0
-        _require(falling, "resolutions", "falling sides in pixels, e.g. 224 168 112", self.resolutions)
-        _require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
-        _require(self.temperature > 0, "temperature", "above 0", self.temperature)
-        _require(
+        require(falling, "resolutions", "falling sides in pixels, e.g. 224 168 112", self.resolutions)
+        require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        require(self.temperature > 0, "temperature", "above 0", self.temperature)
+        require(
             self.multi_resolution_epochs >= 1, "multi_resolution_epochs", "at least 1", self.multi_resolution_epochs
         )
-        _require(self.joint_epochs >= 1, "joint_epochs", "at least 1", self.joint_epochs)
-        _require(self.warm_start_folds >= 2, "warm_start_folds", "at least 2", self.warm_start_folds)
+        require(self.joint_epochs >= 1, "joint_epochs", "at least 1", self.joint_epochs)
+        require(self.warm_start_folds >= 2, "warm_start_folds", "at least 2", self.warm_start_folds)
         for name in ("penalty", "distillation", "auxiliary"):
-            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         both = self.auxiliary == 0 or self.routing_gradient == "all"
-        _require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
+        require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
 
     @property
     def image_px(self) -> int:
@@ -114,8 +113,3 @@ class DRNetRecipe:
             "Batch-norm statistics": self.statistics,
             "Seed": str(self.seed),
         }
-
-
-def _require(holds: bool, name: str, expected: str, value: object) -> None:
-    if not holds:
-        raise RecipeError(f"{name} must be {expected}, got {value}")

@@ -7,7 +7,7 @@ from modicum.classify.ranet.structure import STRUCTURES, Structure
 from modicum.classify.recipe import ImageOptions
 from modicum.recipes import closest
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
 
 CIFAR_MEAN = (0.4914, 0.4824, 0.4467)  # of the authors' code
 CIFAR_STD = (0.2471, 0.2435, 0.2616)
@@ -64,11 +64,11 @@ class RANetRecipe:
         if isinstance(self.structure, str) and self.structure not in STRUCTURES:
             raise RecipeError(f"structure {self.structure!r} is not known: {closest(self.structure, STRUCTURES)}")
         least = 2 * self.plan.total_stride
-        _require(self.image_px >= least, "image_px", f"at least {least} pixels for this structure", self.image_px)
-        _require(0 < self.budget <= 1, "budget", "a share of the last exit's cost alone, in (0, 1]", self.budget)
-        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        require(self.image_px >= least, "image_px", f"at least {least} pixels for this structure", self.image_px)
+        require(0 < self.budget <= 1, "budget", "a share of the last exit's cost alone, in (0, 1]", self.budget)
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
 
     @property
     def plan(self) -> Structure:
@@ -88,8 +88,3 @@ class RANetRecipe:
             "Budget": f"{self.budget:.0%} of the multiply-adds of the last exit alone",
             "Seed": str(self.seed),
         }
-
-
-def _require(holds: bool, name: str, expected: str, value: object) -> None:
-    if not holds:
-        raise RecipeError(f"{name} must be {expected}, got {value}")

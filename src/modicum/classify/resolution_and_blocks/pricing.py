@@ -47,13 +47,13 @@ class ResolutionBlockCosts(CostTable):
         """None: there are R * 2**U routes."""
         return
 
-    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float) -> Self:
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float) -> Self:
         """The same prices on the clock: at each resolution the floor, then each block on top of it."""
 
         def at(resolution: int) -> Callable[[Tensor], float]:
             return lambda keep: milliseconds(join_routes(torch.tensor([resolution]), keep))
 
-        timed = tuple(costs.in_milliseconds(at(index), 0.0) for index, costs in enumerate(self.per_resolution))
+        timed = tuple(costs.in_milliseconds(at(index), 0.0, plain) for index, costs in enumerate(self.per_resolution))
         return replace(self, per_resolution=timed, decision=decision, unit="ms")
 
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from modicum.classify.recipe import ImageOptions
-from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -67,16 +66,16 @@ class ResolutionAndBlocksRecipe:
 
     def __post_init__(self) -> None:
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and min(self.resolutions) > 0
-        _require(len(self.resolutions) >= 2 and falling, "resolutions", "two or more falling sides", self.resolutions)
-        _require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        require(len(self.resolutions) >= 2 and falling, "resolutions", "two or more falling sides", self.resolutions)
+        require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
         for name in ("multi_resolution_epochs", "joint_epochs"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("distillation", "penalty", "auxiliary"):
-            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("temperature", "joint_rate", "decision_rate"):
-            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+            require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
 
     @property
     def image_px(self) -> int:
@@ -93,8 +92,3 @@ class ResolutionAndBlocksRecipe:
             "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",
             "Seed": str(self.seed),
         }
-
-
-def _require(holds: bool, name: str, expected: str, value: object) -> None:
-    if not holds:
-        raise RecipeError(f"{name} must be {expected}, got {value}")

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from modicum.classify.recipe import ImageOptions
-from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,14 @@ class StaticRecipe:
 
     def __post_init__(self) -> None:
         several = len(self.members) >= 2 and len(set(self.members)) == len(self.members)
-        _require(several, "members", "at least two different networks", ", ".join(self.members) or "none")
+        require(several, "members", "at least two different networks", ", ".join(self.members) or "none")
         each = len(self.weights) in (0, len(self.members))
-        _require(each, "weights", "one file per member, or none at all", ", ".join(self.weights))
-        _require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        _require(0 < self.budget <= 1, "budget", "a share of the dearest member's cost, in (0, 1]", self.budget)
-        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        require(each, "weights", "one file per member, or none at all", ", ".join(self.weights))
+        require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
+        require(0 < self.budget <= 1, "budget", "a share of the dearest member's cost, in (0, 1]", self.budget)
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        _require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
 
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""
@@ -63,8 +62,3 @@ class StaticRecipe:
             "Budget": f"{self.budget:.0%} of the dearest member's multiply-adds",
             "Seed": str(self.seed),
         }
-
-
-def _require(holds: bool, name: str, expected: str, value: object) -> None:
-    if not holds:
-        raise RecipeError(f"{name} must be {expected}, got {value}")

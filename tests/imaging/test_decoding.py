@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modicum.classify.data import MAX_PIXELS, BadImageError, decode
+from modicum.imaging.decoding import MAX_PIXELS, BadImageError, decode
 
 
 def flat(mode, colour, size=(4, 3)):

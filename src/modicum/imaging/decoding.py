@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from modicum.classify.data.sources import BadImageError
+from modicum.storage.errors import DataError
+
+
+class BadImageError(DataError):
+    """One image cannot be used; the message is the reason alone, the caller knows which image it asked for."""
+
 
 MAX_PIXELS = 89_478_485
 """Larger images are refused on their header, before memory is asked for; Pillow itself warns above this number."""
