@@ -1,5 +1,7 @@
 import io
+import struct
 import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -84,6 +86,20 @@ def test_sixteen_bit_colour_comes_back_to_the_bit(tmp_path, shape, suffix):
     np.testing.assert_allclose(photo.pixels * 257, image[..., :3], atol=0.01)
     assert np.array_equal(again.pixels, photo.pixels)
     assert np.array_equal(again.alpha, image[..., 3] if shape == COLOUR_ALPHA else None)
+
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_sixteen_bit_grey_with_alpha_is_grey():
+    image = values(GREY_ALPHA, np.uint16)
+    header = struct.pack(">IIBBBBB", GREY[1], GREY[0], 16, 4, 0, 0, 0)  # colour type 4: grey with alpha
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in image)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    photo = decode_photo(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
+    np.testing.assert_allclose(photo.pixels * 257, image[..., 0], atol=0.01)
+    assert np.array_equal(photo.alpha, image[..., 1])
 
 
 def test_sixteen_bit_colour_keeps_exif_and_profile(tmp_path):

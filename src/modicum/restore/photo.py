@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image
 
 from modicum.imaging.decoding import FORMATS, BadImageError, decode
 from modicum.imaging.files import read_content
@@ -106,12 +106,16 @@ def decode_photo(content: bytes) -> Photo:
     """
     decode(content)  # refuses with a reason whatever cannot be used, so that nothing below fails on its content
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        is_16_bit_colour = _has_16_bit_colour(image)  # before anything loads the image
+        stored_as = "".join(str(tile.args) for tile in image.tile)  # empty once the image is loaded
         orientation, exif = _read_exif(image)
         icc = image.info.get("icc_profile") or b""
         if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
             icc = b""
-        values = _decode_16_bit_colour(content) if is_16_bit_colour else _decode_by_pillow(image)
+        # What Pillow's decoder is told is the only sign of 16 bits that it is about to make 8.
+        if ";16" in stored_as and image.mode in ("LA", "RGB", "RGBA"):
+            values = _decode_16_bit_colour(content, is_grey="LA;16" in stored_as)
+        else:
+            values = _decode_by_pillow(image)
     values = _turned(values, orientation)
     bits: Literal[8, 16] = 16 if values.dtype == np.uint16 else 8
     colours, alpha = _apart(values)
@@ -122,7 +126,8 @@ def decode_photo(content: bytes) -> Photo:
 def write_photo(photo: Photo, path: str | Path) -> None:
     """Writes a photograph in the format that the suffix names; a crash leaves the old file or the new one.
 
-    JPEG is written with quality 95 and full colour resolution, the others lossless.
+    JPEG is written with quality 95 and full colour resolution, the others lossless. 16-bit grey with alpha becomes
+    colour with alpha.
 
     Raises:
         DataError: If the format cannot hold what the photograph has: 16 bit, alpha, or anything beside the pixels.
@@ -169,11 +174,6 @@ def _read_exif(image: Image.Image) -> tuple[int, bytes]:
         return 1, b""
 
 
-def _has_16_bit_colour(image: ImageFile.ImageFile) -> bool:
-    """Whether an image that is not loaded yet has 16 bits where Pillow gives 8: only the decoder's arguments tell."""
-    return image.mode in ("LA", "RGB", "RGBA") and any(";16" in str(tile.args) for tile in image.tile)
-
-
 def _decode_by_pillow(image: Image.Image) -> NDArray[Any]:
     """Values of an opened image as they are, (H, W) or (H, W, C) with alpha last; uint8, or uint16 for 16-bit grey."""
     if image.mode.startswith("I"):
@@ -187,11 +187,14 @@ def _decode_by_pillow(image: Image.Image) -> NDArray[Any]:
     return values
 
 
-def _decode_16_bit_colour(content: bytes) -> NDArray[Any]:
+def _decode_16_bit_colour(content: bytes, *, is_grey: bool) -> NDArray[Any]:
+    """Values (H, W, C), uint16, alpha last; OpenCV makes three channels of grey with alpha, of which one is taken."""
     cv2 = _opencv()
     values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16:
         raise BadImageError("its 16-bit colours cannot be read: convert it to a PNG")
+    if is_grey:
+        return np.array(values[..., ::3])
     return np.array(cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA if values.shape[2] == 4 else cv2.COLOR_BGR2RGB))
 
 
