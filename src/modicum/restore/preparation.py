@@ -1,0 +1,122 @@
+"""From a set of photographs to those that train, watch and test: readable ones, no copies, divided by image."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import get_args
+
+import numpy as np
+
+from modicum.imaging.decoding import BadImageError
+from modicum.imaging.files import Failure, content_digest
+from modicum.restore.patch_options import PatchOptions
+from modicum.restore.sources import ImageSet, Part, StoredImage
+from modicum.restore.task import Task
+from modicum.storage.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedImages:
+    """The usable images of a set, by what they are for; no two of them are equal.
+
+    Attributes:
+        train: What networks are fitted on.
+        calibration: What training is watched on.
+        test: What figures are reported on.
+        left_out: Which images are not used, and why.
+    """
+
+    train: tuple[StoredImage, ...]
+    calibration: tuple[StoredImage, ...]
+    test: tuple[StoredImage, ...]
+    left_out: tuple[Failure, ...] = ()
+
+    def part(self, part: Part) -> tuple[StoredImage, ...]:
+        """The images of the part of that name."""
+        return {"train": self.train, "calibration": self.calibration, "test": self.test}[part]
+
+    def ids(self) -> dict[Part, list[str]]:
+        """Names of the images of each part: what a run records."""
+        return {part: [image.id for image in self.part(part)] for part in get_args(Part)}
+
+
+def prepare_images(images: ImageSet, task: Task, options: PatchOptions, *, seed: int = 0) -> PreparedImages:
+    """Looks at every image once and divides them into parts, as a function of the set and the seed.
+
+    Images that cannot be decoded, are smaller than a patch, or equal another are left out, and named in the log. Parts
+    that the set itself provides stay as they are; parts that it lacks are drawn from the rest, image by image.
+
+    Args:
+        images: Clean images.
+        task: What they will be used for.
+        options: Says the size of patches, the shares, and whether unreadable images are refused.
+        seed: Of the division.
+
+    Raises:
+        DataError: If a part would be empty; or, with ``options.strict``, if images are unreadable or too small.
+    """
+    good, bad, copies = _inspect(images.images, options.side * task.scale)
+    if bad and options.strict:
+        raise DataError(f"{len(bad)} image(s) of {images.origin} cannot be used:\n{_lines(bad)}")
+    if left_out := (*bad, *copies):
+        _log.warning("%d image(s) of %s are left out:\n%s", len(left_out), images.origin, _lines(left_out))
+    parts = _divide(good, options, seed)
+    if empty := [part for part in get_args(Part) if not parts[part]]:
+        raise DataError(
+            f"{images.origin} has {len(good)} usable image(s), none of them for {' or '.join(empty)}: training needs "
+            "at least three different ones, for train, calibration and test"
+        )
+    return PreparedImages(parts["train"], parts["calibration"], parts["test"], left_out)
+
+
+def _inspect(images: Sequence[StoredImage], least_px: int) -> tuple[list[StoredImage], list[Failure], list[Failure]]:
+    """Usable images; unreadable or too small ones; copies, of which the one with the most important part is kept."""
+    with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes
+        found = list(zip(images, pool.map(partial(_digest, least_px=least_px), images), strict=True))
+    bad = [result for _, result in found if isinstance(result, Failure)]
+    kept: dict[str, StoredImage] = {}
+    copies: list[Failure] = []
+    importance = {"test": 0, "calibration": 1, "train": 2, None: 2}
+    for image, digest in sorted(found, key=lambda pair: importance[pair[0].part]):
+        if isinstance(digest, Failure):
+            continue
+        first = kept.setdefault(digest, image)
+        if first is not image:
+            copies.append(Failure(image.id, f"equals {first.id}"))
+    chosen = {image.id for image in kept.values()}
+    return [image for image in images if image.id in chosen], bad, copies
+
+
+def _digest(image: StoredImage, least_px: int) -> str | Failure:
+    """A hash of the pixels, or why the image cannot be used."""
+    try:
+        pixels = image.pixels()
+    except BadImageError as error:
+        return Failure(image.id, str(error))
+    if min(pixels.shape[:2]) < least_px:
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        return Failure(image.id, f"its {size} pixels do not hold a patch of {least_px} pixels")
+    return content_digest(repr(pixels.shape).encode() + pixels.tobytes())
+
+
+def _divide(images: Sequence[StoredImage], options: PatchOptions, seed: int) -> dict[Part, tuple[StoredImage, ...]]:
+    shares: dict[Part, float] = {"test": options.test_share, "calibration": options.calibration_share}
+    given = {image.part for image in images}
+    part_of: dict[str, Part] = {image.id: image.part or "train" for image in images}
+    pool = [image.id for image in images if part_of[image.id] == "train"]
+    order = [pool[place] for place in np.random.default_rng(seed).permutation(len(pool))]
+    for part, share in shares.items():
+        if part not in given:
+            count = max(round(share * len(pool)), 1)
+            part_of.update(dict.fromkeys(order[:count], part))
+            order = order[count:]
+    return {part: tuple(image for image in images if part_of[image.id] == part) for part in get_args(Part)}
+
+
+def _lines(failures: Iterable[Failure], limit: int = 20) -> str:
+    lines = [f"  {failure.name}: {failure.reason}" for failure in failures]
+    return "\n".join(lines[:limit] + ([f"  and {len(lines) - limit} more"] if len(lines) > limit else []))

@@ -1,0 +1,224 @@
+import io
+import struct
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms, ImageOps
+
+from modicum.imaging.decoding import BadImageError
+from modicum.restore.photo import Photo, decode_photo, read_photo, write_photo
+from modicum.storage.errors import DataError, MissingExtraError
+
+GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = (14, 12), (14, 12, 3), (14, 12, 2), (14, 12, 4)
+
+
+def values(shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+def file_of(image, kind="PNG", **options):
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def file_of_16_bit(image, suffix):
+    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}[image.shape[2]]
+    return cv2.imencode(suffix, np.ascontiguousarray(image[..., order]))[1].tobytes()
+
+
+def opened(path):
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
+def profile():
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def exif(orientation=1):
+    block = Image.Exif()
+    block[ExifTags.Base.Make] = "Maker"
+    block[ExifTags.Base.Orientation] = orientation
+    block.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 800
+    return block
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+@pytest.mark.parametrize("shape", [GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA])
+def test_eight_bit_photographs_come_back_as_they_were(tmp_path, suffix, shape):
+    image = values(shape)
+    (tmp_path / "in.png").write_bytes(file_of(image))
+    photo = read_photo(tmp_path / "in.png")
+    write_photo(photo, tmp_path / f"out{suffix}")
+    again = read_photo(tmp_path / f"out{suffix}")
+    assert (photo.pixels.dtype, photo.pixels.ndim, photo.bits) == (
+        np.float32,
+        2 if len(shape) == 2 or shape[2] == 2 else 3,
+        8,
+    )
+    assert np.array_equal(
+        again.pixels if again.pixels.ndim == photo.pixels.ndim else again.pixels[..., 0], photo.pixels
+    )
+    assert (photo.alpha is None) == (len(shape) == 2 or shape[2] == 3)
+    assert photo.alpha is None or np.array_equal(again.alpha, image[..., -1])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_sixteen_bit_grey_comes_back_to_the_bit(tmp_path, suffix):
+    image = values(GREY, np.uint16)
+    photo = decode_photo(file_of(image))
+    write_photo(photo, tmp_path / f"out{suffix}")
+    assert (photo.bits, photo.pixels.max() <= 255) == (16, True)
+    assert np.array_equal(np.asarray(opened(tmp_path / f"out{suffix}")), image)
+
+
+@pytest.mark.parametrize("shape", [COLOUR, COLOUR_ALPHA])
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_sixteen_bit_colour_comes_back_to_the_bit(tmp_path, shape, suffix):
+    image = values(shape, np.uint16)
+    photo = decode_photo(file_of_16_bit(image, suffix))
+    write_photo(photo, tmp_path / "out.png")
+    again = read_photo(tmp_path / "out.png")
+    assert photo.bits == again.bits == 16
+    np.testing.assert_allclose(photo.pixels * 257, image[..., :3], atol=0.01)
+    assert np.array_equal(again.pixels, photo.pixels)
+    assert np.array_equal(again.alpha, image[..., 3] if shape == COLOUR_ALPHA else None)
+
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_sixteen_bit_grey_with_alpha_is_grey():
+    image = values(GREY_ALPHA, np.uint16)
+    header = struct.pack(">IIBBBBB", GREY[1], GREY[0], 16, 4, 0, 0, 0)  # colour type 4: grey with alpha
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in image)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    photo = decode_photo(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
+    np.testing.assert_allclose(photo.pixels * 257, image[..., 0], atol=0.01)
+    assert np.array_equal(photo.alpha, image[..., 1])
+
+
+def test_sixteen_bit_colour_keeps_exif_and_profile(tmp_path):
+    photo = Photo(values(COLOUR).astype(np.float32), bits=16, exif=exif().tobytes(), icc=profile())
+    write_photo(photo, tmp_path / "out.png")
+    again = read_photo(tmp_path / "out.png")
+    assert again.icc == photo.icc
+    assert opened(tmp_path / "out.png").getexif()[ExifTags.Base.Make] == "Maker"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_exif_and_profile_survive(tmp_path, suffix):
+    photo = decode_photo(file_of(values(COLOUR), "JPEG", exif=exif(), icc_profile=profile()))
+    write_photo(photo, tmp_path / f"out{suffix}")
+    image = opened(tmp_path / f"out{suffix}")
+    assert image.info["icc_profile"] == profile()
+    assert image.getexif()[ExifTags.Base.Make] == "Maker"
+    assert image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 800
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_upright_and_say_so(tmp_path, orientation):
+    content = file_of(values(COLOUR), exif=exif(orientation))
+    photo = decode_photo(content)
+    assert np.array_equal(photo.pixels, ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    write_photo(photo, tmp_path / "out.png")
+    assert ExifTags.Base.Orientation not in opened(tmp_path / "out.png").getexif()
+
+
+def test_sixteen_bit_colour_is_turned_too():
+    image = values(COLOUR, np.uint16)
+    block = np.frombuffer(exif(6).tobytes()[6:], np.uint8)
+    content = cv2.imencodeWithMetadata(".png", image, [cv2.IMAGE_METADATA_EXIF], [block])[1].tobytes()
+    np.testing.assert_allclose(decode_photo(content).pixels * 257, np.rot90(image[..., ::-1], -1), atol=0.01)
+
+
+def test_tags_of_a_tiffs_storage_do_not_travel(tmp_path):
+    photo = decode_photo(file_of(values(COLOUR), "TIFF", exif=exif()))
+    write_photo(photo, tmp_path / "out.png")
+    kept = opened(tmp_path / "out.png").getexif()
+    assert kept[ExifTags.Base.Make] == "Maker"
+    assert ExifTags.Base.StripOffsets not in kept
+
+
+def test_broken_exif_does_not_matter():
+    content = file_of(values(COLOUR), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff\x01")
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        assert decode_photo(content).exif == b""
+
+
+def test_palettes_become_colours(tmp_path):
+    image = Image.fromarray(values(COLOUR)).quantize(16)
+    image.save(tmp_path / "in.png")
+    assert np.array_equal(read_photo(tmp_path / "in.png").pixels, image.convert("RGB"))
+
+
+def test_palettes_of_greys_become_grey(tmp_path):
+    Image.fromarray(values(GREY)).quantize(16).save(tmp_path / "in.gif")
+    assert read_photo(tmp_path / "in.gif").is_grey
+
+
+def test_transparent_palettes_get_alpha(tmp_path):
+    Image.fromarray(values(COLOUR)).quantize(16).save(tmp_path / "in.png", transparency=3)
+    assert set(np.unique(read_photo(tmp_path / "in.png").alpha)) == {0, 255}
+
+
+def test_cmyk_becomes_colour_without_its_profile(tmp_path):
+    Image.fromarray(values(COLOUR)).convert("CMYK").save(tmp_path / "in.jpg", icc_profile=b"of inks")
+    photo = read_photo(tmp_path / "in.jpg")
+    assert (photo.pixels.shape, photo.icc) == (COLOUR, b"")
+
+
+def test_restored_pixels_are_clipped_and_rounded(tmp_path):
+    photo = Photo(np.zeros((2, 2), np.float32)).with_pixels(np.array([[-3, 0.5], [254.4, 300]]))
+    write_photo(photo, tmp_path / "out.png")
+    assert np.asarray(opened(tmp_path / "out.png")).tolist() == [[0, 1], [254, 255]]
+
+
+def test_alpha_is_enlarged_with_the_pixels():
+    photo = Photo(np.zeros((4, 5, 3), np.float32), alpha=np.full((4, 5), 200, np.uint8))
+    larger = photo.with_pixels(np.zeros((12, 15, 3)))
+    assert (larger.alpha.shape, np.unique(larger.alpha).tolist()) == ((12, 15), [200])
+
+
+def test_other_sizes_are_refused():
+    with pytest.raises(ValueError, match="restored pixels of 5x8 are no whole multiple of the photograph's 4x4"):
+        Photo(np.zeros((4, 4), np.float32)).with_pixels(np.zeros((5, 8)))
+
+
+@pytest.mark.parametrize(
+    ("photo", "name", "message"),
+    [
+        (Photo(np.zeros(GREY, np.float32)), "out.gif", r"\.gif is none of \.png, .*; use \.png"),
+        (Photo(np.zeros(GREY, np.float32)), "out", r"no suffix is none of \.png"),
+        (Photo(np.zeros(GREY, np.float32), np.zeros(GREY, np.uint8)), "out.jpg", r"JPEG has no alpha, .*; use \.png"),
+        (Photo(np.zeros(GREY, np.float32), bits=16), "out.webp", r"16-bit grey is not written as WEBP; use \.png"),
+        (Photo(np.zeros(COLOUR, np.float32), bits=16), "out.tif", r"16-bit colour is not written as TIFF; use \.png"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused(tmp_path, photo, name, message):
+    with pytest.raises(DataError, match=message):
+        write_photo(photo, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "the file is empty"), (b"text", "not an image")])
+def test_unusable_files_are_refused_with_the_reason(content, message):
+    with pytest.raises(BadImageError, match=message):
+        decode_photo(content)
+
+
+def test_truncated_file_is_refused():
+    content = file_of(values((64, 64, 3)))
+    with pytest.raises(BadImageError, match="truncated"):
+        decode_photo(content[: len(content) // 2])
+
+
+def test_missing_library_for_sixteen_bit_colour_is_named(monkeypatch):
+    content = file_of_16_bit(values(COLOUR, np.uint16), ".png")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match=r"opencv-python-headless is not installed; .*modicum\[restore\]"):
+        decode_photo(content)

@@ -1,0 +1,103 @@
+import io
+import logging
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from modicum.restore.patch_options import PatchOptions
+from modicum.restore.preparation import prepare_images
+from modicum.restore.sources import ImageSet, StoredImage, library_photos
+from modicum.restore.task import Task
+from modicum.storage.errors import DataError
+
+NOISE = Task("denoise", 50)
+OPTIONS = PatchOptions(side=16)
+
+
+def same(content):
+    return content
+
+
+def png(value, size=(20, 18)):
+    stream = io.BytesIO()
+    Image.new("L", size, value).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def image_set(*contents, parts=None):
+    parts = parts or [None] * len(contents)
+    images = [
+        StoredImage(f"{number}.png", partial(same, content), part)
+        for number, (content, part) in enumerate(zip(contents, parts, strict=True))
+    ]
+    return ImageSet("some images", "somewhere", tuple(images))
+
+
+def plain_set(count):
+    return image_set(*(png(value) for value in range(count)))
+
+
+@given(count=st.integers(3, 40), seed=st.integers(0, 99))
+def test_every_image_is_in_one_part_and_no_part_is_empty(count, seed):
+    prepared = prepare_images(plain_set(count), NOISE, OPTIONS, seed=seed)
+    parts = prepared.ids()
+    assert sorted(name for names in parts.values() for name in names) == sorted(f"{n}.png" for n in range(count))
+    assert all(parts.values())
+    assert len(parts["test"]) == len(parts["calibration"]) == max(round(0.1 * count), 1)
+
+
+def test_division_belongs_to_the_seed():
+    first, again, other = (prepare_images(plain_set(30), NOISE, OPTIONS, seed=seed).ids() for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_given_parts_stay_and_missing_ones_are_cut_from_the_rest():
+    images = image_set(*(png(value) for value in range(20)), parts=["test"] * 5 + ["train"] * 5 + [None] * 10)
+    prepared = prepare_images(images, NOISE, OPTIONS)
+    assert prepared.ids()["test"] == [f"{number}.png" for number in range(5)]
+    assert (len(prepared.calibration), len(prepared.train)) == (2, 13)
+
+
+def test_copies_stand_in_one_part_only(caplog):
+    images = image_set(png(1), png(1), png(2), png(3), parts=["train", "test", "calibration", "train"])
+    with caplog.at_level(logging.WARNING):
+        prepared = prepare_images(images, NOISE, OPTIONS)
+    assert prepared.ids() == {"train": ["3.png"], "calibration": ["2.png"], "test": ["1.png"]}
+    assert "1 image(s) of somewhere are left out:\n  0.png: equals 1.png" in caplog.text
+
+
+def test_bad_images_are_named_and_left_out(caplog):
+    images = image_set(png(1), b"no image", png(2, (15, 40)), png(3), png(4))
+    with caplog.at_level(logging.WARNING):
+        prepared = prepare_images(images, NOISE, OPTIONS)
+    assert [failure.name for failure in prepared.left_out] == ["1.png", "2.png"]
+    assert "1.png: not an image" in caplog.text
+    assert "2.png: its 15x40 pixels do not hold a patch of 16 pixels" in caplog.text
+
+
+def test_patches_of_targets_must_fit():
+    prepared = prepare_images(
+        image_set(*(png(value, (40, 40)) for value in range(3)), png(9)), Task("super-resolution", 2), OPTIONS
+    )
+    assert [failure.name for failure in prepared.left_out] == ["3.png"]
+
+
+def test_strict_refuses_bad_images():
+    images = image_set(png(1), png(2), png(3), b"")
+    with pytest.raises(DataError, match=r"1 image\(s\) of somewhere cannot be used:\n  3.png: the file is empty"):
+        prepare_images(images, NOISE, PatchOptions(side=16, strict=True))
+
+
+def test_too_few_images_are_refused():
+    message = r"somewhere has 2 usable image\(s\), none of them for train: training needs at least three"
+    with pytest.raises(DataError, match=message):
+        prepare_images(plain_set(2), NOISE, OPTIONS)
+
+
+def test_default_photographs_are_all_used():
+    prepared = prepare_images(library_photos(), NOISE, PatchOptions())
+    assert [len(prepared.part(part)) for part in ("train", "calibration", "test")] == [8, 2, 4]
+    assert prepared.left_out == ()
