@@ -221,7 +221,7 @@ class TestTileError:
     def test_falls_as_the_halo_grows(self):
         blur = lambda images: F.avg_pool2d(images, 25, 1, 12)  # noqa: E731
 
-        errors = measure_tile_error(blur, draw(1, 200, 200), [Tiling(64, halo, 0) for halo in (0, 6, 11)])
+        errors = measure_tile_error(blur, draw(1, 240, 240), [Tiling(64, halo, 0) for halo in (0, 6, 11)])
 
         assert errors[0].psnr_db < errors[1].psnr_db < errors[2].psnr_db
         assert errors[0].max_difference > errors[1].max_difference > errors[2].max_difference
