@@ -81,6 +81,27 @@ def test_published_figure_for_a_patch_holds_with_attention():
     assert macs / 1e9 == pytest.approx(15.55, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("build", "side", "giga"),
+    [
+        (lambda: rnan_denoising(1), 48, 15.55),
+        (lambda: rnan_denoising(1), 96, 70.4),
+        (lambda: rnan_denoising(3), 100, 77.4),
+        (lambda: rnan_super_resolution(2), 48, 15.9),
+        (lambda: rnan_super_resolution(3), 48, 16.4),
+        (lambda: rnan_super_resolution(4), 48, 17.3),
+    ],
+)
+def test_multiply_adds_of_an_image_are_those_of_the_published_network(build, side, giga):
+    assert on_meta(build).macs(side, side) / 1e9 == pytest.approx(giga, abs=0.06)
+
+
+@pytest.mark.parametrize("options", [{}, {"non_local": False}, {"normalize": "outputs"}, {"channels": 3, "scale": 3}])
+def test_multiply_adds_of_an_image_are_those_that_are_counted(options):
+    network = on_meta(lambda: small(**options))
+    assert network.macs(12, 20) == count_macs(network, torch.empty(1, network.channels, 12, 20, device="meta"))
+
+
 @pytest.mark.parametrize(("channels", "scale"), [(1, 1), (3, 1), (3, 2), (3, 3), (3, 4)])
 def test_result_has_the_size_of_the_input_times_the_scale(channels, scale):
     network = small(channels=channels, scale=scale)

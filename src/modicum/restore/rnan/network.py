@@ -2,8 +2,8 @@
 
 Y. Zhang, K. Li, K. Li, B. Zhong, Y. Fu, *Residual Non-local Attention Networks for Image Restoration*, ICLR 2019.
 
-As in the authors' code where the paper's figures say less: the mask branch adds its input features to the enlarged ones,
-a group is an attention block and one convolution without a skip, and eight local groups are followed by one more.
+As in the authors' code where the paper's figures say less: the mask branch adds its fine features to the coarse ones, a
+group is an attention block and one convolution without a skip, and eight local groups are followed by one more.
 Deviations: attention never holds the matrix of all pairs of positions, and is normalised over the sources, as the paper
 has it, unless the weights of the authors' code, which normalises over the outputs, are to be used; the mean that
 super-resolution subtracts is held still, while the authors' code trains it by oversight; values may be computed in the
@@ -159,10 +159,7 @@ class RNAN(nn.Module):
         x = image * unit - mean
         shallow = self.head(x)
         deep = self.last(self.middle(self.first(shallow)))
-        if self.scale > 1:
-            restored = self.tail(deep + shallow)
-        else:
-            restored = x + self.tail(deep)
+        restored = self.tail(deep + shallow) if self.scale > 1 else x + self.tail(deep)
         return (restored + mean) / unit  # type: ignore[no-any-return]  # a module's call is untyped
 
     @property
@@ -173,6 +170,13 @@ class RNAN(nn.Module):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 total += module.weight.numel() * _outputs_per_pixel(name, module, self.scale)
         return total
+
+    def macs(self, height: int, width: int) -> int:
+        """Multiply-adds for an image of ``height`` by ``width`` pixels, run as a whole, attention included."""
+        pixels = height * width
+        layers = (module for module in self.modules() if isinstance(module, NonLocalBlock))
+        attention = sum(2 * pixels**2 * layer.g.out_channels for layer in layers)
+        return round(self.macs_per_pixel * pixels) + attention
 
     def storage_config(self) -> dict[str, Any]:
         """What `rebuild_rnan` makes the network of again."""
@@ -185,7 +189,7 @@ def rebuild_rnan(**config: Any) -> RNAN:  # noqa: ANN401  plain JSON
 
 
 def rnan_denoising(channels: int = 1, *, normalize: Normalize = "sources") -> RNAN:
-    """The published network for noise (grey or colour), JPEG artifacts (1 channel) and mosaics (3): 9.0 M parameters."""
+    """The published network for noise (1 or 3 channels), JPEG artifacts (1) and mosaics (3): 9.0 M parameters."""
     return RNAN(channels, normalize=normalize)
 
 
