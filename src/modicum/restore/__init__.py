@@ -1,0 +1,1 @@
+"""Restoring photographs: noise, JPEG artifacts, mosaics and small sizes undone."""

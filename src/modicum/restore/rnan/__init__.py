@@ -1,0 +1,1 @@
+"""RNAN: residual non-local attention networks."""
