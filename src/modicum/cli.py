@@ -36,10 +36,16 @@ EXAMPLES = {
         "modicum train drnet --data photos/ --budget 0.5  # a folder with one sub-folder of images per class",
         "modicum train drnet --data photos/ --backbone resnet50 --pretrained true --resolutions [224,160,112]",
         "modicum train drnet --resume                     # go on after an interruption",
+        "modicum train rnan --task.name jpeg --task.level 10 --data photos/  # clean photographs of any kind",
     ],
     "evaluate": ["modicum evaluate runs/drnet", "modicum evaluate runs/drnet --knob 0.5 --json"],
     "calibrate": ["modicum calibrate runs/drnet --budget 0.4", "modicum calibrate runs/drnet --budget_ms 3.5"],
-    "predict": ["modicum predict runs/drnet dog.jpg cats/", "ls *.jpg | modicum predict runs/drnet - --json"],
+    "predict": [
+        "modicum predict runs/drnet dog.jpg cats/",
+        "ls *.jpg | modicum predict runs/drnet - --json",
+        "modicum predict runs/rnan photo.jpg -o out.png   # restores a photograph",
+        "modicum predict runs/saliency photos/ -o masks/  # masks, cut-outs and overlays",
+    ],
     "report": ["modicum report runs/drnet"],
     "compare": [
         "modicum compare runs/a runs/b --out comparison.png",
@@ -47,7 +53,11 @@ EXAMPLES = {
     ],
     "export": ["modicum export runs/drnet --out deploy/"],
     "bench": ["modicum bench drnet", "modicum bench drnet --check  # exits with 1 if a target is missed"],
-    "data": ["modicum data photos/", "modicum data photos/ --strict --preview sheet.png"],
+    "data": [
+        "modicum data photos/",
+        "modicum data photos/ --strict --preview sheet.png",
+        "modicum data ECSSD/ --task saliency  # images with masks",
+    ],
 }
 COMMON = """
 options of every command:
@@ -60,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; see the module's docstring."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag for flag in ("--json", "--debug") if flag in words}
-    words = [word for word in words if word not in flags]
+    words = ["--out" if word == "-o" else word for word in words if word not in flags]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         if not words or words[0] in ("-h", "--help"):

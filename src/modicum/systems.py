@@ -63,6 +63,7 @@ WINGS = {
     wing.id: wing
     for wing in (
         Wing("classify", "modicum.verbs.classify", (*EVERY_WING, "calibrate")),
+        Wing("restore", "modicum.verbs.restore", EVERY_WING),
         Wing("saliency", "modicum.verbs.saliency", EVERY_WING),
     )
 }
@@ -131,6 +132,18 @@ SYSTEMS = {
             bench=None,
             default_recipe="resolution-and-blocks-digits",
             own_data_recipe="resolution-and-blocks-photos",
+        ),
+        System(
+            id="rnan",
+            wing="restore",
+            summary="clean photographs from noisy, compressed, mosaiced or small ones",
+            recipe="modicum.restore.rnan.recipe:RNANRecipe",
+            fit="modicum.restore.rnan.fitting:fit",
+            network="modicum.restore.rnan.network:rebuild_rnan",
+            export=None,
+            bench=None,
+            default_recipe="rnan-photographs",
+            own_data_recipe="rnan-own-photographs",
         ),
         System(
             id="saliency",

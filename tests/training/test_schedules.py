@@ -118,3 +118,14 @@ def test_impossible_schedule_is_refused(options):
 def test_impossible_learning_rate_is_refused(rate):
     with pytest.raises(RecipeError, match=f"learning_rate must be above 0, got {rate}"):
         OptimizerOptions(learning_rate=rate)
+
+
+def test_steps_multiply_by_the_factor_that_is_asked_for():
+    halving = Schedule("steps", step_epochs=200, factor=0.5)
+    assert rate_factor(halving, 450 / 800, epochs=800) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("factor", [0, 1])
+def test_factor_that_does_not_lower_the_rate_is_refused(factor):
+    with pytest.raises(RecipeError, match=rf"schedule: factor must be in \(0, 1\), got {factor}"):
+        Schedule("steps", factor=factor)

@@ -8,11 +8,13 @@ then being added to the bicubic enlargement, so that the same baseline serves su
 # B batch, c channels of the image, H W pixels of the input, s scale
 
 import math
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 KERNEL_TAPS = 9
+PEAK = 255.0
 
 
 class DnCNN(nn.Module):
@@ -27,6 +29,8 @@ class DnCNN(nn.Module):
     Raises:
         ValueError: If the depth is below 2.
     """
+
+    storage_name: ClassVar[str] = "dncnn"
 
     def __init__(self, channels: int, features: int = 64, *, depth: int = 17, scale: int = 1) -> None:
         super().__init__()
@@ -51,10 +55,31 @@ class DnCNN(nn.Module):
             image = F.interpolate(image, scale_factor=self.scale, mode="bicubic", align_corners=False)
         return image + residual
 
+    def storage_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"channels": self.channels, "features": self.features, "depth": self.depth, "scale": self.scale}
+
     @property
     def macs_per_pixel(self) -> int:
         """Multiply-adds of the convolutions per pixel of the input."""
         return _macs_per_pixel(self.channels, self.features, self.depth, self.scale)
+
+
+class UnitRange(nn.Module):
+    """A `DnCNN`, which computes in 0..1, for images in 0..255."""
+
+    def __init__(self, network: DnCNN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Restored images (B, c, s H, s W) of degraded ones (B, c, H, W), both in 0..255."""
+        return self.network(image / PEAK) * PEAK  # type: ignore[no-any-return]  # a module's call is untyped
+
+    @property
+    def macs_per_pixel(self) -> float:
+        """See `DnCNN.macs_per_pixel`."""
+        return self.network.macs_per_pixel
 
 
 def dncnn_of_cost(channels: int, macs_per_pixel: float, *, depth: int = 17, scale: int = 1) -> DnCNN:

@@ -1,20 +1,22 @@
 """From a set of photographs to those that train, watch and test: readable ones, no copies, divided by image."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.files import Failure, content_digest
 from modicum.restore.patch_options import PatchOptions
-from modicum.restore.sources import ImageSet, Part, StoredImage
+from modicum.restore.sources import ImageSet, Part, StoredImage, open_images
 from modicum.restore.task import Task
-from modicum.storage.errors import DataError
+from modicum.storage.errors import DataError, first_few
+from modicum.storage.files import read_json_object, write_json
+from modicum.storage.runs import RunFolder
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +73,38 @@ def prepare_images(images: ImageSet, task: Task, options: PatchOptions, *, seed:
             "at least three different ones, for train, calibration and test"
         )
     return PreparedImages(parts["train"], parts["calibration"], parts["test"], left_out)
+
+
+def open_parts(
+    data: str | None, task: Task, options: PatchOptions, seed: int, run: RunFolder
+) -> tuple[PreparedImages, str]:
+    """The images of a run by part, and what they are; the first time they are checked, and the division is kept.
+
+    Args:
+        data: Where the images are; None is the embedded default.
+        task: What they are used for.
+        options: How they are divided.
+        seed: Of the division.
+        run: Where the division is kept.
+
+    Raises:
+        DataError: If the images cannot be used, or are no longer those of the run.
+    """
+    images = open_images(data)
+    if run.splits.exists():
+        return _restored_parts(images, read_json_object(run.splits)), images.name
+    prepared = prepare_images(images, task, options, seed=seed)
+    if run.path.is_dir():  # other processes than the first may be here before it has made the folder
+        write_json(run.splits, {part: list(ids) for part, ids in prepared.ids().items()})
+    return prepared, images.name
+
+
+def _restored_parts(images: ImageSet, kept: Mapping[str, Any]) -> PreparedImages:
+    by_id = {image.id: image for image in images.images}
+    if missing := sorted({name for part in get_args(Part) for name in kept[part]} - by_id.keys()):
+        raise DataError(f"{images.origin} no longer holds {first_few(missing)}, which the run used: restore them")
+    train, calibration, test = (tuple(by_id[name] for name in kept[part]) for part in get_args(Part))
+    return PreparedImages(train, calibration, test)
 
 
 def _inspect(images: Sequence[StoredImage], least_px: int) -> tuple[list[StoredImage], list[Failure], list[Failure]]:

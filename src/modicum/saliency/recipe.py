@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modicum.storage.errors import RecipeError
-from modicum.training.recipe import Schedule, TrainerOptions
+from modicum.training.recipe import Schedule, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,10 @@ class NetworkOptions:
     skip_finest: bool = False
 
     def __post_init__(self) -> None:
-        _require(0 <= self.steps <= 5, "network.steps", "0..5", self.steps)
-        _require(self.width >= 8, "network.width", "at least 8 channels", self.width)
+        require(0 <= self.steps <= 5, "network.steps", "0..5", self.steps)
+        require(self.width >= 8, "network.width", "at least 8 channels", self.width)
         both = self.pretrained and self.checkpoint is not None
-        _require(not both, "network.pretrained", "false where a checkpoint is given", self.pretrained)
+        require(not both, "network.pretrained", "false where a checkpoint is given", self.pretrained)
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class LossOptions:
     weigh_boundaries: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.region_weight >= 0, "loss.region_weight", "at least 0", self.region_weight)
+        require(self.region_weight >= 0, "loss.region_weight", "at least 0", self.region_weight)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class OptimizerOptions:
 
     def __post_init__(self) -> None:
         rates = min(self.head_rate, self.encoder_rate) > 0
-        _require(rates, "optimizer rates", "above 0", f"{self.head_rate} and {self.encoder_rate}")
+        require(rates, "optimizer rates", "above 0", f"{self.head_rate} and {self.encoder_rate}")
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,14 @@ class PairOptions:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        _require(0 < self.min_scale <= 1, "images.min_scale", "in (0, 1]", self.min_scale)
-        _require(0 <= self.jitter < 1, "images.jitter", "in [0, 1)", self.jitter)
-        _require(min(self.std) > 0, "images.std", "positive", self.std)
-        _require(self.batch_size >= 2, "images.batch_size", "at least 2, for batch normalisation", self.batch_size)
-        _require(all(side >= 32 for side in self.batch_px), "images.batch_px", "at least 32 each", self.batch_px)
+        require(0 < self.min_scale <= 1, "images.min_scale", "in (0, 1]", self.min_scale)
+        require(0 <= self.jitter < 1, "images.jitter", "in [0, 1)", self.jitter)
+        require(min(self.std) > 0, "images.std", "positive", self.std)
+        require(self.batch_size >= 2, "images.batch_size", "at least 2, for batch normalisation", self.batch_size)
+        require(all(side >= 32 for side in self.batch_px), "images.batch_px", "at least 32 each", self.batch_px)
         shares = min(self.calibration_share, self.test_share) > 0 and self.calibration_share + self.test_share < 1
         found = f"{self.calibration_share} and {self.test_share}"
-        _require(shares, "images.calibration_share and test_share", "above 0 and below 1 together", found)
+        require(shares, "images.calibration_share and test_share", "above 0 and below 1 together", found)
 
 
 @dataclass(frozen=True)
@@ -148,9 +147,9 @@ class SaliencyRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.image_px >= 32, "image_px", "at least 32", self.image_px)
-        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        _require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require(self.image_px >= 32, "image_px", "at least 32", self.image_px)
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "in (0, 1) or none", self.ema_decay)
 
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""
@@ -168,8 +167,3 @@ class SaliencyRecipe:
         if self.network.checkpoint is not None:
             return f"from {self.network.checkpoint}"
         return "pretrained (timm)" if self.network.pretrained else "from scratch"
-
-
-def _require(holds: bool, name: str, expected: str, value: object) -> None:
-    if not holds:
-        raise RecipeError(f"{name} must be {expected}, got {value}")

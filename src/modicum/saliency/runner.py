@@ -66,4 +66,5 @@ class OnnxSaliency:
         image = picture if isinstance(picture, Image.Image) else decode(read_content(Path(picture)))
         saliency = Image.fromarray(self.run(self.prepare(image))[0, 0])
         enlarged = np.asarray(saliency.resize(image.size, Image.Resampling.BILINEAR))
-        return np.rint(255 * enlarged.clip(0, 1)).astype(np.uint8)
+        mask: NDArray[np.uint8] = np.rint(255 * enlarged.clip(0, 1)).astype(np.uint8)
+        return mask

@@ -46,17 +46,19 @@ class Schedule:
     """How the learning rate runs over a stage, as a factor on the rate of each parameter group.
 
     Attributes:
-        kind: "one_cycle" rises over the first 30 % and falls to 0 as a cosine; "steps" divides by 10 every
+        kind: "one_cycle" rises over the first 30 % and falls to 0 as a cosine; "steps" multiplies by ``factor`` every
             ``step_epochs``, "milestones" at each of ``milestones``; "cosine" falls to 0.
         warmup_epochs: Linear rise from 0 at the start of all but "one_cycle".
-        step_epochs: Epochs between two divisions by 10 in "steps".
-        milestones: Shares of the stage, in (0, 1) and rising, after which "milestones" divides by 10.
+        step_epochs: Epochs between two multiplications in "steps".
+        milestones: Shares of the stage, in (0, 1) and rising, after which "milestones" multiplies.
+        factor: What "steps" and "milestones" multiply by, in (0, 1).
     """
 
     kind: Literal["one_cycle", "steps", "milestones", "cosine"] = "one_cycle"
     warmup_epochs: float = 0
     step_epochs: float = 30
     milestones: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
 
     def __post_init__(self) -> None:
         if self.warmup_epochs < 0 or self.step_epochs <= 0:
@@ -64,6 +66,8 @@ class Schedule:
                 "schedule: warmup_epochs must be at least 0 and step_epochs above 0, "
                 f"got {self.warmup_epochs} and {self.step_epochs}"
             )
+        if not 0 < self.factor < 1:
+            raise RecipeError(f"schedule: factor must be in (0, 1), got {self.factor}")
         if list(self.milestones) != sorted(set(self.milestones)) or not all(0 < share < 1 for share in self.milestones):
             raise RecipeError(
                 f"schedule: milestones must be rising shares of the stage, each in (0, 1), got {self.milestones}"

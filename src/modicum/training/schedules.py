@@ -71,5 +71,5 @@ def rate_factor(schedule: Schedule, progress: float, epochs: float) -> float:
     if schedule.kind == "cosine":
         return warmup * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
     if schedule.kind == "milestones":
-        return warmup * 0.1 ** sum(progress >= share for share in schedule.milestones)
-    return warmup * 0.1 ** int(epoch / schedule.step_epochs)
+        return warmup * schedule.factor ** sum(progress >= share for share in schedule.milestones)
+    return warmup * schedule.factor ** int(epoch / schedule.step_epochs)

@@ -1,0 +1,180 @@
+"""The report on a restoration network: decibels beside the baselines', each image, pictures, and what tiles change."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from PIL import Image
+
+from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure
+from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
+from modicum.restore.results import Evaluation, Example, ImageScore, Method
+from modicum.restore.survey import Survey
+
+_LISTED = 24  # images with a row of their own
+
+
+def restoration_sheet(evaluation: Evaluation) -> Sheet:
+    """Everything that a report on a restoration run shows."""
+    sections = [_methods(evaluation), _gains(evaluation.images)]
+    if evaluation.examples:
+        note = "The part of each image with the most detail; images from the greatest gain to the least."
+        sections.append(SheetSection("Pictures", note=note, strips=tuple(map(_strip, evaluation.examples))))
+    if evaluation.tiles:
+        sections.append(_tiles(evaluation))
+    return Sheet(
+        evaluation.system,
+        _headline(evaluation),
+        _data_line(evaluation),
+        tuple(sections),
+        _finite(evaluation.to_json()),
+    )
+
+
+def _headline(evaluation: Evaluation) -> str:
+    network, *others = evaluation.methods
+    rivals = [method for method in others if not method.name.startswith("network")]
+    text = f"{evaluation.task}: {network.scores.psnr:.2f} dB on {_count(len(evaluation.images), 'test image')}"
+    if not rivals:
+        return f"{text}."
+    best = max(rivals, key=lambda method: method.scores.psnr)
+    gain = network.scores.psnr - best.scores.psnr
+    return f"{text}, {abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} the best of the others, {best.name}."
+
+
+def _data_line(evaluation: Evaluation) -> str:
+    counts = ", ".join(f"{count:,} {part}" for part, count in evaluation.num_images.items())
+    return f"{evaluation.data}: {counts}; compared {evaluation.metric}"
+
+
+def _methods(evaluation: Evaluation) -> SheetSection:
+    rows = tuple(_method_row(method, is_ours=place == 0) for place, method in enumerate(evaluation.methods))
+    notes = [
+        f"Means over images. The network ran in tiles of {evaluation.tile} px, of which {evaluation.halo} px at each "
+        "inner side are thrown away; multiply-adds are those of its convolutions, per pixel of the result. Times are "
+        "of one run each on this machine, beside whatever else it did.",
+        *evaluation.missing,
+    ]
+    columns = ("method", "PSNR, dB", "SSIM", "parameters", "K MAC/pixel", "s/megapixel", "note")
+    return SheetSection("Restored test images", columns, rows, " ".join(notes))
+
+
+def _method_row(method: Method, *, is_ours: bool) -> SheetRow:
+    cells = (
+        method.name,
+        f"{method.scores.psnr:.2f}",
+        f"{method.scores.ssim:.4f}",
+        f"{method.parameters:,}" if method.parameters is not None else "",
+        f"{method.macs_per_pixel / 1e3:,.1f}" if method.macs_per_pixel is not None else "",
+        f"{method.seconds_per_megapixel:.1f}" if method.seconds_per_megapixel is not None else "",
+        method.note,
+    )
+    return SheetRow(cells, is_ours=is_ours)
+
+
+def _gains(images: tuple[ImageScore, ...]) -> SheetSection:
+    rows: tuple[SheetRow, ...] = ()
+    if len(images) <= _LISTED:
+        rows = tuple(
+            SheetRow((image.name, f"{image.degraded.psnr:.2f}", f"{image.network.psnr:.2f}", _signed(_gain(image))))
+            for image in images
+        )
+    return SheetSection(
+        "Image by image",
+        ("image", "input, dB", "network, dB", "gain, dB") if rows else (),
+        rows,
+        draw=lambda width: _draw_gains(images, width),
+        caption="PSNR of each test image before and after; images in the order of the input's.",
+    )
+
+
+def _draw_gains(images: tuple[ImageScore, ...], width_in: float) -> Figure:
+    with mpl.rc_context(STYLE):
+        figure = new_figure(width_in, 2.6 if is_narrow(width_in) else 2.9)
+        axes = figure.subplots()
+        ordered = sorted(images, key=lambda image: image.degraded.psnr)
+        places = range(len(ordered))
+        before = [image.degraded.psnr for image in ordered]
+        after = [image.network.psnr for image in ordered]
+        axes.vlines(places, before, after, color=MUTED, linewidth=0.8)
+        axes.plot(places, before, "o", color=MUTED, markersize=4, label="input")
+        axes.plot(places, after, "o", color=BLUE, markersize=4, label="network")
+        axes.set(xlabel="test image", ylabel="PSNR, dB", xticks=[])
+        axes.legend(loc="best")
+        return figure
+
+
+def _gain(image: ImageScore) -> float:
+    return image.network.psnr - image.degraded.psnr
+
+
+def _strip(example: Example) -> Strip:
+    score = example.score
+    return Strip(
+        example.name,
+        (
+            SheetPicture(Image.fromarray(example.degraded), f"input: {score.degraded.psnr:.2f} dB"),
+            SheetPicture(Image.fromarray(example.restored), f"network: {score.network.psnr:.2f} dB"),
+            SheetPicture(Image.fromarray(example.target), "true"),
+        ),
+    )
+
+
+def _tiles(evaluation: Evaluation) -> SheetSection:
+    rows = tuple(
+        SheetRow(
+            (
+                f"{row.tile} px",
+                f"{row.halo} px",
+                f"{row.feather} px",
+                f"{row.psnr_db:.1f}" if math.isfinite(row.psnr_db) else "equal",
+                f"{row.max_difference:.1f}",
+                _signed(row.psnr_change_db, 3),
+                f"{row.work_factor:.2f}",
+            ),
+            is_ours=(row.tile, row.halo) == (evaluation.tile, evaluation.halo),
+        )
+        for row in evaluation.tiles
+    )
+    columns = ("tile", "halo", "feather", "against whole, dB", "largest difference", "against truth, dB", "work")
+    note = (
+        "A part of the first test image restored in tiles, compared with restoring it at once: PSNR between the two, "
+        "their largest difference in grey levels, the change of the PSNR against the true image, and the pixels "
+        "computed over those of the part."
+    )
+    return SheetSection("What tiles change", columns, rows, note)
+
+
+def survey_sheet(survey: Survey) -> Sheet:
+    """What a check of a set of clean images found."""
+    rows = [
+        ("images", f"{survey.images:,}"),
+        ("grey", f"{survey.grey:,}"),
+        ("smallest", f"{survey.smallest_px[0]}x{survey.smallest_px[1]}"),
+        ("largest", f"{survey.largest_px[0]}x{survey.largest_px[1]}"),
+        *((f"{part} images, by default", f"{count:,}") for part, count in survey.splits.items()),
+        *((f"left out: {name}", reason) for name, reason in survey.left_out),
+    ]
+    section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
+    headline = f"{survey.images:,} images of {survey.origin} can be used, {len(survey.left_out)} are left out"
+    return Sheet("restore", headline, survey.origin, (section,), asdict(survey))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}" if math.isfinite(value) else ""
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401  nested plain data
+    """Plain data in which what is infinite, such as the PSNR of equal images, is None: JSON has no word for it."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,239 @@
+"""What a restoration network, a plain one of equal cost, and classic methods reach on the test images of a run."""
+
+# H W size of an image in px, s scale
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from modicum.restore.baselines import Baseline, baselines_for
+from modicum.restore.dncnn import DnCNN, UnitRange
+from modicum.restore.inference import Inference, count_parameters, same_size
+from modicum.restore.metrics import Scores, mean_scores, psnr, score
+from modicum.restore.patch_options import PatchOptions
+from modicum.restore.patches import DegradedImages, Pair
+from modicum.restore.pixels import quantise
+from modicum.restore.preparation import open_parts
+from modicum.restore.results import Evaluation, Example, ImageScore, Method, TileRow
+from modicum.restore.task import Task
+from modicum.storage.errors import RunError
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import load_network
+
+Restore = Callable[[NDArray[Any]], NDArray[Any]]
+
+EXAMPLE_PX = 160  # side of an example, of the result
+NUM_EXAMPLES = 4
+TILED_PX = 192  # side of the part of an image on which tiles are compared with the whole, of the input
+TRIED_TILES = ((48, 0, 0), (48, 8, 0), (96, 0, 0), (96, 12, 0), (96, 12, 4), (96, 24, 4))  # tile, halo, feather
+
+
+class RestorationRecipe(Protocol):
+    """What evaluation needs to know of any restoration network's recipe."""
+
+    @property
+    def data(self) -> str | None:
+        """Where the images are."""
+
+    @property
+    def task(self) -> Task:
+        """What is undone."""
+
+    @property
+    def patches(self) -> PatchOptions:
+        """How the images were divided."""
+
+    @property
+    def tile(self) -> int:
+        """Side of the tiles."""
+
+    @property
+    def halo(self) -> int:
+        """What is thrown away of them."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+
+
+def evaluate_run(
+    run: RunFolder,
+    inference: Inference,
+    recipe: RestorationRecipe,
+    *,
+    system: str,
+    classics: bool = True,
+    ensemble: bool = True,
+) -> Evaluation:
+    """Everything a report shows, measured on the test images of a run.
+
+    Args:
+        run: A finished run.
+        inference: Its network, and how it is run.
+        recipe: Its recipe.
+        system: Id of the system.
+        classics: Also measure what needs no training; of BM3D, a second per 96x96 pixels.
+        ensemble: Also measure the mean over the eight symmetries, for eight times the network's time.
+
+    Raises:
+        RunError: If the training is not finished.
+        DataError: If the images are no longer those of the run.
+        MissingExtraError: If the libraries for the measures are not installed.
+    """
+    if not run.weights.exists():
+        raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
+    prepared, source = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run)
+    images = DegradedImages(prepared.test, recipe.task, seed=recipe.seed)
+    ours, scores = measure_network("network", inference, images)
+    rows = [ours]
+    if ensemble:
+        rows.append(measure_network("network, self-ensemble", replace(inference, is_ensemble=True), images)[0])
+    if (plain := load_baseline(run)) is not None:
+        rows.append(measure_network("DnCNN of equal cost", replace(inference, network=plain), images)[0])
+    found = baselines_for(recipe.task)
+    degraded, others = found.rows[0], found.rows[1:] if classics else ()
+    first, degraded_scores = _measure_baseline(degraded, images)
+    rows += [first, *(_measure_baseline(baseline, images)[0] for baseline in others)]
+    per_image = image_scores(images, scores, degraded_scores)
+    return Evaluation(
+        system=system,
+        task=recipe.task.title,
+        metric=recipe.task.metric,
+        data=source,
+        num_images={part: len(ids) for part, ids in prepared.ids().items()},
+        tile=inference.tiling.tile,
+        halo=inference.tiling.halo,
+        methods=tuple(rows),
+        images=tuple(per_image),
+        tiles=compare_tiles(inference, images),
+        examples=choose_examples(inference, images, per_image),
+        missing=found.missing if classics else (),
+    )
+
+
+def baseline_path(run: RunFolder) -> Path:
+    """Where a run keeps the plain network that was trained beside its own."""
+    return run.path / "dncnn.safetensors"
+
+
+def load_baseline(run: RunFolder) -> nn.Module | None:
+    """The plain network of a run, ready to be run on the CPU; None if none was trained."""
+    path = baseline_path(run)
+    if not path.exists():
+        return None
+    plain = load_network(path, {DnCNN.storage_name: DnCNN})
+    assert isinstance(plain, DnCNN)  # the only one that may be built
+    return UnitRange(plain).eval()
+
+
+def measure(name: str, restore: Restore, images: DegradedImages, *, note: str = "") -> tuple[Method, list[Scores]]:
+    """What a way to restore reaches on every image, and on average.
+
+    Args:
+        name: What a reader calls it.
+        restore: From a degraded image to a restored one, of the target's size.
+        images: The test images.
+        note: What a reader must know of it.
+    """
+    scores, seconds, pixels = [], 0.0, 0
+    for pair in images:
+        start = time.perf_counter()
+        restored = restore(pair.degraded)
+        seconds += time.perf_counter() - start
+        pixels += math.prod(pair.target.shape[:2])
+        scores.append(score(restored, pair.target, images.task))
+    return Method(name, mean_scores(scores), 1e6 * seconds / pixels, note=note), scores
+
+
+def measure_network(name: str, inference: Inference, images: DegradedImages) -> tuple[Method, list[Scores]]:
+    """As `measure`, with the network's size and cost."""
+    method, scores = measure(name, inference.restore, images)
+    network: Any = inference.network
+    sized = replace(
+        method, parameters=count_parameters(network), macs_per_pixel=network.macs_per_pixel / inference.scale**2
+    )
+    return sized, scores
+
+
+def _measure_baseline(baseline: Baseline, images: DegradedImages) -> tuple[Method, list[Scores]]:
+    return measure(baseline.name, baseline.restore, images, note=baseline.note)
+
+
+def image_scores(images: DegradedImages, network: Sequence[Scores], degraded: Sequence[Scores]) -> list[ImageScore]:
+    """The scores of each image by its name."""
+    names = [image.id for image in images.images]
+    return [ImageScore(*row) for row in zip(names, network, degraded, strict=True)]
+
+
+def choose_examples(inference: Inference, images: DegradedImages, scores: Sequence[ImageScore]) -> tuple[Example, ...]:
+    """Parts of the test images of least, greatest and middling gain, greatest first: where most detail is."""
+    order = sorted(range(len(scores)), key=lambda place: scores[place].degraded.psnr - scores[place].network.psnr)
+    places = np.unique(np.linspace(0, len(order) - 1, min(NUM_EXAMPLES, len(order))).round().astype(int))
+    return tuple(_example(inference, images[order[place]], scores[order[place]]) for place in places)
+
+
+def _example(inference: Inference, pair: Pair, score: ImageScore) -> Example:
+    scale = inference.scale
+    side = min(EXAMPLE_PX // scale, *pair.degraded.shape[:2])
+    top, left = most_detailed(pair.target[::scale, ::scale], side)
+    degraded = pair.degraded[top : top + side, left : left + side]
+    rows, columns = (slice(scale * start, scale * (start + side)) for start in (top, left))
+    # The whole is restored, as parts would be restored without what lies around them.
+    restored = inference.restore(pair.degraded)[rows, columns]
+    shown = (same_size(quantise(degraded), scale), quantise(restored), pair.target[rows, columns])
+    return Example(score.name, *shown, score)
+
+
+def most_detailed(image: NDArray[Any], side: int) -> tuple[int, int]:
+    """Top and left, both even, of the window of ``side`` pixels with the greatest variance, among some dozens."""
+    grey = image.mean(axis=2) if image.ndim == 3 else image.astype(np.float64)
+    tops, lefts = (_starts(length, side) for length in grey.shape)
+    windows = {(top, left): grey[top : top + side, left : left + side].var() for top in tops for left in lefts}
+    return max(windows, key=windows.__getitem__)
+
+
+def _starts(length: int, side: int) -> list[int]:
+    return sorted({2 * int(start // 2) for start in np.linspace(0, length - side, 6)})
+
+
+def compare_tiles(inference: Inference, images: DegradedImages) -> tuple[TileRow, ...]:
+    """What tiles of several sizes change on the middle of the first test image, against restoring it at once."""
+    pair, scale = images[0], inference.scale
+    part, target = _middle(pair, scale)
+    longest = max(part.shape[:2])
+    whole = inference.with_tiles(longest + longest % 2, 0, 0).restore(part)
+    best = score(whole, target, images.task).psnr
+    rows = []
+    for tile, halo, feather in TRIED_TILES:
+        if tile >= longest:
+            continue
+        tiled = inference.with_tiles(tile, halo, feather)
+        result = tiled.restore(part)
+        rows.append(
+            TileRow(
+                tile=tile,
+                halo=halo,
+                feather=feather,
+                psnr_db=psnr(result, whole),
+                max_difference=float(np.abs(result - whole).max()),
+                psnr_change_db=score(result, target, images.task).psnr - best,
+                work_factor=tiled.tiling.work_factor(*part.shape[:2]),
+            )
+        )
+    return tuple(rows)
+
+
+def _middle(pair: Pair, scale: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A part of an input, and of its target, of `TILED_PX` at most, at even pixels."""
+    height, width = pair.degraded.shape[:2]
+    sides = [min(length, TILED_PX) for length in (height, width)]
+    starts = [(length - side) // 4 * 2 for length, side in zip((height, width), sides, strict=True)]
+    rows, columns = (slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+    target_rows, target_columns = (slice(scale * span.start, scale * span.stop) for span in (rows, columns))
+    return pair.degraded[rows, columns], pair.target[target_rows, target_columns]

@@ -1,0 +1,104 @@
+"""A restoration network on whole images: in tiles, with or without the ensemble over symmetries."""
+
+# c channels, H W size of an image in px, s scale
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from modicum.nn.symmetries import averaged_over_symmetries
+from modicum.nn.tiling import Progress, Tiling, plan_tiling, run_tiled
+from modicum.restore.pixels import channels_first, channels_last
+
+MEMORY_GIB = 2.0
+GIB = 2**30
+FEATHER = 4  # pixels: discarding a halo does the work, a longer feather adds nothing
+LIVE_MAPS = 16  # of all features at full resolution at a time
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How whole images are restored.
+
+    Attributes:
+        network: From (B, c, h, w) to (B, c, s h, s w), both in 0..255; in evaluation mode, on the device to run on.
+        tiling: The tiles to prefer.
+        scale: Sides of the result over those of the input, s.
+        bytes_per_pixel: What the network takes at its peak, per pixel of its input.
+        memory_gib: Bound on the memory beyond the image and its result: tiles become smaller where they must.
+        is_ensemble: Average over the eight symmetries of a square, for eight times the time.
+    """
+
+    network: nn.Module
+    tiling: Tiling
+    scale: int = 1
+    bytes_per_pixel: float = 0.0
+    memory_gib: float = MEMORY_GIB
+    is_ensemble: bool = False
+
+    def restore(self, image: NDArray[Any], progress: Progress | None = None) -> NDArray[np.float32]:
+        """The restored image (s H, s W) or (s H, s W, 3), float32, of one (H, W) or (H, W, 3); not clipped.
+
+        Args:
+            image: Values in 0..255.
+            progress: Called with the number of tiles done and of all.
+
+        Raises:
+            ValueError: If not even the smallest tile fits into the memory allowed.
+        """
+        planes = channels_first(image)
+        network = averaged_over_symmetries(self.network) if self.is_ensemble else self.network
+        device = next(self.network.parameters()).device
+        tiling = plan_tiling(
+            *planes.shape[1:],
+            memory_bytes=self.memory_gib * GIB,
+            bytes_per_pixel=self.bytes_per_pixel,
+            channels=len(planes),
+            scale=self.scale,
+            preferred=self.tiling,
+        )
+        restored = run_tiled(network, planes, tiling, scale=self.scale, device=device, progress=progress)
+        return channels_last(restored)
+
+    def with_tiles(self, tile: int, halo: int, feather: int) -> "Inference":
+        """The same with other tiles."""
+        return replace(self, tiling=replace(self.tiling, tile=tile, halo=halo, feather=feather))
+
+
+def make_inference(
+    network: nn.Module, *, tile: int, halo: int, memory_gib: float = MEMORY_GIB, is_ensemble: bool = False
+) -> Inference:
+    """How a network restores whole images in tiles with a feather of `FEATHER` pixels.
+
+    Args:
+        network: With a ``scale`` and a ``size_multiple``, in evaluation mode, on the device to run on.
+        tile: Side of the tiles, in pixels of the input.
+        halo: What is thrown away at each inner side.
+        memory_gib: See `Inference`.
+        is_ensemble: See `Inference`.
+
+    Raises:
+        ValueError: If the tile is too small for its halo.
+    """
+    tiling = Tiling(tile, halo, FEATHER, multiple=int(network.size_multiple))  # type: ignore[arg-type]  # of its class
+    features = max(module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d))
+    return Inference(
+        network,
+        tiling,
+        scale=int(network.scale),  # type: ignore[arg-type]  # of its class
+        bytes_per_pixel=LIVE_MAPS * 4 * features,
+        memory_gib=memory_gib,
+        is_ensemble=is_ensemble,
+    )
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Parameters of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def same_size(image: NDArray[Any], scale: int) -> NDArray[Any]:
+    """An input at the size of its result, by repeating pixels: for looking at."""
+    return image.repeat(scale, axis=0).repeat(scale, axis=1) if scale > 1 else image

@@ -1,0 +1,162 @@
+"""From a photograph in any form to the restored one: of its size, depth and belongings, whatever the network sees."""
+
+# H W size of a photograph in px, s scale
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from modicum.imaging.decoding import BadImageError
+from modicum.imaging.files import Failure
+from modicum.nn.tiling import Progress
+from modicum.restore.colour import replace_studio_luma, studio_luma
+from modicum.restore.degradations import mosaic
+from modicum.restore.inference import Inference, same_size
+from modicum.restore.photo import Photo, read_photo, write_photo
+from modicum.restore.pixels import as_colour, quantise
+from modicum.restore.task import Task
+
+Input = str | Path | Image.Image | NDArray[np.uint8]
+Restore = Callable[[NDArray[Any]], NDArray[np.float32]]
+
+_GAP = 8  # pixels between before and after
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A photograph before and after.
+
+    Attributes:
+        name: Its path, or its place among the inputs.
+        before: As it came.
+        after: Restored.
+        seconds: That it took.
+    """
+
+    name: str
+    before: Photo
+    after: Photo
+    seconds: float
+
+    def __str__(self) -> str:
+        height, width = self.after.pixels.shape[:2]
+        return f"{self.name}: {width}x{height} pixels in {self.seconds:.1f} s"
+
+    def image(self) -> Image.Image:
+        """The restored photograph in 8 bit, without alpha."""
+        return Image.fromarray(quantise(self.after.pixels))
+
+    def comparison(self) -> Image.Image:
+        """Before and after side by side, of one size, in 8 bit."""
+        scale = self.after.pixels.shape[0] // self.before.pixels.shape[0]
+        before = Image.fromarray(quantise(same_size(as_colour(self.before.pixels), scale)))
+        sheet = Image.new("RGB", (2 * before.width + _GAP, before.height), "white")
+        sheet.paste(before, (0, 0))
+        sheet.paste(self.image().convert("RGB"), (before.width + _GAP, 0))
+        return sheet
+
+    def save(self, path: str | Path) -> None:
+        """Writes the restored photograph in the format of the suffix; see `write_photo`."""
+        write_photo(self.after, path)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data, for JSON; without the pictures, and without the time, which no two runs share."""
+        height, width = self.after.pixels.shape[:2]
+        change = float(np.abs(self.after.pixels.astype(np.float64).mean() - self.before.pixels.mean()))
+        return {"name": self.name, "width": width, "height": height, "mean_change": change}
+
+
+class Predictor:
+    """Restores photographs; call it with one, or use `predict_all` for many.
+
+    Takes grey and colour, 8 and 16 bit, with and without alpha, from 1 pixel up. A network for grey noise restores each
+    channel by itself; one for JPEG artifacts the luma, the colours stay; a colour network sees a grey photograph as
+    three equal channels. A demosaicer takes a raw GRBG mosaic, grey or with the missing samples at 0.
+
+    Args:
+        inference: The network, and how it is run.
+        task: What it undoes.
+    """
+
+    def __init__(self, inference: Inference, task: Task) -> None:
+        self.inference, self.task = inference, task
+
+    def __call__(self, image: Input, progress: Progress | None = None) -> Restored:
+        """One restored photograph: of a path, a PIL image, or an array (H, W) or (H, W, 3) uint8.
+
+        Args:
+            image: The photograph.
+            progress: Called with the number of tiles done and of all, of each channel that is restored by itself.
+
+        Raises:
+            BadImageError: If it cannot be read, or is no mosaic where one is needed.
+        """
+        name = str(image) if isinstance(image, str | Path) else "image 0"
+        try:
+            return self._restore(name, image, progress)
+        except BadImageError as error:
+            raise BadImageError(str(Failure(name, str(error)))) from error
+
+    def predict_all(self, images: Iterable[Input], progress: Progress | None = None) -> Iterator[Restored | Failure]:
+        """Each photograph restored, in order, as they come; one that cannot be read costs only itself."""
+        for place, image in enumerate(images):
+            name = str(image) if isinstance(image, str | Path) else f"image {place}"
+            try:
+                yield self._restore(name, image, progress)
+            except BadImageError as error:
+                yield Failure(name, str(error))
+
+    def _restore(self, name: str, image: Input, progress: Progress | None) -> Restored:
+        photo = _open(image)
+        start = time.perf_counter()
+        pixels = restore_pixels(photo.pixels, self.task, lambda part: self.inference.restore(part, progress))
+        return Restored(name, photo, photo.with_pixels(np.clip(pixels, 0, 255)), time.perf_counter() - start)
+
+
+def restore_pixels(pixels: NDArray[np.float32], task: Task, restore: Restore) -> NDArray[Any]:
+    """Restores grey or colour pixels with a network of one or three channels.
+
+    Args:
+        pixels: Shape (H, W) or (H, W, 3), in 0..255.
+        task: What the network undoes.
+        restore: The network on images of its own number of channels.
+
+    Raises:
+        BadImageError: If a demosaicer is given something else than a mosaic.
+    """
+    if task.name == "demosaic":
+        return restore(_as_mosaic(pixels))
+    is_grey = pixels.ndim == 2
+    if task.channels == 1 and is_grey:
+        return restore(pixels)
+    if task.channels == 3:
+        restored = restore(as_colour(pixels))
+        return restored.mean(axis=2) if is_grey else restored
+    if task.target_luma == "studio":
+        return replace_studio_luma(pixels, restore(studio_luma(pixels)))
+    return np.stack([restore(pixels[..., channel]) for channel in range(3)], axis=2)
+
+
+def _as_mosaic(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    kept: NDArray[np.float32] = mosaic(as_colour(pixels))  # type: ignore[assignment]  # it keeps the dtype
+    if pixels.ndim == 3 and not np.array_equal(kept, pixels):
+        raise BadImageError("not a GRBG mosaic: give raw samples as a grey image, or colours with the others at 0")
+    return kept
+
+
+def _open(image: Input) -> Photo:
+    if isinstance(image, str | Path):
+        return read_photo(image)
+    values = (
+        np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+        if isinstance(image, Image.Image)
+        else image
+    )
+    if values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,)) or values.dtype != np.uint8:
+        raise BadImageError(f"an array must be (H, W) or (H, W, 3) uint8, got {values.shape} {values.dtype}")
+    return Photo(values.astype(np.float32))

@@ -1,0 +1,210 @@
+"""The verbs for image restoration; see `modicum.verbs`. Importing this module is instant."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modicum.storage import RecipeError, RunFolder
+from modicum.systems import get_system, locate
+from modicum.verbs.runs import load_for_inference, open_run
+
+if TYPE_CHECKING:
+    from modicum.imaging.files import Failure
+    from modicum.nn.tiling import Progress
+    from modicum.reporting.sheets import Sheet
+    from modicum.restore.inference import Inference
+    from modicum.restore.predictor import Predictor, Restored
+
+
+def predictor(
+    run: str | Path, *, ensemble: bool = False, memory_gib: float = 2.0, tile: int | None = None
+) -> "Predictor":
+    """What restores photographs with the network of a run.
+
+    Args:
+        run: The run folder.
+        ensemble: Average over the eight symmetries of a square, for eight times the time.
+        memory_gib: Bound on the memory beyond the photograph and its result; tiles become smaller where they must.
+        tile: Side of the tiles in pixels; None is what the run was evaluated with.
+    """
+    from modicum.restore.predictor import Predictor
+
+    folder, recipe = open_run(run)
+    return Predictor(_inference(folder, recipe, ensemble, memory_gib, tile), recipe.task)
+
+
+def figures(run: str | Path) -> "Sheet":
+    """What the last evaluation of a run measured, read from its folder."""
+    from modicum.reporting.sheets import read_sheet
+
+    return read_sheet(RunFolder.open(run))
+
+
+def evaluate(run: str | Path, *, classics: bool = True, ensemble: bool = True) -> "Sheet":
+    """Measures a run on its test images beside the baselines; keeps the figures in the run folder.
+
+    Args:
+        run: The run folder.
+        classics: Also measure methods that need no training; BM3D takes a second per 96x96 pixels.
+        ensemble: Also measure the mean over the eight symmetries of a square.
+    """
+    from modicum.reporting.restore import restoration_sheet
+    from modicum.reporting.sheets import keep_figures
+    from modicum.restore.evaluation import evaluate_run
+
+    folder, recipe = open_run(run)
+    system = folder.read_state().system
+    inference = _inference(folder, recipe)
+    sheet = restoration_sheet(
+        evaluate_run(folder, inference, recipe, system=system, classics=classics, ensemble=ensemble)
+    )
+    keep_figures(folder, sheet)
+    return sheet
+
+
+def predict(
+    run: str | Path,
+    inputs: Sequence[str | Path],
+    *,
+    out: str | Path = "restored",
+    comparison: bool = False,
+    ensemble: bool = False,
+    memory_gib: float = 2.0,
+    tile: int | None = None,
+) -> Iterator["Restored | Failure"]:
+    """Restores image files; depth, alpha, EXIF and colour profile survive.
+
+    Args:
+        run: The run folder.
+        inputs: Image files, folders of images, or patterns.
+        out: The file to write, such as out.png, for one input; else a folder for PNG files.
+        comparison: Also write NAME_comparison.png, before and after side by side.
+        ensemble: Average over the eight symmetries of a square, for eight times the time.
+        memory_gib: Bound on the memory beyond the photograph and its result; tiles become smaller where they must.
+        tile: Side of the tiles in pixels; None is what the run was evaluated with.
+    """
+    from modicum.imaging.files import Failure, expand_inputs
+    from modicum.storage.files import write_atomically
+
+    tool = predictor(run, ensemble=ensemble, memory_gib=memory_gib, tile=tile)
+    files = expand_inputs(inputs)
+    for place, target in zip(files, _targets(files, Path(out)), strict=True):
+        with _progress(place.name) as progress:
+            restored = next(tool.predict_all([place], progress))
+        if not isinstance(restored, Failure):
+            restored.save(target)
+            if comparison:
+                beside = target.with_name(f"{target.stem}_comparison.png")
+                write_atomically(beside, _png(restored.comparison()))
+        yield restored
+
+
+def report(run: str | Path, *, classics: bool = True, ensemble: bool = True) -> "Sheet":
+    """Evaluates a run and writes its ``report.html``.
+
+    Args:
+        run: The run folder.
+        classics: Also measure methods that need no training; BM3D takes a second per 96x96 pixels.
+        ensemble: Also measure the mean over the eight symmetries of a square.
+    """
+    from modicum.reporting.sheets import write_sheet
+
+    folder, recipe = open_run(run)
+    sheet = evaluate(run, classics=classics, ensemble=ensemble)
+    write_sheet(folder, sheet, recipe.facts())
+    return sheet
+
+
+def compare(runs: Sequence[str | Path]) -> "Sheet":
+    """Sets the measures of several runs side by side.
+
+    Args:
+        runs: Run folders that have been evaluated.
+
+    Raises:
+        RunError: If a run has not been evaluated.
+    """
+    from modicum.reporting.sheets import compare_sheets
+
+    return compare_sheets({str(run): figures(run) for run in runs})
+
+
+def export(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Writes the network of a run as an ONNX graph of one tile with a manifest, checked against PyTorch."""
+    folder, recipe = open_run(run)
+    system = get_system(folder.read_state().system)
+    network: Any = load_for_inference(folder, recipe)
+    assert system.export is not None  # the caller has looked
+    exported: Path = locate(system.export)(
+        network, Path(out) if out else folder.path / "export", task=recipe.task, tile=recipe.tile, halo=recipe.halo
+    )
+    return exported
+
+
+def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":
+    """Checks a set of clean images: what can be read, copies, how it would be split.
+
+    Args:
+        source: The set, as for training.
+        strict: Fail if an image cannot be read.
+        preview: Write a sheet of example images here.
+    """
+    from modicum.reporting.restore import survey_sheet
+    from modicum.restore.survey import survey
+
+    return survey_sheet(survey(source, strict=strict, preview=preview))
+
+
+def _inference(
+    folder: RunFolder,
+    recipe: Any,  # noqa: ANN401  that of the run's system
+    ensemble: bool = False,
+    memory_gib: float = 2.0,
+    tile: int | None = None,
+) -> "Inference":
+    from modicum.restore.inference import make_inference
+
+    network: Any = load_for_inference(folder, recipe)
+    return make_inference(
+        network, tile=tile or recipe.tile, halo=recipe.halo, memory_gib=memory_gib, is_ensemble=ensemble
+    )
+
+
+@contextmanager
+def _progress(name: str) -> "Iterator[Progress | None]":
+    """A bar on standard error while a photograph is restored, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _targets(files: Sequence[Path], out: Path) -> list[Path]:
+    """Where each restored file goes.
+
+    Raises:
+        RecipeError: If one file is named for several inputs, or two inputs would get the same name.
+    """
+    if out.suffix:
+        if len(files) > 1:
+            raise RecipeError(f"--out {out} is one file, but there are {len(files)} inputs: name a folder")
+        return [out]
+    targets = [out / f"{file.stem}.png" for file in files]
+    if len(set(targets)) < len(targets):
+        raise RecipeError(f"--out {out} would get two files of one name: restore the inputs one folder at a time")
+    return targets
+
+
+def _png(picture: Any) -> bytes:  # noqa: ANN401  a PIL image; Pillow is imported when it is needed
+    import io
+
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
