@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; see the module's docstring."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag for flag in ("--json", "--debug") if flag in words}
-    words = ["--out" if word == "-o" else word for word in words if word not in flags]
+    words = [word for word in words if word not in flags]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         if not words or words[0] in ("-h", "--help"):

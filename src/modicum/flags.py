@@ -13,6 +13,9 @@ from modicum.storage import RecipeError, RunFolder
 from modicum.systems import SYSTEMS, get_system, locate
 
 
+SHORT = {"-o": "--out"}  # the one flag that everybody types short
+
+
 def verb_parser(name: str, help_text: str) -> ArgumentParser:
     """A parser that raises instead of exiting and takes no abbreviations."""
     return ArgumentParser(
@@ -32,6 +35,7 @@ def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence
     Raises:
         RecipeError: If a flag is unknown or a value of the wrong type; the message suggests close names.
     """
+    words = [SHORT.get(word, word) for word in words]
     parameters = inspect.signature(verb).parameters
     open_ended = [name for name, parameter in parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
     if open_ended:
@@ -62,6 +66,7 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
         _parse(parser, words)
         raise RecipeError(f"train needs a system first, one of: {', '.join(SYSTEMS)}")
     system = get_system(words[0])
+    words = [SHORT.get(word, word) for word in words]
     words = [word if word != "--strict" else "--images.strict=true" for word in words]
     system_parser = verb_parser(f"train {system.id}", parser.description or "")
     own_data = any(word.split("=")[0] == "--data" for word in words)
