@@ -153,9 +153,7 @@ def _match(images: list[str], masks: list[str], layout: Layout, origin: str) -> 
     mask_of = {PurePosixPath(name).stem: name for name in masks}
     image_of = {PurePosixPath(name).stem: name for name in images}
     if missing := [name for stem, name in image_of.items() if stem not in mask_of]:
-        raise DataError(
-            f"{origin}: {_some(missing)} lack(s) a mask of that name in {PurePosixPath(masks[0]).parent}"
-        )
+        raise DataError(f"{origin}: {_some(missing)} lack(s) a mask of that name in {PurePosixPath(masks[0]).parent}")
     if missing := [name for stem, name in mask_of.items() if stem not in image_of]:
         raise DataError(
             f"{origin}: {_some(missing)} lack(s) an image of that name in {PurePosixPath(images[0]).parent}"
