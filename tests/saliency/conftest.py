@@ -1,6 +1,8 @@
 import pytest
 import torch
+from PIL import Image
 
+from modicum.saliency.data.scenes import ProceduralScenes
 from modicum.saliency.network import rebuild_saliency
 
 
@@ -26,3 +28,16 @@ def small():
 @pytest.fixture
 def images():
     return torch.randn(2, 3, 45, 38, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="session")
+def scenes_folder(tmp_path_factory):
+    """Scenes as a user would hold them: image and mask files in train, val and test."""
+    root, scenes = tmp_path_factory.mktemp("scenes"), ProceduralScenes(side=40, sizes=(48, 1, 12))
+    for index, record in enumerate(scenes.records):
+        pair = scenes.pair(index)
+        for kind, pixels in (("images", pair.pixels), ("masks", pair.mask)):
+            file = root / record.split.replace("calibration", "val") / kind / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return root

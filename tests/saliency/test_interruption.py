@@ -31,14 +31,15 @@ STAGE = "saliency"
 
 
 @pytest.fixture(scope="module")
-def options():
+def options(scenes_folder):
     """Augmentation, momentum, averaged weights and batch statistics: all that a resumption must not lose."""
     return {
+        "data": str(scenes_folder),
         "image_px": 32,
         "network": {"encoder": "small", "width": 8, "steps": 1},
         "epochs": 3,
         "ema_decay": 0.9,
-        "images": {"batch_size": 16, "batch_px": [32, 40]},
+        "images": {"batch_size": 4, "batch_px": [32, 40]},
         "trainer": {"accelerator": "cpu", "threads": 1},
     }
 

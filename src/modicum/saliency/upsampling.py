@@ -66,7 +66,7 @@ def _box(maps: Tensor, radius: int) -> Tensor:
 
 
 def _small_grey(pixels: NDArray[np.uint8], size: torch.Size) -> Tensor:
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+    image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
     small = F.interpolate(image, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
     return torch.from_numpy(_grey(small[0].permute(1, 2, 0).numpy()))[None, None]
 

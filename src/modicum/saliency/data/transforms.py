@@ -85,7 +85,7 @@ class PairTransform:
 
 def to_input(pixels: NDArray[np.uint8], size: int) -> Tensor:
     """A picture (H, W, 3) stretched to what a network gets, (3, S, S) uint8."""
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+    image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
     return _plain(F.resize(image, [size, size], antialias=True))
 
 
