@@ -12,7 +12,6 @@ from modicum.recipes import build_recipe, read_recipe, recipe_names, with_sugges
 from modicum.storage import RecipeError, RunFolder
 from modicum.systems import SYSTEMS, get_system, locate
 
-
 SHORT = {"-o": "--out"}  # the one flag that everybody types short
 
 

@@ -422,8 +422,17 @@ def test_diverging_stage_ends_with_its_name_and_no_bad_checkpoint(short, tmp_pat
 
 
 def test_distillation_without_a_given_teacher_is_refused(short, tmp_path):
-    with pytest.raises(RecipeError, match="distillation 1 learns from a trained backbone: pass its"):
-        fit(replace(short, distillation=1.0), new_run(tmp_path / "run"))
+    with pytest.raises(RecipeError, match="distillation 1 learns from a backbone that was trained in full: give one"):
+        fit(replace(short, distillation=1.0, base_drop=0.5), new_run(tmp_path / "run"))
+
+
+def test_network_that_is_trained_here_in_full_can_teach(short, tmp_path):
+    taught, untaught = (
+        fit(replace(short, method="gates", norm="frozen", distillation=weight), new_run(tmp_path / str(weight)))
+        for weight in (0.0, 1.0)
+    )
+    weights = (network.backbone.state_dict() for network in (taught, untaught))
+    assert any(not torch.equal(*pair) for pair in zip(*(state.values() for state in weights), strict=True))
 
 
 def test_nothing_to_start_from_is_refused(short, tmp_path):

@@ -62,20 +62,20 @@ class _BlockDropFitting:
         target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
         warn_of_short_curriculum(recipe, len(network.blocks))
         given = network.plain_network() if is_given_trained(recipe) else None
-        teacher = given if recipe.distillation else None
         if recipe.base_epochs:
             module = (
-                BaseStage(network, recipe, teacher)
+                BaseStage(network, recipe, given if recipe.distillation else None)
                 if recipe.base_drop
                 else PlainStage(network.backbone, recipe.optimizer, recipe.schedule)
             )
             self.fitting.run_stage("base", module, recipe.base_epochs, self._loaders("base", None))
         network.to(self.fitting.device)
         base = copy.deepcopy(network)
+        teacher = (given or base.plain_network()) if recipe.distillation else None
         self._learn(network, teacher)
         network.eval()
         if recipe.baselines:
-            self._baselines(base, network, given)
+            self._baselines(base, network, given, teacher)
         network.cpu()
         self.fitting.save(network)
         return network
@@ -128,7 +128,9 @@ class _BlockDropFitting:
             return GateStage(network, self.recipe, tune_backbone=tune_backbone, teacher=teacher)
         return JointStage(network, self.recipe, teacher) if tune_backbone else PolicyStage(network, self.recipe)
 
-    def _baselines(self, base: BlockDrop, network: BlockDrop, given: nn.Module | None) -> None:
+    def _baselines(
+        self, base: BlockDrop, network: BlockDrop, given: nn.Module | None, teacher: nn.Module | None
+    ) -> None:
         """Tunes and tests, for as long as stage 2, networks that keep the same blocks for every image.
 
         Tested beside them are plain networks that no tuning has touched, see `_references`.
@@ -138,7 +140,7 @@ class _BlockDropFitting:
         tuned = {}
         for name, keep in keeps.items():
             tuned[name] = base.static(keep)
-            module = StaticStage(tuned[name], self.recipe, given if self.recipe.distillation else None)
+            module = StaticStage(tuned[name], self.recipe, teacher)
             loaders = self._loaders(name, self.recipe.joint_batch_size)
             self.fitting.run_stage(name, module, self.recipe.joint_epochs, loaders, ends_with=self._ends_with)
         references = self._references(base, given)
@@ -240,12 +242,13 @@ def check_start(recipe: BlockDropRecipe) -> None:
     """Refuses a recipe that gives the policy nothing to choose from but random weights, or no teacher to learn from.
 
     Raises:
-        RecipeError: If the backbone is neither trained nor given, or distillation is asked for without given weights.
+        RecipeError: If the backbone is neither trained nor given, or distillation is asked for without a full network
+            to learn from.
     """
-    if recipe.distillation and recipe.weights is None:
+    if recipe.distillation and recipe.base_drop and not is_given_trained(recipe):
         raise RecipeError(
-            f"distillation {recipe.distillation:g} learns from a trained backbone: pass its .safetensors file as "
-            "weights, or distillation 0"
+            f"distillation {recipe.distillation:g} learns from a backbone that was trained in full: give one as "
+            "weights, or choose base_drop 0"
         )
     if not recipe.base_epochs and recipe.weights is None and not recipe.pretrained:
         raise RecipeError(

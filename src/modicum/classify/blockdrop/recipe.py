@@ -45,7 +45,8 @@ class BlockDropRecipe:
             the authors' code, and pushes towards dropping.
         entropy_weight: beta, the weight of that bonus.
         distillation: Weight of a loss by which the backbone, and the tuned baselines alike, also learn from the answers
-            of the network that was given as ``weights``; 0 for off. Not in the paper.
+            of the full network: as it was given, or else as base_epochs without base_drop left it; 0 for off. Not in
+            the paper.
         gate_temperature: Of the gates' gradient, with method "gates".
         gate_penalty: Weight of the cost beyond the budget, with method "gates".
         norm: Batch normalisation of the backbone in stage 2: "frozen" keeps the statistics of the base network,
