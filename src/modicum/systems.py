@@ -141,7 +141,7 @@ SYSTEMS = {
             fit="modicum.restore.rnan.fitting:fit",
             network="modicum.restore.rnan.network:rebuild_rnan",
             export=None,
-            bench=None,
+            bench="modicum.restore.rnan.bench:bench",
             default_recipe="rnan-photographs",
             own_data_recipe="rnan-own-photographs",
         ),

@@ -1,5 +1,4 @@
 import logging
-import math
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modicum.adaptive.memory import peak_memory
-from modicum.nn.tiling import Tiling, measure_tile_error, plan_tiling, run_tiled, smallest_tile
+from modicum.nn.tiling import Tiling, plan_tiling, run_tiled, smallest_tile
 
 
 def draw(channels, height, width):
@@ -210,19 +209,3 @@ def test_memory_does_not_grow_with_the_image(tmp_path):
     pages_of_the_output = 3 * megapixels * 10**6  # mapped; the system may drop them
     band = 4 * 3 * 512 * megapixels * 200
     assert peak < pages_of_the_output + 2 * band + 40 * 2**20
-
-
-class TestTileError:
-    def test_is_nothing_where_the_network_looks_no_further_than_the_halo(self):
-        (error,) = measure_tile_error(lambda images: images, draw(1, 40, 50), [Tiling(16, 2, 0)])
-
-        assert (error.psnr_db, error.max_difference) == (math.inf, 0)
-
-    def test_falls_as_the_halo_grows(self):
-        blur = lambda images: F.avg_pool2d(images, 25, 1, 12)  # noqa: E731
-
-        errors = measure_tile_error(blur, draw(1, 240, 240), [Tiling(64, halo, 0) for halo in (0, 6, 11)])
-
-        assert errors[0].psnr_db < errors[1].psnr_db < errors[2].psnr_db
-        assert errors[0].max_difference > errors[1].max_difference > errors[2].max_difference
-        assert errors[0].work_factor < errors[2].work_factor

@@ -180,54 +180,6 @@ def run_tiled(
             tiling = smaller
 
 
-@dataclass(frozen=True)
-class TileError:
-    """What a tiling changes.
-
-    Attributes:
-        tiling: The tiling.
-        psnr_db: Of the tiled result against that of the whole image; infinite where they are equal.
-        max_difference: Between the two, in the units of the image.
-        work_factor: Pixels that the network saw over pixels of the image.
-    """
-
-    tiling: Tiling
-    psnr_db: float
-    max_difference: float
-    work_factor: float
-
-
-def measure_tile_error(
-    network: Network,
-    image: NDArray[Any],
-    tilings: Sequence[Tiling],
-    *,
-    scale: int = 1,
-    device: torch.device | str = "cpu",
-    peak: float = 255.0,
-) -> list[TileError]:
-    """How far tiled results are from the result for the whole image, for each tiling.
-
-    Args:
-        network: As `run_tiled` takes it; it must stand the whole image.
-        image: Shape (C, H, W).
-        tilings: What to try.
-        scale: Sides of the result over those of the image.
-        device: Where the network is.
-        peak: White, for the PSNR.
-    """
-    height, width = image.shape[1:]
-    errors = []
-    for tiling in tilings:  # the whole anew for each: its sides are completed to the tiling's multiple
-        whole_tiling = replace(tiling, tile=max(_rounded_up(max(height, width), tiling.multiple), tiling.tile), batch=1)
-        whole = run_tiled(network, image, whole_tiling, scale=scale, device=device)
-        difference = np.abs(run_tiled(network, image, tiling, scale=scale, device=device) - whole)
-        mean_square = float(np.square(difference, dtype=np.float64).mean())
-        psnr_db = 10 * math.log10(peak**2 / mean_square) if mean_square else math.inf
-        errors.append(TileError(tiling, psnr_db, float(difference.max()), tiling.work_factor(height, width)))
-    return errors
-
-
 class _Band:
     """The rows of the result that may still change, blended in fp32."""
 

@@ -15,7 +15,7 @@ from modicum.restore.pixels import channels_first, channels_last
 MEMORY_GIB = 2.0
 GIB = 2**30
 FEATHER = 4  # pixels: discarding a halo does the work, a longer feather adds nothing
-LIVE_MAPS = 16  # of all features at full resolution at a time
+LIVE_MAPS = 30  # of all features at a time: the network of 64 takes 7,350 bytes per pixel at its peak
 
 
 @dataclass(frozen=True)
