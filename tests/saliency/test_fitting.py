@@ -68,6 +68,7 @@ def test_evaluation_holds_the_network_against_every_baseline(trained, recipe):
     evaluation = evaluate_run(run, network, recipe)
     assert [method.name for method in evaluation.methods] == [
         "network",
+        "U-Net of equal cost",
         "all zero",
         "centre Gaussian",
         "mean training mask",

@@ -40,7 +40,7 @@ def saliency_sheet(evaluation: Evaluation) -> Sheet:
             _curves(evaluation.methods),
             *_examples(evaluation),
             *_attention(evaluation),
-            _cost(evaluation),
+            *_care(evaluation),
         ),
         evaluation.to_json(),  # type: ignore[arg-type]  # plain data
     )
@@ -66,16 +66,23 @@ def _data_line(evaluation: Evaluation) -> str:
 def _measures(evaluation: Evaluation) -> SheetSection:
     rows = tuple(
         SheetRow(
-            (method.name, *(f"{getattr(method.figures, field):.3f}" for field in _COLUMNS.values())), is_ours=place == 0
+            (
+                method.name,
+                *(f"{getattr(method.figures, field):.3f}" for field in _COLUMNS.values()),
+                f"{method.parameters:,}" if method.parameters is not None else "",
+                f"{method.macs / 1e6:,.1f}" if method.macs is not None else "",
+            ),
+            is_ours=place == 0,
         )
         for place, method in enumerate(evaluation.methods)
     )
     note = (
         "max F: the greatest F (beta squared 0.3) of precision and recall averaged over images, as published tables "
         "have it; max F per image: the greatest mean of the images' own F, 3 to 4 points lower. MAE is taken after "
-        "each map is stretched to its full range, raw MAE is not; a black map has a low one, so it says nothing alone."
+        "each map is stretched to its full range, raw MAE is not; a black map has a low one, so it says nothing alone. "
+        f"Multiply-adds are those of one prediction at {evaluation.image_px} px."
     )
-    return SheetSection("Measures on the test images", ("method", *_COLUMNS), rows, note)
+    return SheetSection("Measures on the test images", ("method", *_COLUMNS, "parameters", "M MAC"), rows, note)
 
 
 def _curves(methods: Sequence[MethodScores]) -> SheetSection:
@@ -156,14 +163,13 @@ def _attention(evaluation: Evaluation) -> list[SheetSection]:
     return [SheetSection("What attention attends to", columns, rows, note)]
 
 
-def _cost(evaluation: Evaluation) -> SheetSection:
-    rows = [
-        ("parameters", f"{evaluation.parameters:,}"),
-        (f"multiply-adds at {evaluation.image_px} px", f"{evaluation.macs / 1e6:,.1f} M"),
-    ]
-    if evaluation.duplicates is not None:
-        rows.append(("training images that look like test images", str(len(evaluation.duplicates))))
-    return SheetSection("Cost and care", ("what", "value"), tuple(SheetRow(row) for row in rows))
+def _care(evaluation: Evaluation) -> list[SheetSection]:
+    if evaluation.duplicates is None:
+        return []
+    rows = tuple(SheetRow(tuple(str(value) for value in asdict(pair).values())) for pair in evaluation.duplicates)
+    columns = tuple(name.replace("_", " ") for name in asdict(evaluation.duplicates[0])) if rows else ()
+    note = "Images of the training and of the test part that look alike, by a perceptual hash."
+    return [SheetSection("Duplicates", columns, rows, note if rows else "No training image looks like a test image.")]
 
 
 def survey_sheet(survey: Survey) -> Sheet:

@@ -2,10 +2,11 @@
 
 # H W size of an image in px
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from modicum.adaptive.costs import count_macs
 from modicum.saliency.attention_mass import measure_attention
@@ -20,9 +21,11 @@ from modicum.saliency.predictor import Predictor
 from modicum.saliency.preparation import PreparedPairs, prepare
 from modicum.saliency.recipe import SaliencyRecipe
 from modicum.saliency.results import Evaluation, Example, MethodScores
+from modicum.saliency.unet import UNet, unet_macs
 from modicum.saliency.upsampling import plain_upsample
 from modicum.storage.errors import RunError
 from modicum.storage.runs import RunFolder
+from modicum.storage.weights import load_network
 
 BATCH = 8  # pictures in memory at their full size
 NUM_EXAMPLES = 4
@@ -51,14 +54,16 @@ def evaluate_run(
     predictor = Predictor(network, data.preprocessing)
     scores = score_network(predictor, data)
     best, typical, worst = choose_examples(predictor, data, scores.images)
+    methods = [_sized("network", scores, network, count_prediction_macs(network, recipe.image_px))]
+    if (plain := load_baseline(run)) is not None:
+        reached = score_network(Predictor(plain, data.preprocessing), data)
+        methods.append(_sized("U-Net of equal cost", reached, plain, unet_macs(plain.width, recipe.image_px)))
     return Evaluation(
         system=system,
         data=data.source.name,
         num_images=data.num_images(),
         image_px=recipe.image_px,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        macs=count_prediction_macs(network, recipe.image_px),
-        methods=(MethodScores("network", scores.figures, scores.curves), *score_baselines(data)),
+        methods=(*methods, *score_baselines(data)),
         images=scores.images,
         best=best,
         typical=typical,
@@ -66,6 +71,26 @@ def evaluate_run(
         attention=measure_attention(network, _attention_batches(network, data)),
         duplicates=look_for_duplicates(data),
     )
+
+
+def baseline_path(run: RunFolder) -> Path:
+    """Where a run keeps the U-Net that was trained beside its own network."""
+    return run.path / "unet.safetensors"
+
+
+def load_baseline(run: RunFolder) -> UNet | None:
+    """The U-Net of a run, in evaluation mode; None if none was trained."""
+    path = baseline_path(run)
+    if not path.exists():
+        return None
+    network = load_network(path, {UNet.storage_name: UNet})
+    assert isinstance(network, UNet)  # the only one that may be built
+    return network
+
+
+def _sized(name: str, scores: Scores, network: nn.Module, macs: int) -> MethodScores:
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return MethodScores(name, scores.figures, scores.curves, parameters, macs)
 
 
 def score_network(predictor: Predictor, data: PreparedPairs) -> Scores:

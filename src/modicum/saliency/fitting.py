@@ -1,21 +1,26 @@
 """From a recipe to a trained saliency network in a run folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from modicum.saliency.encoders import create_encoder
+from modicum.saliency.evaluation import baseline_path, count_prediction_macs
 from modicum.saliency.network import SaliencyNet
-from modicum.saliency.preparation import PreparedPairs, prepare
+from modicum.saliency.preparation import prepare
 from modicum.saliency.recipe import NetworkOptions, SaliencyRecipe
 from modicum.saliency.training import SaliencyStage
+from modicum.saliency.unet import UNet, unet_of_cost
 from modicum.storage.errors import RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
 from modicum.training.stages import Stage, derive_seed, fit_stage
 
-STAGE = "saliency"
+STAGE, BASELINE = "saliency", "unet"
 
 
 def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
@@ -29,17 +34,52 @@ def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
         RecipeError: If the recipe cannot be followed, e.g. an unknown encoder.
         WeightsError: If a given checkpoint cannot be used.
     """
-    data = prepare(recipe, run)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive_seed(recipe.seed, "weights"))
+    fitting = _Fitting(recipe, run)
+    with fitting.seeded("weights"):
         network = build_network(recipe.network)
-    finished = run.finished_stages() if run.state.exists() else []
-    module = SaliencyStage(network, recipe.loss, recipe.optimizer, recipe.schedule, recipe.images.batch_px)
-    stage = Stage(STAGE, module, data.loaders(STAGE), recipe.epochs, "val/iou", recipe.ema_decay)
-    fit_stage(stage, run, recipe.trainer, recipe.seed, finished=STAGE in finished)
-    network.eval().cpu()
-    _finish(run, network, data, is_new=STAGE not in finished)
+    fitting.run_stage(STAGE, network)
+    if recipe.baselines:
+        with fitting.seeded("baseline"):
+            plain = unet_of_cost(count_prediction_macs(network, recipe.image_px), recipe.image_px)
+        fitting.run_stage(BASELINE, plain)
+        fitting.save(baseline_path(run), plain)
+    fitting.save(run.weights, network)
     return network
+
+
+class _Fitting:
+    """The data of one training, and what each of its stages shares."""
+
+    def __init__(self, recipe: SaliencyRecipe, run: RunFolder) -> None:
+        self.recipe, self.run, self.data = recipe, run, prepare(recipe, run)
+        self._finished = run.finished_stages() if run.state.exists() else []
+
+    @contextmanager
+    def seeded(self, what: str) -> Iterator[None]:
+        """Draws random numbers that depend on the recipe's seed and ``what`` alone, and disturb no others."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(self.recipe.seed, what))
+            yield
+
+    def run_stage(self, name: str, network: SaliencyNet | UNet) -> None:
+        """Fits a network, or loads what its stage left; it ends in evaluation mode, on the CPU."""
+        recipe = self.recipe
+        module = SaliencyStage(network, recipe.loss, recipe.optimizer, recipe.schedule, recipe.images.batch_px)
+        stage = Stage(name, module, self.data.loaders(name), recipe.epochs, "val/iou", recipe.ema_decay)
+        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=name in self._finished)
+        network.eval().cpu()
+        self._mark_finished(name)
+
+    @rank_zero_only
+    def _mark_finished(self, stage: str) -> None:
+        if stage not in self._finished:
+            self.run.mark_finished(stage)
+
+    @rank_zero_only
+    def save(self, path: Path, network: SaliencyNet | UNet) -> None:
+        """Writes the weights of a trained network, with how pictures become its images."""
+        data = self.data
+        save_network(path, network, notes={"preprocessing": asdict(data.preprocessing), "data": data.source.name})
 
 
 def build_network(options: NetworkOptions) -> SaliencyNet:
@@ -62,10 +102,3 @@ def build_network(options: NetworkOptions) -> SaliencyNet:
         )
     except ValueError as error:
         raise RecipeError(f"network: {error}") from error
-
-
-@rank_zero_only
-def _finish(run: RunFolder, network: SaliencyNet, data: PreparedPairs, *, is_new: bool) -> None:
-    if is_new:
-        run.mark_finished(STAGE)
-    save_network(run.weights, network, notes={"preprocessing": asdict(data.preprocessing), "data": data.source.name})

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from modicum.exporting.folding import fold_batch_norms
 from modicum.imaging.decoding import BadImageError, decode, upright_rgb
 from modicum.imaging.files import Failure, read_content
 from modicum.saliency.data.transforms import Preprocessing, to_input
 from modicum.saliency.folding import fold_saliency
 from modicum.saliency.network import SaliencyNet
+from modicum.saliency.unet import UNet
 from modicum.saliency.upsampling import guided_upsample, plain_upsample
 from modicum.storage.files import write_atomically
 
@@ -97,15 +100,15 @@ class Predictor:
     the picture's edges by a guided filter, elsewhere enlarged bilinearly.
 
     Args:
-        network: Trained; a folded copy of it is run, on the device where it is.
+        network: Trained; a folded copy of it is run, on the device where it is. A plain `UNet` is taken, too.
         preprocessing: How a picture becomes what the network gets.
         is_guided: Whether maps of large pictures are drawn to their edges.
     """
 
-    def __init__(self, network: SaliencyNet, preprocessing: Preprocessing, *, is_guided: bool = True) -> None:
+    def __init__(self, network: SaliencyNet | UNet, preprocessing: Preprocessing, *, is_guided: bool = True) -> None:
         self.preprocessing, self.is_guided = preprocessing, is_guided
         self._device = next(network.parameters()).device
-        self._network = fold_saliency(network)
+        self._network: Any = fold_saliency(network) if isinstance(network, SaliencyNet) else fold_batch_norms(network)
 
     def __call__(self, image: Input) -> Salience:
         """What is salient in one picture: a path, a PIL image, or an array (H, W, 3) uint8.
@@ -140,7 +143,8 @@ class Predictor:
         """Maps (n, S, S) of some pictures (H, W, 3) uint8 at the network's own size, in [0, 1], on the CPU."""
         images = torch.stack([to_input(pixels, self.preprocessing.size) for pixels in pictures]).to(self._device)
         batch = self.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
-        return self._network.saliency(batch)[:, 0].float().cpu()
+        maps: Tensor = self._network.saliency(batch)[:, 0].float().cpu()
+        return maps
 
     def enlarge(self, saliency: Tensor, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A map (S, S) of a picture at its full size, (H, W) uint8."""

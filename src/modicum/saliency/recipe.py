@@ -129,6 +129,7 @@ class SaliencyRecipe:
         optimizer: How weights follow gradients.
         schedule: Of the learning rates.
         ema_decay: Average the weights exponentially with this decay; None for off.
+        baselines: Also train a U-Net of as many multiply-adds, alike, to compare with; at the rate of the head.
         images: How images become batches.
         trainer: Devices and precision.
         seed: Of everything random.
@@ -142,6 +143,7 @@ class SaliencyRecipe:
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: Schedule = field(default_factory=Schedule)
     ema_decay: float | None = 0.999
+    baselines: bool = True
     images: PairOptions = field(default_factory=PairOptions)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0

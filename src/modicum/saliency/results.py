@@ -19,11 +19,15 @@ class MethodScores:
         name: What a reader calls it.
         figures: Over the test part.
         curves: Over thresholds.
+        parameters: None for what has none.
+        macs: Multiply-adds of one prediction at the network's size; None for what is no network.
     """
 
     name: str
     figures: Figures
     curves: Curves
+    parameters: int | None = None
+    macs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +58,7 @@ class Evaluation:
         data: One line on the data set, which training and test share.
         num_images: Images of each split, by its name.
         image_px: Side of the square that the network gets.
-        parameters: Of the network.
-        macs: Its multiply-adds per image at that size, for the prediction alone.
-        methods: The network, then the baselines.
+        methods: The network, then what it is held against.
         images: What each test map of the network reached.
         best: Test images with the highest structure measures, highest first.
         typical: Those around the median.
@@ -69,8 +71,6 @@ class Evaluation:
     data: str
     num_images: dict[str, int]
     image_px: int
-    parameters: int
-    macs: int
     methods: tuple[MethodScores, ...]
     images: tuple[ImageScore, ...]
     best: tuple[Example, ...]
@@ -81,9 +81,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON; of the examples the names."""
-        plain = {
-            name: getattr(self, name) for name in ("system", "data", "num_images", "image_px", "parameters", "macs")
-        }
+        plain = {name: getattr(self, name) for name in ("system", "data", "num_images", "image_px")}
         examples = {kind: [e.name for e in getattr(self, kind)] for kind in ("best", "typical", "worst")}
         return {
             **plain,

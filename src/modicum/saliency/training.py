@@ -14,6 +14,7 @@ from modicum.saliency.data.loading import Batch
 from modicum.saliency.losses import region_loss, saliency_loss
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.recipe import LossOptions, OptimizerOptions
+from modicum.saliency.unet import UNet
 from modicum.training.recipe import OptimizerOptions as SgdOptions
 from modicum.training.recipe import Schedule
 from modicum.training.schedules import configure_adam, configure_sgd
@@ -32,7 +33,7 @@ class SaliencyStage(LightningModule):
 
     def __init__(
         self,
-        network: SaliencyNet,
+        network: SaliencyNet | UNet,
         loss: LossOptions,
         optimizer: OptimizerOptions,
         schedule: Schedule,
@@ -86,9 +87,10 @@ class SaliencyStage(LightningModule):
         return images, masks.clamp(0, 1)
 
 
-def parameter_groups(network: SaliencyNet, options: OptimizerOptions) -> list[dict[str, Any]]:
-    """The encoder's parameters and all others, each with its highest learning rate."""
-    encoder = list(network.encoder.parameters())
+def parameter_groups(network: SaliencyNet | UNet, options: OptimizerOptions) -> list[dict[str, Any]]:
+    """The encoder's parameters and all others, each with its highest learning rate; a U-Net is all head."""
+    encoder = list(network.encoder.parameters()) if isinstance(network, SaliencyNet) else []
     of_encoder = {id(parameter) for parameter in encoder}
     head = [parameter for parameter in network.parameters() if id(parameter) not in of_encoder]
-    return [{"params": encoder, "lr": options.encoder_rate}, {"params": head, "lr": options.head_rate}]
+    groups = [{"params": encoder, "lr": options.encoder_rate}, {"params": head, "lr": options.head_rate}]
+    return [group for group in groups if group["params"]]
