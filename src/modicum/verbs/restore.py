@@ -42,12 +42,12 @@ def figures(run: str | Path) -> "Sheet":
     return read_sheet(RunFolder.open(run))
 
 
-def evaluate(run: str | Path, *, classics: bool = True, ensemble: bool = True) -> "Sheet":
+def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = True) -> "Sheet":
     """Measures a run on its test images beside the baselines; keeps the figures in the run folder.
 
     Args:
         run: The run folder.
-        classics: Also measure methods that need no training; BM3D takes a second per 96x96 pixels.
+        classics: Also measure methods that need no training; None does as the recipe's ``baselines`` says.
         ensemble: Also measure the mean over the eight symmetries of a square.
     """
     from modicum.reporting.restore import restoration_sheet
@@ -58,7 +58,14 @@ def evaluate(run: str | Path, *, classics: bool = True, ensemble: bool = True) -
     system = folder.read_state().system
     inference = _inference(folder, recipe)
     sheet = restoration_sheet(
-        evaluate_run(folder, inference, recipe, system=system, classics=classics, ensemble=ensemble)
+        evaluate_run(
+            folder,
+            inference,
+            recipe,
+            system=system,
+            classics=recipe.baselines if classics is None else classics,
+            ensemble=ensemble,
+        )
     )
     keep_figures(folder, sheet)
     return sheet
@@ -101,12 +108,12 @@ def predict(
         yield restored
 
 
-def report(run: str | Path, *, classics: bool = True, ensemble: bool = True) -> "Sheet":
+def report(run: str | Path, *, classics: bool | None = None, ensemble: bool = True) -> "Sheet":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
         run: The run folder.
-        classics: Also measure methods that need no training; BM3D takes a second per 96x96 pixels.
+        classics: Also measure methods that need no training; None does as the recipe's ``baselines`` says.
         ensemble: Also measure the mean over the eight symmetries of a square.
     """
     from modicum.reporting.sheets import write_sheet
