@@ -10,12 +10,16 @@ if TYPE_CHECKING:
     from modicum.classify.blockdrop.network import BlockDrop
     from modicum.classify.drnet.network import DRNet
     from modicum.classify.ranet.network import RANet
+    from modicum.restore.rnan.network import RNAN
+    from modicum.saliency.network import SaliencyNet
     from modicum.verbs import bench, calibrate, compare, evaluate, export, load, predict, predictor, report, train
 
 _HOMES = {
     "BlockDrop": "modicum.classify.blockdrop.network",
     "DRNet": "modicum.classify.drnet.network",
     "RANet": "modicum.classify.ranet.network",
+    "RNAN": "modicum.restore.rnan.network",
+    "SaliencyNet": "modicum.saliency.network",
     **dict.fromkeys(
         ("bench", "calibrate", "compare", "evaluate", "export", "load", "predict", "predictor", "report", "train"),
         "modicum.verbs",
@@ -26,6 +30,8 @@ __all__ = [
     "BlockDrop",
     "DRNet",
     "RANet",
+    "RNAN",
+    "SaliencyNet",
     "bench",
     "calibrate",
     "compare",
