@@ -27,10 +27,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "RNAN",
     "BlockDrop",
     "DRNet",
     "RANet",
-    "RNAN",
     "SaliencyNet",
     "bench",
     "calibrate",
