@@ -19,6 +19,7 @@ from modicum.saliency.predictor import Predictor, encode
 NETWORK_PX = 320
 TOLERANCE = 1e-4
 PHOTOGRAPH_PX = (4000, 3000)
+FOLDED_SPEED = 1.3  # times that of the plain module, wanted of the default network
 FULL = {"MobileNetV3": {}, "MobileNetV3 without its finest level": {"skip_finest": True}}
 QUICK = {"small": {"encoder": "small", "width": 16, "steps": 1}}
 
@@ -37,7 +38,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
         rows.append(difference_row(name, network, side))
         for number in (1, 2) if threads is None else (threads,):
             with limited_threads(number):
-                rows += folding_rows(name, network, side, rounds)
+                rows += folding_rows(name, network, side, rounds, None if options.get("skip_finest") else FOLDED_SPEED)
     number = threads or 2
     with limited_threads(number):
         rows += photograph_rows(fixed_network(**(QUICK["small"] if quick else {})), side, quick=quick)
@@ -66,7 +67,7 @@ def difference_row(name: str, network: SaliencyNet, side: int) -> Row:
 
 
 @torch.inference_mode()
-def folding_rows(name: str, network: SaliencyNet, side: int, rounds: int) -> list[Row]:
+def folding_rows(name: str, network: SaliencyNet, side: int, rounds: int, target: float | None) -> list[Row]:
     """Milliseconds of one image, and how much faster the folded network is than the plain one, all outputs and one."""
     images = _images(side)
     innermost = images.contiguous(memory_format=torch.channels_last)
@@ -84,7 +85,7 @@ def folding_rows(name: str, network: SaliencyNet, side: int, rounds: int) -> lis
     plain, alone, fast = seconds.values()
     return [
         *times,
-        Row(f"folded and unrolled, times as fast as the plain module, {setting}", plain / fast, "ratio", 1.3),
+        Row(f"folded and unrolled, times as fast as the plain module, {setting}", plain / fast, "ratio", target),
         Row(f"folded and unrolled, times as fast as the plain module's prediction, {setting}", alone / fast, "ratio"),
     ]
 
