@@ -176,6 +176,15 @@ class TestNonLocalBlock:
         torch.testing.assert_close(exported.module()(features), block(features), atol=1e-5, rtol=1e-5)
         assert len(exported.graph.nodes) < 80
 
+    @pytest.mark.parametrize("normalize", DIRECTIONS)
+    def test_an_exported_one_takes_batches_of_any_size(self, normalize):
+        block, features = awake(NonLocalBlock(4, normalize=normalize)).eval(), torch.randn(2, 4, 34, 34)
+
+        exported = torch.export.export(block, (features,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+
+        more = torch.randn(3, 4, 34, 34)
+        torch.testing.assert_close(exported.module()(more), block(more), atol=1e-5, rtol=1e-5)
+
     def test_takes_features_in_any_memory_format(self):
         block, features = awake(NonLocalBlock(4)), torch.randn(2, 4, 5, 6)
 

@@ -102,6 +102,20 @@ class TestRunTiled:
         assert {shape[1:] for shape in shapes} == {(1, 16, 16)}
         assert max(shape[0] for shape in shapes) == 4
 
+    def test_fixed_windows_have_the_full_side_also_of_smaller_images(self):
+        shapes = set()
+
+        def network(images):
+            shapes.add(tuple(images.shape))
+            return local(images)
+
+        image = draw(1, 5, 41)
+        result = run_tiled(network, image, Tiling(16, 2, 2, multiple=1, is_fixed=True))
+
+        assert shapes == {(1, 1, 16, 16)}
+        there_and_back = [0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]
+        np.testing.assert_allclose(result, whole(local, image[:, there_and_back])[:, :5], rtol=1e-5)
+
     def test_a_feather_softens_what_a_hard_seam_shows(self):
         counter = iter(range(10))
         steps = lambda images: torch.full_like(images, float(next(counter)))  # noqa: E731
@@ -180,7 +194,7 @@ class TestPlan:
         assert plan_tiling(4000, 6000, memory_bytes=1e9, bytes_per_pixel=2000) == Tiling()
 
     @settings(deadline=None)
-    @given(st.integers(8, 500), st.integers(8, 8000), st.floats(4e6, 1e9), st.floats(10, 2000))
+    @given(st.integers(8, 500), st.integers(8, 8000), st.floats(7e6, 1e9), st.floats(10, 2000))
     def test_what_it_plans_fits(self, height, width, memory, per_pixel):
         tiling = plan_tiling(
             height, width, memory_bytes=memory, bytes_per_pixel=per_pixel, preferred=Tiling(256, batch=64)

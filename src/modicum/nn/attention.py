@@ -106,7 +106,7 @@ class NonLocalBlock(nn.Module):
         """Features (B, C, H, W) of features of that shape."""
         queries, keys, values = (embed(features).flatten(2).mT for embed in (self.theta, self.phi, self.g))
         gathered = attend(queries, keys, values, scale=self.scale, normalize=self.normalize)
-        gathered = gathered.mT.reshape(len(features), -1, *features.shape[2:])  # (B, inner, H, W)
+        gathered = gathered.mT.reshape(features.shape[0], -1, *features.shape[2:])  # (B, inner, H, W)
         return features + self.projection(gathered)  # type: ignore[no-any-return]  # a module's call is untyped
 
     def extra_repr(self) -> str:
@@ -158,9 +158,13 @@ def _blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
     (batch, num_outputs, _), num_sources = queries.shape, keys.shape[1]
     fitting = _sources_per_block(queries.device.type, num_outputs, num_sources)
     num_images = max(fitting // max(num_sources, 1), 1)
-    for image in range(0, batch, num_images):
+    if torch.compiler.is_exporting():
+        parts = [slice(None)]  # a loop over images would fix their number in the graph
+    else:
+        parts = [slice(first, first + num_images) for first in range(0, batch, num_images)]
+    for images in parts:
         for source in range(0, num_sources, fitting):
-            yield slice(image, image + num_images), slice(source, source + fitting)
+            yield images, slice(source, source + fitting)
 
 
 def _sources_per_block(device: str, num_outputs: int, num_sources: int) -> int:
@@ -225,7 +229,7 @@ def _check(queries: Tensor, keys: Tensor, values: Tensor, normalize: str) -> Non
     check_normalize(normalize)
     fits = (
         queries.ndim == keys.ndim == values.ndim == 3
-        and len(queries) == len(keys) == len(values)
+        and queries.shape[0] == keys.shape[0] == values.shape[0]  # not len(), which fixes the batch of an export
         and queries.shape[2] == keys.shape[2]
         and keys.shape[1] == values.shape[1]
     )

@@ -14,11 +14,11 @@ from torch import nn
 
 from modicum.restore.baselines import Baseline, baselines_for
 from modicum.restore.dncnn import DnCNN, UnitRange
-from modicum.restore.inference import Inference, count_parameters, same_size
+from modicum.restore.inference import Inference, count_parameters
 from modicum.restore.metrics import Scores, mean_scores, psnr, score
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.patches import DegradedImages, Pair
-from modicum.restore.pixels import quantise
+from modicum.restore.pixels import quantise, same_size
 from modicum.restore.preparation import open_parts
 from modicum.restore.results import Evaluation, Example, ImageScore, Method, TileRow
 from modicum.restore.task import Task

@@ -97,8 +97,3 @@ def make_inference(
 def count_parameters(network: nn.Module) -> int:
     """Parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def same_size(image: NDArray[Any], scale: int) -> NDArray[Any]:
-    """An input at the size of its result, by repeating pixels: for looking at."""
-    return image.repeat(scale, axis=0).repeat(scale, axis=1) if scale > 1 else image

@@ -54,3 +54,8 @@ def cut_to_multiple(image: NDArray[Any], multiple: int) -> NDArray[Any]:
     """The image without the last rows and columns that do not fill a multiple of ``multiple`` pixels."""
     height, width = image.shape[:2]
     return image[: height - height % multiple, : width - width % multiple]
+
+
+def same_size(image: NDArray[Any], scale: int) -> NDArray[Any]:
+    """An input at the size of its result, by repeating pixels: for looking at."""
+    return image.repeat(scale, axis=0).repeat(scale, axis=1) if scale > 1 else image

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +13,24 @@ from PIL import Image
 
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.files import Failure
-from modicum.nn.tiling import Progress
+from modicum.nn.tiles import Progress
 from modicum.restore.colour import replace_studio_luma, studio_luma
 from modicum.restore.degradations import mosaic
-from modicum.restore.inference import Inference, same_size
 from modicum.restore.photo import Photo, read_photo, write_photo
-from modicum.restore.pixels import as_colour, quantise
+from modicum.restore.pixels import as_colour, quantise, same_size
 from modicum.restore.task import Task
 
 Input = str | Path | Image.Image | NDArray[np.uint8]
 Restore = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 _GAP = 8  # pixels between before and after
+
+
+class ImageRestorer(Protocol):
+    """What restores whole images of its own number of channels: a network in tiles, or what was exported of it."""
+
+    def restore(self, image: NDArray[Any], progress: Progress | None = None) -> NDArray[np.float32]:
+        """The restored image (s H, s W) or (s H, s W, 3), not clipped, of one (H, W) or (H, W, 3) in 0..255."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +85,12 @@ class Predictor:
     three equal channels. A demosaicer takes a raw GRBG mosaic, grey or with the missing samples at 0.
 
     Args:
-        inference: The network, and how it is run.
+        restorer: The network, and how it is run.
         task: What it undoes.
     """
 
-    def __init__(self, inference: Inference, task: Task) -> None:
-        self.inference, self.task = inference, task
+    def __init__(self, restorer: ImageRestorer, task: Task) -> None:
+        self.restorer, self.task = restorer, task
 
     def __call__(self, image: Input, progress: Progress | None = None) -> Restored:
         """One restored photograph: of a path, a PIL image, or an array (H, W) or (H, W, 3) uint8.
@@ -114,7 +120,7 @@ class Predictor:
     def _restore(self, name: str, image: Input, progress: Progress | None) -> Restored:
         photo = _open(image)
         start = time.perf_counter()
-        pixels = restore_pixels(photo.pixels, self.task, lambda part: self.inference.restore(part, progress))
+        pixels = restore_pixels(photo.pixels, self.task, lambda part: self.restorer.restore(part, progress))
         return Restored(name, photo, photo.with_pixels(np.clip(pixels, 0, 255)), time.perf_counter() - start)
 
 
