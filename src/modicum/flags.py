@@ -66,7 +66,6 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
         raise RecipeError(f"train needs a system first, one of: {', '.join(SYSTEMS)}")
     system = get_system(words[0])
     words = [SHORT.get(word, word) for word in words]
-    words = [word if word != "--strict" else "--images.strict=true" for word in words]
     system_parser = verb_parser(f"train {system.id}", parser.description or "")
     own_data = any(word.split("=")[0] == "--data" for word in words)
     name = _value_of("--recipe", words) or (system.own_data_recipe if own_data else system.default_recipe)
@@ -76,6 +75,9 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
     _add_training_flags(system_parser, system.id)
     recipe_class = locate(system.recipe)
     system_parser.add_class_arguments(recipe_class, as_group=False)
+    names = list(system_parser.get_defaults().keys())
+    strict = next((name for name in names if name.endswith(".strict")), "strict")
+    words = [word if word != "--strict" else f"--{strict}=true" for word in words]
     options = read_recipe(name)
     build_recipe(recipe_class, options)  # says what is wrong with the file, before flags come into it
     system_parser.set_defaults(_flat(options, whole=set(system_parser.get_defaults().keys())))

@@ -282,9 +282,14 @@ def test_device_that_is_not_there_exits_with_2(digit_folder, tmp_path, capsys):
     assert "trainer: " in capsys.readouterr().err
 
 
-def test_strict_is_a_flag_of_training():
-    recipe = parse_training(verb_parser("train", ""), ["drnet", "--strict"])["recipe"]
-    assert recipe.images.strict
+@pytest.mark.parametrize(("system", "part"), [("drnet", "images"), ("rnan", "patches"), ("saliency", "images")])
+def test_strict_is_a_flag_of_training(system, part):
+    recipe = parse_training(verb_parser("train", ""), [system, "--strict"])["recipe"]
+    assert getattr(recipe, part).strict
+
+
+def test_short_flag_for_the_place_of_the_result_is_taken(tmp_path):
+    assert parse_training(verb_parser("train", ""), ["drnet", "-o", str(tmp_path)])["out"] == tmp_path
 
 
 def test_looking_at_another_knob_keeps_the_figures_of_the_run(quick_run, capsys):

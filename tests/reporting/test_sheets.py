@@ -87,6 +87,17 @@ def test_comparison_shows_each_run_and_the_baselines_once(sheet):
     assert [row.cells[0] for row in compared.sections[0].rows] == ["a", "b", "<baseline>"]
 
 
+def test_comparison_names_the_run_of_a_baseline_that_others_do_not_share(sheet):
+    section = sheet.sections[0]
+    others = (section.rows[0], SheetRow(("<baseline>", "25.0")))
+    other = Sheet(sheet.system, sheet.headline, sheet.data, (SheetSection(section.title, section.columns, others),))
+    compared = compare_sheets({"a": sheet, "b": other})
+    assert [row.cells for row in compared.sections[0].rows[2:]] == [
+        ("a: <baseline>", "29.9"),
+        ("b: <baseline>", "25.0"),
+    ]
+
+
 def test_comparison_says_where_runs_were_tested_on_different_data(sheet):
     other = Sheet(sheet.system, sheet.headline, "other photographs", sheet.sections)
     assert "do not compare" in compare_sheets({"a": sheet, "b": other}).sections[0].note

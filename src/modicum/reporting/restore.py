@@ -47,7 +47,7 @@ def _headline(evaluation: Evaluation) -> str:
 
 def _data_line(evaluation: Evaluation) -> str:
     counts = ", ".join(f"{count:,} {part}" for part, count in evaluation.num_images.items())
-    return f"{evaluation.data}: {counts}; compared {evaluation.metric}"
+    return f"{evaluation.task}; {evaluation.data}: {counts}; compared {evaluation.metric}"
 
 
 def _methods(evaluation: Evaluation) -> SheetSection:
@@ -56,9 +56,10 @@ def _methods(evaluation: Evaluation) -> SheetSection:
         f"Means over images. The network ran in tiles of {evaluation.tile} px, of which {evaluation.halo} px at each "
         "inner side are thrown away; multiply-adds are those of its convolutions, per pixel of the result. Times are "
         "of one run each on this machine, beside whatever else it did.",
+        *(f"{method.name}: {method.note}." for method in evaluation.methods if method.note),
         *evaluation.missing,
     ]
-    columns = ("method", "PSNR, dB", "SSIM", "parameters", "K MAC/pixel", "s/megapixel", "note")
+    columns = ("method", "PSNR, dB", "SSIM", "parameters", "K MAC/pixel", "s/megapixel")
     return SheetSection("Restored test images", columns, rows, " ".join(notes))
 
 
@@ -70,7 +71,6 @@ def _method_row(method: Method, *, is_ours: bool) -> SheetRow:
         f"{method.parameters:,}" if method.parameters is not None else "",
         f"{method.macs_per_pixel / 1e3:,.1f}" if method.macs_per_pixel is not None else "",
         f"{method.seconds_per_megapixel:.1f}" if method.seconds_per_megapixel is not None else "",
-        method.note,
     )
     return SheetRow(cells, is_ours=is_ours)
 

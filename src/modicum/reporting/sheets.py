@@ -132,7 +132,7 @@ def compare_sheets(sheets: Mapping[str, Sheet]) -> Sheet:
     """The results of several runs under one another, as far as their first tables have the same columns.
 
     Args:
-        sheets: By name of the run, at least one. The baselines are those of the first.
+        sheets: By name of the run, at least one. A baseline that is the same in all of them stands there once.
 
     Raises:
         DataError: If a run's table has other columns than the first one's.
@@ -146,7 +146,12 @@ def compare_sheets(sheets: Mapping[str, Sheet]) -> Sheet:
     ours = [
         SheetRow((name, *row.cells[1:]), is_ours=True) for name in names for row in tables[name].rows if row.is_ours
     ]
-    theirs = [row for row in tables[names[0]].rows if not row.is_ours]
+    others = [(name, row) for name in names for row in tables[name].rows if not row.is_ours]
+    shared = [row for row in tables[names[0]].rows if all(row in table.rows for table in tables.values())]
+    theirs = [
+        *(SheetRow((f"{name}: {row.cells[0]}", *row.cells[1:])) for name, row in others if row not in shared),
+        *(row for row in shared if not row.is_ours),
+    ]
     sets = {sheet.data for sheet in sheets.values()}
     note = "" if len(sets) == 1 else "The runs were tested on different data, so their figures do not compare."
     section = SheetSection(tables[names[0]].title, columns, (*ours, *theirs), note)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -79,7 +80,8 @@ def evaluate_run(
         recipe: Its recipe.
         system: Id of the system.
         classics: Also measure what needs no training; of BM3D, a second per 96x96 pixels.
-        ensemble: Also measure the mean over the eight symmetries, for eight times the network's time.
+        ensemble: Also measure the mean over the eight symmetries, for eight times the network's time, where the task
+            has them.
 
     Raises:
         RunError: If the training is not finished.
@@ -92,9 +94,9 @@ def evaluate_run(
     images = DegradedImages(prepared.test, recipe.task, seed=recipe.seed)
     ours, scores = measure_network("network", inference, images)
     rows = [ours]
-    if ensemble:
+    if ensemble and recipe.task.has_symmetries:
         rows.append(measure_network("network, self-ensemble", replace(inference, is_ensemble=True), images)[0])
-    if (plain := load_baseline(run)) is not None:
+    if (plain := load_baseline(run, next(inference.network.parameters()).device)) is not None:
         rows.append(measure_network("DnCNN of equal cost", replace(inference, network=plain), images)[0])
     found = baselines_for(recipe.task)
     degraded, others = found.rows[0], found.rows[1:] if classics else ()
@@ -122,14 +124,14 @@ def baseline_path(run: RunFolder) -> Path:
     return run.path / "dncnn.safetensors"
 
 
-def load_baseline(run: RunFolder) -> nn.Module | None:
-    """The plain network of a run, ready to be run on the CPU; None if none was trained."""
+def load_baseline(run: RunFolder, device: torch.device | str) -> nn.Module | None:
+    """The plain network of a run, ready to be run on ``device``; None if none was trained."""
     path = baseline_path(run)
     if not path.exists():
         return None
     plain = load_network(path, {DnCNN.storage_name: DnCNN})
     assert isinstance(plain, DnCNN)  # the only one that may be built
-    return UnitRange(plain).eval()
+    return UnitRange(plain).eval().to(device)
 
 
 def measure(name: str, restore: Restore, images: DegradedImages, *, note: str = "") -> tuple[Method, list[Scores]]:

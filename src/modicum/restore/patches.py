@@ -119,7 +119,8 @@ class ValidationPatches(Dataset[Pair]):
         smallest = min(min(pair.degraded.shape[:2]) for pair in pairs)
         side = min(side, smallest - smallest % 2)
         self.side = side
-        self._patches = [_centre(pair, side, images.task.scale) for pair in pairs]
+        centres = (_centre(pair, side, images.task.scale) for pair in pairs)
+        self._patches = [Pair(centre.degraded.copy(), centre.target.copy()) for centre in centres]  # not whole images
 
     def __len__(self) -> int:
         return len(self._patches)

@@ -11,6 +11,7 @@ import numpy as np
 
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.files import Failure, content_digest
+from modicum.restore.degradations import make_target
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.sources import ImageSet, Part, StoredImage, open_images
 from modicum.restore.task import Task
@@ -61,7 +62,7 @@ def prepare_images(images: ImageSet, task: Task, options: PatchOptions, *, seed:
     Raises:
         DataError: If a part would be empty; or, with ``options.strict``, if images are unreadable or too small.
     """
-    good, bad, copies = _inspect(images.images, options.side * task.scale)
+    good, bad, copies = _inspect(images.images, task, options.side * task.scale)
     if bad and options.strict:
         raise DataError(f"{len(bad)} image(s) of {images.origin} cannot be used:\n{_lines(bad)}")
     if left_out := (*bad, *copies):
@@ -107,10 +108,12 @@ def _restored_parts(images: ImageSet, kept: Mapping[str, Any]) -> PreparedImages
     return PreparedImages(train, calibration, test)
 
 
-def _inspect(images: Sequence[StoredImage], least_px: int) -> tuple[list[StoredImage], list[Failure], list[Failure]]:
+def _inspect(
+    images: Sequence[StoredImage], task: Task, least_px: int
+) -> tuple[list[StoredImage], list[Failure], list[Failure]]:
     """Usable images; unreadable or too small ones; copies, of which the one with the most important part is kept."""
     with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes
-        found = list(zip(images, pool.map(partial(_digest, least_px=least_px), images), strict=True))
+        found = list(zip(images, pool.map(partial(_digest, task=task, least_px=least_px), images), strict=True))
     bad = [result for _, result in found if isinstance(result, Failure)]
     kept: dict[str, StoredImage] = {}
     copies: list[Failure] = []
@@ -125,8 +128,8 @@ def _inspect(images: Sequence[StoredImage], least_px: int) -> tuple[list[StoredI
     return [image for image in images if image.id in chosen], bad, copies
 
 
-def _digest(image: StoredImage, least_px: int) -> str | Failure:
-    """A hash of the pixels, or why the image cannot be used."""
+def _digest(image: StoredImage, task: Task, least_px: int) -> str | Failure:
+    """A hash of what a network would have to give for the image, or why the image cannot be used."""
     try:
         pixels = image.pixels()
     except BadImageError as error:
@@ -134,7 +137,8 @@ def _digest(image: StoredImage, least_px: int) -> str | Failure:
     if min(pixels.shape[:2]) < least_px:
         size = f"{pixels.shape[1]}x{pixels.shape[0]}"
         return Failure(image.id, f"its {size} pixels do not hold a patch of {least_px} pixels")
-    return content_digest(repr(pixels.shape).encode() + pixels.tobytes())
+    target = make_target(pixels, task)  # a colour image and its grey form are copies where the task is on grey images
+    return content_digest(repr(target.shape).encode() + target.tobytes())
 
 
 def _divide(images: Sequence[StoredImage], options: PatchOptions, seed: int) -> dict[Part, tuple[StoredImage, ...]]:

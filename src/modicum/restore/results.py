@@ -19,7 +19,7 @@ class Method:
         seconds_per_megapixel: Of its run on the machine of the evaluation, beside whatever else that did; None where
             it was not taken.
         parameters: None for what has none.
-        macs_per_pixel: Multiply-adds of the convolutions per pixel of the input; None where they are not counted.
+        macs_per_pixel: Multiply-adds of the convolutions per pixel of the result; None where they are not counted.
         note: What a reader must know of it; empty for nothing.
     """
 

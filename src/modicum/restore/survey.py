@@ -56,15 +56,19 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     usable = [*prepared.train, *prepared.calibration, *prepared.test]
     if preview is not None:
         _write_preview(usable, Path(preview))
-    pixels = [(image.pixels().shape[1::-1], is_grey(image.pixels())) for image in usable]
-    sizes = sorted((size for size, _ in pixels), key=lambda size: size[0] * size[1])
+    sizes, grey = [], 0
+    for image in usable:
+        pixels = image.pixels()
+        sizes.append((pixels.shape[1], pixels.shape[0]))
+        grey += is_grey(pixels)
+    sizes.sort(key=lambda size: size[0] * size[1])
     return Survey(
         name=images.name,
         origin=images.origin,
         images=len(usable),
-        grey=sum(grey for _, grey in pixels),
-        smallest_px=(sizes[0][0], sizes[0][1]),
-        largest_px=(sizes[-1][0], sizes[-1][1]),
+        grey=grey,
+        smallest_px=sizes[0],
+        largest_px=sizes[-1],
         left_out=tuple((failure.name, failure.reason) for failure in prepared.left_out),
         splits=_counts(prepared),
     )

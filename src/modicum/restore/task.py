@@ -82,6 +82,11 @@ class Task:
         return self.name == "denoise"
 
     @property
+    def has_symmetries(self) -> bool:
+        """Whether a degraded image may be flipped and transposed; a mosaic may not, its colours would change places."""
+        return self.name != "demosaic"
+
+    @property
     def multiple(self) -> int:
         """Target images and patches start and end at multiples of this many pixels: a Bayer cell, or the scale."""
         return 2 if self.name == "demosaic" else self.scale

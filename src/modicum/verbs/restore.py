@@ -28,10 +28,15 @@ def predictor(
         ensemble: Average over the eight symmetries of a square, for eight times the time.
         memory_gib: Bound on the memory beyond the photograph and its result; tiles become smaller where they must.
         tile: Side of the tiles in pixels; None is what the run was evaluated with.
+
+    Raises:
+        RecipeError: If an ensemble is asked of a demosaicer.
     """
     from modicum.restore.predictor import Predictor
 
     folder, recipe = open_run(run)
+    if ensemble and not recipe.task.has_symmetries:
+        raise RecipeError("--ensemble turns and flips what the network sees, which a Bayer mosaic does not stand")
     return Predictor(_inference(folder, recipe, ensemble, memory_gib, tile), recipe.task)
 
 
@@ -57,6 +62,7 @@ def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = 
     folder, recipe = open_run(run)
     system = folder.read_state().system
     inference = _inference(folder, recipe)
+    is_whole = classics is None and ensemble  # a look at less does not replace the run's own figures
     sheet = restoration_sheet(
         evaluate_run(
             folder,
@@ -67,7 +73,8 @@ def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = 
             ensemble=ensemble,
         )
     )
-    keep_figures(folder, sheet)
+    if is_whole:
+        keep_figures(folder, sheet)
     return sheet
 
 
@@ -175,7 +182,11 @@ def _inference(
 
     network: Any = load_for_inference(folder, recipe)
     return make_inference(
-        network, tile=tile or recipe.tile, halo=recipe.halo, memory_gib=memory_gib, is_ensemble=ensemble
+        network,
+        tile=recipe.tile if tile is None else tile,
+        halo=recipe.halo,
+        memory_gib=memory_gib,
+        is_ensemble=ensemble,
     )
 
 
@@ -197,15 +208,23 @@ def _targets(files: Sequence[Path], out: Path) -> list[Path]:
     """Where each restored file goes.
 
     Raises:
-        RecipeError: If one file is named for several inputs, or two inputs would get the same name.
+        RecipeError: If one file is named for several inputs, two inputs would get the same file, or an input would be
+            overwritten.
     """
-    if out.suffix:
+    from modicum.restore.photo import WRITABLE
+
+    if out.suffix.lower() in WRITABLE:
         if len(files) > 1:
             raise RecipeError(f"--out {out} is one file, but there are {len(files)} inputs: name a folder")
-        return [out]
-    targets = [out / f"{file.stem}.png" for file in files]
-    if len(set(targets)) < len(targets):
-        raise RecipeError(f"--out {out} would get two files of one name: restore the inputs one folder at a time")
+        targets = [out]
+    else:
+        targets = [out / f"{file.stem}.png" for file in files]
+    places: dict[Path, Path] = {}
+    for file, target in zip(files, targets, strict=True):
+        if (other := places.setdefault(target, file)) != file:
+            raise RecipeError(f"{other} and {file} would both become {target}: restore them into different folders")
+    if taken := sorted({file.resolve() for file in files} & {target.resolve() for target in targets}):
+        raise RecipeError(f"--out {out} would overwrite the input {taken[0]}: name another folder")
     return targets
 
 

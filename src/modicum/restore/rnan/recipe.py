@@ -41,7 +41,7 @@ class RNANRecipe:
         data: A folder of clean images (parts may lie in train/, val/ and test/), an uncompressed tar, or one image
             file; None is the embedded default, photographs that come with scikit-image and scikit-learn.
         task: What is to be undone.
-        network: The network.
+        network: The network; with ``weights`` it is that of the file, and these options say nothing.
         weights: Start from these: a run's model.safetensors, or a published state (.safetensors, .pt).
         patches: How photographs become patches.
         epochs: Length of the training; 0 takes the given weights as they are.
@@ -96,11 +96,12 @@ class RNANRecipe:
         """What a reader of a report wants to know of the training, by name."""
         network, patches = self.network, self.patches
         groups = "non-local" if network.non_local else "local"
-        updates = self.epochs * patches.per_epoch // patches.batch_size
+        updates = self.epochs * max(patches.per_epoch // patches.batch_size, 1)
+        built = f"{network.features} features, 2 {groups} and {network.local_groups} local groups"
         return {
             "Task": self.task.title,
-            "Network": f"{network.features} features, 2 {groups} and {network.local_groups} local groups",
+            "Network": f"that of {self.weights}" if self.weights else built,
             "Training": f"{updates:,} updates of {patches.batch_size} patches of {patches.side} px, {self.chosen_loss}",
-            "Start": f"from {self.weights}" if self.weights else "from scratch",
+            "Start": "from given weights" if self.weights else "from scratch",
             "Seed": str(self.seed),
         }
