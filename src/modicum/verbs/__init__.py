@@ -203,7 +203,7 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "l
 
     Args:
         system: Id of the system.
-        threads: CPU threads; None measures with one and with two.
+        threads: CPU threads; None is what the system's targets are for: with one, and for most with two.
         quick: A small network in seconds, to see that it works; its figures mean nothing.
 
     Raises:
