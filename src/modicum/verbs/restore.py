@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.storage import RecipeError, RunFolder
+from modicum.storage import DataError, RecipeError, RunFolder
 from modicum.systems import get_system, locate
 from modicum.verbs.runs import load_for_inference, open_run
 
@@ -90,14 +90,19 @@ def predict(
 
     tool = predictor(run, ensemble=ensemble, memory_gib=memory_gib, tile=tile)
     files = expand_inputs(inputs)
-    for place, target in zip(files, _targets(files, Path(out)), strict=True):
+    for place, target in zip(files, _targets(files, Path(out), has_comparisons=comparison), strict=True):
         with _progress(place.name) as progress:
             restored = next(tool.predict_all([place], progress))
-        if not isinstance(restored, Failure):
+        if isinstance(restored, Failure):
+            yield restored
+            continue
+        try:
             restored.save(target)
-            if comparison:
-                beside = target.with_name(f"{target.stem}_comparison.png")
-                write_atomically(beside, _png(restored.comparison()))
+        except DataError as error:
+            yield Failure(str(place), str(error))
+            continue
+        if comparison:
+            write_atomically(_beside(target), _png(restored.comparison()))
         yield restored
 
 
@@ -186,20 +191,27 @@ def _progress(name: str) -> "Iterator[Progress | None]":
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _targets(files: Sequence[Path], out: Path) -> list[Path]:
+def _targets(files: Sequence[Path], out: Path, *, has_comparisons: bool) -> list[Path]:
     """Where each restored file goes.
 
     Raises:
-        RecipeError: If one file is named for several inputs, or two inputs would get the same name.
+        RecipeError: If one file is named for several inputs, two files would get the same name, or an input would be
+            written over.
     """
-    if out.suffix:
-        if len(files) > 1:
-            raise RecipeError(f"--out {out} is one file, but there are {len(files)} inputs: name a folder")
-        return [out]
-    targets = [out / f"{file.stem}.png" for file in files]
-    if len(set(targets)) < len(targets):
+    if out.suffix and len(files) > 1:
+        raise RecipeError(f"--out {out} is one file, but there are {len(files)} inputs: name a folder")
+    targets = [out] if out.suffix else [out / f"{file.stem}.png" for file in files]
+    written = [*targets, *map(_beside, targets)] if has_comparisons else targets
+    if len(set(written)) < len(written):
         raise RecipeError(f"--out {out} would get two files of one name: restore the inputs one folder at a time")
+    if lost := sorted({file.resolve() for file in files} & {target.resolve() for target in written}):
+        raise RecipeError(f"--out {out} would take the place of the input {lost[0]}: name another folder")
     return targets
+
+
+def _beside(target: Path) -> Path:
+    """Where the comparison of a restored file goes."""
+    return target.with_name(f"{target.stem}_comparison.png")
 
 
 def _png(picture: Any) -> bytes:  # noqa: ANN401  a PIL image; Pillow is imported when it is needed
