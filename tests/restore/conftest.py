@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,13 @@ def picture():
         return np.clip(stacked, 0, 255).astype(np.uint8)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def photos_folder(tmp_path_factory, picture) -> Path:
+    """Eight small photographs as a user would hold them, divided into train, val and test."""
+    root = tmp_path_factory.mktemp("photos")
+    for number, part in enumerate(("train",) * 4 + ("val",) * 2 + ("test",) * 2):
+        (root / part).mkdir(exist_ok=True)
+        Image.fromarray(picture(number)).save(root / part / f"{number}.png")
+    return root

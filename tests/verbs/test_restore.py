@@ -1,54 +1,169 @@
-from pathlib import Path
+import json
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from modicum import verbs
-from modicum.storage import RecipeError
-from modicum.verbs.restore import _targets
+from modicum.imaging.files import Failure
+from modicum.recipes import build_recipe, recipe_text
+from modicum.restore.rnan.network import RNAN
+from modicum.restore.rnan.recipe import RNANRecipe
+from modicum.restore.task import Task
+from modicum.storage.errors import RecipeError, RunError
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import save_network
 
 
-def test_one_input_becomes_the_file_that_was_named(tmp_path):
-    assert _targets([Path("photo.jpg")], tmp_path / "out.PNG") == [tmp_path / "out.PNG"]
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Smooth photographs, divided into train, val and test."""
+    root = tmp_path_factory.mktemp("photos")
+    rows, columns = np.mgrid[:64, :72]
+    for number, part in enumerate(["train"] * 3 + ["val", "test", "test"]):
+        (root / part).mkdir(exist_ok=True)
+        values = 128 + 60 * np.sin(rows / (3 + number)) + 50 * np.cos(columns / (5 + number))
+        Image.fromarray(values.astype(np.uint8)).save(root / part / f"{number}.png")
+    return root
 
 
-def test_folder_gets_one_file_for_each_input(tmp_path):
-    files = [Path("a.jpg"), Path("b.tif")]
-    assert _targets(files, tmp_path / "out.v2") == [tmp_path / "out.v2" / "a.png", tmp_path / "out.v2" / "b.png"]
+@pytest.fixture(scope="module")
+def run(photos, tmp_path_factory):
+    """What a training leaves, as far as the verbs need it."""
+    options = {
+        "data": str(photos),
+        "task": {"name": "denoise", "level": 50},
+        "network": {"features": 4, "local_groups": 0, "non_local": False},
+        "patches": {"side": 16},
+        "tile": 32,
+        "halo": 4,
+        "trainer": {"accelerator": "cpu", "threads": 1},
+    }
+    text = recipe_text(build_recipe(RNANRecipe, options))
+    path = tmp_path_factory.mktemp("run") / "run"
+    run = RunFolder.create(path, system="rnan", recipe_text=text, command="modicum train rnan", versions={})
+    torch.manual_seed(0)
+    save_network(run.weights, RNAN(1, features=4, local_groups=0, non_local=False))
+    return path
 
 
-def test_one_file_for_several_inputs_is_refused():
-    with pytest.raises(RecipeError, match=r"--out out\.png is one file, but there are 2 inputs: name a folder"):
-        _targets([Path("a.jpg"), Path("b.jpg")], Path("out.png"))
+@pytest.fixture
+def inputs(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, size in (("a.png", (30, 20)), ("b.jpg", (21, 33))):
+        Image.new("RGB", size, "gray").save(folder / name)
+    return folder
 
 
-def test_inputs_that_would_become_one_file_are_named():
-    with pytest.raises(RecipeError, match=r"a/dog\.jpg and b/dog\.png would both become out/dog\.png"):
-        _targets([Path("a/dog.jpg"), Path("b/dog.png")], Path("out"))
+def test_folder_of_photographs_becomes_a_folder_of_png_files(run, inputs, tmp_path):
+    results = list(verbs.predict(run, [inputs], out=tmp_path / "out"))
+    assert [result.name for result in results] == [str(inputs / "a.png"), str(inputs / "b.jpg")]
+    with Image.open(tmp_path / "out" / "b.png") as written:
+        assert written.size == (21, 33)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
 
 
-def test_input_is_never_overwritten(tmp_path):
-    with pytest.raises(RecipeError, match="would overwrite the input"):
-        _targets([tmp_path / "a.png"], tmp_path)
+def test_one_photograph_becomes_the_file_that_is_named(run, inputs, tmp_path):
+    list(verbs.predict(run, [inputs / "a.png"], out=tmp_path / "new" / "clean.jpg"))
+    with Image.open(tmp_path / "new" / "clean.jpg") as written:
+        assert (written.format, written.size) == ("JPEG", (30, 20))
 
 
-def test_ensemble_is_refused_where_flips_change_the_colours(quick_run, tmp_path, monkeypatch):
-    run = quick_run("rnan")
-    from modicum.restore.task import Task
+def test_comparison_is_written_beside(run, inputs, tmp_path):
+    list(verbs.predict(run, [inputs / "a.png"], out=tmp_path / "out", comparison=True))
+    with Image.open(tmp_path / "out" / "a_comparison.png") as sheet:
+        assert sheet.size == (2 * 30 + 8, 20)
 
+
+def test_one_file_for_several_photographs_is_refused(run, inputs, tmp_path):
+    with pytest.raises(RecipeError, match=r"one\.png is one file, but there are 2 inputs: name a folder"):
+        list(verbs.predict(run, [inputs], out=tmp_path / "one.png"))
+
+
+def test_two_photographs_of_one_name_are_refused_before_any_is_restored(run, inputs, tmp_path):
+    Image.new("L", (9, 9)).save(inputs / "a.bmp")
+    with pytest.raises(RecipeError, match=r"a\.bmp and .*a\.png would both become .*a\.png"):
+        list(verbs.predict(run, [inputs], out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_comparison_that_would_take_the_place_of_a_photograph_is_refused(run, inputs, tmp_path):
+    Image.new("L", (9, 9)).save(inputs / "a_comparison.png")
+    with pytest.raises(RecipeError, match=r"would both become .*a_comparison\.png"):
+        list(verbs.predict(run, [inputs], out=tmp_path / "out", comparison=True))
+
+
+def test_inputs_are_not_written_over(run, inputs):
+    before = (inputs / "a.png").read_bytes()
+    with pytest.raises(RecipeError, match="would take the place of the input"):
+        list(verbs.predict(run, [inputs], out=inputs))
+    assert (inputs / "a.png").read_bytes() == before
+
+
+def test_broken_file_is_told_and_costs_only_itself(run, inputs, tmp_path):
+    (inputs / "a.png").write_bytes(b"nothing")
+    results = list(verbs.predict(run, [inputs], out=tmp_path / "out"))
+    assert isinstance(results[0], Failure)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["b.png"]
+
+
+def test_photograph_that_the_format_cannot_hold_costs_only_itself(run, inputs, tmp_path):
+    Image.new("RGBA", (9, 9)).save(tmp_path / "alpha.png")
+    (result,) = verbs.predict(run, [tmp_path / "alpha.png"], out=tmp_path / "out.jpg")
+    assert isinstance(result, Failure)
+    assert "JPEG has no alpha" in result.reason
+
+
+def test_tile_and_memory_reach_the_network(run):
+    predictor = verbs.predictor(run, tile=48, memory_gib=0.5, ensemble=True)
+    inference = predictor.restorer
+    assert (inference.tiling.tile, inference.memory_gib, inference.is_ensemble) == (48, 0.5, True)
+    assert verbs.predictor(run).restorer.tiling.tile == 32
+
+
+def test_evaluation_is_kept_reported_and_compared(run):
+    with pytest.raises(RunError, match=r"no figures\.json yet"):
+        verbs.figures(run)
+
+    sheet = verbs.report(run)
+
+    assert verbs.figures(run).headline == sheet.headline
+    assert "the best of the others, BM3D" in (run / "report.html").read_text()
+    assert [row.cells[0] for row in sheet.sections[0].rows][:3] == ["network", "network, self-ensemble", "noisy"]
+    assert verbs.compare([run]).sections[0].rows[0].cells[0] == str(run)
+    json.dumps(sheet.to_json(), allow_nan=False)
+
+
+def test_export_is_of_the_tile_of_the_run(run, tmp_path):
+    pytest.importorskip("onnxruntime", reason="the export extra is not installed")
+    from modicum.restore.rnan.runner import OnnxRNAN
+
+    folder = verbs.export(run, out=tmp_path / "exported")
+
+    assert (OnnxRNAN(folder).tiling.tile, OnnxRNAN(folder).tiling.halo) == (32, 4)
+
+
+def test_data_says_what_a_set_holds(photos):
+    from modicum.verbs.restore import data
+
+    assert data(str(photos)).headline == f"6 images of {photos} can be used, 0 left out"
+
+
+def test_out_that_is_no_picture_is_a_folder(run, inputs, tmp_path):
+    list(verbs.predict(run, [inputs], out=tmp_path / "out.v2"))
+    assert sorted(file.name for file in (tmp_path / "out.v2").iterdir()) == ["a.png", "b.png"]
+
+
+def test_ensemble_is_refused_where_flips_change_the_colours(run, monkeypatch):
     monkeypatch.setattr(Task, "has_symmetries", False)
     with pytest.raises(RecipeError, match="which a Bayer mosaic does not stand"):
         verbs.predictor(run, ensemble=True)
 
 
-def test_partial_evaluation_does_not_replace_the_figures_of_the_run(quick_run):
-    run = quick_run("rnan")
+def test_partial_evaluation_does_not_replace_the_figures_of_the_run(run):
+    verbs.evaluate(run)
     before = (run / "figures.json").read_bytes()
     verbs.evaluate(run, classics=False, ensemble=False)
     assert (run / "figures.json").read_bytes() == before
-
-
-def test_photograph_is_restored_to_the_named_file_with_a_comparison_beside_it(quick_run, digit_folder, tmp_path):
-    picture = next(digit_folder.rglob("*.png"))
-    results = list(verbs.predict(quick_run("rnan"), [picture], out=tmp_path / "new.png", comparison=True))
-    assert [result.name for result in results] == [str(picture)]
-    assert {file.name for file in tmp_path.iterdir()} == {"new.png", "new_comparison.png"}

@@ -159,7 +159,8 @@ def survey_sheet(survey: Survey) -> Sheet:
         *((f"left out: {name}", reason) for name, reason in survey.left_out),
     ]
     section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
-    headline = f"{survey.images:,} images of {survey.origin} can be used, {len(survey.left_out)} are left out"
+    usable = _count(survey.images, "image")
+    headline = f"{usable} of {survey.origin} can be used, {len(survey.left_out)} left out"
     return Sheet("restore", headline, survey.origin, (section,), asdict(survey))
 
 

@@ -116,7 +116,15 @@ def decode_photo(content: bytes) -> Photo:
             values = _decode_16_bit_colour(content, is_grey="LA;16" in stored_as)
         else:
             values = _decode_by_pillow(image)
-    values = _turned(values, orientation)
+    return _assemble(_turned(values, orientation), exif, icc)
+
+
+def photo_of_picture(picture: Image.Image) -> Photo:
+    """The photograph in a PIL image, as it is: with its depth and alpha, without orientation, EXIF and profile."""
+    return _assemble(_decode_by_pillow(picture), b"", b"")
+
+
+def _assemble(values: NDArray[Any], exif: bytes, icc: bytes) -> Photo:
     bits: Literal[8, 16] = 16 if values.dtype == np.uint16 else 8
     colours, alpha = _apart(values)
     pixels = (colours / (257 if bits == 16 else 1)).astype(np.float32)  # 257 = 65535 / 255

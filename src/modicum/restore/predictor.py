@@ -16,7 +16,7 @@ from modicum.imaging.files import Failure
 from modicum.nn.tiles import Progress
 from modicum.restore.colour import replace_studio_luma, studio_luma
 from modicum.restore.degradations import mosaic
-from modicum.restore.photo import Photo, read_photo, write_photo
+from modicum.restore.photo import Photo, photo_of_picture, read_photo, write_photo
 from modicum.restore.pixels import as_colour, quantise, same_size
 from modicum.restore.task import Task
 
@@ -158,11 +158,8 @@ def _as_mosaic(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 def _open(image: Input) -> Photo:
     if isinstance(image, str | Path):
         return read_photo(image)
-    values = (
-        np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-        if isinstance(image, Image.Image)
-        else image
-    )
-    if values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,)) or values.dtype != np.uint8:
-        raise BadImageError(f"an array must be (H, W) or (H, W, 3) uint8, got {values.shape} {values.dtype}")
-    return Photo(values.astype(np.float32))
+    if isinstance(image, Image.Image):
+        return photo_of_picture(image)
+    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or image.dtype != np.uint8 or not image.size:
+        raise BadImageError(f"an array must be (H, W) or (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    return Photo(image.astype(np.float32))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.storage import RecipeError, RunFolder
+from modicum.storage import DataError, RecipeError, RunFolder
 from modicum.systems import get_system, locate
 from modicum.verbs.runs import load_for_inference, open_run
 
@@ -104,14 +104,19 @@ def predict(
 
     tool = predictor(run, ensemble=ensemble, memory_gib=memory_gib, tile=tile)
     files = expand_inputs(inputs)
-    for place, target in zip(files, _targets(files, Path(out)), strict=True):
+    for place, target in zip(files, _targets(files, Path(out), has_comparisons=comparison), strict=True):
         with _progress(place.name) as progress:
             restored = next(tool.predict_all([place], progress))
-        if not isinstance(restored, Failure):
+        if isinstance(restored, Failure):
+            yield restored
+            continue
+        try:
             restored.save(target)
-            if comparison:
-                beside = target.with_name(f"{target.stem}_comparison.png")
-                write_atomically(beside, _png(restored.comparison()))
+        except DataError as error:
+            yield Failure(str(place), str(error))
+            continue
+        if comparison:
+            write_atomically(_beside(target), _png(restored.comparison()))
         yield restored
 
 
@@ -204,28 +209,34 @@ def _progress(name: str) -> "Iterator[Progress | None]":
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _targets(files: Sequence[Path], out: Path) -> list[Path]:
+def _targets(files: Sequence[Path], out: Path, *, has_comparisons: bool) -> list[Path]:
     """Where each restored file goes.
 
     Raises:
-        RecipeError: If one file is named for several inputs, two inputs would get the same file, or an input would be
-            overwritten.
+        RecipeError: If one file is named for several inputs, two files would get the same name, or an input would be
+            written over.
     """
     from modicum.restore.photo import WRITABLE
 
-    if out.suffix.lower() in WRITABLE:
-        if len(files) > 1:
-            raise RecipeError(f"--out {out} is one file, but there are {len(files)} inputs: name a folder")
-        targets = [out]
-    else:
-        targets = [out / f"{file.stem}.png" for file in files]
+    is_file = out.suffix.lower() in WRITABLE
+    if is_file and len(files) > 1:
+        raise RecipeError(f"--out {out} is one file, but there are {len(files)} inputs: name a folder")
+    targets = [out] if is_file else [out / f"{file.stem}.png" for file in files]
     places: dict[Path, Path] = {}
     for file, target in zip(files, targets, strict=True):
-        if (other := places.setdefault(target, file)) != file:
-            raise RecipeError(f"{other} and {file} would both become {target}: restore them into different folders")
-    if taken := sorted({file.resolve() for file in files} & {target.resolve() for target in targets}):
-        raise RecipeError(f"--out {out} would overwrite the input {taken[0]}: name another folder")
+        for written in (target, _beside(target)) if has_comparisons else (target,):
+            if (other := places.setdefault(written, file)) != file:
+                raise RecipeError(
+                    f"{other} and {file} would both become {written}: restore them into different folders"
+                )
+    if lost := sorted({file.resolve() for file in files} & {written.resolve() for written in places}):
+        raise RecipeError(f"--out {out} would take the place of the input {lost[0]}: name another folder")
     return targets
+
+
+def _beside(target: Path) -> Path:
+    """Where the comparison of a restored file goes."""
+    return target.with_name(f"{target.stem}_comparison.png")
 
 
 def _png(picture: Any) -> bytes:  # noqa: ANN401  a PIL image; Pillow is imported when it is needed

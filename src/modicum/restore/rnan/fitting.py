@@ -139,8 +139,11 @@ def load_start(weights: str, task: Task) -> RNAN:
         task: What the network must be able to undo.
 
     Raises:
-        WeightsError: If the file cannot be read, or its network has other channels or another scale than the task.
+        WeightsError: If the file is missing or cannot be read, or its network has other channels or another scale than
+            the task.
     """
+    if not Path(weights).exists():
+        raise WeightsError(f"{weights} does not exist: give a run folder, a .safetensors or a .pt file")
     network = load_published(weights) if is_foreign(Path(weights)) else load_own(weights)
     if (network.channels, network.scale) != (task.channels, task.scale):
         raise WeightsError(

@@ -15,6 +15,7 @@ from modicum.training.recipe import Schedule
 from modicum.training.schedules import configure_adam
 
 PEAK = 255.0
+BEST_DB = 100.0  # what a patch without any error counts as, such as one of pure white, which clipping makes exact
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss}
 
 
@@ -63,5 +64,5 @@ class RestorationStage(LightningModule):
         """Mean PSNR of the patches, clipped but not rounded, all channels together: for watching, not for tables."""
         restored = self.network(batch.inputs).float().clamp(0, PEAK)
         errors = (restored - batch.targets).square().flatten(1).mean(dim=1)
-        self.psnr.update(10 * torch.log10(PEAK**2 / errors))
+        self.psnr.update((10 * torch.log10(PEAK**2 / errors)).clamp(max=BEST_DB))
         self.log("val/psnr", self.psnr, prog_bar=True)
