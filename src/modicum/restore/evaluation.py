@@ -32,6 +32,7 @@ Restore = Callable[[NDArray[Any]], NDArray[Any]]
 EXAMPLE_PX = 160  # side of an example, of the result
 NUM_EXAMPLES = 4
 TILED_PX = 192  # side of the part of an image on which tiles are compared with the whole, of the input
+PLENTY_GIB = 64.0
 TRIED_TILES = ((48, 0, 0), (48, 8, 0), (96, 0, 0), (96, 12, 0), (96, 12, 4), (96, 24, 4))  # tile, halo, feather
 
 
@@ -207,6 +208,7 @@ def _starts(length: int, side: int) -> list[int]:
 def compare_tiles(inference: Inference, images: DegradedImages) -> tuple[TileRow, ...]:
     """What tiles of several sizes change on the middle of the first test image, against restoring it at once."""
     pair, scale = images[0], inference.scale
+    inference = replace(inference, memory_gib=PLENTY_GIB)  # each tiling as it is asked for
     part, target = _middle(pair, scale)
     longest = max(part.shape[:2])
     whole = inference.with_tiles(longest + longest % 2, 0, 0).restore(part)

@@ -19,6 +19,7 @@ FEATHER = 4  # pixels: discarding a halo does the work, a longer feather adds no
 # At the peak, on a CPU in fp32, 16.5 to 18.3 maps of all features are alive (features 16 and 64, tile 96, attention on
 # and off); the first run of a process takes 16 MB more, whatever the tile, for the kernels themselves.
 LIVE_MAPS = 20
+ENLARGED_MAPS = 2.5  # more of them where the network enlarges, at the size of the result: x2 to x4 take up to 2.4
 KERNEL_BYTES = 16 * 2**20
 
 
@@ -29,16 +30,16 @@ class Inference:
     Attributes:
         network: From (B, c, h, w) to (B, c, s h, s w), both in 0..255; in evaluation mode, on the device to run on.
         tiling: The tiles to prefer.
-        scale: Sides of the result over those of the input, s.
         bytes_per_pixel: What the network takes at its peak, per pixel of its input.
+        scale: Sides of the result over those of the input, s.
         memory_gib: Bound on the memory beyond the image and its result: tiles become smaller where they must.
         is_ensemble: Average over the eight symmetries of a square, for eight times the time.
     """
 
     network: nn.Module
     tiling: Tiling
+    bytes_per_pixel: float
     scale: int = 1
-    bytes_per_pixel: float = 0.0
     memory_gib: float = MEMORY_GIB
     is_ensemble: bool = False
 
@@ -82,12 +83,17 @@ class Inference:
 
 
 def make_inference(
-    network: nn.Module, *, tile: int, halo: int, memory_gib: float = MEMORY_GIB, is_ensemble: bool = False
+    network: Any,  # noqa: ANN401  a restoration network, see Args
+    *,
+    tile: int,
+    halo: int,
+    memory_gib: float = MEMORY_GIB,
+    is_ensemble: bool = False,
 ) -> Inference:
     """How a network restores whole images in tiles with a feather of `FEATHER` pixels.
 
     Args:
-        network: With a ``scale`` and a ``size_multiple``, in evaluation mode, on the device to run on.
+        network: With ``features``, ``scale`` and ``size_multiple``, in evaluation mode, on the device to run on.
         tile: Side of the tiles, in pixels of the input.
         halo: What is thrown away at each inner side.
         memory_gib: See `Inference`.
@@ -96,13 +102,12 @@ def make_inference(
     Raises:
         ValueError: If the tile is too small for its halo.
     """
-    tiling = Tiling(tile, halo, FEATHER, multiple=int(network.size_multiple))  # type: ignore[arg-type]  # of its class
-    features = max(module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d))
+    maps = LIVE_MAPS + (ENLARGED_MAPS * network.scale**2 if network.scale > 1 else 0)
     return Inference(
         network,
-        tiling,
-        scale=int(network.scale),  # type: ignore[arg-type]  # of its class
-        bytes_per_pixel=LIVE_MAPS * 4 * features,
+        Tiling(tile, halo, FEATHER, multiple=network.size_multiple),
+        bytes_per_pixel=4 * network.features * maps,
+        scale=network.scale,
         memory_gib=memory_gib,
         is_ensemble=is_ensemble,
     )

@@ -118,7 +118,7 @@ class RNAN(nn.Module):
         super().__init__()
         _check(channels, scale, value_range)
         check_normalize(normalize)
-        self.channels, self.scale, self.value_range = channels, scale, value_range
+        self.channels, self.scale, self.features, self.value_range = channels, scale, features, value_range
         self._config = {
             "channels": channels,
             "scale": scale,
