@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modicum.saliency.attention_mass import attention_masses, measure_attention
+from modicum.saliency.attention_mass import AttentionMass, attention_masses, measure_attention
 from modicum.saliency.network import rebuild_saliency
 
 IS_OBJECT = torch.tensor([[True, True, False, False, False]])
@@ -26,10 +26,18 @@ def test_image_without_background_has_no_number():
 def test_images_of_one_kind_are_left_out(small, images):
     masks = torch.zeros(2, 1, 45, 38)
     masks[0, :, :, :20] = 1
-    fine, coarse = measure_attention(small, [(images, masks)])
-    assert (fine.images, coarse.images) == (1, 1)
-    assert (fine.level, coarse.level) == (0, 1)
-    assert fine.difference == pytest.approx(fine.from_object - fine.from_background)
+    found = measure_attention(small, [(images, masks)])
+    alone = measure_attention(small, [(images[:1], masks[:1])])
+    assert [(mass.level, mass.images) for mass in found] == [(0, 1), (1, 1)]
+    for mass, expected in zip(found, alone, strict=True):
+        assert 0 < mass.from_object < 1
+        assert (mass.from_object, mass.from_background) == pytest.approx(
+            (expected.from_object, expected.from_background), rel=1e-5
+        )
+
+
+def test_attention_that_prefers_its_own_kind_differs_upwards():
+    assert AttentionMass(level=0, from_object=0.75, from_background=0.5, images=1).difference == 0.25
 
 
 def test_network_without_attention_has_nothing_to_measure(images):

@@ -29,14 +29,14 @@ def test_checkpoint_of_timm_by_path_fills_the_encoder(tmp_path, state, suffix):
 def test_checkpoint_of_another_model_is_refused(tmp_path, state):
     file = tmp_path / "weights.pth"
     torch.save(state, file)
-    with pytest.raises(WeightsError, match=r"no checkpoint of timm's resnet18: conv1\.weight"):
+    with pytest.raises(WeightsError, match=r"no checkpoint of timm's resnet18: 'conv1\.weight'"):
         check_checkpoint("resnet18", file)
 
 
 def test_checkpoint_that_lacks_a_tensor_is_refused_by_its_name(tmp_path, state):
     file = tmp_path / "weights.pth"
     torch.save({name: value for name, value in state.items() if name != "conv_stem.weight"}, file)
-    with pytest.raises(WeightsError, match=r"conv_stem\.weight missing"):
+    with pytest.raises(WeightsError, match=r"'conv_stem\.weight' missing"):
         create_encoder(NAME, checkpoint=file)
 
 

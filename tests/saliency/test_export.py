@@ -60,3 +60,23 @@ def test_images_of_another_size_are_refused(folder):
 def test_manifest_says_how_images_are_fed(folder):
     details = json.loads((folder / "manifest.json").read_text())["details"]
     assert details["preprocessing"] == {"size": 48, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (50, 71, 4), dtype=np.uint8)
+
+
+def test_transparent_picture_is_laid_on_white(folder, pixels):
+    runner, picture = OnnxSaliency(folder), Image.fromarray(pixels)
+    on_white = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    np.testing.assert_array_equal(runner.find(picture), runner.find(on_white))
+
+
+def test_picture_is_turned_upright(folder, pixels, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "turned.png", exif=exif)
+    runner, upright = OnnxSaliency(folder), Image.fromarray(np.rot90(pixels[..., :3], -1))
+    with Image.open(tmp_path / "turned.png") as turned:
+        np.testing.assert_array_equal(runner.find(turned), runner.find(upright))

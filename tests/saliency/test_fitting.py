@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from modicum.recipes import build_recipe
-from modicum.saliency.evaluation import evaluate_run
+from modicum.saliency.evaluation import evaluate_run, load_baseline
 from modicum.saliency.fitting import build_network, fit
 from modicum.saliency.network import rebuild_saliency
 from modicum.saliency.recipe import NetworkOptions, OptimizerOptions, SaliencyRecipe
@@ -81,6 +81,11 @@ def test_evaluation_holds_the_network_against_every_baseline(trained, recipe):
     assert evaluation.worst[0].score.s_measure == min(image.s_measure for image in evaluation.images)
     assert len(evaluation.attention) == 2
     assert json.loads(json.dumps(evaluation.to_json()))["methods"][0]["name"] == "network"
+
+
+def test_baseline_is_loaded_where_the_network_is(trained):
+    baseline = load_baseline(trained[1], torch.device("meta"))
+    assert {parameter.device.type for parameter in baseline.parameters()} == {"meta"}
 
 
 def test_unfinished_run_is_not_evaluated(recipe, trained, tmp_path):

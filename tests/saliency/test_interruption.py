@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from modicum.recipes import build_recipe
-from modicum.saliency.fitting import fit
+from modicum.saliency.evaluation import baseline_path
+from modicum.saliency.fitting import BASELINE, STAGE, fit
 from modicum.saliency.recipe import SaliencyRecipe
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
@@ -27,7 +28,7 @@ from modicum.storage.runs import RunFolder
 fit(build_recipe(SaliencyRecipe, json.loads(sys.argv[2])), RunFolder.open(sys.argv[1]))
 """
 DEADLINE_S = 180  # imports alone take 15 s on two busy cores
-STAGE = "saliency"
+FINISHED = {STAGE: [], BASELINE: [STAGE]}  # stages that are done when one is killed
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +56,19 @@ def is_in_second_epoch(run, stage):
     return any(row["stage"] == stage and "train/loss" in row and row["epoch"] >= 1 for row in read_jsonl(run.metrics))
 
 
-@pytest.fixture(scope="module")
-def killed(options, tmp_path_factory):
-    """The run folder of a training that was killed in the middle of its second epoch, and then finished."""
+@pytest.fixture(scope="module", params=FINISHED)
+def killed(request, options, tmp_path_factory):
+    """The run folder of a training that was killed after the first epoch of one of its stages, and then finished."""
     folder = tmp_path_factory.mktemp("killed")
     run, log, deadline = new_run(folder / "run"), folder / "driver.log", time.monotonic() + DEADLINE_S
     with log.open("w") as output:
         command = [sys.executable, "-W", "error", "-c", DRIVER, str(run.path), json.dumps(options)]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    while process.poll() is None and time.monotonic() < deadline and not is_in_second_epoch(run, STAGE):
+    while process.poll() is None and time.monotonic() < deadline and not is_in_second_epoch(run, request.param):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, log.read_text()
-    assert run.finished_stages() == []
+    assert run.finished_stages() == FINISHED[request.param]
     fit(build_recipe(SaliencyRecipe, options), run)
     return run
 
@@ -81,6 +82,11 @@ def undisturbed(options, tmp_path_factory):
 
 def test_killed_network_ends_with_the_same_bits(killed, undisturbed):
     torch.testing.assert_close(load_file(killed.weights), load_file(undisturbed.weights), rtol=0, atol=0)
+
+
+def test_killed_baseline_ends_with_the_same_bits(killed, undisturbed):
+    ours, theirs = (load_file(baseline_path(run)) for run in (killed, undisturbed))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_killed_network_logs_what_the_undisturbed_one_logs(killed, undisturbed):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from modicum.saliency.recurrent import ConvNormRelu
-from modicum.storage.errors import WeightsError
+from modicum.storage.errors import WeightsError, first_few
 
 SMALL = "small"
 SMALL_WIDTHS = (16, 24, 48, 96)
@@ -108,9 +108,8 @@ def check_checkpoint(name: str, checkpoint: str | Path) -> None:
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     misfits = [key for key, shape in expected.items() if found.get(key) != shape and "num_batches" not in key]
     if misfits:
-        rest = f" and {len(misfits) - _MAX_NAMED} more" if len(misfits) > _MAX_NAMED else ""
         raise WeightsError(
-            f"{checkpoint} is no checkpoint of timm's {name}: {', '.join(misfits[:_MAX_NAMED])}{rest} missing or of "
+            f"{checkpoint} is no checkpoint of timm's {name}: {first_few(misfits, _MAX_NAMED)} missing or of "
             "another shape; save the state_dict of timm.create_model(...) of that very name"
         )
 

@@ -55,7 +55,7 @@ def evaluate_run(
     scores = score_network(predictor, data)
     best, typical, worst = choose_examples(predictor, data, scores.images)
     methods = [_sized("network", scores, network, count_prediction_macs(network, recipe.image_px))]
-    if (plain := load_baseline(run)) is not None:
+    if (plain := load_baseline(run, next(network.parameters()).device)) is not None:
         reached = score_network(Predictor(plain, data.preprocessing), data)
         methods.append(_sized("U-Net of equal cost", reached, plain, unet_macs(plain.width, recipe.image_px)))
     return Evaluation(
@@ -78,14 +78,14 @@ def baseline_path(run: RunFolder) -> Path:
     return run.path / "unet.safetensors"
 
 
-def load_baseline(run: RunFolder) -> UNet | None:
-    """The U-Net of a run, in evaluation mode; None if none was trained."""
+def load_baseline(run: RunFolder, device: torch.device) -> UNet | None:
+    """The U-Net of a run, in evaluation mode, on a device; None if none was trained."""
     path = baseline_path(run)
     if not path.exists():
         return None
     network = load_network(path, {UNet.storage_name: UNet})
     assert isinstance(network, UNet)  # the only one that may be built
-    return network
+    return network.to(device)
 
 
 def _sized(name: str, scores: Scores, network: nn.Module, macs: int) -> MethodScores:

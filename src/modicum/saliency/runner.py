@@ -10,7 +10,7 @@ from PIL import Image
 
 from modicum.exporting.manifest import read_manifest
 from modicum.exporting.sessions import GraphRunner
-from modicum.imaging.decoding import decode
+from modicum.imaging.decoding import decode, upright_rgb
 from modicum.imaging.files import read_content
 
 SYSTEM = "saliency"
@@ -47,23 +47,26 @@ class OnnxSaliency:
         return self._graph(images)["saliency"]
 
     def prepare(self, picture: Image.Image) -> NDArray[np.float32]:
-        """The network's input (1, 3, S, S): stretched, normalised.
+        """The network's input (1, 3, S, S): upright, transparency laid on white, stretched, normalised.
 
         Pillow rounds to 8 bits after each direction, so pixels may differ by 1/255 from the training code's resize.
+
+        Raises:
+            BadImageError: If the picture is damaged, too large or has pixels without a known white level.
         """
-        small = picture.convert("RGB").resize((self.image_px, self.image_px), Image.Resampling.BILINEAR)
+        small = upright_rgb(picture).resize((self.image_px, self.image_px), Image.Resampling.BILINEAR)
         pixels = np.asarray(small, np.float32).transpose(2, 0, 1)
         mean, std = (255 * np.array(self._preprocessing[key], np.float32)[:, None, None] for key in ("mean", "std"))
         batch: NDArray[np.float32] = ((pixels - mean) / std)[None]
         return batch
 
     def find(self, picture: str | Path | Image.Image) -> NDArray[np.uint8]:
-        """The mask (H, W) of one picture at its full size, enlarged bilinearly.
+        """The mask (H, W) of one picture at its full size and upright, enlarged bilinearly.
 
         Raises:
-            BadImageError: If the file is missing or is not a picture.
+            BadImageError: If the file is missing, or the picture cannot be used; see `prepare`.
         """
-        image = picture if isinstance(picture, Image.Image) else decode(read_content(Path(picture)))
+        image = upright_rgb(picture) if isinstance(picture, Image.Image) else decode(read_content(Path(picture)))
         saliency = Image.fromarray(self.run(self.prepare(image))[0, 0])
         enlarged = np.asarray(saliency.resize(image.size, Image.Resampling.BILINEAR))
         mask: NDArray[np.uint8] = np.rint(255 * enlarged.clip(0, 1)).astype(np.uint8)

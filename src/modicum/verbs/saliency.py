@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.storage import RunFolder
+from modicum.storage import RecipeError, RunFolder
 from modicum.verbs.runs import load_for_inference, open_run
 
 if TYPE_CHECKING:
@@ -66,10 +66,15 @@ def predict(
         out: The folder for the pictures.
         guided: Draw the masks of large pictures to the pictures' edges.
         batch_size: Pictures per call of the network.
+
+    Raises:
+        RecipeError: If two inputs would be written under the same name.
     """
     from modicum.imaging.files import Failure, expand_inputs
 
-    for found in predictor(run, guided=guided).predict_all(expand_inputs(inputs), batch_size=batch_size):
+    files = expand_inputs(inputs)
+    _check_names(files, Path(out))
+    for found in predictor(run, guided=guided).predict_all(files, batch_size=batch_size):
         if not isinstance(found, Failure):
             found.save(out)
         yield found
@@ -125,3 +130,14 @@ def data(source: str, *, strict: bool = False, preview: str | Path | None = None
     from modicum.saliency.survey import survey
 
     return survey_sheet(survey(source, strict=strict, preview=preview))
+
+
+def _check_names(files: Sequence[Path], out: Path) -> None:
+    """Refuses inputs whose pictures would overwrite one another's: they are named after the inputs, without suffix."""
+    first: dict[str, Path] = {}
+    for file in files:
+        if (other := first.setdefault(file.stem, file)) is not file:
+            raise RecipeError(
+                f"{other} and {file} would both be written as {out / file.stem}_mask.png: "
+                "name each input once, and take folders that share names one at a time, each with an --out of its own"
+            )

@@ -60,6 +60,17 @@ def test_tar_and_folder_give_the_same(tmp_path, write_pair):
     np.testing.assert_array_equal(from_tar.pair(0).mask, from_folder.pair(0).mask)
 
 
+def test_lists_of_all_folders_are_read(tmp_path, write_pair):
+    for folder, listed in (("a", "1"), ("b", "2")):
+        for name in "12":
+            write_pair(tmp_path / folder / f"images/{name}.png", tmp_path / folder / f"masks/{name}.png")
+        (tmp_path / folder / "train.txt").write_text(listed)
+    assert [(r.id, r.split) for r in FilePairs(tmp_path).records] == [
+        ("a/images/1.png", "train"),
+        ("b/images/2.png", "train"),
+    ]
+
+
 def test_source_can_be_pickled(tmp_path, write_pair):
     write_pair(tmp_path / "images/a.png", tmp_path / "masks/a.png")
     source = pickle.loads(pickle.dumps(FilePairs(tmp_path)))

@@ -1,14 +1,16 @@
 """Which mask belongs to which image, in the layouts in which the known sets are published."""
 
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from posixpath import commonpath
 
 from modicum.imaging.files import SPLIT_NAMES, is_image_name
-from modicum.storage.errors import DataError
+from modicum.storage.errors import DataError, first_few
 
-_MAX_NAMED = 5
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,54 +73,80 @@ class Pair:
     split: str | None = None
     is_graded: bool = False
 
+    @property
+    def base(self) -> str:
+        """The folder in which the folders of images and masks stand, and with them the lists of both."""
+        image, mask = (str(PurePosixPath(name).parent) for name in (self.image, self.mask))
+        return str(PurePosixPath(image).parent if image == mask else PurePosixPath(commonpath((image, mask))))
+
 
 def find_pairs(names: Iterable[str], origin: str) -> list[Pair]:
-    """The pairs among some files, sorted by image.
+    """The pairs among some files, sorted by image; folders of images that fit no layout are logged as left out.
 
     Args:
         names: Relative paths with ``/``.
         origin: What to call the set in messages.
 
     Raises:
-        DataError: If no layout fits, or an image lacks its mask or a mask its image.
+        DataError: If no layout fits, an image lacks its mask or a mask its image, or two in one folder share a name.
     """
     folders: dict[str, list[str]] = defaultdict(list)
     for name in names:
         if is_image_name(PurePosixPath(name).name):
             folders[str(PurePosixPath(name).parent)].append(name)
-    pairs = [pair for images, masks, layout in _fitting(folders) for pair in _match(images, masks, layout, origin)]
+    fitting = list(_fitting(folders))
+    pairs = [
+        pair for images, masks, layout in fitting for pair in _match(folders[images], folders[masks], layout, origin)
+    ]
     if not pairs:
         raise DataError(
             f"{origin} holds no images with masks; it can have the layout of {_known_layouts()}, whole or in folders "
             f"or archives named train, val and test"
         )
+    used = {folder for images, masks, _ in fitting for folder in (images, masks)}
+    if unused := sorted(set(folders) - used):
+        log.warning("left out %s of %s: images are there, but no layout that is known", first_few(unused), origin)
     return sorted(pairs, key=lambda pair: pair.image)
 
 
 def assign_lists(pairs: Sequence[Pair], lists: Mapping[str, str], origin: str) -> list[Pair]:
-    """The pairs that lists of image names put into a part, in their order; all pairs if there is no list.
+    """The pairs that lists of image names put into a part, in their order.
+
+    A list speaks of the images of the folder that it stands in, see `Pair.base`: there it chooses the images as well as
+    their parts. Where no list stands, pairs stay as they are.
 
     Args:
         pairs: The pairs.
-        lists: Text of each list by its file name, see `LISTS`.
+        lists: Text of each list by its relative path, whose last part is in `LISTS`.
         origin: What to call the set in messages.
 
     Raises:
-        DataError: If a list names an image that is not there.
+        DataError: If lists name an image that is not beside them, or one image for two parts.
     """
-    if not lists:
-        return list(pairs)
-    part_of = {
-        PurePosixPath(line.split()[0]).stem: LISTS[name] for name, text in lists.items() for line in _lines(text)
-    }
-    present = {PurePosixPath(pair.image).stem for pair in pairs}
-    if missing := [stem for stem in part_of if stem not in present]:
-        raise DataError(f"{origin}: {_some(missing)} stand in its lists, but not among its images")
-    stems = ((pair, PurePosixPath(pair.image).stem) for pair in pairs)
-    return [replace(pair, split=part_of[stem]) for pair, stem in stems if stem in part_of]
+    part_of: dict[tuple[str, str], str] = {}
+    for path, text in sorted(lists.items()):
+        folder, part = str(PurePosixPath(path).parent), LISTS[PurePosixPath(path).name]
+        for stem in _listed_stems(text):
+            if part_of.setdefault((folder, stem), part) != part:
+                raise DataError(
+                    f"{origin}: the lists in {folder} name {stem!r} for {part_of[folder, stem]} and for {part}: "
+                    "take it out of one of them"
+                )
+    keys = [(pair.base, PurePosixPath(pair.image).stem) for pair in pairs]
+    if missing := [str(PurePosixPath(*key)) for key in part_of.keys() - set(keys)]:
+        raise DataError(
+            f"{origin}: {first_few(sorted(missing))} stand in its lists, but not among its images; a list must stand "
+            "beside the folder of its images, and names one a line"
+        )
+    with_lists = {str(PurePosixPath(path).parent) for path in lists}
+    return [
+        replace(pair, split=part_of.get(key, pair.split))
+        for pair, key in zip(pairs, keys, strict=True)
+        if key in part_of or pair.base not in with_lists
+    ]
 
 
-def _fitting(folders: Mapping[str, list[str]]) -> Iterator[tuple[list[str], list[str], Layout]]:
+def _fitting(folders: Mapping[str, list[str]]) -> Iterator[tuple[str, str, Layout]]:
     """Folders of images with those of their masks; of several layouts that fit a folder the first counts."""
     by_case = {folder.casefold(): folder for folder in folders}
     taken: set[str] = set()
@@ -131,7 +159,7 @@ def _fitting(folders: Mapping[str, list[str]]) -> Iterator[tuple[list[str], list
             if masks is None or (masks == folder and not _holds_both(folders[folder])):
                 continue
             taken |= {folder, masks}
-            yield folders[folder], folders[masks], layout
+            yield folder, masks, layout
 
 
 def _base(folder: str, tail: str) -> str | None:
@@ -150,16 +178,28 @@ def _match(images: list[str], masks: list[str], layout: Layout, origin: str) -> 
     if images is masks:
         images = [name for name in images if name.lower().endswith(_JPEG)]
         masks = [name for name in masks if not name.lower().endswith(_JPEG)]
-    mask_of = {PurePosixPath(name).stem: name for name in masks}
-    image_of = {PurePosixPath(name).stem: name for name in images}
+    mask_of, image_of = _by_stem(masks, origin), _by_stem(images, origin)
     if missing := [name for stem, name in image_of.items() if stem not in mask_of]:
-        raise DataError(f"{origin}: {_some(missing)} lack(s) a mask of that name in {PurePosixPath(masks[0]).parent}")
+        raise DataError(
+            f"{origin}: {first_few(missing)} lack(s) a mask of that name in {PurePosixPath(masks[0]).parent}"
+        )
     if missing := [name for stem, name in mask_of.items() if stem not in image_of]:
         raise DataError(
-            f"{origin}: {_some(missing)} lack(s) an image of that name in {PurePosixPath(images[0]).parent}"
+            f"{origin}: {first_few(missing)} lack(s) an image of that name in {PurePosixPath(images[0]).parent}"
         )
     for stem, image in image_of.items():
         yield Pair(image, mask_of[stem], _part_of(image, layout), layout.is_graded)
+
+
+def _by_stem(names: Sequence[str], origin: str) -> dict[str, str]:
+    stems = [PurePosixPath(name).stem for name in names]
+    counts = Counter(stems)
+    if double := [name for name, stem in zip(names, stems, strict=True) if counts[stem] > 1]:
+        raise DataError(
+            f"{origin}: {first_few(double)} differ in their suffixes alone, so that images and masks do not pair off: "
+            "rename or remove all but one of a name"
+        )
+    return dict(zip(stems, names, strict=True))
 
 
 def _part_of(image: str, layout: Layout) -> str | None:
@@ -173,10 +213,8 @@ def _known_layouts() -> str:
     return "; ".join(f"{layout.images}/ with {layout.masks}/ ({layout.title})" for layout in LAYOUTS)
 
 
-def _lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.strip()]
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:_MAX_NAMED])
-    return shown if len(names) <= _MAX_NAMED else f"{shown} and {len(names) - _MAX_NAMED} more"
+def _listed_stems(text: str) -> Iterator[str]:
+    """The names in a list, which may have spaces and dots in them, and suffixes of images behind them."""
+    for line in filter(None, map(str.strip, text.splitlines())):
+        path = PurePosixPath(line)
+        yield path.stem if is_image_name(path.name) else path.name

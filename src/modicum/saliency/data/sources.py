@@ -104,5 +104,5 @@ def decode_mask(content: bytes) -> NDArray[np.uint8]:
 
 
 def _read_lists(listing: Listing) -> dict[str, str]:
-    found = {PurePosixPath(name).name: name for name in listing.names if PurePosixPath(name).name in LISTS}
-    return {name: listing.read(path).decode("utf-8", "replace") for name, path in found.items()}
+    paths = (name for name in listing.names if PurePosixPath(name).name in LISTS)
+    return {path: listing.read(path).decode("utf-8", "replace") for path in paths}

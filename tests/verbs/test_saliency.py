@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from modicum.imaging.files import Failure
+from modicum.saliency.data.scenes import ProceduralScenes
+from modicum.saliency.network import rebuild_saliency
+from modicum.storage import RecipeError, RunFolder
+from modicum.storage.weights import save_network
+from modicum.verbs import saliency as verbs
+
+RECIPE = """\
+data: {data}
+image_px: 32
+network: {{encoder: small, width: 8, steps: 1}}
+trainer: {{accelerator: cpu, threads: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """A few scenes in files, six to train on, one to calibrate, three to test."""
+    root, scenes = tmp_path_factory.mktemp("scenes"), ProceduralScenes(side=40, sizes=(6, 1, 3))
+    for index, record in enumerate(scenes.records):
+        pair = scenes.pair(index)
+        for kind, pixels in (("images", pair.pixels), ("masks", pair.mask)):
+            file = root / record.split.replace("calibration", "val") / kind / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(scenes, tmp_path_factory):
+    """A run as a training leaves it, with weights that saw no training."""
+    run = RunFolder.create(
+        tmp_path_factory.mktemp("runs") / "run",
+        system="saliency",
+        recipe_text=RECIPE.format(data=scenes),
+        command="modicum train saliency",
+        versions={"torch": "2"},
+    )
+    torch.manual_seed(0)
+    save_network(run.weights, rebuild_saliency("small", width=8, steps=1).eval())
+    return run
+
+
+@pytest.fixture
+def photos(write_tree):
+    return write_tree("a/dog.png", "a/cat.png", "b/dog.png")
+
+
+def test_predict_writes_mask_cut_out_and_overlay(run, photos, tmp_path):
+    (found,) = verbs.predict(run.path, [photos / "a/dog.png"], out=tmp_path / "out")
+    written = {}
+    for file in (tmp_path / "out").iterdir():
+        with Image.open(file) as picture:
+            written[file.name] = picture.copy()
+    assert {name: (picture.mode, picture.size) for name, picture in written.items()} == {
+        "dog_cut_out.png": ("RGBA", (12, 10)),
+        "dog_mask.png": ("L", (12, 10)),
+        "dog_overlay.jpg": ("RGB", (12, 10)),
+    }
+    np.testing.assert_array_equal(np.asarray(written["dog_mask.png"]), found.mask)
+
+
+def test_broken_file_costs_only_itself(run, photos, tmp_path):
+    (photos / "a/cow.png").write_bytes(b"no picture")
+    found = list(verbs.predict(run.path, [photos / "a"], out=tmp_path / "out", batch_size=2))
+    assert [isinstance(each, Failure) for each in found] == [False, True, False]  # cat, cow, dog
+    assert {file.name for file in (tmp_path / "out").glob("*_mask.png")} == {"cat_mask.png", "dog_mask.png"}
+
+
+def test_inputs_of_one_name_are_refused_before_anything_is_computed(photos, tmp_path):
+    message = r"a.dog\.png and .*b.dog\.png would both be written as .*dog_mask\.png: .*one at a time"
+    with pytest.raises(RecipeError, match=message):
+        list(verbs.predict(tmp_path / "no run", [photos], out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_file_that_is_named_twice_is_refused(photos, tmp_path):
+    with pytest.raises(RecipeError, match="name each input once"):
+        list(verbs.predict(tmp_path / "no run", [photos / "a/cat.png", photos / "a"], out=tmp_path / "out"))
+
+
+def test_report_writes_page_and_figures_that_can_be_read_and_compared(run):
+    sheet = verbs.report(run.path)
+    assert "modicum train saliency" in run.report.read_text()
+    assert verbs.figures(run.path).headline == sheet.headline
+    compared = verbs.compare([run.path])
+    assert [row.cells[0] for row in compared.sections[0].rows if row.is_ours] == [str(run.path)]
+
+
+def test_data_says_how_a_set_would_be_split(scenes, tmp_path):
+    sheet = verbs.data(str(scenes), preview=tmp_path / "preview.png")
+    assert sheet.figures["splits"] == {"train": 6, "calibration": 1, "test": 3}
+    assert (tmp_path / "preview.png").is_file()
