@@ -45,7 +45,7 @@ class Recipe:
 class Blur(nn.Module):
     """The mean of the 3x3 pixels around each: looks one pixel far."""
 
-    scale, size_multiple, macs_per_pixel = 1, 2, 9
+    features, scale, size_multiple, macs_per_pixel = 1, 1, 2, 9
 
     def __init__(self):
         super().__init__()

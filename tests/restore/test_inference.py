@@ -47,7 +47,7 @@ def test_tiles_become_smaller_where_memory_is_scarce(picture):
     shapes = []
 
     class Watched(nn.Module):
-        scale, size_multiple = 1, 2
+        features, scale, size_multiple = 256, 1, 2
 
         def __init__(self):
             super().__init__()
