@@ -30,7 +30,8 @@ def export_rnan(network: RNAN, folder: str | Path, *, task: Task, tile: int, hal
     """Writes the graph and the manifest that `OnnxRNAN` runs, in single precision, and checks them.
 
     The graph is of one tile, whose side is part of the model: attention sees what is in a tile. The batch is free. With
-    attention, ONNX Runtime holds the matrix of all pairs of a tile's positions, twice 324 MiB at 96 pixels.
+    attention over the sources, ONNX Runtime holds the matrix of all pairs of a tile's positions, twice: a tile of 96
+    pixels takes 686 MiB at its peak.
 
     The folder appears when all is written and the graph has given what the network gives, to 1e-4 of the range, for
     tiles and for an image of odd size. An earlier export in its place is replaced. ``network`` is not changed.
