@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import pytest
 import torch
 import torchvision
@@ -123,13 +120,6 @@ def test_pretrained_network_gets_a_head_for_other_classes(no_download, name, hea
 
 def test_pretrained_network_keeps_its_head_for_its_own_classes(no_download):
     assert create_backbone("resnet18", 1000, pretrained=True).fc.out_features == 1000
-
-
-@pytest.fixture(scope="module")
-def real_data():
-    if "MODICUM_DATA" not in os.environ:
-        pytest.skip("MODICUM_DATA is not set: it points to the folder of real data sets")
-    return Path(os.environ["MODICUM_DATA"])
 
 
 def our_name(name):

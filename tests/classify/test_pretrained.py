@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -89,13 +86,6 @@ def test_missing_and_damaged_files_are_refused(network, published, tmp_path):
     torch.save(published, file)
     with pytest.raises(WeightsError, match="is not a safetensors file"):
         load_cifar_weights(network, file)
-
-
-@pytest.fixture(scope="module")
-def real_data():
-    if "MODICUM_DATA" not in os.environ:
-        pytest.skip("MODICUM_DATA is not set: it points to the folder of real data sets")
-    return Path(os.environ["MODICUM_DATA"])
 
 
 @pytest.mark.data

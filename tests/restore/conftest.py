@@ -1,16 +1,8 @@
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    if "MODICUM_DATA" not in os.environ:
-        pytest.skip("MODICUM_DATA is not set: it points to the folder of real data sets")
-    return Path(os.environ["MODICUM_DATA"])
 
 
 @pytest.fixture(scope="session")

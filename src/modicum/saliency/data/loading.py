@@ -1,23 +1,19 @@
 """From sources to batches; what an epoch shows does not depend on workers, ranks, or where a run was resumed."""
 
 # B batch, S side of the network's input in px
-import copy
-import hashlib
-import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.distributed import DistributedSampler
 
 from modicum.imaging.decoding import BadImageError
 from modicum.saliency.data.sources import PairSource
 from modicum.saliency.data.transforms import PairTransform, Preprocessing
 from modicum.storage.errors import DataError
+from modicum.training.loaders import epoch_loader, ordered_loader, sample_seed, seeded
 
 Sample = tuple[Tensor, Tensor]
 
@@ -62,7 +58,7 @@ class PairDataset(Dataset[Sample]):
             raise DataError(f"{self._source.records[index].id} in {self._source.origin}: {error}") from error
         if not self._transform.is_random:
             return self._transform(pair)
-        with _seeded(_mix(self._seed, self._epoch, index)):
+        with seeded(sample_seed(self._seed, self._epoch, index)):
             return self._transform(pair)
 
 
@@ -96,64 +92,29 @@ class LoaderOptions:
 def train_loader(
     dataset: PairDataset, options: LoaderOptions, *, epoch: int, seed: int, rank: int = 0, world_size: int = 1
 ) -> DataLoader[Sample]:
-    """The batches of one epoch for one rank, in an order that is a function of the seed and the epoch.
-
-    Samples that do not fill a batch on all ranks sit out this epoch, unless there would be no batch at all.
+    """The batches of one epoch for one rank; see `modicum.training.loaders.epoch_loader`.
 
     Args:
-        dataset: The samples; it is copied, so loaders of several epochs can be alive at once.
+        dataset: The samples.
         options: Batches and workers.
-        epoch: Number of the epoch, from 0; also chooses the augmentation.
+        epoch: Number of the epoch, from 0.
         seed: Seed of the order.
         rank: Which of the ranks, from 0.
         world_size: Number of ranks.
     """
-    samples = copy.copy(dataset)
-    samples.set_epoch(epoch)
-    is_enough = len(samples) >= options.batch_size * world_size
-    sampler: DistributedSampler[Sample] = DistributedSampler(
-        samples, num_replicas=world_size, rank=rank, seed=seed, drop_last=is_enough
+    return epoch_loader(
+        dataset,
+        Collate(options.preprocessing),
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        epoch=epoch,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
     )
-    sampler.set_epoch(epoch)
-    return _loader(samples, sampler, options, drop_last=is_enough)
 
 
 def eval_loader(dataset: PairDataset, options: LoaderOptions) -> DataLoader[Sample]:
     """All samples in their order, in batches of which the last may be smaller."""
-    return _loader(dataset, None, options, drop_last=False)
-
-
-def _loader(
-    dataset: PairDataset, sampler: DistributedSampler[Sample] | None, options: LoaderOptions, *, drop_last: bool
-) -> DataLoader[Sample]:
-    return DataLoader(
-        dataset,
-        batch_size=options.batch_size,
-        sampler=sampler,
-        drop_last=drop_last,
-        num_workers=options.num_workers,
-        collate_fn=Collate(options.preprocessing),
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # seeds the workers, which nothing uses; the global generator stays untouched
-    )
-
-
-def _mix(seed: int, epoch: int, index: int) -> int:
-    """A 63-bit seed in which neighbouring seeds, epochs and images have nothing in common."""
-    mixed = hashlib.blake2b(struct.pack("<3q", seed, epoch, index), digest_size=8).digest()
-    return int.from_bytes(mixed) >> 1
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds the CPU generator that torchvision draws from, and puts its state back.
-
-    Not `torch.manual_seed`: without a CUDA context that queues a call per sample, for ever.
-    """
-    generator = torch.default_generator
-    state = generator.get_state()
-    generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        generator.set_state(state)
+    collate = Collate(options.preprocessing)
+    return ordered_loader(dataset, collate, batch_size=options.batch_size, num_workers=options.num_workers)
