@@ -2,7 +2,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -138,4 +137,5 @@ def test_network_learns_from_the_real_ecssd(tmp_path):
     network = fit(recipe, run)
     losses = [row["train/loss"] for row in read_jsonl(run.metrics) if "train/loss" in row]
     assert losses[-1] < losses[0]
-    assert np.isfinite(float(network.saliency(torch.zeros(1, 3, 32, 32)).mean()))
+    with torch.inference_mode():
+        assert network.saliency(torch.zeros(1, 3, 32, 32)).isfinite().all()

@@ -24,17 +24,24 @@ def count(module):
     return sum(each.numel() for each in module.parameters())
 
 
+def padding(network, images):
+    """Multiply-adds that the fused kernel spends on queries and keys made as wide as values, 64 for 8 channels."""
+    positions = [features.shape[-2] * features.shape[-1] for features in network.encoder(images)[-2:]]
+    return sum(count**2 * (64 - 8) for count in positions)
+
+
 @pytest.mark.parametrize(("encoder", "own", "head", "giga_macs"), PUBLISHED)
 def test_parameters_and_multiply_adds_at_352_pixels(encoder, own, head, giga_macs):
     network = on_meta(encoder).eval()
     assert (count(network.encoder), count(network) - count(network.encoder)) == (own, head)
-    macs = count_macs(network, torch.empty(1, 3, 352, 352, device="meta"))
-    assert macs / 1e9 == pytest.approx(giga_macs, abs=0.05)
+    images = torch.empty(1, 3, 352, 352, device="meta")
+    assert (count_macs(network, images) - padding(network, images)) / 1e9 == pytest.approx(giga_macs, abs=0.05)
 
 
 def test_multiply_adds_of_the_default_exactly():
     images = torch.empty(1, 3, 352, 352, device="meta")
-    assert count_macs(on_meta().eval(), images) == 8_640_342_856
+    network = on_meta().eval()
+    assert count_macs(network, images) - padding(network, images) == 8_640_342_856
 
 
 @pytest.mark.parametrize(("options", "parameters"), [({}, 256_978), ({"steps": 0, "deep_attention": "none"}, 244_916)])

@@ -162,6 +162,7 @@ def test_names_are_those_of_the_documentation(tmp_path):
         "weights": "model.safetensors",
         "metrics": "metrics.jsonl",
         "curve": "curve.json",
+        "figures": "figures.json",
         "calibration": "calibration.json",
         "splits": "splits.json",
         "state": "run.json",

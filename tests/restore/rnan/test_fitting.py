@@ -72,7 +72,7 @@ def test_training_lowers_the_loss(trained):
 
 def test_plain_baseline_of_equal_cost_is_left_beside_the_network(trained):
     network, run = trained
-    plain = load_baseline(run)
+    plain = load_baseline(run, "cpu")
     assert baseline_path(run).is_file()
     assert plain.macs_per_pixel == pytest.approx(network.macs_per_pixel, rel=0.2)
 
@@ -89,7 +89,7 @@ def test_no_baseline_is_trained_where_none_is_wanted(recipe, tmp_path):
     run = new_run(tmp_path / "run")
     fit(replace(recipe, epochs=1, baselines=False), run)
     assert run.finished_stages() == ["restoration"]
-    assert load_baseline(run) is None
+    assert load_baseline(run, "cpu") is None
 
 
 @pytest.mark.parametrize(
