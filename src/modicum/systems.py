@@ -1,12 +1,13 @@
 """The systems that modicum has, by name; each is imported when it is asked for, so that listing them is instant."""
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from modicum.recipes import closest
-from modicum.storage.errors import RecipeError, RunError
+from modicum.storage.errors import MissingExtraError, RecipeError, RunError
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class System:
         details: From (network, data, judged test part, routes) to what this kind of network shows in a report beside
             what all show; None for nothing.
         is_static: Its routes are plain networks, one of which serves all images: the frontier of comparisons.
+        packages: Modules that its report needs beyond the core's, which the extra of the wing's name brings.
     """
 
     id: str
@@ -41,6 +43,7 @@ class System:
     own_data_recipe: str
     details: str | None = None
     is_static: bool = False
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ SYSTEMS = {
             bench="modicum.restore.rnan.bench:bench",
             default_recipe="rnan-photographs",
             own_data_recipe="rnan-own-photographs",
+            packages=("skimage",),
         ),
         System(
             id="saliency",
@@ -156,6 +160,7 @@ SYSTEMS = {
             bench="modicum.saliency.bench:bench",
             default_recipe="saliency-scenes",
             own_data_recipe="saliency-photos",
+            packages=("py_sod_metrics", "skimage", "imagehash"),
         ),
     )
 }
@@ -170,6 +175,17 @@ def get_system(name: str) -> System:
     if name in SYSTEMS:
         return SYSTEMS[name]
     raise RecipeError(f"system {name!r} is not known: {closest(name, SYSTEMS)}")
+
+
+def check_packages(system: System) -> None:
+    """Refuses a training whose report could not be made, before hours of work.
+
+    Raises:
+        MissingExtraError: If a package is not installed.
+    """
+    for package in system.packages:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, system.wing)
 
 
 def locate(place: str) -> Any:  # noqa: ANN401  a class or a function

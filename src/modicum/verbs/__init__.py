@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from modicum.recipes import build_recipe, read_recipe, recipe_text
 from modicum.storage import RecipeError, RunError, RunFolder, versions
-from modicum.systems import SYSTEMS, System, get_system, locate, verb_of_wing
+from modicum.systems import SYSTEMS, System, check_packages, get_system, locate, verb_of_wing
 from modicum.verbs.runs import load, system_of
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def train(
         RecipeError: If an option is unknown or impossible.
         RunError: If the folder holds something else.
         DataError: If the data cannot be used.
+        MissingExtraError: If a package that the system's report needs is not installed.
     """
     chosen = get_system(system)
     name = recipe or (chosen.own_data_recipe if options.get("data") else chosen.default_recipe)
@@ -90,6 +91,7 @@ def train(
 
 def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> RunFolder:  # noqa: ANN401  any recipe
     """Trains a system by a resolved recipe; see `train`."""
+    check_packages(system)
     if recipe.data is not None and Path(recipe.data).exists():
         recipe = replace(recipe, data=str(Path(recipe.data).resolve()))  # the run is used from elsewhere, too
     begin = RunFolder.resume if resume else RunFolder.create
