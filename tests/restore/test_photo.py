@@ -1,6 +1,7 @@
 import io
 import struct
 import sys
+import tracemalloc
 import zlib
 
 import cv2
@@ -222,3 +223,16 @@ def test_missing_library_for_sixteen_bit_colour_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match=r"opencv-python-headless is not installed; .*modicum\[restore\]"):
         decode_photo(content)
+
+
+@pytest.mark.parametrize(("bits", "white"), [(8, 255), (16, 65535)])
+def test_writing_takes_little_memory_beside_the_photograph(tmp_path, bits, white):
+    rows, columns = 1500, 1000
+    values = np.random.default_rng(0).uniform(0, 255, (rows, columns)).astype(np.float32)
+    tracemalloc.start()
+    write_photo(Photo(values, bits=bits), tmp_path / "large.tif")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 14 * rows * columns  # bytes; doubles of the whole alone would take 24 and more
+    whole = np.floor(values.astype(np.float64) * (white / 255) + 0.5)
+    assert np.array_equal(np.rint(read_photo(tmp_path / "large.tif").pixels * (white / 255)), whole)

@@ -38,6 +38,7 @@ KEPT_TAGS = frozenset(
 )
 """What a photograph says of itself; all else in a TIFF's directory is about how that file stores it."""
 
+_BAND_ROWS = 256
 WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -148,9 +149,8 @@ def write_photo(photo: Photo, path: str | Path) -> None:
 
 
 def _encode(photo: Photo, path: Path, file_format: str, options: dict[str, Any]) -> bytes:
-    maximum = 65535 if photo.bits == 16 else 255
-    values = quantise(photo.pixels.astype(np.float64) * (maximum / 255), maximum)
     _check_fits(photo, path, file_format)
+    values = _whole_numbers(photo.pixels, 65535 if photo.bits == 16 else 255)
     if photo.bits == 16 and not (photo.is_grey and photo.alpha is None):
         return _encode_16_bit_colour(values, photo)
     if photo.alpha is not None:
@@ -159,6 +159,15 @@ def _encode(photo: Photo, path: Path, file_format: str, options: dict[str, Any])
     stream = io.BytesIO()
     Image.fromarray(values).save(stream, file_format, **options, **belongings)
     return stream.getvalue()
+
+
+def _whole_numbers(pixels: NDArray[np.float32], maximum: int) -> NDArray[Any]:
+    """Pixels in 0..255 as whole numbers of ``0..maximum``; in bands, as doubles of all would take gigabytes."""
+    values = np.empty(pixels.shape, np.uint8 if maximum == 255 else np.uint16)
+    for start in range(0, len(pixels), _BAND_ROWS):
+        band = pixels[start : start + _BAND_ROWS].astype(np.float64)
+        values[start : start + _BAND_ROWS] = quantise(band * (maximum / 255), maximum)
+    return values
 
 
 def _check_fits(photo: Photo, path: Path, file_format: str) -> None:

@@ -73,8 +73,8 @@ class Restored:
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON; without the pictures, and without the time, which no two runs share."""
         height, width = self.after.pixels.shape[:2]
-        change = float(np.abs(self.after.pixels.astype(np.float64).mean() - self.before.pixels.mean()))
-        return {"name": self.name, "width": width, "height": height, "mean_change": change}
+        after, before = (photo.pixels.mean(dtype=np.float64) for photo in (self.after, self.before))
+        return {"name": self.name, "width": width, "height": height, "mean_change": abs(float(after - before))}
 
 
 class Predictor:
