@@ -11,6 +11,7 @@ from PIL import Image
 
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure
 from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
+from modicum.restore.inference import FEATHER
 from modicum.restore.results import Evaluation, Example, ImageScore, Method
 from modicum.restore.survey import Survey
 
@@ -135,7 +136,7 @@ def _tiles(evaluation: Evaluation) -> SheetSection:
                 _signed(row.psnr_change_db, 3),
                 f"{row.work_factor:.2f}",
             ),
-            is_ours=(row.tile, row.halo) == (evaluation.tile, evaluation.halo),
+            is_ours=(row.tile, row.halo, row.feather) == (evaluation.tile, evaluation.halo, FEATHER),
         )
         for row in evaluation.tiles
     )

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from modicum.storage import DataError, RecipeError, RunFolder
 from modicum.systems import get_system, locate
 from modicum.verbs.runs import load_for_inference, open_run
+from modicum.verbs.sheets import compare, figures
+
+__all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
 if TYPE_CHECKING:
     from modicum.imaging.files import Failure
@@ -38,13 +41,6 @@ def predictor(
     if ensemble and not recipe.task.has_symmetries:
         raise RecipeError("--ensemble turns and flips what the network sees, which a Bayer mosaic does not stand")
     return Predictor(_inference(folder, recipe, ensemble, memory_gib, tile), recipe.task)
-
-
-def figures(run: str | Path) -> "Sheet":
-    """What the last evaluation of a run measured, read from its folder."""
-    from modicum.reporting.sheets import read_sheet
-
-    return read_sheet(RunFolder.open(run))
 
 
 def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = True) -> "Sheet":
@@ -134,20 +130,6 @@ def report(run: str | Path, *, classics: bool | None = None, ensemble: bool = Tr
     sheet = evaluate(run, classics=classics, ensemble=ensemble)
     write_sheet(folder, sheet, recipe.facts())
     return sheet
-
-
-def compare(runs: Sequence[str | Path]) -> "Sheet":
-    """Sets the measures of several runs side by side.
-
-    Args:
-        runs: Run folders that have been evaluated.
-
-    Raises:
-        RunError: If a run has not been evaluated.
-    """
-    from modicum.reporting.sheets import compare_sheets
-
-    return compare_sheets({str(run): figures(run) for run in runs})
 
 
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.storage import RecipeError, RunFolder
+from modicum.storage import RecipeError
 from modicum.verbs.runs import load_for_inference, open_run
+from modicum.verbs.sheets import compare, figures
+
+__all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
 if TYPE_CHECKING:
     from modicum.imaging.files import Failure
@@ -25,13 +28,6 @@ def predictor(run: str | Path, *, guided: bool = True) -> "Predictor":
 
     folder, recipe = open_run(run)
     return Predictor(load_for_inference(folder, recipe), preprocessing_of(recipe), is_guided=guided)
-
-
-def figures(run: str | Path) -> "Sheet":
-    """What the last evaluation of a run measured, read from its folder."""
-    from modicum.reporting.sheets import read_sheet
-
-    return read_sheet(RunFolder.open(run))
 
 
 def evaluate(run: str | Path) -> "Sheet":
@@ -92,20 +88,6 @@ def report(run: str | Path) -> "Sheet":
     sheet = evaluate(run)
     write_sheet(folder, sheet, recipe.facts())
     return sheet
-
-
-def compare(runs: Sequence[str | Path]) -> "Sheet":
-    """Sets the measures of several runs side by side.
-
-    Args:
-        runs: Run folders that have been evaluated.
-
-    Raises:
-        RunError: If a run has not been evaluated.
-    """
-    from modicum.reporting.sheets import compare_sheets
-
-    return compare_sheets({str(run): figures(run) for run in runs})
 
 
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:
