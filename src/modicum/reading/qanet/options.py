@@ -6,11 +6,11 @@ Self-Attention for Reading Comprehension*, ICLR 2018. Where the paper is silent,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 WORD_CHARACTERS = 16  # W: words are cut or padded to as many characters (paper, section 4.1.1)
 
-HighwayPlace = Literal["projected", "concatenated"]
+HighwayPlace = Literal["projected", "concatenated", "between"]
 
 
 def _require_positive(options: object, *names: str) -> None:
@@ -29,8 +29,9 @@ class EmbeddingOptions:
         character_features: What a word's characters become, p2; ``character_dim`` without convolution.
         character_convolution: Convolution over five characters and ReLU before the maximum over positions. The paper's
             sentence names the maximum alone; all implementations convolve.
-        highway: Whether two highway layers stand after the projection to the network's width, as in the public ports,
-            or before it on the concatenated word and characters, as in the paper, at 15 times the weights.
+        highway: Where two highway layers stand: after the projection to the network's width ("projected", as in most
+            public ports), before it on the joined word and characters ("concatenated", as in the paper, at 15 times
+            the weights), or after it with one more linear layer behind ("between", as in AllenNLP).
         highway_relu: ReLU within the highway; some ports have none.
         match_feature: Learn also from whether a passage's word occurs in the question. Not in the paper; where data and
             time are short, worth more than anything else.
@@ -53,8 +54,8 @@ class EmbeddingOptions:
                 f"without convolution a word has as many features as a character has dimensions, got "
                 f"character_features={self.character_features} and character_dim={self.character_dim}: make them equal"
             )
-        if self.highway not in ("projected", "concatenated"):
-            raise ValueError(f"highway must be 'projected' or 'concatenated', got {self.highway!r}")
+        if self.highway not in get_args(HighwayPlace):
+            raise ValueError(f"highway must be one of {', '.join(get_args(HighwayPlace))}, got {self.highway!r}")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class NetworkOptions:
         heads: Of self-attention.
         feed_forward: Inner width of the feed-forward sublayers.
         output_projection: A linear layer after the heads are joined (W^O); two ports have none.
-        final_norm: Layer normalisation at the end of each encoder; neither paper nor ports have it, the authors' later code has.
+        final_norm: Layer normalisation at the end of each encoder; the authors' later code has one, the paper has none.
         leading_pass: One more pass of the model encoder before the three that start and end are read from.
         no_answer: Questions may have no answer: a learned word before the passage stands for that (SQuAD 2.0).
     """
