@@ -37,7 +37,7 @@ def test_impossible_optimisers_are_refused_by_name(options, message):
 
 
 def test_ratio_of_paraphrases_is_positive():
-    with pytest.raises(RecipeError, match="augmentation.ratio must be above 0, got 0.0"):
+    with pytest.raises(RecipeError, match=r"augmentation.ratio must be above 0, got 0.0"):
         AugmentationOptions(ratio=0.0)
 
 
