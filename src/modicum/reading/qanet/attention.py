@@ -38,9 +38,9 @@ class ContextQueryAttention(nn.Module):
         """(B, L, M), ``w1 c + w2 q + w3 (c * q)`` for each pair of words; a bias would change no softmax."""
         passage, question = self.dropout(passage), self.dropout(question)
         of_passage, of_question, of_product = self.weight
-        rows = passage @ of_passage
-        columns = question @ of_question
-        products: Tensor = (passage * of_product) @ question.transpose(1, 2)
+        rows = torch.matmul(passage, of_passage)
+        columns = torch.matmul(question, of_question)
+        products = torch.matmul(passage * of_product, question.transpose(1, 2))
         return products + rows.unsqueeze(2) + columns.unsqueeze(1)
 
     def to_question(self, passage: Encoded, question: Encoded) -> Tensor:
