@@ -40,8 +40,8 @@ def test_a_line_end_parts_texts(first, second):
 
 
 def test_contractions_split_as_in_the_penn_treebank():
-    assert words("It isn't John's; they'll say WE'VE can’t, I'd") == (
-        ["It", "is", "n't", "John", "'s", ";", "they", "'ll", "say", "WE", "'VE", "ca", "n’t", ",", "I", "'d"]
+    assert words("It isn't John's; they'll say WE'VE can\u2019t, I'd") == (
+        ["It", "is", "n't", "John", "'s", ";", "they", "'ll", "say", "WE", "'VE", "ca", "n\u2019t", ",", "I", "'d"]
     )
 
 
@@ -77,7 +77,7 @@ def test_doubled_quotation_marks_are_one_token_of_their_length():
         ("हिन्दी में क्या है", ["हिन्दी", "में", "क्या", "है"]),
         ("我住東京タワー。", ["我", "住", "東", "京", "タ", "ワ", "ー", "。"]),
         ("ที่นี่", ["ที่", "นี่"]),
-        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # noqa: RUF001  Persian letters
         ("e\u0301te\u0301", ["e\u0301te\u0301"]),
         ("Straße №5", ["Straße", "№", "5"]),
     ],
