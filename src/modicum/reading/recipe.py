@@ -20,6 +20,7 @@ class TextOptions:
         stride: Tokens from one window to the next.
         batch_size: Most questions in a batch of the training.
         batch_tokens: Most passage tokens in a batch of the training, padding included.
+        num_workers: Processes that make batches; 0 makes them in the training process.
         calibration_share: Share of the articles kept for watching the training where the data do not say.
         test_share: Share of the articles kept for the test where the data do not say.
         unique_answers: Leave questions out of the training whose answer's text occurs several times in the passage.
@@ -34,6 +35,7 @@ class TextOptions:
     stride: int = 128
     batch_size: int = 32
     batch_tokens: int = 12_800
+    num_workers: int = 0
     calibration_share: float = 0.1
     test_share: float = 0.15
     unique_answers: bool = False
@@ -42,6 +44,7 @@ class TextOptions:
     def __post_init__(self) -> None:
         for name in ("passage_tokens", "question_tokens", "answer_tokens", "word_characters", "stride", "batch_size"):
             require(getattr(self, name) >= 1, f"text.{name}", "at least 1", getattr(self, name))
+        require(self.num_workers >= 0, "text.num_workers", "at least 0", self.num_workers)
         slides = self.stride <= self.passage_tokens
         require(slides, "text.stride", f"at most text.passage_tokens, {self.passage_tokens}", self.stride)
         holds = self.batch_tokens >= self.passage_tokens
@@ -99,11 +102,13 @@ class AugmentationOptions:
     """Paraphrases to train on beside what people wrote.
 
     Attributes:
-        files: SQuAD JSON files whose passages say where they come from, one per kind of paraphrase.
-        ratio: How often to draw from the people's passages for each draw from one of the files.
+        files: SQuAD JSON files of paraphrases, whose passages say where they come from.
+        rules: Also paraphrase the training's passages by rules for English, which need no translator.
+        ratio: How often to draw what people wrote for each draw from one source of paraphrases.
     """
 
     files: tuple[str, ...] = ()
+    rules: bool = False
     ratio: float = 3.0
 
     def __post_init__(self) -> None:

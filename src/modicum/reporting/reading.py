@@ -1,13 +1,16 @@
 """The report on a reader: scores beside the baselines', by kind of question, how sure it is, and what it attends to."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from modicum.reading.breakdowns import Group
 from modicum.reading.calibration import Reliability
+from modicum.reading.data.alignment import AlignmentReport
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
+from modicum.reading.survey import Lengths, Survey
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure, show_percent
 from modicum.reporting.sheets import Sheet, SheetRow, SheetSection
 
@@ -180,6 +183,39 @@ def _draw_attention(attended: Attended, width_in: float) -> Figure:
         axes.set_yticks(range(len(attended.passage)), attended.passage, fontsize=size)
         axes.tick_params(length=0)
         return figure
+
+
+def survey_sheet(survey: Survey) -> Sheet:
+    """What a check of a set of questions found."""
+    rows = [
+        ("passages", f"{survey.passages:,}"),
+        ("questions", f"{survey.questions:,}"),
+        ("of them without an answer", f"{survey.impossible:,}"),
+        ("tokens of a passage", _lengths(survey.passage_lengths)),
+        ("tokens of a question", _lengths(survey.question_lengths)),
+        *((f"{part} questions, by default", f"{count:,}") for part, count in survey.splits.items()),
+        *((f"left out of the training: {reason}", f"{count:,}") for reason, count in survey.left_out.items()),
+        *(("faults", line) for line in survey.problems),
+    ]
+    section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
+    sections = [section, *([] if survey.alignment is None else [_alignment(survey.alignment)])]
+    headline = f"{survey.questions:,} questions of {survey.origin} can be used, {len(survey.problems)} kinds of faults"
+    return Sheet("reading", headline, survey.origin, tuple(sections), asdict(survey))
+
+
+def _alignment(report: AlignmentReport) -> SheetSection:
+    rows = (
+        ("answers that begin and end where tokens do", f"{100 * report.exact / report.answers:.2f} %"),
+        ("answers whose tokens are the same to the metric", f"{100 * report.same / report.answers:.2f} %"),
+        ("exact match that no reader of these tokens exceeds", f"{report.oracle_em:.2f} %"),
+        ("F1 that no reader of these tokens exceeds", f"{report.oracle_f1:.2f} %"),
+        *((f"e.g. {_shortened(answer)!r}", f"covered by {_shortened(cover)!r}") for answer, cover in report.examples),
+    )
+    return SheetSection("Answers and tokens", ("what", "found"), tuple(SheetRow(row) for row in rows))
+
+
+def _lengths(lengths: Lengths) -> str:
+    return f"{lengths.mean:.1f} on average, 95 % up to {lengths.p95:,}, longest {lengths.longest:,}"
 
 
 def _answers(golds: Sequence[str]) -> str:
