@@ -14,8 +14,8 @@ def compiled_rules():
 def ask():
     """Function that makes a question whose answers are the first places of these words in the passage."""
 
-    def ask(passage, *answers, name="q", text="What is it?", impossible=False):
-        return Question(name, text, tuple(Answer(a, passage.index(a)) for a in answers), impossible)
+    def ask(passage, *answers, name="q", impossible=False):
+        return Question(name, "What is it?", tuple(Answer(a, passage.index(a)) for a in answers), impossible)
 
     return ask
 
@@ -24,7 +24,7 @@ def ask():
 def one_passage(ask):
     """Function that makes a corpus of one passage with one question about it."""
 
-    def make(text, *answers, version="1.1", **question):
-        return Corpus((Passage(text, (ask(text, *answers, **question),)),), version)
+    def make(text, *answers, impossible=False):
+        return Corpus((Passage(text, (ask(text, *answers, impossible=impossible),)),), "2.0" if impossible else "1.1")
 
     return make

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from modicum.reading.augmentation.mixing import draw_mixture
+from modicum.reading.data.arrays import make_arrays
 from modicum.reading.data.examples import Example
 from modicum.reading.data.vectors import WordVectors
-from modicum.reading.data.vocabulary import FIRST, PADDING, UNKNOWN, Vocabulary
+from modicum.reading.data.vocabulary import Vocabulary
 from modicum.reading.inputs import Inputs
 
 IGNORED = -100  # the target of what is not known; `torch.nn.functional.cross_entropy` leaves it out
@@ -51,27 +52,9 @@ class Collator:
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """A batch of at least one example, in their order."""
-        rows: dict[str, int] = {}
-        passages = [example.words for example in examples]
-        passage = _pad([[rows.setdefault(word, len(rows) + 1) for word in words] for words in passages])
-        question = _pad([[rows.setdefault(word, len(rows) + 1) for word in example.question] for example in examples])
-        words, vectors, characters = self._table(list(rows))
-        match = np.zeros(passage.shape, np.float32)
-        for place, example, text in zip(match, examples, passages, strict=True):
-            place[: len(text)] = match_words(text, example.question)
+        arrays = make_arrays(examples, self.vocabulary, self.vectors, self.word_characters)
         targets = torch.tensor([self._target(example) for example in examples])
-        inputs = Inputs(words, vectors, characters, passage, question, torch.from_numpy(match))
-        return Batch(inputs, targets[:, 0], targets[:, 1], tuple(examples))
-
-    def _table(self, words: list[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Vocabulary rows (V,), vectors (V, p1) and characters (V, W); the first row is padding."""
-        found = self.vectors.lookup(words)
-        # A word that has a vector though the vocabulary lacks it only has to differ from an unknown one.
-        rows = np.where(found.known, self.vocabulary.word_rows(words).clip(min=FIRST), UNKNOWN)
-        characters = self.vocabulary.character_rows(words, self.word_characters)
-        tables = (np.pad(table, [(1, 0)] + [(0, 0)] * (table.ndim - 1)) for table in (rows, found.vectors, characters))
-        first, second, third = map(torch.from_numpy, tables)
-        return first, second, third
+        return Batch(Inputs(*map(torch.from_numpy, arrays)), targets[:, 0], targets[:, 1], tuple(examples))
 
     def _target(self, example: Example) -> tuple[int, int]:
         if example.impossible and self.has_no_answer:
@@ -79,15 +62,6 @@ class Collator:
         if example.span is None:
             return IGNORED, IGNORED
         return example.span.first + self.has_no_answer, example.span.last + self.has_no_answer
-
-
-def match_words(passage: Sequence[str], question: Sequence[str]) -> NDArray[np.float32]:
-    """1 for each word of the passage that the question has, too, shape ``(len(passage),)``.
-
-    Case does not matter; punctuation and what is left of contractions ("'s") never match.
-    """
-    asked = {word.casefold() for word in question if word[0].isalnum()}
-    return np.fromiter((word.casefold() in asked for word in passage), np.float32, len(passage))
 
 
 def length_batches(
@@ -124,8 +98,8 @@ class TokenBudgetSampler:
         lengths: Passage tokens of each example.
         max_tokens: Most passage tokens of a batch, padding included.
         max_examples: Most examples of a batch.
-        weights: How likely each example is drawn, not normalised; as many are drawn as there are, with replacement.
-            None takes each once.
+        weights: How often each example is drawn, relative to the others; an epoch has as many draws as there are
+            examples. None takes each once.
         noise: Lengths vary by up to this share for the sorting; 0 for the least padding.
         seed: Of order and noise.
         rank: Which of the ranks, from 0.
@@ -154,7 +128,7 @@ class TokenBudgetSampler:
         self._lengths = np.array(lengths, np.int64)
         # Smaller batches where there would not be one for each rank.
         self._limits = {"max_tokens": max_tokens, "max_examples": min(max_examples, len(lengths) // world_size)}
-        self._weights = None if weights is None else np.array(weights) / sum(weights)
+        self._weights = None if weights is None else (np.array(weights) / sum(weights)).tolist()
         self._noise, self._seed, self._rank, self._world_size = noise, seed, rank, world_size
         self.set_epoch(0)
 
@@ -162,7 +136,7 @@ class TokenBudgetSampler:
         """Chooses the epoch, from 0, whose batches come next."""
         rng = np.random.default_rng((self._seed, epoch))
         count = len(self._lengths)
-        drawn = np.arange(count) if self._weights is None else rng.choice(count, count, p=self._weights)
+        drawn = np.arange(count) if self._weights is None else np.array(draw_mixture(self._weights, count, rng))
         noisy = self._lengths[drawn] * rng.uniform(1 - self._noise, 1 + self._noise, count)
         order = drawn[np.lexsort((rng.random(count), noisy))]  # equal lengths in random order, also without noise
         batches = length_batches(order.tolist(), self._lengths.tolist(), **self._limits)
@@ -176,11 +150,3 @@ class TokenBudgetSampler:
     def __len__(self) -> int:
         """How many; it differs a little between epochs."""
         return len(self._batches)
-
-
-def _pad(rows: list[list[int]]) -> Tensor:
-    """Rows of a table (B, longest), padded at the end."""
-    padded = np.full((len(rows), max(map(len, rows))), PADDING, np.int64)
-    for place, row in zip(padded, rows, strict=True):
-        place[: len(row)] = row
-    return torch.from_numpy(padded)
