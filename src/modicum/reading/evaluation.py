@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.splits import Parts
 from modicum.reading.data.tokens import tokenizer
 from modicum.reading.illustration import Illustrator, choose_examples
+from modicum.reading.logistic_reader import NUM_COLUMNS, fit_logistic_reader
 from modicum.reading.lstm_readers import LstmReader, rebuild_lstm_reader
 from modicum.reading.matching import WordWeights
 from modicum.reading.metrics import Scores, score, score_v2
@@ -26,6 +29,8 @@ from modicum.reading.results import Abstention, Evaluation, Method
 from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
+
+LOGISTIC_QUESTIONS = 10_000  # that the logistic regression learns from: about a minute
 
 
 class Answered(NamedTuple):
@@ -68,7 +73,7 @@ def evaluate_run(run: RunFolder, network: QANet, recipe: ReadingRecipe, *, syste
         data=source.name,
         version=parts.test.version,
         num_questions={name: corpus.num_questions for name, corpus in parts._asdict().items()},
-        methods=(*methods, *_simple_methods(parts)),
+        methods=(*methods, *_simple_methods(parts, is_trained=recipe.baselines)),
         scores=ours.scores,
         groups=break_down(parts.test, ours.scores, tokenizer(text.tokenizer)),
         reliability=_reliability(ours),
@@ -135,10 +140,23 @@ def _method(name: str, network: nn.Module, answered: Answered) -> Method:
     return Method(name, answered.scores.overall, parameters, answered.questions_per_second)
 
 
-def _simple_methods(parts: Parts) -> Iterator[Method]:
+def _simple_methods(parts: Parts, *, is_trained: bool) -> Iterator[Method]:
+    """Baselines that need no training, and the one that does if ``is_trained``."""
     weights = WordWeights.of(passage.text for passage in parts.train.passages)
     for name, baseline in baselines(weights).items():
         yield Method(name, score(parts.test, answer_all(baseline, parts.test)).overall)
+    if is_trained:
+        corpus = first_questions(parts.train, LOGISTIC_QUESTIONS)
+        answers = answer_all(fit_logistic_reader(corpus), parts.test)
+        note = f"trained on {corpus.num_questions:,} questions"
+        yield Method("logistic regression", score(parts.test, answers).overall, NUM_COLUMNS, note=note)
+
+
+def first_questions(corpus: Corpus, limit: int) -> Corpus:
+    """The first passages of a corpus that together have at most ``limit`` questions, at least one passage."""
+    totals = accumulate(len(passage.questions) for passage in corpus.passages)
+    count = sum(total <= limit for total in totals)
+    return replace(corpus, passages=corpus.passages[: max(count, 1)])
 
 
 def _reliability(answered: Answered) -> Reliability:

@@ -54,6 +54,10 @@ class ReadingRecipe(Protocol):
         """What is trained on beside what people wrote."""
 
     @property
+    def baselines(self) -> bool:
+        """Whether baselines are trained, too."""
+
+    @property
     def seed(self) -> int:
         """Of everything random."""
 

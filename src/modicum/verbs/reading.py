@@ -112,11 +112,19 @@ def report(run: str | Path) -> "Sheet":
 
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     """Writes the network of a run as an ONNX graph of any length with a manifest, checked against PyTorch."""
+    from modicum.reading.evaluation import read_margin
+    from modicum.reading.preparation import Words
+
     folder, recipe = open_run(run)
     system = get_system(folder.read_state().system)
     assert system.export is not None  # the caller has looked
+    network: Any = load_for_inference(folder, recipe)
     exported: Path = locate(system.export)(
-        load_for_inference(folder, recipe), Path(out) if out else folder.path / "export"
+        network,
+        Path(out) if out else folder.path / "export",
+        collator=Words.load(folder).collator(recipe.text, has_no_answer=network.has_no_answer),
+        text=recipe.text,
+        margin=read_margin(folder.weights),
     )
     return exported
 

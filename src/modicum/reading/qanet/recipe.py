@@ -25,7 +25,7 @@ class QANetRecipe:
         epochs: Passes over the training questions.
         optimizer: How weights follow gradients.
         ema_decay: Average the weights exponentially with this decay, which warms up; None for off.
-        baselines: Also train a reader with LSTMs alike, to compare with.
+        baselines: Also train a reader with LSTMs alike, and a logistic regression, to compare with.
         trainer: Devices and precision.
         seed: Of everything random.
     """
