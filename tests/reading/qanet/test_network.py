@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modicum.adaptive.costs import count_macs
 from modicum.reading.inputs import MASKED, Inputs
 from modicum.reading.qanet.attention import Encoded
+from modicum.reading.qanet.bench import random_batch
 from modicum.reading.qanet.embedding import CharacterFeatures
 from modicum.reading.qanet.encoder import Positions, SelfAttention, Sublayer
 from modicum.reading.qanet.network import QANet, qanet, qanet_small, qanet_tiny, rebuild_qanet
@@ -74,6 +76,20 @@ def test_the_small_preset_is_four_passes_of_one_block():
     assert len(network.model_encoder.blocks) == 1
     assert len(block_runs) == 4
     assert parameters_of(network) == 542_894
+
+
+def test_multiply_adds_are_those_counted_by_hand():
+    network, inputs, d = qanet(100).eval(), random_batch([(60, 9)]), 128
+    distinct, passage, question = len(inputs.words), 60, 9
+
+    def blocks(words, kernel, convolutions):
+        return words * (convolutions * (kernel * d + d * d) + 6 * d * d) + 2 * words**2 * d
+
+    table = distinct * (12 * 200 * 200 * 5 + 500 * d + 4 * d * d)  # each distinct word once
+    encoders = blocks(passage, 7, 4) + blocks(question, 7, 4) + 3 * 7 * blocks(passage, 5, 2)
+    attention = 4 * passage * question * d + passage * 4 * d * d  # nothing in the square of the passage
+    with torch.inference_mode():
+        assert count_macs(network, *inputs) == table + encoders + attention + 2 * passage * 2 * d
 
 
 SMALL_SHAPES = [
