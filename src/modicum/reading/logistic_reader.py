@@ -56,7 +56,7 @@ class LogisticOptions:
     """
 
     negatives: int = 15
-    inverse_penalty: float = 0.02
+    inverse_penalty: float = 0.05
     max_iterations: int = 60
     seed: int = 0
 
