@@ -342,6 +342,13 @@ def test_characters_are_read_by_convolution_then_the_maximum():
     torch.testing.assert_close(layer(letters), wanted.amax(1))
 
 
+def test_words_of_fewer_characters_than_the_convolution_sees_are_refused(make_network, make_inputs):
+    inputs = make_inputs()
+
+    with pytest.raises(ValueError, match=r"words must be padded to 5 characters or more .*, got 4"):
+        make_network()(*inputs._replace(characters=inputs.characters[:, :4]))
+
+
 def test_characters_are_read_once_per_distinct_word(make_network, make_inputs):
     network, inputs = make_network(), make_inputs()
     shapes = []

@@ -43,7 +43,14 @@ class CharacterFeatures(nn.Module):
             nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]  # it has one
 
     def forward(self, characters: Tensor) -> Tensor:
-        """Features (V, p2) of words (V, W), W at least 5 with convolution."""
+        """Features (V, p2) of words (V, W).
+
+        Raises:
+            ValueError: If there is a convolution, and W is less than what it sees at once.
+        """
+        if self.convolution is not None and characters.shape[1] < CHARACTER_KERNEL:
+            needed = f"words must be padded to {CHARACTER_KERNEL} characters or more"
+            raise ValueError(f"{needed} for the convolution over them, got {characters.shape[1]}")
         vectors = self.dropout(self.characters(characters))
         if self.convolution is None:
             return vectors.amax(dim=1)  # type: ignore[no-any-return]  # a module's call is untyped
