@@ -118,6 +118,15 @@ def test_margin_keeps_right_answers_and_leaves_out_the_wrong_ones(evaluated):
     assert 1.0 <= margin < 3.0
 
 
+@pytest.mark.parametrize("impossible", [True, False])
+def test_margin_is_finite_where_saying_nothing_or_everything_is_best(evaluated, impossible):
+    answers = () if impossible else (Answer("yes", 0),)
+    corpus = Corpus((Passage("yes", (Question("a", "x?", answers, impossible),)),), "2.0")
+    margin = tune_margin(Sure([2.0]), corpus, evaluated[0].text)
+    assert math.isfinite(margin)
+    assert (margin >= 2.0) is impossible
+
+
 def test_first_questions_are_whole_passages():
     passages = tuple(Passage(f"{n}", tuple(Question(f"{n}{m}", "x?", ()) for m in range(3))) for n in range(4))
     corpus = Corpus(passages, "2.0")

@@ -15,7 +15,7 @@ from modicum.reading.data.examples import Example, reading_examples
 from modicum.reading.data.tokens import tokenizer
 from modicum.reading.inputs import Inputs, Logits
 from modicum.reading.recipe import TextOptions
-from modicum.reading.spans import best_spans, n_best_spans, no_answer_scores
+from modicum.reading.spans import Spans, best_spans, n_best_spans, no_answer_scores
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def look(
     """
     if n_best == 1:  # in time that does not grow with the longest answer
         found = best_spans(logits, answer_tokens, has_no_answer=has_no_answer)
-        spans = type(found)(*(values.unsqueeze(1) for values in found))
+        spans = Spans(*(values.unsqueeze(1) for values in found))
     else:
         spans = n_best_spans(logits, n_best, answer_tokens, has_no_answer=has_no_answer)
     starts, ends, scores, log_probabilities = (values.tolist() for values in spans)

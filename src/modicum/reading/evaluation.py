@@ -100,7 +100,7 @@ def answer(reader: Reader, corpus: Corpus, text: TextOptions, margin: float) -> 
 
 
 def tune_margin(reader: Reader, corpus: Corpus, text: TextOptions) -> float:
-    """The log probability by which answers must beat "no answer" for the best F1 on a corpus.
+    """The log probability by which answers must beat "no answer" for the best F1 on a corpus; finite.
 
     Args:
         reader: One that may say "no answer".
