@@ -120,7 +120,7 @@ def bucketing_rows(extent: _Extent, batch_size: int, where: str) -> list[Row]:
                 f"speed in buckets, {setting}",
                 seconds["full"] / per_bucket,
                 f"x padding to {_text(limits)}",
-                BUCKETING_TARGET if extent is FULL and what == "inference" else None,
+                BUCKETING_TARGET if what == "inference" else None,
             ),
         ]
     return rows
