@@ -3,7 +3,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from modicum.reading.data.corpus import Origin
+from modicum.reading.data.corpus import Answer, Corpus, Origin, Passage, Question
 from modicum.reading.data.squad import read_squad, write_squad
 from modicum.reading.preparation import (
     Words,
@@ -146,10 +146,14 @@ def test_paraphrases_are_drawn_by_their_ratio(recipe, run, train, tmp_path):
     assert share == pytest.approx(3 / 5, abs=0.05)
 
 
-def test_rules_paraphrase_the_training(train):
+def test_rules_paraphrase_the_training():
+    question = Question("q", "What is red?", (Answer("the house", 21),))
+    train = Corpus((Passage("He doesn't know that the house is red.", (question,)),), "1.1")
     found = with_paraphrases(train, AugmentationOptions(rules=True), seed=0)
-    assert found.passages[: len(train.passages)] == train.passages
-    assert all(passage.origin.source == "rules" for passage in found.passages[len(train.passages) :])
+    assert found.passages[0] == train.passages[0]
+    assert found.passages[1].origin.source == "rules"
+    assert found.passages[1].text != train.passages[0].text
+    assert found.passages[1].questions[0].answers[0].text == "the house"
 
 
 def test_watching_shows_every_question(recipe, run, train):

@@ -120,7 +120,7 @@ def test_vectors_of_a_file_are_filled_up_with_random_dimensions(recipe, tmp_path
     assert found.known.all()
 
 
-def test_paraphrases_of_the_training_are_trained_on(recipe, lookup_folder, tmp_path, caplog):
+def test_file_without_paraphrases_of_the_training_is_refused(recipe, lookup_folder, tmp_path):
     corpus = read_squad(lookup_folder / "train.json").corpus
     write_squad(tmp_path / "other.json", corpus)
     augmented = replace(recipe.augmentation, files=(str(tmp_path / "other.json"),))
