@@ -76,6 +76,28 @@ def digit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def inputs_of(digit_folder: Path, tmp_path: Path) -> Callable[[str], tuple[object, object, object]]:
+    """Function from a system to what it is asked, by its wing: something good, something broken, something good."""
+    from modicum.reading.asking import Ask
+    from modicum.systems import get_system
+
+    pictures = sorted(digit_folder.rglob("*.png"))[:2]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not a picture")
+    passage = "the colour of Bako is light blue . 1868 is the year of Miru ."
+    asks = (
+        Ask(passage, "what is the year of Miru ?", "first"),
+        Ask("\x00 ", "what ?", "second"),
+        Ask(passage, "what is the colour of Bako ?", "third"),
+    )
+
+    def choose(system: str) -> tuple[object, object, object]:
+        return asks if get_system(system).wing == "reading" else (pictures[0], broken, pictures[1])
+
+    return choose
+
+
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> Callable[[str], Path]:
     """The run folder of a system, trained by its quick recipe; trained once per session.

@@ -52,14 +52,12 @@ def test_loaded_network_has_the_saved_weights(name, quick_run):
     assert all(torch.equal(saved[key], state[key]) for key in saved)
 
 
-def test_a_broken_file_among_good_ones_costs_only_itself(name, quick_run, digit_folder, tmp_path):
-    good = sorted(digit_folder.rglob("*.png"))[:2]
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"not a picture")
+def test_a_broken_input_among_good_ones_costs_only_itself(name, quick_run, inputs_of):
+    good, broken, other = inputs_of(name)
     predictor = verbs.predictor(quick_run(name))
-    results = list(predictor.predict_all([good[0], broken, good[1]]))
+    results = list(predictor.predict_all([good, broken, other]))
     assert [isinstance(result, Failure) for result in results] == [False, True, False]
-    assert results[2].to_json() == pytest.approx(predictor(good[1]).to_json(), abs=1e-4)
+    assert results[2].to_json() == pytest.approx(predictor(other).to_json(), abs=1e-4)
 
 
 def test_comparison_with_itself_is_shown(name, quick_run, tmp_path, monkeypatch, capsys):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from modicum.classify.blockdrop.network import BlockDrop
     from modicum.classify.drnet.network import DRNet
     from modicum.classify.ranet.network import RANet
+    from modicum.reading.qanet.network import QANet
     from modicum.restore.rnan.network import RNAN
     from modicum.saliency.network import SaliencyNet
     from modicum.verbs import bench, calibrate, compare, evaluate, export, load, predict, predictor, report, train
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BlockDrop": "modicum.classify.blockdrop.network",
     "DRNet": "modicum.classify.drnet.network",
+    "QANet": "modicum.reading.qanet.network",
     "RANet": "modicum.classify.ranet.network",
     "RNAN": "modicum.restore.rnan.network",
     "SaliencyNet": "modicum.saliency.network",
@@ -30,6 +32,7 @@ __all__ = [
     "RNAN",
     "BlockDrop",
     "DRNet",
+    "QANet",
     "RANet",
     "SaliencyNet",
     "bench",

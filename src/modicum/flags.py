@@ -29,6 +29,8 @@ def verb_parser(name: str, help_text: str) -> ArgumentParser:
 def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence[str]) -> dict[str, Any]:
     """The arguments of ``verb`` from a command line: parameters without default stand by position, sequences last.
 
+    A sequence that has a default may be empty.
+
     A verb that hands ``**options`` on to a run's task takes none itself: its help names the run first.
 
     Raises:
@@ -46,7 +48,8 @@ def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence
     switches = [name for name, parameter in parameters.items() if parameter.default is False]
     parser.add_function_arguments(verb, as_group=False, as_positional=True, skip={*lists, *switches})
     for name in lists:
-        parser.add_argument(name, nargs="+", help=_described(verb, name))
+        nargs = "+" if parameters[name].default is inspect.Parameter.empty else "*"
+        parser.add_argument(name, nargs=nargs, help=_described(verb, name))
     for name in switches:
         parser.add_argument(f"--{name}", action="store_true", help=_described(verb, name))
     return dict(vars(_parse(parser, words)))

@@ -68,6 +68,7 @@ WINGS = {
         Wing("classify", "modicum.verbs.classify", (*EVERY_WING, "calibrate")),
         Wing("restore", "modicum.verbs.restore", EVERY_WING),
         Wing("saliency", "modicum.verbs.saliency", EVERY_WING),
+        Wing("reading", "modicum.verbs.reading", EVERY_WING),
     )
 }
 SYSTEMS = {
@@ -161,6 +162,18 @@ SYSTEMS = {
             default_recipe="saliency-scenes",
             own_data_recipe="saliency-photos",
             packages=("py_sod_metrics", "skimage", "imagehash"),
+        ),
+        System(
+            id="qanet",
+            wing="reading",
+            summary="answers to questions about a text: the piece of it, its place and how sure that is",
+            recipe="modicum.reading.qanet.recipe:QANetRecipe",
+            fit="modicum.reading.qanet.fitting:fit",
+            network="modicum.reading.qanet.network:rebuild_qanet",
+            export="modicum.reading.qanet.export:export_qanet",
+            bench="modicum.reading.qanet.bench:bench",
+            default_recipe="qanet-lookup",
+            own_data_recipe="qanet-squad-small",
         ),
     )
 }

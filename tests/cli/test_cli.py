@@ -282,7 +282,9 @@ def test_device_that_is_not_there_exits_with_2(digit_folder, tmp_path, capsys):
     assert "trainer: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("system", "part"), [("drnet", "images"), ("rnan", "patches"), ("saliency", "images")])
+@pytest.mark.parametrize(
+    ("system", "part"), [("drnet", "images"), ("rnan", "patches"), ("saliency", "images"), ("qanet", "text")]
+)
 def test_strict_is_a_flag_of_training(system, part):
     recipe = parse_training(verb_parser("train", ""), [system, "--strict"])["recipe"]
     assert getattr(recipe, part).strict

@@ -39,3 +39,17 @@ def test_a_file_is_refused(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(ExportError, match="is a file: name a folder"):
         fill(tmp_path / "out", "new")
+
+
+def test_what_an_export_has_beside_graphs_is_replaced_with_it(tmp_path):
+    for content in ("old", "new"):
+        with replaced_folder(tmp_path / "export", ["words"]) as new:
+            (new / "words").mkdir()
+            (new / "words" / "list.json").write_text(content)
+
+    assert (tmp_path / "export" / "words" / "list.json").read_text() == "new"
+    with (
+        pytest.raises(ExportError, match=r"holds files that are no export, e\.g\. words"),
+        replaced_folder(tmp_path / "export"),
+    ):
+        pass

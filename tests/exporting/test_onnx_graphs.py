@@ -44,6 +44,26 @@ def test_any_batch_size_answers_alike(exported, num_samples):
     np.testing.assert_allclose(found["difference"], expected[1].numpy(), atol=1e-6)
 
 
+class Outer(nn.Module):
+    """All products of two rows of numbers, for each sample."""
+
+    def forward(self, first, second):
+        return first.unsqueeze(2) * second.unsqueeze(1)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 5, 3), (3, 1, 4)])
+def test_named_dimensions_are_of_any_size(tmp_path, sizes):
+    samples, rows, columns = sizes
+    free = ({0: "batch", 1: "rows"}, {0: "batch", 1: "columns"})
+    examples, names = (torch.zeros(2, 4), torch.zeros(2, 6)), {"input_names": ["a", "b"], "output_names": ["outer"]}
+    graph = export_graph(Outer().eval(), examples, tmp_path / "net.onnx", **names, free=free)
+    first, second = torch.randn(samples, rows), torch.randn(samples, columns)
+
+    found = GraphRunner(tmp_path, graph, threads=1)(first.numpy(), second.numpy())
+
+    np.testing.assert_allclose(found["outer"], Outer()(first, second).numpy(), atol=1e-6)
+
+
 def test_the_file_stands_alone(exported):
     _, folder, graph = exported
     assert [path.name for path in folder.iterdir()] == ["net.onnx"] == list(graph.sha256)

@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ def export_graph(
     *,
     input_names: Sequence[str],
     output_names: Sequence[str],
+    free: Sequence[Mapping[int, str]] | None = None,
 ) -> Graph:
     """Writes ``module`` as an ONNX file whose inputs and outputs have a batch dimension of any size, first of all.
 
@@ -46,6 +47,8 @@ def export_graph(
         path: The file to write; its folder exists.
         input_names: One per argument.
         output_names: One per result.
+        free: For each argument, the dimensions of any size by number, with a name that is the same where the sizes must
+            be; None for the first, the batch, alone.
 
     Returns:
         The entry for the manifest.
@@ -60,13 +63,18 @@ def export_graph(
         raise ValueError(f"module must be in evaluation mode to be exported: call eval() on {type(module).__name__}")
     if small := [tuple(example.shape) for example in example_inputs if len(example) < 2]:
         raise ValueError(f"example_inputs need two samples or more, else the batch size becomes fixed, got {small[0]}")
-    program = _trace(module, example_inputs, input_names, output_names)
+    shapes = _batches_of_any_size(module, len(example_inputs)) if free is None else tuple(map(dict, free))
+    program = _trace(module, example_inputs, input_names, output_names, shapes)
     _save(program, Path(path))
     return describe_graph(Path(path), input_names, output_names, OPSET)
 
 
 def _trace(
-    module: nn.Module, example_inputs: Sequence[Tensor], input_names: Sequence[str], output_names: Sequence[str]
+    module: nn.Module,
+    example_inputs: Sequence[Tensor],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    shapes: tuple[object, ...],
 ) -> "ONNXProgram":
     try:
         with _quiet_exporter():
@@ -74,7 +82,7 @@ def _trace(
                 module,
                 tuple(example.clone() for example in example_inputs),  # one tensor twice would become one input
                 dynamo=True,
-                dynamic_shapes=_batches_of_any_size(module, len(example_inputs)),
+                dynamic_shapes=shapes,
                 input_names=input_names,
                 output_names=output_names,
                 opset_version=OPSET,

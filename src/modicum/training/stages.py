@@ -18,13 +18,14 @@ from typing import Any, Literal
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from modicum.storage.errors import DivergedError, MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
+from modicum.training.averaging import weight_average
 from modicum.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from modicum.training.logs import EpochLines, JsonLinesLogger
 from modicum.training.recipe import TrainerOptions
@@ -66,6 +67,7 @@ class Stage:
         monitor: The logged figure by which the best checkpoint is kept; higher is better.
         ema_decay: Keep an exponential moving average of the weights with this decay, and end with it; None for none.
         ends_with: Whose weights the stage ends with: those of the last epoch, or of the best by ``monitor``.
+        ema_warms_up: The average begins with a low decay, see `modicum.training.averaging`.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Stage:
     monitor: str
     ema_decay: float | None = None
     ends_with: Literal["last", "best"] = "last"
+    ema_warms_up: bool = False
 
 
 def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, *, finished: bool) -> None:
@@ -234,7 +237,7 @@ def _callbacks(stage: Stage, folder: Path, seed: int) -> list[Callback]:
         ModelCheckpoint(folder, "last", **settings),
     ]
     if stage.ema_decay is not None:
-        callbacks.insert(0, EMAWeightAveraging(decay=stage.ema_decay))
+        callbacks.insert(0, weight_average(stage.ema_decay, warms_up=stage.ema_warms_up))
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return callbacks

@@ -144,7 +144,7 @@ def calibrate(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  options 
     return verb_of_run("calibrate", run)(run, **options)
 
 
-def predict(run: str | Path, inputs: Sequence[str | Path], **options: Any) -> Iterator[Any]:  # noqa: ANN401  of the run's task
+def predict(run: str | Path, inputs: Sequence[str | Path] = (), **options: Any) -> Iterator[Any]:  # noqa: ANN401  of the run's task
     """Answers for a user's files with a run; one that cannot be read costs only itself.
 
     Args:
@@ -221,7 +221,7 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "l
 def data(
     source: str,
     *,
-    task: Literal["classify", "restore", "saliency"] = "classify",
+    task: Literal["classify", "restore", "saliency", "reading"] = "classify",
     strict: bool = False,
     preview: str | Path | None = None,
 ) -> Any:  # noqa: ANN401  of the task

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ def show_percent(axis: Axis) -> None:
 def figure_to_svg(figure: Figure) -> str:
     """The figure as an SVG document on a transparent ground; equal figures give equal text."""
     buffer = io.StringIO()
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # Text stays text, in the reader's own fonts, so what matplotlib's lacks is not missing there.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     # The sizes of the text were measured in matplotlib's own font, which the reader need not have.
     return re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", buffer.getvalue())

@@ -1,0 +1,1 @@
+"""Reading comprehension: the span of a passage that answers a question."""

@@ -1,0 +1,83 @@
+"""What a user asks: a question about a text, from lines of JSON, SQuAD files and text files."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from modicum.imaging.files import Failure
+from modicum.reading.data.squad import read_squad
+from modicum.storage.errors import DataError
+
+_SQUAD_SUFFIXES = (".json", ".json.gz")
+
+
+class Ask(NamedTuple):
+    """A question about a text."""
+
+    passage: str
+    question: str
+    id: str = ""  # by which its answer is known; its place among the questions where it is empty
+
+
+def asks_of(entry: str | Path) -> Iterator[Ask | Failure]:
+    """What a file asks, or a line of JSON (which begins with a brace); a line that asks nothing costs only itself.
+
+    Args:
+        entry: ``.json`` and ``.json.gz`` are SQuAD's files, with answers or without; others hold a JSON object a line,
+            with "passage" and "question", and "id" if it shall have a name.
+
+    Raises:
+        DataError: If a file cannot be read, or a SQuAD file has another layout.
+    """
+    if isinstance(entry, str) and entry.lstrip().startswith("{"):
+        yield ask_of_line(entry, "line")
+    elif str(entry).endswith(_SQUAD_SUFFIXES):
+        corpus = read_squad(entry, labelled=False).corpus
+        yield from (Ask(asked.passage.text, asked.question.text, asked.question.id) for asked in corpus.asked())
+    else:
+        yield from _asks_of_lines(Path(entry))
+
+
+def _asks_of_lines(path: Path) -> Iterator[Ask | Failure]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield ask_of_line(line, f"{path}:{number}")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise DataError(f"{path} cannot be read as lines of JSON: {reason}") from error
+
+
+def ask_of_line(line: str, place: str) -> Ask | Failure:
+    """What one line of JSON asks.
+
+    Args:
+        line: ``{"passage": ..., "question": ..., "id": ...}``; the id may be left out, other keys are ignored.
+        place: What to call the line in a failure.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Failure(place, f"not JSON: {error}")
+    if not isinstance(value, dict):
+        return Failure(place, f"must be a JSON object, {{...}}, but is a {type(value).__name__}")
+    for key in ("passage", "question"):
+        if not isinstance(value.get(key), str):
+            return Failure(place, f"{key!r} must be a text, got {json.dumps(value.get(key))[:60]}")
+    return Ask(value["passage"], value["question"], str(value.get("id", "")))
+
+
+def read_passage(path: str | Path) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: If it cannot be read, or is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error

@@ -1,0 +1,1 @@
+"""Passages with questions: files, tokens, vocabularies, word vectors, batches."""

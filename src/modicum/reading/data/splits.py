@@ -1,0 +1,186 @@
+"""Which articles train, which calibrate, which test: disjoint, repeatable, and never a passage on two sides."""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from modicum.reading.data.corpus import Corpus
+from modicum.storage.errors import DataError, first_few
+from modicum.storage.files import read_json_object, write_json
+
+_log = logging.getLogger(__name__)
+
+Part = Literal["train", "calibration", "test"]
+
+
+class Parts(NamedTuple):
+    """The parts of a set; no passage is in two of them."""
+
+    train: Corpus  # what readers are fitted on
+    calibration: Corpus  # what training is watched, and the threshold for "no answer" chosen, on
+    test: Corpus  # what figures are reported on
+
+
+def divide(given: Mapping[Part, Corpus], *, calibration: float = 0.1, test: float = 0.15, seed: int = 0) -> Parts:
+    """Three parts of the corpora that a set consists of.
+
+    Parts that the set has stay as they are; parts that it lacks are drawn from its training part, article by article.
+    An article is what has one title; passages without title are one each; articles that share a passage stay together.
+    A passage of the training that the set also has in its calibration or test is left out of the training, and likewise
+    one of the calibration that is in the test.
+
+    Args:
+        given: At least "train"; no question's id occurs twice.
+        calibration: Share of the articles of the training that goes to calibration, in (0, 1); at least one article.
+        test: As ``calibration``, for test; the two sum to less than 1.
+        seed: The same seed and corpora give the same parts.
+
+    Raises:
+        DataError: If a part would be empty, or an id occurs twice.
+    """
+    _check_ids(given)
+    corpora = dict(given)
+    groups = _articles(given["train"])
+    order = [groups[place] for place in np.random.default_rng(seed).permutation(len(groups))]
+    shares: dict[Part, float] = {"test": test, "calibration": calibration}
+    for part, share in shares.items():
+        if part not in given:
+            count = max(1, round(share * len(groups)))
+            drawn, order = order[:count], order[count:]
+            corpora[part] = _chosen(given["train"], {place for group in drawn for place in group})
+    corpora["train"] = _chosen(given["train"], {place for group in order for place in group})
+    parts = Parts(corpora["train"], corpora["calibration"], corpora["test"])
+    parts = parts._replace(calibration=_without(parts.calibration, parts.test))
+    parts = parts._replace(train=_without(parts.train, parts.calibration, parts.test))
+    for name, corpus in zip(get_args(Part), parts, strict=True):
+        if not corpus.num_questions:
+            raise DataError(
+                f"{len(groups)} article(s), no question left for {name}: give at least 3 articles with different "
+                "titles, or files for each part"
+            )
+    return parts
+
+
+def paraphrases_of(augmented: Corpus, train: Corpus) -> Corpus:
+    """The augmented questions that were made of the training's; those of other parts would give the test away.
+
+    Args:
+        augmented: Questions with ids ``<old id>#<what made them>``.
+        train: The training part.
+    """
+    ids = {asked.question.id for asked in train.asked()}
+    passages = []
+    for passage in augmented.passages:
+        questions = tuple(question for question in passage.questions if question.id.rpartition("#")[0] in ids)
+        if questions:
+            passages.append(replace(passage, questions=questions))
+    return Corpus(tuple(passages), augmented.version)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Ids of the questions in each part, to find the same parts again.
+
+    Attributes:
+        train: See `Parts`.
+        calibration: See `Parts`.
+        test: See `Parts`.
+    """
+
+    train: tuple[str, ...]
+    calibration: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        counts = Counter((*self.train, *self.calibration, *self.test))
+        if repeated := [name for name, count in counts.items() if count > 1]:
+            raise DataError(
+                f"the splits overlap: question {repeated[0]!r} stands in them more than once; draw new ones"
+            )
+
+    @classmethod
+    def of(cls, parts: Parts) -> "Splits":
+        """The ids of parts."""
+        return cls(*(tuple(asked.question.id for asked in corpus.asked()) for corpus in parts))
+
+    def choose(self, given: Mapping[Part, Corpus]) -> Parts:
+        """The parts again, whichever of the corpora their questions stand in.
+
+        Raises:
+            DataError: If questions have gone.
+        """
+        known = {asked.question.id for corpus in given.values() for asked in corpus.asked()}
+        if missing := [name for name in (*self.train, *self.calibration, *self.test) if name not in known]:
+            raise DataError(
+                f"{len(missing)} questions of the splits are no longer in the data, {first_few(missing)}: restore them "
+                "or begin a new run"
+            )
+        return Parts(*(_asking(given, frozenset(ids)) for ids in (self.train, self.calibration, self.test)))
+
+    def save(self, path: Path) -> None:
+        """Writes JSON, atomically."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Splits":
+        """Reads what `save` wrote; raises `DataError` if the file is missing or damaged."""
+        content = read_json_object(path)
+        try:
+            return cls(*(tuple(str(name) for name in content[part]) for part in get_args(Part)))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path} is a damaged file of splits: {error!r}; begin a new run") from error
+
+
+def _articles(corpus: Corpus) -> list[list[int]]:
+    """Places of the passages that must stay together, in the order in which articles begin."""
+    parent: dict[tuple[str, str], tuple[str, str]] = {}  # of titles and texts: a forest with a tree per article
+
+    def root(key: tuple[str, str]) -> tuple[str, str]:
+        while parent.setdefault(key, key) != key:
+            key = parent[key]
+        return key
+
+    for passage in corpus.passages:
+        if passage.title:
+            parent[root(("text", passage.text))] = root(("title", passage.title))
+    groups: dict[tuple[str, str], list[int]] = {}
+    for place, passage in enumerate(corpus.passages):
+        groups.setdefault(root(("text", passage.text)), []).append(place)
+    return list(groups.values())
+
+
+def _chosen(corpus: Corpus, places: Collection[int]) -> Corpus:
+    return replace(corpus, passages=tuple(corpus.passages[place] for place in sorted(places)))
+
+
+def _without(corpus: Corpus, *others: Corpus) -> Corpus:
+    texts = {passage.text for other in others for passage in other.passages}
+    kept = tuple(passage for passage in corpus.passages if passage.text not in texts)
+    if left_out := len(corpus.passages) - len(kept):
+        _log.warning("%d passages were left out because a later part of the data has them, too", left_out)
+    return replace(corpus, passages=kept)
+
+
+def _asking(given: Mapping[Part, Corpus], ids: Collection[str]) -> Corpus:
+    """The passages with the questions of these ids."""
+    passages, versions = [], {"1.1"}
+    for corpus in given.values():
+        for passage in corpus.passages:
+            if questions := tuple(question for question in passage.questions if question.id in ids):
+                passages.append(replace(passage, questions=questions))
+                versions.add(corpus.version)
+    return Corpus(tuple(passages), max(versions))
+
+
+def _check_ids(given: Mapping[Part, Corpus]) -> None:
+    counts = Counter(asked.question.id for corpus in given.values() for asked in corpus.asked())
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise DataError(
+            f"{len(repeated)} questions have an id that occurs in several parts of the data, {first_few(repeated)}: "
+            "leave one of them out, or give it another id"
+        )

@@ -1,0 +1,125 @@
+"""Words with their places in the text, in any script.
+
+The default splits as the corpora of published word vectors were split (Penn Treebank): "don't" is "do" and "n't",
+"it's" is "it" and "'s", "3.14" and "1,000" stay whole, '' and `` are one quotation mark. Other punctuation stands
+alone, hyphens too, so that an answer rarely begins inside a word. Scripts that do not put spaces between words (Han,
+Kana, Thai, Lao, Khmer, Burmese) give one token per character, with its vowel signs and accents.
+"""
+
+import re
+import unicodedata
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, Protocol, assert_never, final
+
+from modicum.storage.errors import MissingExtraError
+
+TokenizerName = Literal["regex", "spacy"]
+
+# Blocks of the scripts without spaces between words.
+_UNSPACED = (
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f\u1780-\u17ff"  # Burmese, Khmer
+    "\u2e80-\u2fd5\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3041-\u30ff\u31f0-\u31ff"  # Kana, radicals
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"  # Han, half-width Kana
+)
+_JOINERS = "\u200c\u200d"  # zero-width, inside words of Persian and Indic scripts and inside emoji
+_CLITICS = "s|d|m|re|ve|ll"
+
+
+class Token(NamedTuple):
+    """A word or a mark of punctuation; ``text`` is exactly what stands at ``[start, end)`` of the tokenised text."""
+
+    text: str
+    start: int  # in Unicode code points
+    end: int  # one past the last
+
+
+class Tokenizer(Protocol):
+    """From a text to its tokens: in order, not overlapping, none of them empty, blanks in none of them."""
+
+    def __call__(self, text: str) -> list[Token]:
+        """The tokens of a text; none for a text of blanks and control characters."""
+
+
+def tokenize(text: str) -> list[Token]:
+    """The tokens of a text by the default rules; time grows linearly with the text, whatever it holds.
+
+    Example:
+        >>> [token.text for token in tokenize("It isn't 3.14, it's the 1973-74 ``war''.")]
+        ['It', 'is', "n't", '3.14', ',', 'it', "'s", 'the', '1973', '-', '74', '``', 'war', "''", '.']
+    """
+    return [Token(match.group(), match.start(), match.end()) for match in _pattern().finditer(text)]
+
+
+def tokenizer(name: TokenizerName) -> Tokenizer:
+    """The tokenizer of that name.
+
+    Raises:
+        MissingExtraError: If it is spaCy's and spaCy is not installed.
+    """
+    match name:
+        case "regex":
+            return tokenize
+        case "spacy":
+            return SpacyTokenizer()
+        case _:
+            assert_never(name)
+
+
+@final
+class SpacyTokenizer:
+    """spaCy's rules for a language, as several published ports use them; about ten times slower than the default.
+
+    Args:
+        language: A code that ``spacy.blank`` knows; no model is needed.
+
+    Raises:
+        MissingExtraError: If spaCy is not installed.
+    """
+
+    def __init__(self, language: str = "en") -> None:
+        self._rules = _blank_pipeline(language).tokenizer
+
+    def __call__(self, text: str) -> list[Token]:
+        """See `Tokenizer`."""
+        words = ((word.text, word.idx) for word in self._rules(text) if not word.is_space)
+        return [Token(word, start, start + len(word)) for word, start in words]
+
+
+def _blank_pipeline(language: str) -> Any:  # noqa: ANN401  an optional module
+    try:
+        spacy = import_module("spacy")
+    except ImportError as error:
+        raise MissingExtraError("spaCy", "spacy") from error
+    return spacy.blank(language)
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    """The default rules; built at the first use, because the marks must be looked up (about 0.03 s)."""
+    marks = f"[{_marks()}{_JOINERS}]"
+    letter = rf"[^\W{_UNSPACED}]"
+    apostrophe = "['\u2019]"
+    ends = rf"(?!{letter})"
+    return re.compile(
+        rf"""
+        \d+(?:[.,]\d+)+                                          # 3.14  1,000.5
+        | {letter}+(?:{marks}+{letter}*)*(?!(?<=n){apostrophe}t{ends})  # a word; of don't all but the next line
+        | n{apostrophe}t{ends}
+        | (?<=\w){apostrophe}(?:{_CLITICS}){ends}                 # 's  're
+        | ''|``
+        | [^\s\x00-\x1f\x7f-\x9f]{marks}*                       # punctuation, or a character of an unspaced script
+        """,
+        re.VERBOSE | re.IGNORECASE,
+    )
+
+
+def _marks() -> str:
+    """The combining marks of all scripts as ranges of a character class; Python's word characters lack them."""
+    # Beyond these planes and the variation selectors Unicode has none; going through all of it takes 0.2 s.
+    marks = {chr(code) for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))}
+    marks = {character for character in marks if unicodedata.category(character)[0] == "M"}
+    starts = sorted(mark for mark in marks if chr(ord(mark) - 1) not in marks)
+    ends = sorted(mark for mark in marks if chr(ord(mark) + 1) not in marks)
+    return "".join(f"{start}-{end}" for start, end in zip(starts, ends, strict=True))

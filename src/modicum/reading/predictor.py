@@ -1,0 +1,147 @@
+"""From a text and a question to a piece of the text that answers it, its place and its probability."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+from modicum.imaging.files import Failure
+from modicum.reading.answering import Candidate, Found, Reader
+from modicum.reading.asking import Ask
+from modicum.reading.data.corpus import Passage, Question
+from modicum.reading.data.examples import Example, Tokenised, question_words, tokenise
+from modicum.reading.data.tokens import Tokenizer
+from modicum.reading.data.windows import windows
+from modicum.reading.recipe import TextOptions
+from modicum.storage.errors import DataError
+
+Input = Ask | tuple[str, str]
+
+CHUNK = 512  # questions that are looked at together, to make batches of similar lengths
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a network answers.
+
+    Attributes:
+        name: The id of the question, or its place among the questions.
+        question: What was asked.
+        text: The answer, a piece of the text; empty for "no answer".
+        start: Its first character, in Unicode code points from 0; None for "no answer".
+        end: One past its last character; None for "no answer".
+        probability: Of what is answered, be it "no answer", in [0, 1].
+        no_answer: Probability that the text does not answer the question; None for a network that always answers.
+        candidates: The best pieces, the best first, whether one is the answer or none.
+    """
+
+    name: str
+    question: str
+    text: str
+    start: int | None
+    end: int | None
+    probability: float
+    no_answer: float | None
+    candidates: tuple[Candidate, ...]
+
+    def __str__(self) -> str:
+        answer = " ".join(self.text.split()) or "(no answer)"
+        lines = [f"{self.question}  {answer}  ({100 * self.probability:.0f} %)"]
+        rest = self.candidates[1:] if self.text else self.candidates
+        lines += [f"    {' '.join(each.text.split())}  ({100 * each.probability:.0f} %)" for each in rest]
+        return "\n".join(lines if len(self.candidates) > 1 else lines[:1])
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data, for JSON; candidates only where there are several."""
+        names = ("name", "question", "text", "start", "end", "probability", "no_answer")
+        several = [asdict(each) for each in self.candidates] if len(self.candidates) > 1 else []
+        return {name: getattr(self, name) for name in names} | ({"candidates": several} if several else {})
+
+
+class Predictor:
+    """Answers questions about texts; call it with one pair, `ask` for one text, or use `predict_all` for many.
+
+    Texts may be in any script and of any length: long ones are read in windows.
+
+    Args:
+        reader: The network, and how it is run.
+        tokenizer: The training's.
+        options: How text is cut.
+        margin: Log probability by which an answer must beat "no answer".
+    """
+
+    def __init__(self, reader: Reader, tokenizer: Tokenizer, options: TextOptions, *, margin: float = 0.0) -> None:
+        self.reader, self.tokenizer, self.options, self.margin = reader, tokenizer, options, margin
+
+    def __call__(self, ask: Input) -> Reply:
+        """The answer to a question about a text: ``predictor((text, question))``.
+
+        Raises:
+            DataError: If text or question has no words.
+        """
+        (reply,) = self.predict_all([ask])
+        if isinstance(reply, Failure):
+            raise DataError(str(reply))
+        return reply
+
+    def ask(self, passage: str, *questions: str) -> list[Reply]:
+        """The answers to questions about one text, which is read once where the network allows it.
+
+        Raises:
+            DataError: If the text or a question has no words.
+        """
+        replies: list[Reply] = []
+        for reply in self.predict_all(Ask(passage, question) for question in questions):
+            if isinstance(reply, Failure):
+                raise DataError(str(reply))
+            replies.append(reply)
+        return replies
+
+    def predict_all(self, asks: Iterable[Input | Failure], *, chunk: int = CHUNK) -> Iterator[Reply | Failure]:
+        """Each answer, in order; what has no words costs only itself, and a failure is handed on.
+
+        Args:
+            asks: What is asked; read as it is needed.
+            chunk: Questions that are answered together.
+        """
+        rest = iter(enumerate(asks))
+        while part := list(islice(rest, chunk)):
+            yield from self._answer([(_named(place, ask), ask) for place, ask in part])
+
+    def _answer(self, asks: list[tuple[str, Input | Failure]]) -> list[Reply | Failure]:
+        known: dict[str, Tokenised] = {}
+        prepared = [ask if isinstance(ask, Failure) else self._prepare(name, Ask(*ask), known) for name, ask in asks]
+        found = iter(self.reader.find([each.windows for each in prepared if not isinstance(each, Failure)]))
+        return [each if isinstance(each, Failure) else self._reply(each, next(found)) for each in prepared]
+
+    def _prepare(self, name: str, ask: Ask, known: dict[str, Tokenised]) -> "_Prepared | Failure":
+        """A question with all windows of its text; texts that are ``known`` are shared."""
+        options = self.options
+        try:
+            if ask.passage not in known:
+                known[ask.passage] = tokenise(Passage(ask.passage, ()), self.tokenizer)
+            words = question_words(Question(name, ask.question, ()), self.tokenizer)[: options.question_tokens]
+        except ValueError as error:
+            return Failure(name, str(error))
+        passage = known[ask.passage]
+        pieces = windows(len(passage.tokens), options.passage_tokens, options.stride)
+        return _Prepared(name, ask.question, [Example(name, passage, piece, words) for piece in pieces])
+
+    def _reply(self, asked: "_Prepared", found: Found) -> Reply:
+        best, none = found.candidates[0], found.no_answer
+        if none is not None and found.margin <= self.margin:
+            return Reply(asked.name, asked.question, "", None, None, none, none, found.candidates)
+        answer = (best.text, best.start, best.end, best.probability)
+        return Reply(asked.name, asked.question, *answer, none, found.candidates)
+
+
+class _Prepared(NamedTuple):
+    """A question, ready for a network."""
+
+    name: str
+    question: str
+    windows: list[Example]
+
+
+def _named(place: int, ask: Any) -> str:  # noqa: ANN401  any input
+    return (ask.id if isinstance(ask, Ask) else "") or f"question {place + 1}"

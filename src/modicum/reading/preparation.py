@@ -1,0 +1,249 @@
+"""From a recipe to what training and evaluation read: parts of the questions, words with vectors, batches."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader
+
+from modicum.reading.augmentation.augment import augment
+from modicum.reading.augmentation.mixing import mixing_ratios, mixing_weights
+from modicum.reading.augmentation.rules import RuleParaphraser
+from modicum.reading.data.batches import Collator, TokenBudgetSampler, length_batches
+from modicum.reading.data.corpus import Corpus
+from modicum.reading.data.examples import Example, reading_examples, training_examples
+from modicum.reading.data.opening import Source, open_source
+from modicum.reading.data.splits import Parts, Splits, divide, paraphrases_of
+from modicum.reading.data.squad import read_squad
+from modicum.reading.data.tokens import Tokenizer, tokenizer
+from modicum.reading.data.vector_sources import Fallback, make_vectors, open_vectors
+from modicum.reading.data.vector_storage import load_vectors, save_vectors
+from modicum.reading.data.vectors import WordVectors
+from modicum.reading.data.vocabulary import Vocabulary, count_words, make_vocabulary
+from modicum.reading.recipe import AugmentationOptions, TextOptions
+from modicum.storage.errors import DataError, RunError
+from modicum.storage.runs import RunFolder
+
+_log = logging.getLogger(__name__)
+
+
+class ReadingRecipe(Protocol):
+    """What preparation needs to know of any reader's recipe."""
+
+    @property
+    def data(self) -> str | None:
+        """Where the questions are."""
+
+    @property
+    def vectors(self) -> str | None:
+        """The file of word vectors."""
+
+    @property
+    def words(self) -> Fallback:
+        """What vectors are without a file."""
+
+    @property
+    def text(self) -> TextOptions:
+        """How text becomes batches."""
+
+    @property
+    def augmentation(self) -> AugmentationOptions:
+        """What is trained on beside what people wrote."""
+
+    @property
+    def baselines(self) -> bool:
+        """Whether baselines are trained, too."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a run knows of words: it is kept in the run folder, and prediction needs no other file.
+
+    Attributes:
+        vocabulary: Words and characters of the training.
+        vectors: Fixed vectors.
+    """
+
+    vocabulary: Vocabulary
+    vectors: WordVectors
+
+    def save(self, run: RunFolder) -> None:
+        """Writes them into a run folder."""
+        self.vocabulary.save(_folder(run) / "vocabulary.json")
+        save_vectors(self.vectors, _folder(run))
+
+    @classmethod
+    def load(cls, run: RunFolder) -> "Words":
+        """Reads what `save` wrote; raises `DataError` if it is not there or damaged."""
+        return cls(Vocabulary.load(_folder(run) / "vocabulary.json"), load_vectors(_folder(run)))
+
+    @staticmethod
+    def are_kept(run: RunFolder) -> bool:
+        """Whether a run folder has them, whole."""
+        return (_folder(run) / "vectors.json").exists()  # what is written last
+
+    def collator(self, text: TextOptions, *, has_no_answer: bool) -> Collator:
+        """What makes batches of examples."""
+        return Collator(self.vocabulary, self.vectors, text.word_characters, has_no_answer)
+
+
+def open_parts(recipe: ReadingRecipe, run: RunFolder) -> tuple[Parts, Source]:
+    """The questions of a run by part, and where they come from; the first time they are divided, and that is kept.
+
+    Raises:
+        DataError: If the questions cannot be used, or are no longer those of the run.
+    """
+    text = recipe.text
+    source = open_source(recipe.data, strict=text.strict, seed=recipe.seed)
+    if run.splits.exists():
+        return Splits.load(run.splits).choose(source.given), source
+    parts = divide(source.given, calibration=text.calibration_share, test=text.test_share, seed=recipe.seed)
+    if run.path.is_dir():  # other processes than the first may be here before it has made the folder
+        Splits.of(parts).save(run.splits)
+    return parts, source
+
+
+def prepare_words(recipe: ReadingRecipe, word_dim: int, parts: Parts, run: RunFolder) -> Words:
+    """Words and vectors of a run: those that it keeps, or new ones, which it keeps from then on.
+
+    Args:
+        recipe: Says where vectors come from.
+        word_dim: Numbers per word.
+        parts: The vocabulary is of the training; vectors of a file are kept for the words of all parts.
+        run: The run folder.
+
+    Raises:
+        DataError: If the file of vectors cannot be used.
+        MissingExtraError: If a package is not installed that the vectors or the tokenizer need.
+    """
+    if Words.are_kept(run):
+        return Words.load(run)
+    cut = tokenizer(recipe.text.tokenizer)
+    texts = texts_of(parts.train, cut)
+    vocabulary = make_vocabulary(count_words(texts))
+    if recipe.vectors is not None:
+        counts = count_words([*texts, *texts_of(parts.calibration, cut), *texts_of(parts.test, cut)])
+        vectors = open_vectors(recipe.vectors, counts, dimension=word_dim, seed=recipe.seed)
+    else:
+        vectors = make_vectors(recipe.words, texts, vocabulary, dimension=word_dim, seed=recipe.seed)
+    words = Words(vocabulary, vectors)
+    if run.path.is_dir():
+        words.save(run)
+    return words
+
+
+def texts_of(corpus: Corpus, cut: Tokenizer) -> list[list[str]]:
+    """The words of each passage and of each question."""
+    texts = [text for passage in corpus.passages for text in (passage.text, *(each.text for each in passage.questions))]
+    return [[token.text for token in cut(text)] for text in texts]
+
+
+def with_paraphrases(train: Corpus, options: AugmentationOptions, seed: int) -> Corpus:
+    """The training part, and behind it the paraphrases of its own questions.
+
+    Raises:
+        DataError: If a file cannot be used, or has no paraphrase of these questions.
+    """
+    passages = list(train.passages)
+    for file in options.files:
+        found = paraphrases_of(read_squad(file).corpus, train)
+        if not found.num_questions:
+            raise DataError(f"{file} has no paraphrase of the training's questions: it must be made of the same data")
+        passages += found.passages
+    if options.rules:
+        passages += augment(train, RuleParaphraser(seed=seed), seed=seed).corpus.passages
+    return replace(train, passages=tuple(passages))
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """What a reader is fitted on.
+
+    Attributes:
+        examples: One for each question that can be learnt from.
+        weights: How likely each is drawn; None takes each once an epoch.
+        text: How they become batches.
+        collator: Makes the batches.
+        seed: Of their order.
+    """
+
+    examples: Sequence[Example]
+    weights: Sequence[float] | None
+    text: TextOptions
+    collator: Collator
+    seed: int
+
+    def loader(self, epoch: int, rank: int = 0, world_size: int = 1) -> DataLoader[Any]:
+        """The batches of an epoch for one rank."""
+        sampler = TokenBudgetSampler(
+            [len(example.window) for example in self.examples],
+            max_tokens=self.text.batch_tokens,
+            max_examples=self.text.batch_size,
+            weights=self.weights,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        sampler.set_epoch(epoch)
+        return _loader(self.examples, sampler, self.collator, self.text.num_workers)
+
+
+def training_batches(recipe: ReadingRecipe, train: Corpus, collator: Collator, seed: int) -> TrainingBatches:
+    """The batches of a training; says in the log what is left out, and why.
+
+    Args:
+        recipe: Says how text becomes batches, and what is trained on beside what people wrote.
+        train: The training part.
+        collator: Makes the batches.
+        seed: Of their order.
+
+    Raises:
+        DataError: If nothing can be learnt from the questions, or paraphrases cannot be used.
+    """
+    text, augmentation = recipe.text, recipe.augmentation
+    corpus = with_paraphrases(train, augmentation, recipe.seed)
+    examples, left_out = training_examples(corpus, tokenizer(text.tokenizer), text)
+    for reason, count in left_out.items():
+        _log.info("training: %s questions left out: %s", f"{count:,}", reason)
+    if not examples:
+        raise DataError("no question can be learnt from: see the reasons in the log, and the limits of the recipe")
+    weights = None
+    if len(corpus.passages) > len(train.passages):
+        by_question = mixing_weights(corpus, mixing_ratios(corpus, augmentation.ratio))
+        weight_of = {asked.question.id: weight for asked, weight in zip(corpus.asked(), by_question, strict=True)}
+        weights = [weight_of[example.id] for example in examples]
+    return TrainingBatches(examples, weights, text, collator, seed)
+
+
+def reading_batches(corpus: Corpus, text: TextOptions, collator: Collator) -> DataLoader[Any]:
+    """All windows of all questions of a corpus in batches of similar lengths, to watch a training on."""
+    examples = list(reading_examples(corpus, tokenizer(text.tokenizer), text))
+    lengths = [len(example.window) for example in examples]
+    order = sorted(range(len(examples)), key=lengths.__getitem__)
+    limits = {"max_tokens": text.batch_tokens, "max_examples": 2 * text.batch_size}  # nothing is kept for gradients
+    return _loader(examples, length_batches(order, lengths, **limits), collator, text.num_workers)
+
+
+def require_finished(run: RunFolder) -> None:
+    """Refuses a run without weights; raises `RunError`."""
+    if not run.weights.exists():
+        raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
+
+
+def _loader(
+    examples: Sequence[Example], batches: Iterable[list[int]], collator: Collator, num_workers: int
+) -> DataLoader[Any]:
+    dataset: Any = examples  # any sequence will do
+    generator = torch.Generator()  # seeds the workers, which nothing uses; the global generator stays untouched
+    return DataLoader(dataset, batch_sampler=batches, collate_fn=collator, num_workers=num_workers, generator=generator)
+
+
+def _folder(run: RunFolder) -> Path:
+    return run.path / "words"

@@ -1,0 +1,1 @@
+"""QANet: reading comprehension with convolution and self-attention."""

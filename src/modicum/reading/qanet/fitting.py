@@ -1,0 +1,136 @@
+"""From a recipe to a trained QANet in a run folder, and a reader with LSTMs beside it that was trained alike."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+from modicum.reading.data.splits import Parts
+from modicum.reading.evaluation import baseline_path, tune_margin
+from modicum.reading.lstm_readers import BIDAF_DROPOUT, LstmReader
+from modicum.reading.preparation import (
+    TrainingBatches,
+    open_parts,
+    prepare_words,
+    reading_batches,
+    training_batches,
+)
+from modicum.reading.qanet.network import QANet
+from modicum.reading.qanet.recipe import QANetRecipe
+from modicum.reading.readers import make_reader
+from modicum.reading.training import ReadingStage
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import save_network
+from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+
+STAGE, BASELINE = "reading", "lstm"
+BIDAF_WIDTH, BIDAF_LAYERS = 100, 2  # of the reader that QANet's authors compare with
+
+
+def fit(recipe: QANetRecipe, run: RunFolder) -> QANet:
+    """Trains the network, leaving weights, words, parts, logs and the baseline in the run folder; goes on after a kill.
+
+    Returns:
+        The trained network, in evaluation mode, on the CPU.
+
+    Raises:
+        DataError: If questions or vectors cannot be used.
+        RecipeError: If the network cannot be built.
+        MissingExtraError: If a package is not installed that tokenizer or vectors need.
+    """
+    fitting = _Fitting(recipe, run)
+    with fitting.seeded("weights"):
+        network = fitting.build_network()
+    fitting.run_stage(STAGE, network)
+    if recipe.baselines:
+        with fitting.seeded("baseline"):
+            reader = fitting.build_baseline()
+        fitting.run_stage(BASELINE, reader)
+        fitting.save(baseline_path(run), reader)
+    fitting.save(run.weights, network)
+    return network
+
+
+class _Fitting:
+    """The data of one training, and what each of its stages shares."""
+
+    def __init__(self, recipe: QANetRecipe, run: RunFolder) -> None:
+        self.recipe, self.run = recipe, run
+        self.parts, self.source = open_parts(recipe, run)
+        self.words = prepare_words(recipe, recipe.network.embedding.word_dim, self.parts, run)
+        self.has_no_answer = recipe.network.no_answer or _has_impossible(self.parts)
+        self.collator = self.words.collator(recipe.text, has_no_answer=self.has_no_answer)
+        self._batches: TrainingBatches | None = None
+        self._finished = run.finished_stages() if run.state.exists() else []
+
+    def build_network(self) -> QANet:
+        options = replace(self.recipe.network, no_answer=self.has_no_answer)
+        return QANet(options, num_characters=self.words.vocabulary.num_characters, num_words=self._num_words)
+
+    def build_baseline(self) -> LstmReader:
+        return LstmReader(
+            self.recipe.network.embedding,
+            BIDAF_WIDTH,
+            layers=BIDAF_LAYERS,
+            dropout=BIDAF_DROPOUT,
+            num_characters=self.words.vocabulary.num_characters,
+            num_words=self._num_words,
+            no_answer=self.has_no_answer,
+        )
+
+    @property
+    def _num_words(self) -> int | None:
+        return self.words.vocabulary.num_words if self.recipe.words == "trained" else None
+
+    @contextmanager
+    def seeded(self, what: str) -> Iterator[None]:
+        """Draws random numbers that depend on the recipe's seed and ``what`` alone, and disturb no others."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(self.recipe.seed, what))
+            yield
+
+    def run_stage(self, name: str, network: QANet | LstmReader) -> None:
+        """Fits a network, or loads what its stage left; it ends in evaluation mode, on the CPU."""
+        recipe = self.recipe
+        module = ReadingStage(
+            network,
+            optimizer=recipe.optimizer,
+            answer_tokens=recipe.text.answer_tokens,
+            watched=self.parts.calibration,
+        )
+        stage = Stage(name, module, self._loaders(), recipe.epochs, "val/f1", recipe.ema_decay, ema_warms_up=True)
+        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=name in self._finished)
+        network.eval().cpu()
+        self._mark_finished(name)
+
+    def _loaders(self) -> Loaders:
+        return Loaders(
+            lambda epoch, rank, world_size: self._training().loader(epoch, rank, world_size),
+            lambda: reading_batches(self.parts.calibration, self.recipe.text, self.collator),
+        )
+
+    def _training(self) -> TrainingBatches:
+        """The batches of the training, made when they are first asked for: a finished stage does without."""
+        if self._batches is None:
+            seed = derive_seed(self.recipe.seed, "batches") % 2**31
+            self._batches = training_batches(self.recipe, self.parts.train, self.collator, seed)
+        return self._batches
+
+    @rank_zero_only
+    def _mark_finished(self, stage: str) -> None:
+        if stage not in self._finished:
+            self.run.mark_finished(stage)
+
+    @rank_zero_only
+    def save(self, path: Path, network: QANet | LstmReader) -> None:
+        """Writes a trained network with the margin by which its answers must beat "no answer"."""
+        reader = make_reader(network, self.collator, self.recipe.text)
+        margin = tune_margin(reader, self.parts.calibration, self.recipe.text) if self.has_no_answer else None
+        save_network(path, network, notes={"data": self.source.name, "margin": margin})
+
+
+def _has_impossible(parts: Parts) -> bool:
+    return any(asked.question.impossible for asked in parts.train.asked())

@@ -1,0 +1,64 @@
+"""What can be chosen about training a QANet; defaults are the published training, without augmentation."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modicum.reading.qanet.options import NetworkOptions
+from modicum.reading.recipe import AugmentationOptions, OptimizerOptions, TextOptions
+from modicum.training.recipe import TrainerOptions, require
+
+
+@dataclass(frozen=True)
+class QANetRecipe:
+    """One stage trains the network to point at the first and the last word of the answer.
+
+    Attributes:
+        data: A file of questions in SQuAD's JSON (1.1 or 2.0, plain or .gz), or a folder with one for train, and
+            further ones for dev and test where there are; None is the embedded default, a procedural look-up task.
+        vectors: Pretrained word vectors: a GloVe, word2vec or fastText file. Where they have fewer dimensions than
+            ``network.embedding.word_dim``, random ones fill the rest.
+        words: What vectors are where there is no file: "random" fixed ones, equal for equal words; "trained" ones, for
+            tens of thousands of questions; or "skip-gram", learnt from the passages before the training.
+        network: The network; it is given an answer for "no answer" where the data have such questions.
+        text: How text becomes batches.
+        augmentation: Paraphrases to train on, too.
+        epochs: Passes over the training questions.
+        optimizer: How weights follow gradients.
+        ema_decay: Average the weights exponentially with this decay, which warms up; None for off.
+        baselines: Also train a reader with LSTMs alike, and a logistic regression, to compare with.
+        trainer: Devices and precision.
+        seed: Of everything random.
+    """
+
+    data: str | None = None
+    vectors: str | None = None
+    words: Literal["random", "trained", "skip-gram"] = "random"
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    text: TextOptions = field(default_factory=TextOptions)
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    epochs: int = 55  # about 150,000 steps on SQuAD 1.1
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    ema_decay: float | None = 0.9999
+    baselines: bool = True
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        alone = self.vectors is None or self.words == "random"
+        require(alone, "words", "left out where a file of vectors is given", self.words)
+
+    def facts(self) -> dict[str, str]:
+        """What a reader of a report wants to know of the training, by name."""
+        network, text = self.network, self.text
+        match = ", told which words occur in the question" if network.embedding.match_feature else ""
+        return {
+            "Network": f"{network.width} features, {network.heads} heads, {network.model_encoder.blocks} model block(s)"
+            + match,
+            "Word vectors": self.vectors or self.words,
+            "Training": f"{self.epochs} epochs, batches of at most {text.batch_size} questions",
+            "Limits": f"passages of {text.passage_tokens} tokens, answers of {text.answer_tokens}",
+            "Augmentation": ", ".join(self.augmentation.files) or "none",
+            "Seed": str(self.seed),
+        }

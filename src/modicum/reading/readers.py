@@ -1,0 +1,30 @@
+"""Trained networks as readers."""
+
+from modicum.reading.answering import Reader
+from modicum.reading.data.batches import Collator
+from modicum.reading.inputs import Inputs, Logits
+from modicum.reading.lstm_readers import LstmReader
+from modicum.reading.qanet.network import QANet
+from modicum.reading.qanet.sharing import share_passages
+from modicum.reading.recipe import TextOptions
+
+
+def make_reader(network: QANet | LstmReader, collator: Collator, text: TextOptions, *, n_best: int = 1) -> Reader:
+    """A network that answers, on the device that it is on.
+
+    Args:
+        network: In evaluation mode.
+        collator: Of its training.
+        text: Limits of its training.
+        n_best: Candidates for each question.
+    """
+    device = next(network.parameters()).device
+
+    def logits(inputs: Inputs) -> Logits:
+        placed = inputs.to(device)
+        if isinstance(network, QANet):
+            return share_passages(network, placed)
+        found: Logits = network(*placed)
+        return found
+
+    return Reader(logits, collator, text.answer_tokens, n_best, batch_tokens=max(text.batch_tokens, 12_800))

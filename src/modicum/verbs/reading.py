@@ -1,0 +1,179 @@
+"""The verbs for reading comprehension; see `modicum.verbs`. Importing this module is instant."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modicum.storage import RecipeError
+from modicum.systems import get_system, locate
+from modicum.verbs.runs import load_for_inference, open_run
+from modicum.verbs.sheets import compare, figures
+
+__all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
+
+if TYPE_CHECKING:
+    from modicum.imaging.files import Failure
+    from modicum.reading.asking import Ask
+    from modicum.reading.predictor import Predictor, Reply
+    from modicum.reporting.sheets import Sheet
+
+
+def predictor(run: str | Path, *, n_best: int = 1) -> "Predictor":
+    """What answers questions about texts with the network of a run.
+
+    Args:
+        run: The run folder.
+        n_best: Answers to give to each question, the best first.
+    """
+    from modicum.reading.data.tokens import tokenizer
+    from modicum.reading.evaluation import read_margin
+    from modicum.reading.predictor import Predictor
+    from modicum.reading.preparation import Words
+    from modicum.reading.readers import make_reader
+
+    folder, recipe = open_run(run)
+    network: Any = load_for_inference(folder, recipe)
+    collator = Words.load(folder).collator(recipe.text, has_no_answer=network.has_no_answer)
+    reader = make_reader(network, collator, recipe.text, n_best=n_best)
+    return Predictor(reader, tokenizer(recipe.text.tokenizer), recipe.text, margin=read_margin(folder.weights))
+
+
+def evaluate(run: str | Path) -> "Sheet":
+    """Measures a run on its test questions beside the baselines; keeps the figures in the run folder.
+
+    Args:
+        run: The run folder.
+    """
+    from modicum.reading.evaluation import evaluate_run
+    from modicum.reporting.reading import reading_sheet
+    from modicum.reporting.sheets import keep_figures
+
+    folder, recipe = open_run(run)
+    system = folder.read_state().system
+    sheet = reading_sheet(evaluate_run(folder, load_for_inference(folder, recipe), recipe, system=system))
+    keep_figures(folder, sheet)
+    return sheet
+
+
+def predict(
+    run: str | Path,
+    inputs: Sequence[str | Path] = (),
+    *,
+    passage: str | Path | None = None,
+    question: str | None = None,
+    n_best: int = 1,
+    out: str | Path | None = None,
+) -> Iterator["Reply | Failure"]:
+    """Answers questions about texts: of one text file, or of files of questions.
+
+    Args:
+        run: The run folder.
+        inputs: Files of JSON lines with "passage" and "question" (and "id"), SQuAD's JSON; - for lines from stdin.
+        passage: A text file to ask about; without --question, questions are read from standard input, one a line.
+        question: What to ask about the passage.
+        n_best: Answers to give to each question, the best first.
+        out: Also write the answers by the ids of their questions here, as the official scripts read them.
+
+    Raises:
+        RecipeError: If there is nothing to answer, or a question without a passage.
+        DataError: If the passage cannot be read.
+    """
+    from modicum.imaging.files import Failure
+    from modicum.reading.predictor import CHUNK
+    from modicum.storage import write_json
+
+    if passage is None and (question is not None or not inputs):
+        raise RecipeError("nothing to answer: name files of questions, or a text: --passage FILE --question 'Who ...?'")
+    tool = predictor(run, n_best=n_best)
+    answers: dict[str, str] = {}
+    is_dialogue = passage is not None and question is None and sys.stdin.isatty()
+    for reply in tool.predict_all(_asks(inputs, passage, question), chunk=1 if is_dialogue else CHUNK):
+        if not isinstance(reply, Failure):
+            answers[reply.name] = reply.text
+        yield reply
+    if out is not None:
+        write_json(out, answers)
+
+
+def report(run: str | Path) -> "Sheet":
+    """Evaluates a run and writes its ``report.html``.
+
+    Args:
+        run: The run folder.
+    """
+    from modicum.reporting.sheets import write_sheet
+
+    folder, recipe = open_run(run)
+    sheet = evaluate(run)
+    write_sheet(folder, sheet, recipe.facts())
+    return sheet
+
+
+def export(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Writes the network of a run as an ONNX graph of any length with a manifest, checked against PyTorch."""
+    from modicum.reading.evaluation import read_margin
+    from modicum.reading.preparation import Words
+
+    folder, recipe = open_run(run)
+    system = get_system(folder.read_state().system)
+    assert system.export is not None  # the caller has looked
+    network: Any = load_for_inference(folder, recipe)
+    exported: Path = locate(system.export)(
+        network,
+        Path(out) if out else folder.path / "export",
+        collator=Words.load(folder).collator(recipe.text, has_no_answer=network.has_no_answer),
+        text=recipe.text,
+        margin=read_margin(folder.weights),
+    )
+    return exported
+
+
+def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":
+    """Checks a set of questions: faults, sizes, how well tokens fit the answers, how it would be split.
+
+    Args:
+        source: The set, as for training.
+        strict: Fail if a question cannot be used.
+        preview: Write some questions with their answers, as text, here.
+    """
+    from modicum.reading.preview import write_preview
+    from modicum.reading.survey import survey
+    from modicum.reporting.reading import survey_sheet
+
+    sheet = survey_sheet(survey(source, strict=strict))
+    if preview is not None:
+        write_preview(source, preview)
+    return sheet
+
+
+def _asks(inputs: Iterable[str | Path], passage: str | Path | None, question: str | None) -> Iterator["Ask | Failure"]:
+    """All that is asked, as it is read: about the passage first, then what files and lines hold."""
+    from modicum.reading.asking import Ask, asks_of, read_passage
+
+    if passage is not None:
+        text = read_passage(passage)
+        for number, asked in enumerate([question] if question is not None else _typed_questions()):
+            yield Ask(text, asked, f"question {number + 1}")
+    for entry in inputs:
+        yield from asks_of(entry)
+
+
+def _typed_questions() -> Iterator[str]:
+    """Questions from standard input, one a line; in a terminal with a prompt, until an empty one."""
+    if not sys.stdin.isatty():
+        yield from (line.strip() for line in sys.stdin if line.strip())
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    while asked := _typed(console).strip():
+        yield asked
+
+
+def _typed(console: Any) -> str:  # noqa: ANN401  rich is imported when it is needed
+    try:
+        typed: str = console.input("question (empty to end): ")
+    except EOFError:
+        return ""
+    return typed

@@ -1,0 +1,73 @@
+import pytest
+
+from modicum.reading.data.corpus import Answer, Corpus, Passage, Question
+from modicum.reading.data.opening import open_source
+from modicum.reading.data.problems import ProblemKind
+from modicum.reading.data.squad import write_squad
+from modicum.storage.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Function that writes corpora of one question each to files of these names and returns the folder."""
+
+    def write(*names, version="1.1"):
+        for name in names:
+            question = Question(name, "What?", (Answer("blue", 0),))
+            write_squad(tmp_path / name, Corpus((Passage("blue", (question,), name),), version))
+        return tmp_path
+
+    return write
+
+
+def ids(source):
+    return {part: [asked.question.id for asked in corpus.asked()] for part, corpus in source.given.items()}
+
+
+def test_no_source_is_the_look_up_task():
+    source = open_source(None, seed=2)
+    assert source.origin == "embedded:procedural-look-up"
+    assert source.name == "procedural look-up task: made-up facts about made-up entities, seed 2"
+    assert list(source.given) == ["train", "calibration", "test"]
+
+
+def test_file_alone_is_to_be_divided(folder):
+    source = open_source(folder("a.json") / "a.json")
+    assert (ids(source), source.name) == ({"train": ["a.json"]}, "1 questions in a.json")
+
+
+def test_names_of_files_say_what_they_are(folder):
+    source = open_source(folder("train-v1.1.json.gz", "dev-v1.1.json", "test.json", "readme.txt"))
+    assert ids(source) == {"train": ["train-v1.1.json.gz"], "calibration": ["dev-v1.1.json"], "test": ["test.json"]}
+
+
+def test_dev_is_the_test_where_there_is_no_other(folder):
+    assert ids(open_source(folder("train.json", "dev.json"))) == {"train": ["train.json"], "test": ["dev.json"]}
+
+
+def test_of_several_files_that_of_the_same_version_counts(folder):
+    folder("dev-v2.0.json", version="2.0")
+    assert ids(open_source(folder("train.json", "dev-v1.1.json")))["test"] == ["dev-v1.1.json"]
+
+
+def test_several_files_of_a_kind_are_refused(folder):
+    with pytest.raises(DataError, match=r"holds several files for train, 'train-a.json', 'train-b.json': leave one"):
+        open_source(folder("train-a.json", "train-b.json"))
+
+
+def test_folder_without_training_is_refused(folder):
+    with pytest.raises(DataError, match=r"must hold a file with 'train' in its name, but holds 'dev.json'"):
+        open_source(folder("dev.json"))
+
+
+def test_empty_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"but holds no .json or .json.gz file: name the file itself"):
+        open_source(tmp_path)
+
+
+def test_problems_are_told_or_refused(folder):
+    path = folder("a.json") / "a.json"
+    path.write_text(path.read_text().replace('"answer_start": 0', '"answer_start": 3'))
+    assert [problem.kind for problem in open_source(path).problems] == [ProblemKind.WRONG_OFFSET]
+    with pytest.raises(DataError, match=r"1 answers stood elsewhere.*mend the file, or go on without `strict`"):
+        open_source(path, strict=True)

@@ -1,0 +1,167 @@
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from modicum.reading.data.corpus import Answer, Corpus, Origin, Passage, Question
+from modicum.reading.data.squad import read_squad, write_squad
+from modicum.reading.preparation import (
+    Words,
+    open_parts,
+    prepare_words,
+    reading_batches,
+    require_finished,
+    training_batches,
+    with_paraphrases,
+)
+from modicum.reading.recipe import AugmentationOptions, TextOptions
+from modicum.storage.errors import DataError, RunError
+from modicum.storage.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    data: str
+    vectors: str | None = None
+    words: str = "random"
+    text: TextOptions = field(default_factory=lambda: TextOptions(batch_size=8))
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    baselines: bool = False
+    seed: int = 0
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder.create(tmp_path / "run", system="qanet", recipe_text="", command="", versions={})
+
+
+@pytest.fixture
+def recipe(lookup_folder):
+    return Recipe(str(lookup_folder))
+
+
+@pytest.fixture
+def train(recipe, run):
+    return open_parts(recipe, run)[0].train
+
+
+def collator_of(recipe, run):
+    return prepare_words(recipe, 4, open_parts(recipe, run)[0], run).collator(recipe.text, has_no_answer=False)
+
+
+def test_parts_are_kept_and_given_again(recipe, run):
+    first, source = open_parts(recipe, run)
+    again, _ = open_parts(replace(recipe, seed=5), run)
+    assert again == first
+    assert "questions in" in source.name
+
+
+def test_questions_that_went_away_are_missed(recipe, run, tmp_path):
+    open_parts(recipe, run)
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    for name in ("train", "dev", "test"):
+        corpus = read_squad(f"{recipe.data}/{name}.json").corpus
+        write_squad(fewer / f"{name}.json", replace(corpus, passages=corpus.passages[1:]))
+    with pytest.raises(DataError, match="questions of the splits are no longer in the data"):
+        open_parts(replace(recipe, data=str(fewer)), run)
+
+
+def test_words_are_kept_and_read_again_without_the_file_of_vectors(recipe, run, tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("the 1 2\nriver 3 4\n")
+    parts, _ = open_parts(recipe, run)
+    words = prepare_words(replace(recipe, vectors=str(file)), 4, parts, run)
+    file.unlink()
+    for again in (prepare_words(replace(recipe, vectors=str(file)), 4, parts, run), Words.load(run)):
+        assert again.vocabulary == words.vocabulary
+        np.testing.assert_array_equal(
+            again.vectors.lookup(["river", "zzz"]).vectors, words.vectors.lookup(["river", "zzz"]).vectors
+        )
+
+
+def test_vectors_of_a_file_are_kept_for_the_words_of_the_test_too(recipe, run, tmp_path):
+    parts, _ = open_parts(recipe, run)
+    in_test = {word for passage in parts.test.passages for word in passage.text.split()}
+    in_train = {word for passage in parts.train.passages for word in passage.text.split()}
+    unseen = sorted(in_test - in_train)[0]
+    (tmp_path / "vectors.txt").write_text(f"{unseen} 7 8\nthe 1 2\n")
+    words = prepare_words(replace(recipe, vectors=str(tmp_path / "vectors.txt")), 2, parts, run)
+    assert words.vectors.lookup([unseen]).vectors.tolist() == [[7, 8]]
+    assert unseen not in words.vocabulary.words
+
+
+def test_each_epoch_takes_each_question_once_in_another_order(recipe, run, train):
+    batches = training_batches(recipe, train, collator_of(recipe, run), seed=1)
+    epochs = [[example.id for batch in batches.loader(epoch) for example in batch.examples] for epoch in (0, 1, 0)]
+    assert epochs[0] == epochs[2] != epochs[1]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(asked.question.id for asked in train.asked())
+
+
+def test_batches_keep_to_the_budget(recipe, run, train):
+    text = TextOptions(passage_tokens=60, stride=30, batch_size=100, batch_tokens=120)
+    batches = training_batches(replace(recipe, text=text), train, collator_of(recipe, run), seed=1)
+    assert all(batch.inputs.passage.numel() <= 120 for batch in batches.loader(0))
+
+
+def test_questions_left_out_are_told(recipe, run, train, caplog):
+    caplog.set_level("INFO")
+    tight = replace(recipe, text=replace(recipe.text, answer_tokens=1))
+    training_batches(tight, train, collator_of(recipe, run), seed=1)
+    assert "questions left out: answer of over 1 tokens" in caplog.text
+
+
+def test_nothing_to_learn_from_is_an_error(recipe, run, train):
+    tight = replace(recipe, text=replace(recipe.text, question_tokens=1))
+    with pytest.raises(DataError, match="no question can be learnt from"):
+        training_batches(tight, train, collator_of(recipe, run), seed=1)
+
+
+def paraphrase(corpus, source):
+    """The passages over again, as if someone had paraphrased them."""
+    return replace(
+        corpus,
+        passages=tuple(
+            replace(
+                passage,
+                origin=Origin(source, "test", 1.0),
+                questions=tuple(replace(each, id=f"{each.id}#{source}") for each in passage.questions),
+            )
+            for passage in corpus.passages
+        ),
+    )
+
+
+def test_paraphrases_are_drawn_by_their_ratio(recipe, run, train, tmp_path):
+    files = []
+    for source in ("fr", "de"):
+        write_squad(tmp_path / f"{source}.json", paraphrase(train, source))
+        files.append(str(tmp_path / f"{source}.json"))
+    mixed = replace(recipe, augmentation=AugmentationOptions(files=tuple(files), ratio=3.0))
+    batches = training_batches(mixed, train, collator_of(recipe, run), seed=1)
+    drawn = [
+        example.passage.origin for epoch in range(5) for batch in batches.loader(epoch) for example in batch.examples
+    ]
+    share = sum(origin is None for origin in drawn) / len(drawn)
+    assert share == pytest.approx(3 / 5, abs=0.05)
+
+
+def test_rules_paraphrase_the_training():
+    question = Question("q", "What is red?", (Answer("the house", 21),))
+    train = Corpus((Passage("He doesn't know that the house is red.", (question,)),), "1.1")
+    found = with_paraphrases(train, AugmentationOptions(rules=True), seed=0)
+    assert found.passages[0] == train.passages[0]
+    assert found.passages[1].origin.source == "rules"
+    assert found.passages[1].text != train.passages[0].text
+    assert found.passages[1].questions[0].answers[0].text == "the house"
+
+
+def test_watching_shows_every_question(recipe, run, train):
+    loader = reading_batches(train, recipe.text, collator_of(recipe, run))
+    shown = [example.id for batch in loader for example in batch.examples]
+    assert sorted(shown) == sorted(asked.question.id for asked in train.asked())
+
+
+def test_unfinished_run_is_refused(run):
+    with pytest.raises(RunError, match=r"no model\.safetensors yet: finish its training with --resume"):
+        require_finished(run)

@@ -1,0 +1,39 @@
+import pytest
+
+from modicum.reading.data.corpus import Answer, Corpus, Passage, Question
+from modicum.reading.data.squad import write_squad
+from modicum.reading.survey import Lengths, survey
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file of six articles of one question each, one of which has no answer, and one an answer inside a word."""
+    questions = [Question(f"q{n}", "What is it ?", (Answer("blue", 4),)) for n in range(4)]
+    questions += [Question("q4", "What is it ?", (Answer("blu", 4),)), Question("q5", "Why ?", (), impossible=True)]
+    passages = (Passage(f"The blue sky {n}", (question,), f"title {n}") for n, question in enumerate(questions))
+    write_squad(tmp_path / "six.json", Corpus(tuple(passages), "2.0"))
+    return tmp_path / "six.json"
+
+
+def test_survey_says_what_is_there(file, tmp_path):
+    (tmp_path / "glove.txt").write_text("the 1 2\nblue 3 4\n")
+    found = survey(file, vectors=tmp_path / "glove.txt")
+    assert (found.passages, found.questions, found.impossible, found.problems) == (6, 6, 1, ())
+    assert found.passage_lengths == Lengths(4, 4, 4)
+    assert found.question_lengths == Lengths(pytest.approx(22 / 6), 4, 4)
+    assert (found.alignment.answers, found.alignment.same) == (5, 4)
+    assert (found.coverage.covered_tokens, found.coverage.tokens) == (12, 24)
+    assert found.splits == {"train": 4, "calibration": 1, "test": 1}
+
+
+def test_set_without_answers_has_no_alignment(tmp_path):
+    passages = (Passage(f"text {n}", (Question(f"q{n}", "Why ?", (), impossible=True),)) for n in range(4))
+    write_squad(tmp_path / "none.json", Corpus(tuple(passages), "2.0"))
+    assert survey(tmp_path / "none.json").alignment is None
+
+
+def test_problems_are_in_the_survey(file):
+    file.write_text(file.read_text().replace('"answer_start": 4', '"answer_start": 5', 1))
+    assert survey(file).problems == (
+        "1 answers stood elsewhere than their offset says; the nearest occurrence was taken, e.g. 'q0'",
+    )

@@ -1,0 +1,160 @@
+import io
+import json
+
+import pytest
+import torch
+
+from modicum import verbs
+from modicum.cli import main
+from modicum.imaging.files import Failure
+from modicum.reading.data.lookup import draw_lookup
+from modicum.reading.data.squad import write_squad
+from modicum.reading.preparation import open_parts, prepare_words
+from modicum.reading.qanet.network import QANet
+from modicum.reading.qanet.recipe import QANetRecipe
+from modicum.recipes import build_recipe, recipe_text
+from modicum.storage.errors import DataError, RecipeError
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import save_network
+
+PASSAGE = "Bako is the king of Zed. Miru is the queen."
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory):
+    """A folder with files for train, dev and test."""
+    folder = tmp_path_factory.mktemp("lookup")
+    for name, corpus in zip(("train", "dev", "test"), draw_lookup(sizes=(6, 2, 2)), strict=True):
+        write_squad(folder / f"{name}.json", corpus)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(questions, tmp_path_factory):
+    """What a training leaves, as far as the verbs need it."""
+    options = {
+        "data": str(questions),
+        "network": {
+            "embedding": {"word_dim": 8, "character_dim": 4, "character_features": 4},
+            "embedding_encoder": {"blocks": 1, "convolutions": 1, "kernel": 3},
+            "model_encoder": {"blocks": 1, "convolutions": 1, "kernel": 3},
+            "width": 8,
+            "heads": 2,
+            "feed_forward": 8,
+        },
+        "baselines": False,
+        "trainer": {"accelerator": "cpu"},
+    }
+    recipe = build_recipe(QANetRecipe, options)
+    path = tmp_path_factory.mktemp("runs") / "run"
+    folder = RunFolder.create(path, system="qanet", recipe_text=recipe_text(recipe), command="", versions={})
+    words = prepare_words(recipe, 8, open_parts(recipe, folder)[0], folder)
+    torch.manual_seed(0)
+    save_network(folder.weights, QANet(recipe.network, num_characters=words.vocabulary.num_characters))
+    return path
+
+
+@pytest.fixture
+def passage(tmp_path):
+    file = tmp_path / "passage.txt"
+    file.write_text(PASSAGE)
+    return file
+
+
+def test_predictor_answers_about_a_text(run):
+    reply = verbs.predictor(run)((PASSAGE, "Who is the king?"))
+    assert reply.text == PASSAGE[reply.start : reply.end]
+
+
+def test_question_about_a_text_file_is_answered(run, passage, capsys):
+    assert main(["predict", str(run), "--passage", str(passage), "--question", "Who?", "--json"]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (row["name"], row["question"]) == ("question 1", "Who?")
+    assert row["text"] == PASSAGE[row["start"] : row["end"]]
+
+
+def test_questions_about_a_text_file_are_read_from_standard_input(run, passage, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("Who is the king?\n\nWho is the queen?\n"))
+    assert main(["predict", str(run), "--passage", str(passage)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["Who is the king?", "Who is the queen?"]
+
+
+class Terminal(io.StringIO):
+    """Standard input of someone who types."""
+
+    def isatty(self):
+        return True
+
+
+def test_dialogue_answers_each_question_before_the_next_and_ends_with_an_empty_one(run, passage, monkeypatch):
+    typed = iter(["Who?", "Where?", ""])
+    asked = []
+
+    def type_next(console, prompt):
+        asked.append(prompt)
+        return next(typed)
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("rich.console.Console.input", type_next)
+    replies = verbs.predict(run, passage=passage)
+    assert next(replies).question == "Who?"
+    assert len(asked) == 1
+    assert [reply.question for reply in replies] == ["Where?"]
+    assert asked == ["question (empty to end): "] * 3
+
+
+def test_dialogue_ends_with_the_input(run, passage, monkeypatch):
+    def end(console, prompt):
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("rich.console.Console.input", end)
+    assert list(verbs.predict(run, passage=passage)) == []
+
+
+def test_lines_of_json_are_answered_and_a_bad_one_costs_only_itself(run, capsys, monkeypatch):
+    line = json.dumps({"passage": PASSAGE, "question": "Who?", "id": "a"})
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{line}\n{{]\n{line}\n"))
+    assert main(["predict", str(run), "-", "--json"]) == 1
+    rows = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert ["error" in row for row in rows] == [False, True, False]
+    assert rows[0] == pytest.approx(rows[2], abs=1e-5)
+
+
+def test_squad_file_is_answered_and_kept_as_the_official_scripts_read_it(run, questions, tmp_path):
+    replies = list(verbs.predict(run, [questions / "test.json"], out=tmp_path / "answers.json"))
+    assert not any(isinstance(reply, Failure) for reply in replies)
+    assert json.loads((tmp_path / "answers.json").read_text()) == {reply.name: reply.text for reply in replies}
+
+
+def test_several_answers_are_given_on_request(run, passage):
+    (reply,) = verbs.predict(run, passage=passage, question="Who?", n_best=3)
+    assert len(reply.candidates) == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"question": "Who?"}, {"inputs": ["a.jsonl"], "question": "Who?"}])
+def test_nothing_to_answer_is_refused(run, options):
+    with pytest.raises(RecipeError, match="nothing to answer: name files of questions, or a text: --passage FILE"):
+        list(verbs.predict(run, **options))
+
+
+def test_missing_passage_is_told(run, tmp_path):
+    with pytest.raises(DataError, match=r"none\.txt cannot be read: No such file"):
+        list(verbs.predict(run, passage=tmp_path / "none.txt", question="Who?"))
+
+
+def test_evaluation_is_kept_and_reported(run):
+    sheet = verbs.report(run)
+    assert sheet.sections[0].rows[0].cells[0] == "network"
+    assert verbs.figures(run).sections[0] == sheet.sections[0]
+    assert "How sure it is" in (run / "report.html").read_text()
+    assert verbs.compare([run]).headline == "1 runs side by side"
+
+
+def test_data_are_checked_and_shown(questions, tmp_path, capsys):
+    assert main(["data", str(questions), "--task", "reading", "--preview", str(tmp_path / "some.txt")]) == 0
+    text = capsys.readouterr().out
+    for words in ("passages", "tokens of a question", "train questions, by default", "Answers and tokens"):
+        assert words in text
+    assert "«" in (tmp_path / "some.txt").read_text()
