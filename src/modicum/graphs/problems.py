@@ -112,14 +112,15 @@ def grid_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return rows, columns
 
 
-def next_pixel(image: Array) -> tuple[Samples, NDArray[np.bool_]]:
+def next_pixel(image: Array) -> tuple[Samples, NDArray[np.int64]]:
     """Every pixel whose whole context lies in its own square of the chessboard, in raster order.
 
     Args:
         image: (H, W) in [0, 1].
 
     Returns:
-        The pixels with their contexts as inputs, in the order of `CONTEXT`, and which of them lie in white squares.
+        The pixels with their contexts as inputs, in the order of `CONTEXT`, and the row and column of each one's square,
+        (N, 2); a square is white where these add up to an odd number.
 
     Raises:
         DataError: If no pixel has a context, or the image lacks squares of one colour.
@@ -138,7 +139,7 @@ def next_pixel(image: Array) -> tuple[Samples, NDArray[np.bool_]]:
         )
     at, across = np.nonzero(inside)
     inputs = np.stack([image[at + row, across + column] for row, column in CONTEXT.values()], axis=1)
-    return Samples(inputs, image[at, across]), white[at, across]
+    return Samples(inputs, image[at, across]), np.stack([at, across], axis=1) // BLOCK
 
 
 def whole_context(image: Array) -> Array:
