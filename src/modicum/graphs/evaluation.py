@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from modicum.graphs.activations import ACTIVATIONS, Array
-from modicum.graphs.graph import Graph
+from modicum.graphs.graph import Graph, Indices
 
-CHUNK_POINTS = 2048  # columns that are worked on together: the values of 50 neurons then stay in a second-level cache
+CHUNK_POINTS = 4096  # columns that are worked on together: few enough for caches, enough to hide Python's overhead
 
 
 class Span(NamedTuple):
@@ -38,7 +38,7 @@ class Schedule:
         row[graph.num_inputs + order] = np.arange(graph.num_hidden) + graph.num_inputs + 1
         self.first_row = graph.num_inputs + 1  # of a neuron that is computed
         self.num_hidden, self.num_outputs = graph.num_hidden, graph.num_outputs
-        self.num_rows = graph.num_nodes + 1
+        self.num_rows, self.rows = graph.num_nodes + 1, row
         inner = np.arange(graph.num_inputs, graph.num_nodes)
         self.source_rows = np.concatenate([row[graph.sources], np.full(len(inner), graph.num_inputs)])
         self.targets = np.concatenate([row[graph.targets], row[inner]]) - self.first_row
@@ -54,7 +54,8 @@ class Schedule:
 
     def entries(self, matrix: Array) -> Array:
         """The entries (P,) of a matrix of that shape which belong to parameters."""
-        return matrix.ravel()[self._places]
+        entries: Array = matrix.ravel()[self._places]
+        return entries
 
     def new_values(self, inputs: Array) -> Array:
         """Rows of values (R, N) in which the inputs (I, N) and the constant are filled in."""
@@ -96,11 +97,11 @@ class Schedule:
             slopes[first:last] *= ACTIVATIONS[activation].slope(sums[first:last], values[rows])
         return slopes
 
-    def jacobian(self, values: Array, slopes: Array) -> Array:
-        """Slopes by every parameter, (P, N), from `forward`'s values and `adjoint`'s slopes."""
-        jacobian = np.take(values, self.source_rows, axis=0, mode="clip")  # without this mode it buffers and is slower
-        jacobian *= np.take(slopes, self.targets, axis=0, mode="clip")
-        return jacobian
+    def jacobian(self, values: Array, slopes: Array, out: Array) -> Array:
+        """Fills ``out`` (P, N) with the slopes by every parameter, from `forward`'s values and `adjoint`'s slopes."""
+        for row, source, target in zip(out, self.source_rows, self.targets, strict=True):  # 2x as fast as one gather
+            np.multiply(values[source], slopes[target], out=row)
+        return out
 
 
 def evaluate(graph: Graph, inputs: ArrayLike) -> Array:
@@ -155,7 +156,7 @@ def check_table(inputs: ArrayLike, graph: Graph) -> Array:
     return table
 
 
-def _spans(levels: Array, activations: list[str]) -> tuple[Span, ...]:
+def _spans(levels: Indices, activations: list[str]) -> tuple[Span, ...]:
     """Runs of equal level and activation."""
     keys = list(zip(levels.tolist(), activations, strict=True))
     starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]

@@ -14,11 +14,11 @@ from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dposv
 
 from modicum.graphs.activations import Array
-from modicum.graphs.evaluation import CHUNK_POINTS, Schedule
+from modicum.graphs.evaluation import CHUNK_POINTS, Schedule, evaluate
 from modicum.graphs.graph import Graph
 from modicum.graphs.losses import Loss
 
-POINTS_PER_PARAMETER = 24  # of the matrix; fewer make steps erratic
+POINTS_PER_PARAMETER = 64  # of the matrix; with 24 the steps are erratic, and what they save goes into more of them
 MAX_WEIGHT = 50.0  # beyond it tanh is a step and the matrix singular
 WEIGHT_DECAY = 1e-6
 
@@ -46,7 +46,7 @@ class Points:
     @property
     def num_points(self) -> int:
         """N."""
-        return self.inputs.shape[1]
+        return int(self.inputs.shape[1])
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,12 @@ def curvature(graph: Graph, points: Points) -> tuple[Array, Array]:
     return np.tril(matrix) + np.tril(matrix, -1).T, gradient
 
 
+def mean_loss(graph: Graph, points: Points) -> float:
+    """The mean loss of a graph over some points."""
+    outputs = evaluate(graph, points.inputs.T).T
+    return points.loss.total(outputs, points.targets) / points.num_points
+
+
 class _Descent:
     """The state of one fit."""
 
@@ -108,6 +114,7 @@ class _Descent:
         self.sums = np.empty((graph.num_hidden, points.num_points))
         enough = max(512, POINTS_PER_PARAMETER * graph.num_parameters)
         self.matrix_points = min(points.num_points, matrix_points or enough)
+        self.jacobian = np.empty((graph.num_parameters, min(self.matrix_points, CHUNK_POINTS)))  # 2x as fast as afresh
         self.parameters = np.concatenate([graph.weights, graph.biases])
         self.loss = self.try_parameters(self.parameters)
 
@@ -134,7 +141,8 @@ class _Descent:
         for part in self._chunks(self.matrix_points):
             values, sums = self.values[:, part], self.sums[:, part]
             for seeds in loss.curvature_roots(outputs[:, part]):
-                jacobian = schedule.jacobian(values, schedule.adjoint(self.matrix, values, sums, seeds))
+                slopes = schedule.adjoint(self.matrix, values, sums, seeds)
+                jacobian = schedule.jacobian(values, slopes, out=self.jacobian[:, : values.shape[1]])
                 dsyrk(1 / self.matrix_points, jacobian.T, trans=1, lower=1, beta=1.0, c=hessian, overwrite_c=1)
         return schedule.entries(products) / self.points.num_points, hessian
 
@@ -171,9 +179,10 @@ class _Descent:
         gradient, hessian = self.linearise()
         gradient += WEIGHT_DECAY * self.parameters
         diagonal = hessian.diagonal().copy()
+        damped = np.maximum(diagonal, 1e-3 * diagonal.max())  # else saturated neurons, which have no slope, fly off
         current = self._objective()
-        for _ in range(8):
-            np.fill_diagonal(hessian, diagonal * (1 + damping) + (WEIGHT_DECAY + 1e-12))
+        for _ in range(10):
+            np.fill_diagonal(hessian, diagonal + damping * damped + WEIGHT_DECAY)
             _, step, info = dposv(hessian, gradient, lower=1)
             if info == 0:
                 trial = np.clip(self.parameters - step, -MAX_WEIGHT, MAX_WEIGHT)

@@ -9,7 +9,7 @@ so is the restriction to graphs without cycles.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -18,6 +18,14 @@ from modicum.graphs.activations import ACTIVATIONS, ActivationName, Array
 
 Indices = NDArray[np.int64]
 Complexity = Literal["parameters", "edges", "macs"]
+
+
+class Edge(NamedTuple):
+    """A connection from one node to a later one."""
+
+    source: int
+    target: int
+    weight: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +204,32 @@ class Graph:
         weights[last] *= stretch[self.targets[last] - self.first_output]
         biases[self.num_hidden :] = shift + stretch * biases[self.num_hidden :]
         return self.with_parameters(weights, biases)
+
+    def without_edges(self, edges: Indices) -> Self:
+        """The graph without some edges, given by index; their neurons stay until `canonical` looks at them."""
+        kept = np.ones(self.num_edges, dtype=bool)
+        kept[edges] = False
+        return replace(self, sources=self.sources[kept], targets=self.targets[kept], weights=self.weights[kept])
+
+    def with_neuron(self, position: int, activation: ActivationName, bias: float, edges: Sequence[Edge]) -> Self:
+        """The graph with one more hidden neuron; nodes from ``position`` on move up by one.
+
+        Args:
+            position: Its number, from I (first of the hidden neurons) to I + H (last of them).
+            activation: Its activation.
+            bias: Its bias.
+            edges: Out of it and into it, as numbered when it is in place.
+        """
+        index = position - self.num_inputs
+        more = np.array([(edge.source, edge.target) for edge in edges], dtype=np.int64).reshape(-1, 2)
+        return replace(
+            self,
+            activations=(*self.activations[:index], activation, *self.activations[index:]),
+            sources=np.concatenate([self.sources + (self.sources >= position), more[:, 0]]),
+            targets=np.concatenate([self.targets + (self.targets >= position), more[:, 1]]),
+            weights=np.concatenate([self.weights, [edge.weight for edge in edges]]),
+            biases=np.insert(self.biases, index, bias),
+        )
 
     def canonical(self) -> Self:
         """The same function with nothing in it that does nothing.

@@ -68,4 +68,5 @@ class CrossEntropy(Loss):
 def softmax(outputs: Array) -> Array:
     """Class probabilities (O, N) of outputs (O, N)."""
     powers = np.exp(outputs - outputs.max(axis=0))
-    return powers / powers.sum(axis=0)
+    probabilities: Array = powers / powers.sum(axis=0)
+    return probabilities

@@ -1,0 +1,49 @@
+"""What a search has to reach: the points to fit, the bound on the error, and the points on which the bound is held."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from modicum.graphs.fitting import Effort, Fit, Points, mean_loss
+from modicum.graphs.graph import Complexity
+
+
+@dataclass(frozen=True)
+class Task:
+    """Points and a bound.
+
+    Attributes:
+        points: What graphs are fitted to.
+        max_loss: The bound: on the mean squared error, or on the cross-entropy in nats.
+        validation: Where given, the bound is held on these points instead.
+        measure: What is counted as complexity.
+    """
+
+    points: Points
+    max_loss: float
+    validation: Points | None = None
+    measure: Complexity = "parameters"
+
+    def judged_loss(self, fitted: Fit) -> float:
+        """The loss that the bound is held against."""
+        return fitted.loss if self.validation is None else mean_loss(fitted.graph, self.validation)
+
+    def holds(self, fitted: Fit) -> bool:
+        """Whether a fitted graph keeps the bound."""
+        return self.judged_loss(fitted) <= self.max_loss
+
+    def size(self, fitted: Fit) -> int:
+        """The complexity of a fitted graph by this task's measure."""
+        return fitted.graph.complexity(self.measure)
+
+    def effort(self, iterations: int, *, slack: float) -> Effort:
+        """An effort that ends at ``slack`` times the bound, or as soon as the bound is out of reach.
+
+        With validation points the loss of the fit says little about either, and the fit goes on until it converges.
+        """
+        if self.validation is not None:
+            return Effort(iterations)
+        return Effort(iterations, stop_at=slack * self.max_loss, abandon_above=self.max_loss)
+
+    def bounded(self, max_loss: float) -> Self:
+        """The same task with another bound."""
+        return replace(self, max_loss=max_loss)
