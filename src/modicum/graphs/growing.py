@@ -94,7 +94,7 @@ class Sample:
         order = schedule.rows[graph.num_inputs :] - schedule.first_row
         self.wanted = -schedule.adjoint(matrix, values, sums, points.loss.slope(outputs, targets))[order]
         roots = points.loss.curvature_roots(outputs)
-        self.curvature = sum(schedule.adjoint(matrix, values, sums, root)[order] ** 2 for root in roots)
+        self.curvature = np.sum([schedule.adjoint(matrix, values, sums, root)[order] ** 2 for root in roots], axis=0)
 
     def signal(self, target: int) -> Signal:
         """What a computed node would like to be fed with."""
@@ -144,7 +144,8 @@ class _Trainer:
         match, power = centred @ signal.wanted, centred**2 @ signal.curvature + 1e-12
         share = (match / power)[:, None]
         by_sums = share * (signal.centred() - share * signal.curvature * centred) * self.activation.slope(sums, values)
-        return np.hstack([by_sums @ self.sources.T, by_sums.sum(axis=1, keepdims=True)])
+        slope: Array = np.hstack([by_sums @ self.sources.T, by_sums.sum(axis=1, keepdims=True)])
+        return slope
 
     def _neuron(self, weights: Array, values: Array, index: int) -> _Neuron:
         signal, own = self.signal, values[index]

@@ -10,23 +10,23 @@ from modicum.graphs.activations import Array
 
 
 class Loss(ABC):
-    """A loss per point whose second derivative by the outputs is a sum of outer products."""
+    """A loss per point; half of it is minimised, and the second derivative of that is a sum of outer products."""
 
     @abstractmethod
     def total(self, outputs: Array, targets: Array) -> float:
-        """Twice the loss, summed over points; both arguments are (O, N)."""
+        """The loss, summed over points; both arguments are (O, N)."""
 
     @abstractmethod
     def slope(self, outputs: Array, targets: Array) -> Array:
-        """Slope of the loss of each point by its outputs, (O, N)."""
+        """Slope of half the loss of each point by its outputs, (O, N)."""
 
     @abstractmethod
     def curvature_roots(self, outputs: Array) -> Iterator[Array]:
-        """Vectors per point, (O, N) or (O, 1), whose outer products add up to the second derivative of its loss."""
+        """Vectors per point, (O, N) or (O, 1), whose outer products add up to the second derivative of half the loss."""
 
 
 class SquaredError(Loss):
-    """Half the squared error, averaged over outputs; twice its mean is the MSE."""
+    """Squared error, averaged over outputs; targets are numbers."""
 
     def total(self, outputs: Array, targets: Array) -> float:
         """Squared errors, averaged over outputs and summed over points."""
@@ -34,7 +34,7 @@ class SquaredError(Loss):
         return float(errors @ errors) / len(outputs)
 
     def slope(self, outputs: Array, targets: Array) -> Array:
-        """The error, over O."""
+        """The errors, over O."""
         return (outputs - targets) / len(outputs)
 
     def curvature_roots(self, outputs: Array) -> Iterator[Array]:
@@ -44,29 +44,30 @@ class SquaredError(Loss):
 
 
 class CrossEntropy(Loss):
-    """Half the cross-entropy of softmax in nats; targets are class probabilities, one output per class.
+    """Cross-entropy of softmax in nats over O + 1 classes; the first class has no output, its score is 0.
 
-    Half of it, so that `total` is the cross-entropy itself, as it is the squared error with `SquaredError`.
+    Targets (O, N) are the probabilities of the other classes: 0 or 1 where the class is known.
     """
 
     def total(self, outputs: Array, targets: Array) -> float:
         """Cross-entropies, summed over points."""
-        shifted = outputs - outputs.max(axis=0)
-        return float((np.log(np.exp(shifted).sum(axis=0)) - (targets * shifted).sum(axis=0)).sum())
+        normaliser = np.logaddexp.reduce(np.vstack([np.zeros((1, outputs.shape[1])), outputs]), axis=0)
+        return float((normaliser - (targets * outputs).sum(axis=0)).sum())
 
     def slope(self, outputs: Array, targets: Array) -> Array:
         """Half of predicted less true probabilities."""
-        return (softmax(outputs) - targets) / 2
+        return (softmax(outputs)[1:] - targets) / 2
 
     def curvature_roots(self, outputs: Array) -> Iterator[Array]:
         """For class k ``sqrt(p_k / 2) (e_k - p)``: these add up to half of ``diag(p) - p p^T``, which is exact."""
         probabilities = softmax(outputs)
-        for index, unit in enumerate(np.eye(len(outputs))):
-            yield np.sqrt(probabilities[index] / 2) * (unit[:, None] - probabilities)
+        for own, unit in zip(probabilities, np.eye(len(probabilities)), strict=True):
+            yield np.sqrt(own / 2) * (unit[:, None] - probabilities)[1:]
 
 
 def softmax(outputs: Array) -> Array:
-    """Class probabilities (O, N) of outputs (O, N)."""
-    powers = np.exp(outputs - outputs.max(axis=0))
+    """Class probabilities (O + 1, N) of outputs (O, N); the first class has the score 0."""
+    scores = np.vstack([np.zeros((1, outputs.shape[1])), outputs])
+    powers = np.exp(scores - scores.max(axis=0))
     probabilities: Array = powers / powers.sum(axis=0)
     return probabilities

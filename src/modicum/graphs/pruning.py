@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from modicum.graphs.activations import Array
-from modicum.graphs.fitting import WEIGHT_DECAY, Effort, Fit, curvature, fit
+from modicum.graphs.fitting import WEIGHT_DECAY, Fit, curvature, fit
 from modicum.graphs.graph import Graph, Indices
 from modicum.graphs.task import Task
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
+
 from modicum.graphs.fitting import Effort, Fit, Points, mean_loss
 from modicum.graphs.graph import Complexity
 
@@ -14,12 +16,14 @@ class Task:
     Attributes:
         points: What graphs are fitted to.
         max_loss: The bound: on the mean squared error, or on the cross-entropy in nats.
+        max_complexity: A bound on the complexity instead: the loss is then what is to be least.
         validation: Where given, the bound is held on these points instead.
         measure: What is counted as complexity.
     """
 
     points: Points
-    max_loss: float
+    max_loss: float = np.inf
+    max_complexity: int | None = None
     validation: Points | None = None
     measure: Complexity = "parameters"
 
@@ -40,7 +44,7 @@ class Task:
 
         With validation points the loss of the fit says little about either, and the fit goes on until it converges.
         """
-        if self.validation is not None:
+        if self.validation is not None or not np.isfinite(self.max_loss):
             return Effort(iterations)
         return Effort(iterations, stop_at=slack * self.max_loss, abandon_above=self.max_loss)
 
