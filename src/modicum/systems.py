@@ -68,6 +68,7 @@ WINGS = {
         Wing("classify", "modicum.verbs.classify", (*EVERY_WING, "calibrate")),
         Wing("restore", "modicum.verbs.restore", EVERY_WING),
         Wing("saliency", "modicum.verbs.saliency", EVERY_WING),
+        Wing("graphs", "modicum.verbs.graphs", EVERY_WING),
     )
 }
 SYSTEMS = {
@@ -161,6 +162,19 @@ SYSTEMS = {
             default_recipe="saliency-scenes",
             own_data_recipe="saliency-photos",
             packages=("py_sod_metrics", "skimage", "imagehash"),
+        ),
+        System(
+            id="graphs",
+            wing="graphs",
+            summary="the smallest graph of neurons that predicts a column or a picture within an error you choose",
+            recipe="modicum.graphs.recipe:GraphsRecipe",
+            fit="modicum.graphs.training:fit",
+            network="modicum.graphs.torch_module:rebuild_graph",
+            export="modicum.graphs.export:export_searched",
+            bench="modicum.graphs.bench:bench",
+            default_recipe="graphs-camera",
+            own_data_recipe="graphs-own-data",
+            packages=("skimage", "pandas"),
         ),
     )
 }

@@ -39,3 +39,10 @@ def test_a_file_is_refused(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(ExportError, match="is a file: name a folder"):
         fill(tmp_path / "out", "new")
+
+
+def test_files_that_the_system_writes_beside_its_graphs_are_no_obstacle(tmp_path):
+    for text in ("old", "new"):
+        with replaced_folder(tmp_path / "out", others=("model.c",)) as new:
+            (new / "model.c").write_text(text)
+    assert (tmp_path / "out" / "model.c").read_text() == "new"

@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,14 +13,18 @@ _SUFFIXES = (".onnx", ".onnx.data")
 
 
 @contextmanager
-def replaced_folder(folder: str | Path) -> Iterator[Path]:
+def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iterator[Path]:
     """Gives the body a new folder to fill, which takes the place of ``folder`` when the body ends without an error.
+
+    Args:
+        folder: Where the export goes.
+        others: Names of files that exports of this system hold beside graphs and manifest.
 
     Raises:
         ExportError: If ``folder`` exists and holds anything but an earlier export; it is left as it is.
     """
     folder = Path(folder)
-    _refuse_foreign(folder)
+    _refuse_foreign(folder, {MANIFEST_NAME, *others})
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside it, hence on the same file system: only there is renaming atomic.
     mark = secrets.token_hex(4)
@@ -36,11 +40,11 @@ def replaced_folder(folder: str | Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_foreign(folder: Path, known: Collection[str]) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
         raise ExportError(f"{folder} is a file: name a folder")
-    foreign = sorted(p.name for p in folder.iterdir() if p.name != MANIFEST_NAME and not p.name.endswith(_SUFFIXES))
+    foreign = sorted(p.name for p in folder.iterdir() if p.name not in known and not p.name.endswith(_SUFFIXES))
     if foreign:
         raise ExportError(f"{folder} holds files that are no export, e.g. {foreign[0]}: name a new or empty folder")

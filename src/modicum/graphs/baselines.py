@@ -79,14 +79,14 @@ def simple_baselines(prepared: Prepared, seed: int) -> Iterator[Method]:
     nothing = _fitted(Graph(len(prepared.centre), prepared.num_outputs, (), *_no_edges(prepared)), prepared, seed)
     yield measure_graph("always the mean" if not prepared.is_classification else "always the same", nothing, prepared)
     linear = _fitted(Graph.linear(len(prepared.centre), prepared.num_outputs), prepared, seed)
-    yield measure_graph("linear regression", linear, prepared)
+    yield measure_graph(f"{'logistic' if prepared.is_classification else 'linear'} regression", linear, prepared)
     if prepared.kind == "next-pixel":
         yield measure("the left pixel", lambda inputs: left_pixel(inputs)[:, None], prepared, parameters=0)
         note = "the predictor of lossless JPEG-LS"
         yield measure("median edge", lambda inputs: median_edge(inputs)[:, None], prepared, parameters=0, note=note)
 
 
-def libraries_baselines(prepared: Prepared, parameters: int, seed: int) -> Iterator[Method]:
+def library_baselines(prepared: Prepared, parameters: int, seed: int) -> Iterator[Method]:
     """scikit-learn's layered networks and boosted trees with at most as many parameters.
 
     Args:
@@ -142,7 +142,14 @@ def _perceptron(prepared: Prepared, parameters: int, solver: str, seed: int) -> 
     found = []
     for shape in (shape for shape in shapes if shape is not None):
         start = time.process_time()
-        model = kind(shape, activation="tanh", solver=solver, max_iter=_iterations(solver), tol=1e-7, random_state=seed)
+        model = kind(
+            hidden_layer_sizes=shape,
+            activation="tanh",
+            solver=solver,
+            max_iter=_iterations(solver),
+            tol=1e-7,
+            random_state=seed,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the limit of iterations is ours
             model.fit(inputs, targets)
@@ -219,4 +226,4 @@ def _library_predict(model: Any, prepared: Prepared) -> Predict:  # noqa: ANN401
 def layered_note(graph: Graph, fits: int) -> str:
     """What a reader must know of the layered network."""
     shape = "-".join(map(str, layers_of(graph)))
-    return f"hidden layers {shape}, the smallest of {fits:,} fits by the same optimiser in the same CPU time"
+    return f"hidden layers {shape}, of {fits:,} fits by the same optimiser in the same CPU time"

@@ -1,11 +1,15 @@
 """The smallest layered network within a bound: the rival of a searched graph, by the same optimiser and effort."""
 
+import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from modicum.graphs.activations import ActivationName
 from modicum.graphs.fitting import Effort, Fit, fit
@@ -13,6 +17,7 @@ from modicum.graphs.graph import Graph
 from modicum.graphs.task import Task
 
 MAX_LAYERS = 4  # hidden ones
+MAX_PARAMETERS = 2000
 RESTARTS = 6  # starts of each shape before another shape's turn comes again
 ITERATIONS = 300
 MIN_GAIN = 1e-5  # of four steps, relative: these fits go on for longer than those within a search
@@ -37,7 +42,7 @@ class LayeredFound:
 
 
 def search_layered(
-    task: Task, *, seconds: float, seed: int, activation: ActivationName = "tanh", max_parameters: int = 2000
+    task: Task, *, seconds: float, seed: int, activation: ActivationName = "tanh", max_parameters: int = MAX_PARAMETERS
 ) -> LayeredFound:
     """Looks for the smallest layered network of one to four hidden layers within a bound.
 
@@ -52,6 +57,43 @@ def search_layered(
         max_parameters: No larger network is tried.
     """
     return _LayeredSearch(task, activation, max_parameters, seed).run(seconds)
+
+
+def search_layered_restarts(
+    task: Task, *, seeds: Sequence[int], seconds: float, activation: ActivationName = "tanh", processes: int = 1
+) -> LayeredFound:
+    """The best of several searches from different seeds, side by side in processes.
+
+    Args:
+        task: Points and bound; where it bounds the complexity, no larger network is tried.
+        seeds: One search each, at least one.
+        seconds: CPU time of each.
+        activation: Of all hidden neurons.
+        processes: How many work at once; 1 works in this process.
+    """
+    limit = MAX_PARAMETERS if task.max_complexity is None else task.max_complexity
+    bounded = replace(task, max_loss=0.0) if task.max_complexity is not None else task  # then the least error counts
+    search = partial(_search_one, bounded, seconds, activation, limit)
+    if processes == 1:
+        return _joined(task, [search(seed) for seed in seeds])
+    context = multiprocessing.get_context("spawn")  # forking a process that runs threads, as torch does, may hang
+    with ProcessPoolExecutor(min(processes, len(seeds)), context) as pool:
+        return _joined(task, list(pool.map(search, seeds)))
+
+
+def _search_one(task: Task, seconds: float, activation: ActivationName, limit: int, seed: int) -> LayeredFound:
+    with threadpool_limits(limits=1):
+        return search_layered(task, seconds=seconds, seed=seed, activation=activation, max_parameters=limit)
+
+
+def _joined(task: Task, found: Sequence[LayeredFound]) -> LayeredFound:
+    kept = [each.best for each in found if each.best is not None]
+    return LayeredFound(
+        min(kept, key=lambda fitted: (task.size(fitted), fitted.loss), default=None),
+        min((each.least for each in found), key=task.judged_loss),
+        sum(each.fits for each in found),
+        sum(each.seconds for each in found),
+    )
 
 
 class _LayeredSearch:

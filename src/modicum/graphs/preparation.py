@@ -110,10 +110,8 @@ def prepare(recipe: GraphsRecipe) -> Prepared:
 def prepare_table(recipe: GraphsRecipe) -> Prepared:
     """A table: its target from its other columns; see `prepare`."""
     assert recipe.data is not None  # the recipe has seen to it
-    if recipe.target is None:
-        columns = ", ".join(map(str, read_table(recipe.data).columns))
-        raise DataError(f"which column of {recipe.data} is to be predicted? Give it as --target, one of {columns}")
-    learned = learn_table(read_table(recipe.data), recipe.target, recipe.table)
+    frame = read_table(recipe.data)
+    learned = learn_table(frame, recipe.target or frame.columns[-1], recipe.table)
     rows = split_rows(len(learned.samples), recipe.table, np.random.default_rng(recipe.seed))
     parts = {name: learned.samples.take(chosen) for name, chosen in rows.items()}
     if "validation" in parts and recipe.bound_on == "training":  # nothing else would need them
@@ -131,7 +129,7 @@ def prepare_table(recipe: GraphsRecipe) -> Prepared:
         return prepared
     targets = parts["train"].targets
     if not targets.std():
-        raise DataError(f"{recipe.target!r} is the same in all training rows: give more rows, or another seed")
+        raise DataError(f"{learned.encoding.target!r} is the same in all training rows: give more rows or another seed")
     return replace(prepared, target_centre=float(targets.mean()), target_scale=float(targets.std()))
 
 

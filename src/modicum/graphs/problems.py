@@ -119,7 +119,7 @@ def next_pixel(image: Array) -> tuple[Samples, NDArray[np.int64]]:
         image: (H, W) in [0, 1].
 
     Returns:
-        The pixels with their contexts as inputs, in the order of `CONTEXT`, and the row and column of each one's square,
+        The pixels with their contexts as inputs, in the order of `CONTEXT`, and row and column of each one's square,
         (N, 2); a square is white where these add up to an odd number.
 
     Raises:

@@ -63,19 +63,18 @@ class SearchLimits:
     """How long is searched; the first limit that is met ends it.
 
     Attributes:
-        seconds: CPU time of each restart.
-        rounds: Rounds of growing and pruning of each restart; with this limit alone, a search that was interrupted ends
-            with the very graph of one that was not. None for no limit.
+        rounds: Of growing and pruning in each restart.
+        seconds: CPU time of each restart; what is found then depends on the machine. None: the rounds alone decide.
         restarts: Searches with seeds of their own, side by side on the cores there are; the best result counts.
     """
 
-    seconds: float = 100.0
-    rounds: int | None = None
+    rounds: int = 200
+    seconds: float | None = None
     restarts: int = 2
 
     def __post_init__(self) -> None:
-        require(self.seconds > 0, "search.seconds", "above 0", self.seconds)
-        require(self.rounds is None or self.rounds >= 0, "search.rounds", "at least 0 or none", self.rounds)
+        require(self.rounds >= 0, "search.rounds", "at least 0", self.rounds)
+        require(self.seconds is None or self.seconds > 0, "search.seconds", "above 0 or none", self.seconds)
         require(self.restarts >= 1, "search.restarts", "at least 1", self.restarts)
 
 
@@ -88,10 +87,10 @@ class GraphsRecipe:
             as coins; None is the photograph of the cameraman.
         problem: What is predicted: a column of a "table", brightness as a function of the place ("image-function"), or
             the brightness of the "next-pixel"; None tells tables by their names and takes pictures as functions.
-        target: The column to predict, of a table.
+        target: The column of a table to predict; None is the last.
         max_error: The bound: root mean squared error in units of the target, of pictures in units of white, or, where
             the target is a class, mean cross-entropy in nats.
-        max_complexity: The bound the other way round: search the least error at this many parameters at most.
+        max_complexity: The bound where ``max_error`` is none: the least error at this many parameters at most.
         bound_on: Points on which the bound must hold: the "training" points, or the "validation" points, which no
             weight was fitted to.
         activation: Of the neurons; "any" lets each choose its own.
@@ -108,7 +107,7 @@ class GraphsRecipe:
     problem: ProblemName | None = None
     target: str | None = None
     max_error: float | None = None
-    max_complexity: int | None = None
+    max_complexity: int = 30
     bound_on: Literal["training", "validation"] = "training"
     activation: Literal["tanh", "sin", "silu", "softplus", "any"] = "tanh"
     search: SearchLimits = field(default_factory=SearchLimits)
@@ -120,11 +119,8 @@ class GraphsRecipe:
 
     def __post_init__(self) -> None:
         require(self.max_error is None or self.max_error > 0, "max_error", "above 0 or none", self.max_error)
-        sized = self.max_complexity is None or self.max_complexity >= 1
-        require(sized, "max_complexity", "at least 1 or none", self.max_complexity)
+        require(self.max_complexity >= 1, "max_complexity", "at least 1", self.max_complexity)
         require(self.neat_seconds >= 0, "neat_seconds", "at least 0", self.neat_seconds)
-        if self.max_error is not None and self.max_complexity is not None:
-            raise RecipeError("max_error and max_complexity are two ways to state the bound: give one of them")
         if self.kind == "table" and self.data is None:
             raise RecipeError("problem table needs a table: give its file as data")
         if self.kind == "table" and self.bound_on == "validation" and not self.table.validation:
@@ -147,11 +143,12 @@ class GraphsRecipe:
             if self.max_error is not None
             else f"at most {self.max_complexity} parameters"
         )
-        limits, rounds = self.search, "" if self.search.rounds is None else f", at most {self.search.rounds} rounds"
+        limits = self.search
+        late = "" if limits.seconds is None else f", at most {limits.seconds:g} s of CPU time"
         return {
             "Problem": f"{self.kind} of {Path(self.data).name if self.data else 'the embedded photograph'}",
             "Bound": bound,
             "Activation": self.activation,
-            "Search": f"{limits.restarts} restarts of at most {limits.seconds:g} s of CPU time{rounds}",
+            "Search": f"{limits.restarts} restarts of {limits.rounds} rounds{late}",
             "Seed": str(self.seed),
         }

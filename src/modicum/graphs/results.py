@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +30,6 @@ class Method:
     seconds: float | None = None
     note: str = ""
 
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> "Method":
-        """What `dataclasses.asdict` gave."""
-        return cls(**plain)
-
 
 @dataclass(frozen=True)
 class FrontPoint:
@@ -46,18 +40,22 @@ class FrontPoint:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where one restart stood at a time.
+class Step:
+    """Where one restart of a search stood when its best graph changed.
 
     Attributes:
         restart: Its number, from 0.
+        round: Of growing and pruning.
         seconds: CPU time so far.
-        parameters: Of the smallest graph that kept the bound.
+        parameters: Of the best graph.
+        error: Of the best graph, on the points that judge.
     """
 
     restart: int
+    round: int
     seconds: float
     parameters: int
+    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ class Evaluation:
         input_scale: Standard deviation of each input over the training points.
         methods: The graph, then what it is held against.
         front: Least error for each complexity met, rising.
-        progress: How the restarts went on, in the order of time.
+        steps: How each restart went on.
         formula: One line per neuron and output.
         notes: What became of the data.
         pictures: For problems on pictures.
@@ -111,7 +109,7 @@ class Evaluation:
     input_scale: NDArray[np.float64]
     methods: tuple[Method, ...]
     front: tuple[FrontPoint, ...]
-    progress: tuple[Progress, ...]
+    steps: tuple[Step, ...]
     formula: tuple[str, ...]
     notes: tuple[str, ...] = ()
     pictures: Pictures | None = None
@@ -139,7 +137,7 @@ class Evaluation:
             },
             "methods": [asdict(method) for method in self.methods],
             "front": [asdict(point) for point in self.front],
-            "progress": [asdict(step) for step in self.progress],
+            "steps": [asdict(step) for step in self.steps],
             "notes": list(self.notes),
             "missing": list(self.missing),
         }

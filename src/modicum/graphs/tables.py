@@ -1,8 +1,7 @@
 """Tables of users, CSV or Parquet, as points to fit: what each column is, what is left out, and why."""
 
 # N rows
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 from modicum.graphs.encoding import MISSING, Column, Encoding, as_categories, as_numbers
 from modicum.graphs.problems import Samples
 from modicum.graphs.recipe import TABLE_SUFFIXES, TableOptions
+from modicum.imaging.files import expand_inputs, is_image_name
 from modicum.storage.errors import DataError, MissingExtraError, first_few
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_log = logging.getLogger(__name__)
 MAX_CATEGORIES = 50  # more are names, not kinds: each would cost an input
 MIN_ROWS = 10
 
@@ -40,6 +39,29 @@ class LearnedTable:
     notes: tuple[str, ...]
 
 
+def expand_sources(inputs: Iterable[str | Path]) -> list[Path]:
+    """The files that a user means: files as they are, tables and images of folders, and what glob patterns match.
+
+    Raises:
+        DataError: If a folder or pattern holds none; a missing file is left to be reported as unreadable.
+    """
+    files: list[Path] = []
+    for entry in inputs:
+        if not Path(entry).is_dir():
+            files += expand_inputs([entry])
+            continue
+        found = [file for file in Path(entry).rglob("*") if is_image_name(file.name) or is_table_name(file.name)]
+        if not found:
+            raise DataError(f"{entry} holds neither table nor image ({' '.join(TABLE_SUFFIXES)})")
+        files += sorted(found)
+    return files
+
+
+def is_table_name(name: str) -> bool:
+    """Whether a file of this name counts as a table."""
+    return name.lower().endswith(TABLE_SUFFIXES) and not name.startswith(".")
+
+
 def read_table(path: str | Path) -> "DataFrame":
     """A table from a CSV (comma, semicolon or tab, also compressed) or Parquet file; the first line names the columns.
 
@@ -50,7 +72,7 @@ def read_table(path: str | Path) -> "DataFrame":
     path = Path(path).expanduser()
     if not path.is_file():
         raise DataError(f"{path} does not exist: give a table ({' '.join(TABLE_SUFFIXES)})")
-    if not path.name.lower().endswith(TABLE_SUFFIXES):
+    if not is_table_name(path.name):
         raise DataError(f"{path} is no table: its name should end in one of {' '.join(TABLE_SUFFIXES)}")
     try:
         import pandas as pd
@@ -83,7 +105,7 @@ def _read_csv(path: Path) -> "DataFrame":
 
 
 def learn_table(frame: "DataFrame", target: str, options: TableOptions) -> LearnedTable:
-    """What a table says of its columns, and its rows as points; what is left out is logged, too.
+    """What a table says of its columns, and its rows as points.
 
     A column of texts or truth values is one of categories, as is one that ``options`` names; a target of texts makes
     classes. Columns that say the same everywhere are left out, as are rows without a target.
@@ -117,8 +139,6 @@ def learn_table(frame: "DataFrame", target: str, options: TableOptions) -> Learn
     samples = Samples(encoding.encode(_cells(kept)), encoding.encode_target(kept[target].to_numpy(object)))
     if not encoding.classes and samples.targets.std() == 0:
         raise DataError(f"{target!r} is {samples.targets[0]:g} in every row: there is nothing to predict")
-    for note in notes:
-        _log.info("%s", note)
     return LearnedTable(encoding, samples, filled, tuple(notes))
 
 
@@ -128,7 +148,7 @@ def split_rows(count: int, options: TableOptions, rng: np.random.Generator) -> d
     sizes = {name: max(1, round(share * count)) for name, share in options.shares.items()}
     ends = np.cumsum(list(sizes.values()))
     parts = np.split(order, ends)
-    return {**{name: np.sort(part) for name, part in zip(sizes, parts, strict=False)}, "train": np.sort(parts[-1])}
+    return {"train": np.sort(parts[-1]), **{name: np.sort(part) for name, part in zip(sizes, parts, strict=False)}}
 
 
 def _check_names(frame: "DataFrame", names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.graphs.activations import ActivationName
+from modicum.graphs.activations import ActivationName, Array
 from modicum.graphs.encoding import Encoding
 from modicum.graphs.graph import Graph
 from modicum.storage.files import JSON
@@ -29,11 +29,17 @@ class GraphNetwork(nn.Module):
     Args:
         graph: On raw inputs; its structure is fixed, its weights are copied.
         encoding: Of its inputs and outputs.
+        centre: Mean of each input over the training points, (F,); None is 0.
+        spread: Their standard deviations, (F,), by which a weight is judged small or large; None is 1.
     """
 
     storage_name = "graphs"
+    centre: Tensor  # (F,)
+    spread: Tensor  # (F,)
 
-    def __init__(self, graph: Graph, encoding: Encoding) -> None:
+    def __init__(
+        self, graph: Graph, encoding: Encoding, *, centre: Array | None = None, spread: Array | None = None
+    ) -> None:
         super().__init__()
         expected = (len(encoding.features), len(encoding.outputs))
         if (graph.num_inputs, graph.num_outputs) != expected:
@@ -45,6 +51,8 @@ class GraphNetwork(nn.Module):
         self._structure, self._levels = graph, plan_levels(graph)
         self.weights = nn.Parameter(torch.from_numpy(np.array(graph.weights)))
         self.biases = nn.Parameter(torch.from_numpy(np.array(graph.biases)))
+        self.register_buffer("centre", torch.from_numpy(np.zeros(expected[0]) if centre is None else np.array(centre)))
+        self.register_buffer("spread", torch.from_numpy(np.ones(expected[0]) if spread is None else np.array(spread)))
 
     def storage_config(self) -> dict[str, JSON]:
         """What `rebuild_graph` needs; weights and biases are in the state."""

@@ -221,7 +221,7 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "l
 def data(
     source: str,
     *,
-    task: Literal["classify", "restore", "saliency"] = "classify",
+    task: Literal["classify", "restore", "saliency", "graphs"] = "classify",
     strict: bool = False,
     preview: str | Path | None = None,
 ) -> Any:  # noqa: ANN401  of the task
