@@ -43,6 +43,10 @@ class Points:
         order = rng.permutation(len(inputs))
         return cls(np.ascontiguousarray(inputs[order].T), np.ascontiguousarray(targets[order].T), loss)
 
+    def part(self, first: int, last: int) -> "Points":
+        """The points from ``first`` to before ``last``."""
+        return Points(self.inputs[:, first:last].copy(), self.targets[:, first:last].copy(), self.loss)
+
     @property
     def num_points(self) -> int:
         """N."""

@@ -68,16 +68,19 @@ class Signal:
     wanted: Array
     curvature: Array
 
-    def centred(self) -> Array:
-        """What is wanted beyond what a change of the target's bias provides."""
-        centred: Array = self.wanted - self.curvature * (self.wanted.sum() / self.curvature.sum())
-        return centred
+    def centred(self, values: Array) -> Array:
+        """Rows of values (C, N) less what a change of the target's bias does as well."""
+        mean = values @ self.curvature / self.curvature.sum()
+        return values - mean[..., None]
 
-    def gain(self, values: Array) -> Array:
-        """Predicted fall of half the summed loss when the target is fed with each row of values (C, N)."""
-        centred = values - (values @ self.curvature / self.curvature.sum())[:, None]
-        gain: Array = (centred @ self.wanted) ** 2 / (2 * (centred**2 @ self.curvature) + 1e-12)
-        return gain
+    def best_weights(self, centred: Array) -> Array:
+        """The weight (C,) at which each row of centred values (C, N) helps the target most, to second order."""
+        weights: Array = centred @ self.wanted / (centred**2 @ self.curvature + 1e-12)
+        return weights
+
+    def gains(self, centred: Array) -> Array:
+        """Predicted fall of half the summed loss, (C,), when the target is fed with each row at its best weight."""
+        return self.best_weights(centred) * (centred @ self.wanted) / 2
 
 
 class Sample:
@@ -94,7 +97,8 @@ class Sample:
         order = schedule.rows[graph.num_inputs :] - schedule.first_row
         self.wanted = -schedule.adjoint(matrix, values, sums, points.loss.slope(outputs, targets))[order]
         roots = points.loss.curvature_roots(outputs)
-        self.curvature = np.sum([schedule.adjoint(matrix, values, sums, root)[order] ** 2 for root in roots], axis=0)
+        squares = [schedule.adjoint(matrix, values, sums, root)[order] ** 2 for root in roots]
+        self.curvature = np.sum(squares, axis=0) + 1e-12  # a neuron without any slope is asked for nothing
 
     def signal(self, target: int) -> Signal:
         """What a computed node would like to be fed with."""
@@ -131,28 +135,25 @@ class _Trainer:
             root = np.sqrt(second / (1 - 0.999**step)) + 1e-12
             weights += STEP_SIZE * first / (1 - 0.9**step) / root
         values = self.activation.value(self._sums(weights))
-        return self._neuron(weights, values, int(np.argmax(self.signal.gain(values))))
+        centred = self.signal.centred(values)
+        best = int(np.argmax(self.signal.gains(centred)))
+        incoming = weights[best, :-1] / self.scale
+        bias = float(weights[best, -1] - incoming @ self.centre)
+        return _Neuron(incoming, bias, self.name, values[best], float(self.signal.best_weights(centred)[best]))
 
     def _sums(self, weights: Array) -> Array:
-        return weights[:, :-1] @ self.sources + weights[:, -1:]
+        sums: Array = weights[:, :-1] @ self.sources + weights[:, -1:]
+        return sums
 
     def _slope(self, weights: Array) -> Array:
-        """Slopes of the gains by the weights, (C, S + 1), up to a factor that Adam does not see."""
+        """Slopes of the gains by the weights, (C, S + 1)."""
         signal, sums = self.signal, self._sums(weights)
         values = self.activation.value(sums)
-        centred = values - (values @ signal.curvature / signal.curvature.sum())[:, None]
-        match, power = centred @ signal.wanted, centred**2 @ signal.curvature + 1e-12
-        share = (match / power)[:, None]
-        by_sums = share * (signal.centred() - share * signal.curvature * centred) * self.activation.slope(sums, values)
-        slope: Array = np.hstack([by_sums @ self.sources.T, by_sums.sum(axis=1, keepdims=True)])
-        return slope
-
-    def _neuron(self, weights: Array, values: Array, index: int) -> _Neuron:
-        signal, own = self.signal, values[index]
-        centred = own - own @ signal.curvature / signal.curvature.sum()
-        outgoing = float(centred @ signal.wanted / (centred**2 @ signal.curvature + 1e-12))
-        raw = weights[index, :-1] / self.scale
-        return _Neuron(raw, float(weights[index, -1] - raw @ self.centre), self.name, own, outgoing)
+        centred = signal.centred(values)
+        share = signal.best_weights(centred)[:, None]
+        unmet = signal.wanted - signal.curvature * (signal.wanted.sum() / signal.curvature.sum() + share * centred)
+        by_sums = share * unmet * self.activation.slope(sums, values)
+        return np.hstack([by_sums @ self.sources.T, by_sums.sum(axis=1, keepdims=True)])
 
 
 def _insert(graph: Graph, sample: Sample, neuron: _Neuron, position: int, target: int) -> Graph:

@@ -22,7 +22,7 @@ class Loss(ABC):
 
     @abstractmethod
     def curvature_roots(self, outputs: Array) -> Iterator[Array]:
-        """Vectors per point, (O, N) or (O, 1), whose outer products add up to the second derivative of half the loss."""
+        """Vectors (O, N) or (O, 1) whose outer products add up to the second derivative of half the loss of a point."""
 
 
 class SquaredError(Loss):
@@ -44,30 +44,26 @@ class SquaredError(Loss):
 
 
 class CrossEntropy(Loss):
-    """Cross-entropy of softmax in nats over O + 1 classes; the first class has no output, its score is 0.
-
-    Targets (O, N) are the probabilities of the other classes: 0 or 1 where the class is known.
-    """
+    """Cross-entropy of softmax in nats, one output per class; targets are probabilities, 0 or 1 for known classes."""
 
     def total(self, outputs: Array, targets: Array) -> float:
         """Cross-entropies, summed over points."""
-        normaliser = np.logaddexp.reduce(np.vstack([np.zeros((1, outputs.shape[1])), outputs]), axis=0)
+        normaliser = np.logaddexp.reduce(outputs, axis=0)
         return float((normaliser - (targets * outputs).sum(axis=0)).sum())
 
     def slope(self, outputs: Array, targets: Array) -> Array:
         """Half of predicted less true probabilities."""
-        return (softmax(outputs)[1:] - targets) / 2
+        return (softmax(outputs) - targets) / 2
 
     def curvature_roots(self, outputs: Array) -> Iterator[Array]:
         """For class k ``sqrt(p_k / 2) (e_k - p)``: these add up to half of ``diag(p) - p p^T``, which is exact."""
         probabilities = softmax(outputs)
         for own, unit in zip(probabilities, np.eye(len(probabilities)), strict=True):
-            yield np.sqrt(own / 2) * (unit[:, None] - probabilities)[1:]
+            yield np.sqrt(own / 2) * (unit[:, None] - probabilities)
 
 
 def softmax(outputs: Array) -> Array:
-    """Class probabilities (O + 1, N) of outputs (O, N); the first class has the score 0."""
-    scores = np.vstack([np.zeros((1, outputs.shape[1])), outputs])
-    powers = np.exp(scores - scores.max(axis=0))
+    """Class probabilities (O, N) of outputs (O, N)."""
+    powers = np.exp(outputs - outputs.max(axis=0))
     probabilities: Array = powers / powers.sum(axis=0)
     return probabilities
