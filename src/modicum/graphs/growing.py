@@ -119,7 +119,8 @@ class _Neuron:
 class _Trainer:
     def __init__(self, sources: Array, signal: Signal, activation: ActivationName) -> None:
         self.centre = sources.mean(axis=1)
-        self.scale = sources.std(axis=1) + 1e-6
+        spread = sources.std(axis=1)
+        self.scale = np.where(spread > 1e-6, spread, 1.0)
         self.sources = (sources - self.centre[:, None]) / self.scale[:, None]
         self.signal, self.name, self.activation = signal, activation, ACTIVATIONS[activation]
 

@@ -183,8 +183,10 @@ class Search:
 
     def _shrunk(self, fitted: Fit, max_complexity: int) -> Fit:
         """Prunes with a bound that rises step by step until the complexity is allowed."""
+        bound = 1e-9  # so that it rises from a perfect fit, too
         while self.task.size(fitted) > max_complexity and fitted.graph.num_edges:
-            self.task = self.task.bounded(1.1 * self.task.judged_loss(fitted) + 1e-12)
+            bound = 1.2 * max(bound, self.task.judged_loss(fitted))
+            self.task = self.task.bounded(bound)
             fitted = self._fitted(self._pruned(fitted).graph, 60)
         return fitted
 
