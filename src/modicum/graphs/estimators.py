@@ -69,7 +69,8 @@ class _GraphEstimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn
     def _search(self, features: Array, targets: Array, loss: Loss) -> Self:
         """Searches on raw features (N, F) and targets as the loss takes them (N, O); sets the fitted attributes."""
         random = check_random_state(self.random_state)
-        seeds = random.choice(2**31 - 1, size=self.restarts, replace=False).tolist()
+        first = int(random.randint(2**31 - 1))
+        seeds = range(first, first + self.restarts)
         self._centre = features.mean(axis=0)
         spread = features.std(axis=0)
         self._scale = np.where(spread > 1e-12 * np.abs(features).max(axis=0), spread, 1.0)  # a constant stays one
