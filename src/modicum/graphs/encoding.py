@@ -113,6 +113,11 @@ class Encoding:
         return tuple(name for column in self.columns for name in column.features)
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the inputs in formulas, (F,); those that would be read as more than a name stand in brackets."""
+        return tuple(name if name.isidentifier() else f"[{name}]" for name in self.features)
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs of the graph."""
         return tuple(f"{self.target}={name}" for name in self.classes) if self.classes else (self.target,)

@@ -74,7 +74,7 @@ def export_searched(network: GraphNetwork, folder: str | Path) -> Path:
 def write_sources(network: GraphNetwork, folder: Path) -> None:
     """Writes `SOURCES`: the graph in C, Python, text, LaTeX and GraphML."""
     graph, encoding = network.graph, network.encoding
-    formula = make_formula(graph, encoding.features, encoding.outputs)
+    formula = make_formula(graph, encoding.symbols, encoding.outputs)
     texts = (
         to_c(graph, encoding),
         to_python(graph, encoding),

@@ -59,7 +59,7 @@ def open_brightness(data: str | None) -> Array:
 
 def to_brightness(pixels: np.ndarray) -> Array:
     """Brightness (H, W) in [0, 1] of pixels (H, W, 3) or (H, W), uint8."""
-    grey: Array = (pixels @ GREY if pixels.ndim == 3 else pixels) / 255
+    grey: Array = np.minimum((pixels @ GREY if pixels.ndim == 3 else pixels) / 255, 1.0)  # the shares add up to a bit more
     return grey
 
 
