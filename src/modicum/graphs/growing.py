@@ -71,7 +71,8 @@ class Signal:
     def centred(self, values: Array) -> Array:
         """Rows of values (C, N) less what a change of the target's bias does as well."""
         mean = values @ self.curvature / self.curvature.sum()
-        return values - mean[..., None]
+        centred: Array = values - mean[:, None]
+        return centred
 
     def best_weights(self, centred: Array) -> Array:
         """The weight (C,) at which each row of centred values (C, N) helps the target most, to second order."""
