@@ -50,8 +50,8 @@ def random_graph(num_edges: int, *, num_inputs: int = 16, seed: int = 0) -> Grap
     rng = np.random.default_rng(seed)
     num_hidden = max(1, num_edges // 7)
     first_output = num_inputs + num_hidden
-    chain = {(max(0, node - num_inputs), node) for node in range(num_inputs, first_output)}
-    pairs = chain | {(first_output - 1, first_output)}
+    # Chains from every input to the output, so that no neuron leads nowhere.
+    pairs = {(node - num_inputs, min(node, first_output)) for node in range(num_inputs, first_output + num_inputs)}
     while len(pairs) < num_edges:
         target = int(rng.integers(num_inputs, first_output + 1))
         pairs.add((int(rng.integers(0, min(target, first_output))), target))

@@ -59,8 +59,8 @@ def open_brightness(data: str | None) -> Array:
 
 def to_brightness(pixels: np.ndarray) -> Array:
     """Brightness (H, W) in [0, 1] of pixels (H, W, 3) or (H, W), uint8."""
-    grey: Array = np.minimum((pixels @ GREY if pixels.ndim == 3 else pixels) / 255, 1.0)  # the shares add up to a bit more
-    return grey
+    grey: Array = (pixels @ GREY if pixels.ndim == 3 else pixels) / 255
+    return np.minimum(grey, 1.0)  # in doubles, the shares add up to a bit more than 1
 
 
 def _packaged_content(name: str) -> bytes:

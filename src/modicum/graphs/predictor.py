@@ -39,29 +39,33 @@ class TablePrediction:
         target: What was predicted.
         values: (N,) numbers, or names of classes.
         probabilities: Of the predicted classes, (N,); None where the target is a number.
-        error: Against the table's own target, root mean square, or share of wrong classes; None where it has none.
+        rmse: Root mean squared error against the table's own target; None where it has none, or names classes.
+        share_wrong: Of the classes against the table's own; None where it has none, or the target is a number.
     """
 
     name: str
     target: str
     values: NDArray[Any]
     probabilities: Array | None
-    error: float | None
+    rmse: float | None
+    share_wrong: float | None
 
     def __str__(self) -> str:
         if self.probabilities is None:
             spread = f"{self.target} from {self.values.min():.6g} to {self.values.max():.6g}"
-            judged = "" if self.error is None else f"; root mean squared error {self.error:.6g}"
+            judged = "" if self.rmse is None else f"; root mean squared error {self.rmse:.6g}"
         else:
             classes, counts = np.unique(self.values, return_counts=True)
             spread = ", ".join(f"{count:,} {name}" for name, count in zip(classes, counts, strict=True))
-            judged = "" if self.error is None else f"; {self.error:.1%} wrong"
+            judged = "" if self.share_wrong is None else f"; {self.share_wrong:.1%} wrong"
         return f"{self.name}: {len(self.values):,} rows, {spread}{judged}"
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""
-        plain = {"name": self.name, "target": self.target, "error": self.error, "values": self.values.tolist()}
-        return plain if self.probabilities is None else {**plain, "probabilities": self.probabilities.tolist()}
+        plain = {"name": self.name, "target": self.target, "values": self.values.tolist()}
+        if self.probabilities is None:
+            return {**plain, "rmse": self.rmse}
+        return {**plain, "probabilities": self.probabilities.tolist(), "share_wrong": self.share_wrong}
 
     def save(self, folder: str | Path) -> Path:
         """Writes ``NAME_predicted.csv``, one row per row of the table; returns its place."""
@@ -91,8 +95,8 @@ class PicturePrediction:
     predicted: Array
 
     @property
-    def error(self) -> float:
-        """Root mean square, where white is 1."""
+    def rmse(self) -> float:
+        """Root mean squared error, where white is 1."""
         return float(np.sqrt(np.mean((self.predicted - self.target) ** 2)))
 
     @property
@@ -106,7 +110,7 @@ class PicturePrediction:
     def __str__(self) -> str:
         height, width = self.target.shape
         return (
-            f"{self.name}: {width}x{height} px, root mean squared error {self.error:.4f} of white, "
+            f"{self.name}: {width}x{height} px, root mean squared error {self.rmse:.4f} of white, "
             f"{self.bits_per_pixel:.3f} bits per pixel are left"
         )
 
@@ -114,7 +118,7 @@ class PicturePrediction:
         """Plain data, for JSON."""
         height, width = self.target.shape
         sizes = {"width_px": width, "height_px": height}
-        return {"name": self.name, **sizes, "error": self.error, "bits_per_pixel": self.bits_per_pixel}
+        return {"name": self.name, **sizes, "rmse": self.rmse, "bits_per_pixel": self.bits_per_pixel}
 
     def save(self, folder: str | Path) -> Path:
         """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; returns the first's place."""
@@ -183,7 +187,9 @@ class Predictor:
 
     def _predict_table(self, name: str, table: Mapping[str, Any]) -> TablePrediction:
         values, probabilities = self.predict_rows(table)
-        return TablePrediction(name, self.encoding.target, values, probabilities, self._judge(table, values))
+        judged = self._judge(table, values)
+        rmse, share_wrong = (None, judged) if self.encoding.classes else (judged, None)
+        return TablePrediction(name, self.encoding.target, values, probabilities, rmse, share_wrong)
 
     def _judge(self, table: Mapping[str, Any], values: NDArray[Any]) -> float | None:
         """The error against the table's own target; None where it has none, or not in every row."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from modicum.graphs.activations import ActivationName, Array
 from modicum.graphs.encoding import Encoding
 from modicum.graphs.graph import Graph
-from modicum.storage.files import JSON
 
 FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -54,7 +53,7 @@ class GraphNetwork(nn.Module):
         self.register_buffer("centre", torch.from_numpy(np.zeros(expected[0]) if centre is None else np.array(centre)))
         self.register_buffer("spread", torch.from_numpy(np.ones(expected[0]) if spread is None else np.array(spread)))
 
-    def storage_config(self) -> dict[str, JSON]:
+    def storage_config(self) -> dict[str, Any]:
         """What `rebuild_graph` needs; weights and biases are in the state."""
         graph = self._structure
         return {
