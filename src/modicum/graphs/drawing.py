@@ -76,7 +76,7 @@ def place_nodes(drawn: nx.DiGraph) -> dict[int, tuple[float, float]]:
 
 
 def draw_graph(axes: Axes, drawn: nx.DiGraph) -> None:
-    """Draws what `to_networkx` gave: blue edges have positive weights, red ones negative; thick ones are strong."""
+    """Draws what `to_networkx` gave, first inputs on top: blue edges have positive weights, red ones negative; thick ones are strong."""
     places = place_nodes(drawn)
     strongest = max((strength for _, _, strength in drawn.edges(data="strength")), default=1.0) or 1.0
     for source, target, edge in drawn.edges(data=True):
@@ -98,7 +98,7 @@ def draw_graph(axes: Axes, drawn: nx.DiGraph) -> None:
         axes.scatter(x, y, s=26, marker=marker, color=INK, edgecolors=PAPER, zorder=2)
     _write_labels(axes, drawn, places)
     deepest = max(1.0, *(level for level, _ in places.values()))
-    axes.set(xlim=(-0.25 * deepest - 0.2, 1.15 * deepest + 0.2), ylim=(-0.03, 1.03))
+    axes.set(xlim=(-0.25 * deepest - 0.2, 1.15 * deepest + 0.2), ylim=(1.03, -0.03))
     axes.set_axis_off()
 
 
