@@ -109,7 +109,10 @@ def run_job(job: Job, neat_seconds: float, with_peers: bool) -> dict[str, Any]:
         ours = measure_graph("graph", graph, prepared, seconds=seconds)
         methods = [ours, layered_method(task, prepared, seconds, job.seed)]
         if with_peers:
-            methods += [*simple_baselines(prepared, job.seed), *library_baselines(prepared, best.complexity, job.seed)]
+            methods += [
+                *simple_baselines(prepared, job.seed),
+                *library_baselines(prepared, graph.num_parameters, job.seed),
+            ]
         if with_peers and neat_seconds:
             methods += neat_baseline(prepared, seconds=neat_seconds, seed=job.seed)
     return {

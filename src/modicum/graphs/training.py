@@ -78,9 +78,10 @@ def make_task(prepared: Prepared, recipe: GraphsRecipe) -> Task:
     rng = np.random.default_rng(recipe.seed)
     points = prepared.points("train", rng)
     validation = prepared.points("validation", rng) if recipe.bound_on == "validation" else None
+    shifted = tuple(np.flatnonzero(prepared.centre).tolist())
     if recipe.max_error is None:
-        return Task(points, max_complexity=recipe.max_complexity, validation=validation)
-    return Task(points, prepared.loss_of(recipe.max_error), validation=validation)
+        return Task(points, max_complexity=recipe.max_complexity, validation=validation, shifted=shifted)
+    return Task(points, prepared.loss_of(recipe.max_error), validation=validation, shifted=shifted)
 
 
 def make_plan(recipe: GraphsRecipe) -> Plan:
@@ -204,7 +205,7 @@ class _Fitting:
         recipe, prepared = self.recipe, self.prepared
         yield from self._layered(seconds)
         yield from simple_baselines(prepared, recipe.seed)
-        yield from library_baselines(prepared, best.complexity, recipe.seed)
+        yield from library_baselines(prepared, prepared.raw(best.graph).num_parameters, recipe.seed)
         if recipe.neat_seconds and not missing_libraries(wants_neat=True):
             yield from neat_baseline(prepared, seconds=recipe.neat_seconds, seed=recipe.seed)
 
