@@ -15,7 +15,7 @@ from modicum.storage.runs import RunFolder
 
 @pytest.fixture(scope="session")
 def random_graph() -> Callable[..., Graph]:
-    """Function from a seed (and sizes) to a random graph in canonical form, of every activation."""
+    """Function from a seed (and sizes) to a random graph in canonical form, of every activation, some without bias."""
 
     def make(seed: int, *, num_inputs: int = 4, num_hidden: int = 6, num_outputs: int = 1) -> Graph:
         rng = np.random.default_rng(seed)
@@ -29,21 +29,24 @@ def random_graph() -> Callable[..., Graph]:
         sources, targets = np.array(pairs).T
         activations = tuple(list(ACTIVATIONS)[number % len(ACTIVATIONS)] for number in range(num_hidden))
         weights, biases = rng.standard_normal(len(pairs)), rng.standard_normal(num_hidden + num_outputs)
-        return Graph(num_inputs, num_outputs, activations, sources, targets, weights, biases).canonical()
+        graph = Graph(num_inputs, num_outputs, activations, sources, targets, weights, biases)
+        return graph.without(len(pairs) + np.flatnonzero(rng.random(num_hidden) < 0.5)).canonical()
 
     return make
 
 
 @pytest.fixture(scope="session")
 def untidy_graph() -> Callable[..., Graph]:
-    """Function from a seed to a graph of 3 inputs and 2 outputs in any order, with dead ends and constants in it."""
+    """Function from a seed to a graph of 3 inputs and 2 outputs, untidy: dead ends, constants, missing biases."""
 
     def make(seed: int, *, density: float = 0.4) -> Graph:
         rng = np.random.default_rng(seed)
         pairs = [(s, t) for t in range(3, 12) for s in range(min(t, 10)) if rng.random() < density]
         sources, targets = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         activations = tuple(rng.choice(list(ACTIVATIONS), 7).tolist())
-        return Graph(3, 2, activations, sources, targets, rng.standard_normal(len(pairs)), rng.standard_normal(9))
+        weights, biases = rng.standard_normal(len(pairs)), rng.standard_normal(9)
+        graph = Graph(3, 2, activations, sources, targets, weights, biases)
+        return graph.without(len(pairs) + np.flatnonzero(rng.random(9) < 0.3))
 
     return make
 

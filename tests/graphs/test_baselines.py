@@ -43,7 +43,7 @@ def test_classes_are_judged_by_cross_entropy_and_accuracy():
 
 
 def test_logits_of_a_graph_become_probabilities():
-    graph = Graph.linear(2, 3).with_parameters(np.zeros(6), np.log([0.5, 0.25, 0.25]) + 7)
+    graph = Graph.linear(2, 3).with_parameters([*np.zeros(6), *(np.log([0.5, 0.25, 0.25]) + 7)])
     expected = measure("guess", lambda inputs: np.tile([0.5, 0.25, 0.25], (len(inputs), 1)), CLASSES, parameters=0)
     assert measure_graph("graph", graph, CLASSES).errors == pytest.approx(expected.errors)
 

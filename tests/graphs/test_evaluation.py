@@ -35,7 +35,7 @@ def test_neurons_of_one_level_and_activation_are_one_span():
 @given(seed=st.integers(0, 10**6))
 def test_jacobian_equals_difference_quotients(seed, untidy_graph, three_inputs):
     graph, step = untidy_graph(seed), 1e-6
-    schedule, parameters = Schedule(graph), np.concatenate([graph.weights, graph.biases])
+    schedule, parameters = Schedule(graph), graph.parameters
 
     def outputs_at(parameters):
         values, sums = schedule.new_values(three_inputs.T), np.empty((graph.num_hidden, len(three_inputs)))

@@ -17,13 +17,13 @@ def points(outputs=1, seed=0):
 
 
 def residuals(graph, table, targets, parameters):
-    moved = graph.with_parameters(parameters[: graph.num_edges], parameters[graph.num_edges :])
+    moved = graph.with_parameters(parameters)
     errors = (evaluate_by_neuron(moved, table) - targets).ravel() / np.sqrt(targets.size)
     return np.concatenate([errors, np.sqrt(WEIGHT_DECAY) * parameters])
 
 
 def objective(graph, outputs=1):
-    parameters = np.concatenate([graph.weights, graph.biases])
+    parameters = graph.parameters
     return (residuals(graph, TABLE, CURVE[:, :outputs], parameters) ** 2).sum()
 
 
@@ -35,7 +35,7 @@ def test_fit_ends_where_scipy_finds_nothing_better(outputs):
     def errors(parameters):
         return residuals(fitted, TABLE, CURVE[:, :outputs], parameters)
 
-    found = least_squares(errors, np.concatenate([fitted.weights, fitted.biases]), method="lm")
+    found = least_squares(errors, fitted.parameters, method="lm")
     assert objective(fitted, outputs) <= 1.01 * 2 * found.cost
 
 
@@ -43,7 +43,7 @@ def test_fit_of_a_linear_graph_is_linear_regression():
     fitted = fit(Graph.linear(2), points(), Effort(50, min_gain=0)).graph
     design = np.hstack([TABLE, np.ones((300, 1))])
     expected = np.linalg.lstsq(design, CURVE[:, 0], rcond=None)[0]
-    np.testing.assert_allclose([*fitted.weights, *fitted.biases], expected, atol=1e-4)  # the decay shrinks a little
+    np.testing.assert_allclose(fitted.parameters, expected, atol=1e-4)  # the decay shrinks a little
 
 
 def test_loss_is_that_of_the_fitted_graph():

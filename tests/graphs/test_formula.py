@@ -46,3 +46,8 @@ def test_several_outputs_have_a_line_each(random_graph):
 def test_wrong_number_of_names_is_refused(random_graph):
     with pytest.raises(ValueError, match="4 inputs and 1 outputs needs as many names, got 3 and 1"):
         make_formula(random_graph(0), NAMES[:3], ("y",))
+
+
+def test_missing_biases_leave_nothing_behind():
+    graph = Graph(1, 1, ("tanh",), [0, 1], [1, 2], [0.5, 2.0], [0.0, 0.0], without_bias=(1, 2))
+    assert make_formula(graph, ("x",), ("y",)).lines() == ["h1 = tanh(0.5*x)", "y = 2.0*h1"]

@@ -28,6 +28,11 @@ class TestCounting:
     def test_edges_alone_can_be_counted(self):
         assert small().complexity("edges") == 6
 
+    def test_a_bias_that_is_not_there_does_not_count(self):
+        graph = small(biases=[0.1, 0.0, 0.3], without_bias=[3])
+        assert (graph.complexity(), graph.has_bias.tolist()) == (8, [True, False, True])
+        assert graph.parameters.tolist() == [1, 2, 3, 4, 5, 6, 0.1, 0.3]
+
     def test_multiply_adds_include_activations(self):
         assert small().complexity("macs") == 6 + 8 + 6  # tanh, sin
 
@@ -82,6 +87,19 @@ class TestChecks:
         with pytest.raises(ValueError, match="2 hidden neurons and 1 outputs need 3 biases, got 1"):
             small(biases=[1.0])
 
+    @pytest.mark.parametrize("nodes", [[1], [5], [3, 3]])
+    def test_only_neurons_and_outputs_can_lack_a_bias(self, nodes):
+        with pytest.raises(ValueError, match=r"without_bias must name hidden neurons and outputs \(2..4\), each once"):
+            small(biases=[0.0, 0.0, 0.0], without_bias=nodes)
+
+    def test_a_bias_is_there_or_0(self):
+        with pytest.raises(ValueError, match=r"nodes without a bias, \(3,\), must have 0 in its place"):
+            small(without_bias=[3])
+
+    def test_parameters_are_counted(self):
+        with pytest.raises(ValueError, match=r"a graph of 8 parameters needs as many, got shape \(9,\)"):
+            small(biases=[0.1, 0.0, 0.3], without_bias=[3]).with_parameters(np.zeros(9))
+
     def test_unknown_activations_are_named(self):
         with pytest.raises(ValueError, match="must be among tanh, sin, silu, softplus, got relu"):
             small(activations=("tanh", "relu"))
@@ -133,8 +151,17 @@ class TestCanonical:
         assert folded.num_hidden == 0
         assert folded.biases[0] == pytest.approx(0.2 + 3 * np.tanh(0.1 + 2 * np.tanh(0.5)))
 
+    def test_a_constant_gives_its_target_a_bias(self):
+        graph = Graph(1, 1, ("softplus",), [1, 0], [2, 2], [3.0, 1.0], [0.0, 0.0], without_bias=[1, 2])
+        folded = graph.canonical()
+        assert (folded.without_bias, folded.biases.tolist()) == ((), [pytest.approx(3 * np.log(2))])
+
+    def test_a_constant_0_gives_its_target_none(self):
+        graph = Graph(1, 1, ("tanh",), [1, 0], [2, 2], [3.0, 1.0], [0.0, 0.0], without_bias=[1, 2])
+        assert graph.canonical().without_bias == (1,)
+
     def test_a_graph_may_lose_everything_but_its_outputs(self):
-        empty = small().without_edges(np.arange(6)).canonical()
+        empty = small().without(np.arange(6)).canonical()
         assert (empty.num_hidden, empty.num_edges, empty.num_parameters) == (0, 0, 1)
 
 
@@ -145,15 +172,47 @@ class TestEdits:
         assert graph.biases.tolist() == [0.1, 0.7, 0.2, 0.3]
         assert (graph.sources[:6].tolist(), graph.targets[:6].tolist()) == ([0, 2, 1, 4, 2, 0], [2, 5, 4, 5, 4, 5])
 
+    def test_a_neuron_moves_missing_biases_up_too(self):
+        graph = small(biases=[0.0, 0.0, 0.3], without_bias=[2, 3])
+        assert graph.with_neuron(3, "silu", 0.7, [Edge(0, 3, 1.5), Edge(3, 5, 2.5)]).without_bias == (2, 4)
+
+    @given(seed=st.integers(0, 10**6), data=st.data())
+    def test_without_parameters_is_with_zeros_in_their_places(self, seed, data, untidy_graph, three_inputs):
+        graph = untidy_graph(seed)
+        places = np.array(data.draw(st.lists(st.integers(0, graph.num_parameters - 1), unique=True)), dtype=np.int64)
+        parameters = graph.parameters
+        parameters[places] = 0
+        smaller = graph.without(places)
+        assert smaller.num_parameters == graph.num_parameters - len(places)
+        expected = evaluate_by_neuron(graph.with_parameters(parameters), three_inputs)
+        np.testing.assert_allclose(evaluate_by_neuron(smaller, three_inputs), expected, atol=1e-10)
+
+    @given(seed=st.integers(0, 10**6))
+    def test_parameters_come_back(self, seed, untidy_graph):
+        graph = untidy_graph(seed)
+        assert graph.with_parameters(graph.parameters) == graph
+
     def test_a_neuron_without_outgoing_weight_changes_nothing(self, three_inputs):
         graph = Graph.layered((3, 4, 2), rng=np.random.default_rng(0))
         grown = graph.with_neuron(5, "sin", 0.3, [Edge(1, 5, 1.0), Edge(5, 8, 0.0)])
         np.testing.assert_allclose(evaluate_by_neuron(grown, three_inputs), evaluate_by_neuron(graph, three_inputs))
 
-    def test_rescaled_graph_takes_raw_numbers(self, untidy_graph, three_inputs):
-        graph = untidy_graph(3)
+    @given(seed=st.integers(0, 10**6))
+    def test_rescaled_graph_takes_raw_numbers(self, seed, untidy_graph, three_inputs):
+        graph = untidy_graph(seed)
         centre, scale, shift, stretch = np.array([1.0, -2, 3]), np.array([2.0, 0.5, 4]), np.array([5.0, 6]), 7.0
         raw = graph.rescaled(centre, scale, shift, stretch)
         expected = shift + stretch * evaluate_by_neuron(graph, (three_inputs - centre) / scale)
         np.testing.assert_allclose(evaluate_by_neuron(raw, three_inputs), expected, atol=1e-10)
-        assert raw.same_structure(graph)
+        assert (raw.sources.tolist(), raw.targets.tolist()) == (graph.sources.tolist(), graph.targets.tolist())
+
+    def test_rescaling_gives_a_bias_where_a_centre_goes(self):
+        graph = small(biases=[0.0, 0.0, 0.3], without_bias=[2, 3])  # 0 feeds 2, 1 and 2 feed 3
+        assert graph.rescaled([0.0, 0.0], 2.0, 1.0).without_bias == (2, 3)
+        assert graph.rescaled([0.0, 5.0], 2.0, 1.0).without_bias == (2,)
+        assert graph.rescaled([5.0, 0.0], 2.0, 1.0).without_bias == (3,)
+
+    def test_rescaling_gives_an_output_a_bias_where_targets_were_shifted(self):
+        graph = small(biases=[0.1, 0.2, 0.0], without_bias=[4])
+        assert graph.rescaled(0.0, 2.0, 0.0, 3.0).without_bias == (4,)
+        assert graph.rescaled(0.0, 2.0, 1.0, 3.0).without_bias == ()

@@ -34,6 +34,13 @@ def test_a_graph_comes_back_from_json_to_the_last_bit(untidy_graph):
     assert from_json(json.loads(json.dumps(to_json(untidy_graph(6))))) == untidy_graph(6)
 
 
+def test_a_graph_that_says_nothing_of_missing_biases_has_all(untidy_graph):
+    graph = Graph.layered((2, 3, 1), rng=np.random.default_rng(0))
+    content = to_json(graph)
+    assert content.pop("without_bias") == []
+    assert from_json(content) == graph
+
+
 def test_a_graph_without_edges_can_be_stored(tmp_path):
     graph = Graph(2, 1, (), np.empty(0), np.empty(0), np.empty(0), [0.5])
     save_graph(tmp_path / "constant.safetensors", graph)

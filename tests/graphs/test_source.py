@@ -103,3 +103,19 @@ def test_target_that_would_end_the_comment_does_not(random_graph):
     assert to_python(random_graph(0), Encoding.of_numbers(("a", "b", "c", "d"), "y\nevil()")).startswith(
         f"# {random_graph(0).num_parameters} parameters; output: y evil()"
     )
+
+
+UNBIASED = Graph(1, 1, ("tanh",), [0, 1, 0], [1, 2, 2], [-0.5, 2.0, -3.0], [0.0, 0.0], without_bias=(1, 2))
+
+
+def test_missing_biases_leave_nothing_behind():
+    encoding = Encoding.of_numbers(("x",), "y")
+    python, c = to_python(UNBIASED, encoding), to_c(UNBIASED, encoding)
+    assert "h1 = math.tanh(-0.5 * x)\n    return 2.0 * h1 - 3.0 * x\n" in python
+    assert "tanh(-0.5 * x);" in c
+    assert "outputs[0] = 2.0 * h1 - 3.0 * x;" in c
+
+
+def test_an_output_that_nothing_feeds_is_0():
+    encoding = Encoding.of_numbers(("x",), "y")
+    assert python_function(UNBIASED.without(np.arange(3)).canonical(), encoding)(5.0) == 0

@@ -35,3 +35,14 @@ def test_effort_ends_at_the_bound():
 @pytest.mark.parametrize("task", [Task(POINTS, 2.0, validation=OTHERS), Task(POINTS, max_complexity=5)])
 def test_effort_goes_on_where_the_loss_tells_nothing_about_the_bound(task):
     assert (task.effort(30, slack=0.9).stop_at, task.effort(30, slack=0.9).abandon_above) == (0, np.inf)
+
+
+def test_biases_are_free_but_those_of_outputs_and_below_shifted_inputs():
+    graph = Graph(2, 1, ("tanh",) * 3, [0, 1, 2, 3, 4], [2, 3, 4, 5, 5], np.ones(5), np.zeros(4))
+    assert Task(POINTS).is_free(graph).tolist() == [True] * 8 + [False]
+    assert Task(POINTS, shifted=(1,)).is_free(graph).tolist() == [True] * 6 + [False, True, False]
+
+
+def test_biases_that_are_not_there_are_not_asked_for():
+    graph = Graph(2, 1, ("tanh",) * 2, [0, 1, 2, 3], [2, 3, 4, 4], np.ones(4), np.zeros(3), without_bias=(2,))
+    assert Task(POINTS, shifted=(0,)).is_free(graph).tolist() == [True] * 5 + [False]

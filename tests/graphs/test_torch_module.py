@@ -46,6 +46,12 @@ def test_saved_network_loads_as_the_same_graph(random_graph, tmp_path):
     assert loaded.encoding == network.encoding
 
 
+def test_parameters_are_those_of_the_graph(random_graph):
+    graph = random_graph(0)
+    assert graph.without_bias
+    assert sum(parameter.numel() for parameter in network_of(graph).parameters()) == graph.num_parameters
+
+
 def test_linear_regression_is_a_graph_without_hidden_neurons(random_graph):
     graph = random_graph(0, num_hidden=0)
     with torch.no_grad():

@@ -71,8 +71,8 @@ class _GraphEstimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn
         random = check_random_state(self.random_state)
         first = int(random.randint(2**31 - 1))
         seeds = range(first, first + self.restarts)
-        self._centre = features.mean(axis=0)
-        spread = features.std(axis=0)
+        spread, centre = features.std(axis=0), features.mean(axis=0)
+        self._centre = np.where(np.abs(centre) > 1e-12 * spread, centre, 0.0)  # what was centred already stays
         self._scale = np.where(spread > 1e-12 * np.abs(features).max(axis=0), spread, 1.0)  # a constant stays one
         task = self._task((features - self._centre) / self._scale, targets, loss, np.random.default_rng(seeds[0]))
         plan = Plan(rounds=self.rounds, candidates=Candidates(activations=tuple(self.activations)))
@@ -95,10 +95,11 @@ class _GraphEstimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn
         held_out = int(self.validation_fraction * everything.num_points)
         judges = everything.part(0, held_out) if held_out else None
         points = everything.part(held_out, everything.num_points)
+        shifted = tuple(np.flatnonzero(self._centre).tolist())
         if self.max_error is not None:
-            return Task(points, max_loss=self._loss_of(self.max_error), validation=judges)
+            return Task(points, self._loss_of(self.max_error), validation=judges, shifted=shifted)
         allowed = DEFAULT_COMPLEXITY if self.max_complexity is None else self.max_complexity
-        return Task(points, max_complexity=allowed, validation=judges)
+        return Task(points, max_complexity=allowed, validation=judges, shifted=shifted)
 
     def _check_parameters(self) -> None:
         if self.max_error is not None and self.max_complexity is not None:

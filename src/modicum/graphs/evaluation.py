@@ -1,5 +1,5 @@
 """Values and slopes of a graph over many points at once: level by level, as matrix products over dense blocks."""
-# I inputs, H hidden neurons, O outputs, E edges, P = E + H + O parameters, N points
+# I inputs, H hidden neurons, O outputs, E edges, P parameters, N points
 # R = I + 1 + H + O rows of values: inputs, the constant 1 that biases multiply, hidden neurons by level, outputs
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class Span(NamedTuple):
 class Schedule:
     """What the structure of a graph fixes: the order of rows, the blocks of weights, the place of each parameter.
 
-    Parameters are one row of numbers: the weights (E,), then the biases (H + O,), both in the order of the graph.
+    Parameters are one row of numbers, as `Graph.parameters` gives them: weights, then the biases that there are.
 
     Args:
         graph: Any graph, canonical or not; its weights are not looked at.
@@ -40,8 +40,9 @@ class Schedule:
         self.num_hidden, self.num_outputs = graph.num_hidden, graph.num_outputs
         self.num_rows, self.rows = graph.num_nodes + 1, row
         inner = np.arange(graph.num_inputs, graph.num_nodes)
-        self.source_rows = np.concatenate([row[graph.sources], np.full(len(inner), graph.num_inputs)])
-        self.targets = np.concatenate([row[graph.targets], row[inner]]) - self.first_row
+        biased = inner[graph.has_bias]
+        self.source_rows = np.concatenate([row[graph.sources], np.full(len(biased), graph.num_inputs)])
+        self.targets = np.concatenate([row[graph.targets], row[biased]]) - self.first_row
         self._shape = (len(inner), self.num_rows - self.num_outputs)
         self._places = self.targets * self._shape[1] + self.source_rows
         self.spans = _spans(inner_levels[order], [graph.activations[index] for index in order])
@@ -119,7 +120,7 @@ def evaluate(graph: Graph, inputs: ArrayLike) -> Array:
     """
     table = check_table(inputs, graph)
     schedule = Schedule(graph)
-    matrix = schedule.matrix(np.concatenate([graph.weights, graph.biases]))
+    matrix = schedule.matrix(graph.parameters)
     outputs = np.empty((len(table), graph.num_outputs))
     sums = np.empty((graph.num_hidden, CHUNK_POINTS))
     for first in range(0, len(table), CHUNK_POINTS):

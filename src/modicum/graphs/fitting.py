@@ -119,7 +119,7 @@ class _Descent:
         enough = max(512, POINTS_PER_PARAMETER * graph.num_parameters)
         self.matrix_points = min(points.num_points, matrix_points or enough)
         self.jacobian = np.empty((graph.num_parameters, min(self.matrix_points, CHUNK_POINTS)))  # 2x as fast as afresh
-        self.parameters = np.concatenate([graph.weights, graph.biases])
+        self.parameters = graph.parameters
         self.loss = self.try_parameters(self.parameters)
 
     def try_parameters(self, parameters: Array) -> float:
@@ -160,9 +160,7 @@ class _Descent:
                 break
             damping = found
             history.append(self._objective())
-        num_edges = self.graph.num_edges
-        fitted = self.graph.with_parameters(self.parameters[:num_edges], self.parameters[num_edges:])
-        return Fit(fitted, self.loss, iteration)
+        return Fit(self.graph.with_parameters(self.parameters), self.loss, iteration)
 
     def _objective(self) -> float:
         return self.loss + WEIGHT_DECAY * float(self.parameters @ self.parameters)

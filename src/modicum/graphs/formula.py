@@ -64,7 +64,8 @@ def make_formula(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) ->
             f"got {len(inputs)} and {len(outputs)}"
         )
     symbols = [*map(Symbol, inputs), *_neuron_symbols(graph.num_hidden, {*inputs, *outputs}), *map(Symbol, outputs)]
-    sums = [sympy.Float(bias, 17) for bias in graph.biases.tolist()]
+    has_bias = graph.has_bias.tolist()
+    sums = [sympy.Float(b, 17) if has else sympy.S.Zero for b, has in zip(graph.biases.tolist(), has_bias, strict=True)]
     for source, target, weight in zip(graph.sources, graph.targets, graph.weights.tolist(), strict=True):
         sums[target - graph.num_inputs] += sympy.Float(weight, 17) * symbols[source]
     neurons = [_FUNCTIONS[name](total) for name, total in zip(graph.activations, sums, strict=False)]

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from modicum.graphs.activations import ACTIVATIONS, ActivationName, Array
 
 Indices = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 Complexity = Literal["parameters", "edges", "macs"]
 
 
@@ -44,10 +45,12 @@ class Graph:
         targets: Node that each edge enters, (E,).
         weights: One per edge, (E,), finite.
         biases: Of the hidden neurons, then of the outputs, (H + O,), finite.
+        without_bias: Hidden neurons and outputs that have none, by number; their entries of ``biases`` are 0, are not
+            fitted and do not count.
 
     Raises:
         ValueError: If the arrays do not fit together, an edge goes backwards, twice, into an input or out of an output,
-            an activation is unknown, or a number is not finite.
+            an activation is unknown, or a number is not finite or stands where no bias is.
     """
 
     num_inputs: int
@@ -57,13 +60,16 @@ class Graph:
     targets: Indices
     weights: Array
     biases: Array
+    without_bias: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "activations", tuple(self.activations))
+        object.__setattr__(self, "without_bias", tuple(sorted(int(node) for node in self.without_bias)))
         for name, dtype in (("sources", np.int64), ("targets", np.int64), ("weights", float), ("biases", float)):
             object.__setattr__(self, name, _frozen(getattr(self, name), name, dtype))
         self._check_sizes()
         self._check_edges()
+        self._check_missing_biases()
 
     @classmethod
     def linear(cls, num_inputs: int, num_outputs: int = 1) -> Self:
@@ -122,8 +128,20 @@ class Graph:
 
     @property
     def num_parameters(self) -> int:
-        """Weights and biases together, E + H + O."""
-        return len(self.weights) + len(self.biases)
+        """P, weights and biases together, at most E + H + O."""
+        return len(self.weights) + len(self.biases) - len(self.without_bias)
+
+    @cached_property
+    def has_bias(self) -> Flags:
+        """Which hidden neurons and outputs have a bias, (H + O,)."""
+        has_bias = np.ones(len(self.biases), dtype=bool)
+        has_bias[np.array(self.without_bias, dtype=np.int64) - self.num_inputs] = False
+        return _frozen(has_bias, "has_bias", np.bool_)
+
+    @property
+    def parameters(self) -> Array:
+        """The weights, then the biases that there are, (P,)."""
+        return np.concatenate([self.weights, self.biases[self.has_bias]])
 
     def complexity(self, measure: Complexity = "parameters") -> int:
         """How large the graph is.
@@ -158,10 +176,10 @@ class Graph:
         return int(self.levels.max())
 
     def same_structure(self, other: "Graph") -> bool:
-        """Whether both have the same nodes, activations and edges in the same order, whatever their weights."""
-        sizes = (self.num_inputs, self.num_outputs, self.activations)
+        """Whether both have the same nodes, activations, edges and biases in the same order, whatever their values."""
+        sizes = (self.num_inputs, self.num_outputs, self.activations, self.without_bias)
         return (
-            sizes == (other.num_inputs, other.num_outputs, other.activations)
+            sizes == (other.num_inputs, other.num_outputs, other.activations, other.without_bias)
             and np.array_equal(self.sources, other.sources)
             and np.array_equal(self.targets, other.targets)
         )
@@ -177,16 +195,26 @@ class Graph:
 
     __hash__ = None  # type: ignore[assignment]  # equality compares arrays of weights; nobody should key on them
 
-    def with_parameters(self, weights: ArrayLike, biases: ArrayLike) -> Self:
-        """The same structure with other weights (E,) and biases (H + O,)."""
-        return replace(self, weights=np.asarray(weights), biases=np.asarray(biases))
+    def with_parameters(self, parameters: ArrayLike) -> Self:
+        """The same structure with other `parameters` (P,).
+
+        Raises:
+            ValueError: If they are more or fewer, or not finite.
+        """
+        values = np.asarray(parameters, dtype=np.float64)
+        if values.shape != (self.num_parameters,):
+            raise ValueError(f"a graph of {self.num_parameters} parameters needs as many, got shape {values.shape}")
+        biases = np.zeros(len(self.biases))
+        biases[self.has_bias] = values[self.num_edges :]
+        return replace(self, weights=values[: self.num_edges], biases=biases)
 
     def rescaled(
         self, centre: ArrayLike, scale: ArrayLike, out_centre: ArrayLike = 0, out_scale: ArrayLike = 1
     ) -> Self:
-        """The graph that takes raw inputs where this one takes standardised ones; structure and size stay.
+        """The graph that takes raw inputs where this one takes standardised ones.
 
-        Its outputs are ``out_centre + out_scale * self((inputs - centre) / scale)``.
+        Its outputs are ``out_centre + out_scale * self((inputs - centre) / scale)``. Structure and size stay but for
+        one thing: a node without a bias gets one where a centre other than 0 has to go into it.
 
         Args:
             centre: One number per input, (I,), or one for all.
@@ -200,16 +228,37 @@ class Graph:
         outer = self.sources < self.num_inputs
         weights[outer] /= scale[self.sources[outer]]
         np.subtract.at(biases, self.targets[outer] - self.num_inputs, weights[outer] * centre[self.sources[outer]])
+        has_bias = self.has_bias | self.feeds(centre != 0)
+        has_bias[self.num_hidden :] |= shift != 0
         last = self.targets >= self.first_output
         weights[last] *= stretch[self.targets[last] - self.first_output]
         biases[self.num_hidden :] = shift + stretch * biases[self.num_hidden :]
-        return self.with_parameters(weights, biases)
+        return replace(self, weights=weights, biases=biases, without_bias=self._missing(has_bias))
 
-    def without_edges(self, edges: Indices) -> Self:
-        """The graph without some edges, given by index; their neurons stay until `canonical` looks at them."""
-        kept = np.ones(self.num_edges, dtype=bool)
-        kept[edges] = False
-        return replace(self, sources=self.sources[kept], targets=self.targets[kept], weights=self.weights[kept])
+    def feeds(self, inputs: Flags) -> Flags:
+        """Which hidden neurons and outputs some of the chosen inputs (I,) feed directly, (H + O,)."""
+        fed = np.zeros(len(self.biases), dtype=bool)
+        outer = np.flatnonzero(self.sources < self.num_inputs)
+        fed[self.targets[outer[inputs[self.sources[outer]]]] - self.num_inputs] = True
+        return fed
+
+    def without(self, parameters: Indices) -> Self:
+        """The graph without some parameters, by their places in `parameters`: edges and biases.
+
+        Neurons that nothing feeds any more, or that lead nowhere, stay until `canonical` looks at them.
+        """
+        kept = np.ones(self.num_parameters, dtype=bool)
+        kept[parameters] = False
+        edges, has_bias = kept[: self.num_edges], self.has_bias.copy()
+        has_bias[has_bias] = kept[self.num_edges :]
+        return replace(
+            self,
+            sources=self.sources[edges],
+            targets=self.targets[edges],
+            weights=self.weights[edges],
+            biases=np.where(has_bias, self.biases, 0.0),
+            without_bias=self._missing(has_bias),
+        )
 
     def with_neuron(self, position: int, activation: ActivationName, bias: float, edges: Sequence[Edge]) -> Self:
         """The graph with one more hidden neuron; nodes from ``position`` on move up by one.
@@ -229,6 +278,7 @@ class Graph:
             targets=np.concatenate([self.targets + (self.targets >= position), more[:, 1]]),
             weights=np.concatenate([self.weights, [edge.weight for edge in edges]]),
             biases=np.insert(self.biases, index, bias),
+            without_bias=tuple(node + (node >= position) for node in self.without_bias),
         )
 
     def canonical(self) -> Self:
@@ -237,26 +287,32 @@ class Graph:
         Hidden neurons that lead nowhere go; those that nothing feeds are constants and move into the biases of their
         targets; until neither is left. Hidden neurons are sorted by level, edges by level, target and source.
         """
-        alive, biases = np.ones(self.num_edges, dtype=bool), self.biases.copy()
+        alive, biases, has_bias = np.ones(self.num_edges, dtype=bool), self.biases.copy(), self.has_bias.copy()
         kept = np.ones(self.num_nodes, dtype=bool)
         for node in range(self.num_inputs, self.first_output):  # in order, so that constants travel all the way
             if not (alive & (self.targets == node)).any():
-                self._fold_constant(node, alive, biases)
+                self._fold_constant(node, alive, biases, has_bias)
                 kept[node] = False
         for node in reversed(range(self.num_inputs, self.first_output)):
             if kept[node] and not (alive & (self.sources == node)).any():
                 alive &= self.targets != node
                 kept[node] = False
-        return self._select(kept, alive, biases)._sorted()
+        folded = replace(self, biases=biases, without_bias=self._missing(has_bias))
+        return folded._select(kept, alive)._sorted()
 
-    def _fold_constant(self, node: int, alive: NDArray[np.bool_], biases: Array) -> None:
+    def _missing(self, has_bias: Flags) -> tuple[int, ...]:
+        return tuple((np.flatnonzero(~has_bias) + self.num_inputs).tolist())
+
+    def _fold_constant(self, node: int, alive: Flags, biases: Array, has_bias: Flags) -> None:
         index = node - self.num_inputs
         value = ACTIVATIONS[self.activations[index]].value(biases[index])
         outgoing = np.flatnonzero(alive & (self.sources == node))
-        biases[self.targets[outgoing] - self.num_inputs] += self.weights[outgoing] * value  # one edge per target
+        shift, places = self.weights[outgoing] * value, self.targets[outgoing] - self.num_inputs
+        biases[places] += shift  # one edge per target
+        has_bias[places] |= shift != 0
         alive[outgoing] = False
 
-    def _select(self, kept: NDArray[np.bool_], alive: NDArray[np.bool_], biases: Array) -> Self:
+    def _select(self, kept: Flags, alive: Flags) -> Self:
         number = np.cumsum(kept) - 1
         inner = kept[self.num_inputs :]
         activations = tuple(a for a, k in zip(self.activations, inner[: self.num_hidden], strict=True) if k)
@@ -266,7 +322,8 @@ class Graph:
             sources=number[self.sources[alive]],
             targets=number[self.targets[alive]],
             weights=self.weights[alive],
-            biases=biases[inner],
+            biases=self.biases[inner],
+            without_bias=tuple(number[[node for node in self.without_bias if kept[node]]].tolist()),
         )
 
     def _sorted(self) -> Self:
@@ -284,6 +341,7 @@ class Graph:
             targets=targets[edges],
             weights=self.weights[edges],
             biases=self.biases[order],
+            without_bias=tuple(number[list(self.without_bias)].tolist()),
         )
 
     def _check_sizes(self) -> None:
@@ -299,6 +357,16 @@ class Graph:
             raise ValueError(f"activations must be among {', '.join(ACTIVATIONS)}, got {', '.join(unknown)}")
         if not (np.isfinite(self.weights).all() and np.isfinite(self.biases).all()):
             raise ValueError("weights and biases must be finite numbers")
+
+    def _check_missing_biases(self) -> None:
+        nodes = set(self.without_bias)
+        if len(nodes) < len(self.without_bias) or not nodes <= set(range(self.num_inputs, self.num_nodes)):
+            raise ValueError(
+                f"without_bias must name hidden neurons and outputs ({self.num_inputs}..{self.num_nodes - 1}), each "
+                f"once, got {self.without_bias}"
+            )
+        if self.biases[~self.has_bias].any():
+            raise ValueError(f"nodes without a bias, {self.without_bias}, must have 0 in its place")
 
     def _check_edges(self) -> None:
         is_legal = (self.sources >= 0) & (self.sources < self.targets) & (self.targets < self.num_nodes)

@@ -30,8 +30,13 @@ def from_json(content: Mapping[str, Any]) -> Graph:
         KeyError: If a part is missing.
         ValueError: If the parts make no graph.
     """
-    arrays = {name: np.array(content[name]) for name in _ARRAYS}
-    return Graph(content["num_inputs"], content["num_outputs"], tuple(content["activations"]), **arrays)
+    return Graph(
+        content["num_inputs"],
+        content["num_outputs"],
+        tuple(content["activations"]),
+        **{name: np.array(content[name]) for name in _ARRAYS},
+        without_bias=tuple(content.get("without_bias", ())),  # files may say nothing of it where all have one
+    )
 
 
 def save_graph(path: str | Path, graph: Graph, *, notes: Mapping[str, JSON] | None = None) -> None:
@@ -77,4 +82,5 @@ def _config(graph: Graph) -> dict[str, JSON]:
         "num_inputs": graph.num_inputs,
         "num_outputs": graph.num_outputs,
         "activations": list(graph.activations),
+        "without_bias": list(graph.without_bias),
     }

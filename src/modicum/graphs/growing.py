@@ -90,7 +90,7 @@ class Sample:
     def __init__(self, graph: Graph, points: Points) -> None:
         schedule = Schedule(graph)
         inputs, targets = points.inputs[:, :SAMPLE_POINTS], points.targets[:, :SAMPLE_POINTS]
-        matrix = schedule.matrix(np.concatenate([graph.weights, graph.biases]))
+        matrix = schedule.matrix(graph.parameters)
         values, sums = schedule.new_values(inputs), np.empty((graph.num_hidden, inputs.shape[1]))
         outputs = schedule.forward(matrix, values, sums)
         self.num_inputs = graph.num_inputs

@@ -1,10 +1,10 @@
-"""Connections that a fitted graph can do without, by the Optimal Brain Surgeon with backtracking.
+"""Connections and biases that a fitted graph can do without, by the Optimal Brain Surgeon with backtracking.
 
 The saliency is from Hassibi and Stork, "Second order derivatives for network pruning: Optimal Brain Surgeon" (1993):
 what the loss rises by when a weight is set to 0 and all others make up for it, to second order. That whole batches go,
 how large they are and when to step back is our design.
 """
-# P parameters, E edges, Q edges to remove
+# P parameters, Q of them to remove
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,49 +14,49 @@ from scipy.linalg import cho_factor, cho_solve
 
 from modicum.graphs.activations import Array
 from modicum.graphs.fitting import WEIGHT_DECAY, Fit, curvature, fit
-from modicum.graphs.graph import Graph, Indices
+from modicum.graphs.graph import Flags, Graph, Indices
 from modicum.graphs.task import Task
 
-MAX_SHARE = 0.2  # of the edges, in one batch
-SINGLES = 4  # edges tried one by one when no batch goes
+MAX_SHARE = 0.2  # of the parameters, in one batch
+SINGLES = 4  # parameters tried one by one when no batch goes
 
 
 @dataclass(frozen=True)
 class Surgeon:
-    """The inverse curvature of a fitted graph, which tells what each edge is worth.
+    """The inverse curvature of a fitted graph, which tells what each edge and bias is worth.
 
     Attributes:
         graph: The fitted graph.
         inverse: Of the Gauss-Newton matrix of half the loss, (P, P).
+        is_free: Which parameters may go, (P,).
     """
 
     graph: Graph
     inverse: Array
+    is_free: Flags
 
     @classmethod
     def of(cls, graph: Graph, task: Task) -> "Surgeon":
         """Measures the curvature of a graph on the points that it was fitted to."""
         hessian, _ = curvature(graph, task.points)
         damped = hessian + (WEIGHT_DECAY + 1e-9 * hessian.diagonal().max()) * np.eye(len(hessian))
-        return cls(graph, cho_solve(cho_factor(damped), np.eye(len(hessian))))
+        return cls(graph, cho_solve(cho_factor(damped), np.eye(len(hessian))), task.is_free(graph))
 
     def saliencies(self) -> Array:
-        """Predicted rise of the loss by the loss of each edge, (E,): ``w^2 / [H^-1]_qq``."""
-        saliencies: Array = self.graph.weights**2 / self.inverse.diagonal()[: self.graph.num_edges]
+        """Predicted rise of the loss without each parameter, (P,): ``w^2 / [H^-1]_qq``; infinite if it has to stay."""
+        saliencies: Array = np.where(self.is_free, self.graph.parameters**2 / self.inverse.diagonal(), np.inf)
         return saliencies
 
-    def without(self, edges: Indices) -> Graph:
-        """The graph without some edges (Q,), the other parameters moved to where the loss is predicted to be least."""
-        parameters = np.concatenate([self.graph.weights, self.graph.biases])
-        block = self.inverse[np.ix_(edges, edges)]
-        parameters -= self.inverse[:, edges] @ np.linalg.solve(block, parameters[edges])
-        num_edges = self.graph.num_edges
-        moved = self.graph.with_parameters(parameters[:num_edges], parameters[num_edges:])
-        return moved.without_edges(edges).canonical()
+    def without(self, places: Indices) -> Graph:
+        """The graph without some parameters (Q,), the others moved to where the loss is predicted to be least."""
+        parameters = self.graph.parameters
+        block = self.inverse[np.ix_(places, places)]
+        parameters -= self.inverse[:, places] @ np.linalg.solve(block, parameters[places])
+        return self.graph.with_parameters(parameters).without(places).canonical()
 
 
 def prune(start: Fit, task: Task) -> Iterator[Fit]:
-    """Smaller and smaller graphs, each within the bound, until no single edge can go.
+    """Smaller and smaller graphs, each within the bound, until no single parameter can go.
 
     Args:
         start: A graph that keeps the bound, fitted until its gradient is small: saliencies mean nothing before.
@@ -90,8 +90,9 @@ def _remove_batch(surgeon: Surgeon, current: Fit, task: Task) -> Fit | None:
 
 def _remove_one(surgeon: Surgeon, task: Task) -> Fit | None:
     effort = task.effort(50, slack=0.98)
-    for edge in np.argsort(surgeon.saliencies())[:SINGLES]:
-        fitted = fit(surgeon.without(np.array([edge])), task.points, effort)
+    saliencies = surgeon.saliencies()
+    for place in np.argsort(saliencies)[: min(SINGLES, np.isfinite(saliencies).sum())]:
+        fitted = fit(surgeon.without(np.array([place])), task.points, effort)
         if task.holds(fitted):
             return fitted
     return None

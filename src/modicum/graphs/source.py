@@ -212,13 +212,16 @@ def _column_statements(column: Column, used: Sequence[int], first: int, names: _
 
 def _sums(graph: Graph, names: _Names) -> list[str]:
     """What every hidden neuron and output sums up; numbers with all their digits."""
-    sums = [repr(bias) for bias in graph.biases.tolist()]
+    has_bias = graph.has_bias.tolist()
+    sums = [repr(bias) if has else "" for bias, has in zip(graph.biases.tolist(), has_bias, strict=True)]
     for source, target, weight in zip(
         graph.sources.tolist(), graph.targets.tolist(), graph.weights.tolist(), strict=True
     ):
-        sign = "-" if weight < 0 else "+"
-        sums[target - graph.num_inputs] += f" {sign} {abs(weight)!r} * {names.nodes[source]}"
-    return sums
+        before = sums[target - graph.num_inputs]
+        term = f"{abs(weight)!r} * {names.nodes[source]}"
+        sign = ("-" if weight < 0 else "") if not before else " - " if weight < 0 else " + "
+        sums[target - graph.num_inputs] = before + sign + term
+    return [total or "0.0" for total in sums]
 
 
 def _helpers(graph: Graph, dialect: _Dialect) -> list[str]:

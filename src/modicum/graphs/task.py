@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from modicum.graphs.fitting import Effort, Fit, Points, mean_loss
-from modicum.graphs.graph import Complexity
+from modicum.graphs.graph import Complexity, Flags, Graph
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Task:
         max_complexity: A bound on the complexity instead: the loss is then what is to be least.
         validation: Where given, the bound is held on these points instead.
         measure: What is counted as complexity.
+        shifted: Inputs, by number, that were centred for the fit. Neurons that one of these feeds keep their biases:
+            the graph on raw inputs needs them, and shall not be more complex than the one that was searched.
     """
 
     points: Points
@@ -26,6 +28,7 @@ class Task:
     max_complexity: int | None = None
     validation: Points | None = None
     measure: Complexity = "parameters"
+    shifted: tuple[int, ...] = ()
 
     def judged_loss(self, fitted: Fit) -> float:
         """The loss that the bound is held against."""
@@ -38,6 +41,17 @@ class Task:
     def size(self, fitted: Fit) -> int:
         """The complexity of a fitted graph by this task's measure."""
         return fitted.graph.complexity(self.measure)
+
+    def is_free(self, graph: Graph) -> Flags:
+        """Which parameters of a graph (P,) may go: all edges, and biases of hidden neurons that no shifted input feeds.
+
+        Those of outputs stay, as the scaling of targets goes into them.
+        """
+        shifted = np.zeros(graph.num_inputs, dtype=bool)
+        shifted[list(self.shifted)] = True
+        is_free = ~graph.feeds(shifted)
+        is_free[graph.num_hidden :] = False
+        return np.concatenate([np.ones(graph.num_edges, dtype=bool), is_free[graph.has_bias]])
 
     def effort(self, iterations: int, *, slack: float) -> Effort:
         """An effort that ends at ``slack`` times the bound, or as soon as the bound is out of reach.

@@ -49,7 +49,7 @@ class GraphNetwork(nn.Module):
         self.encoding = encoding
         self._structure, self._levels = graph, plan_levels(graph)
         self.weights = nn.Parameter(torch.from_numpy(np.array(graph.weights)))
-        self.biases = nn.Parameter(torch.from_numpy(np.array(graph.biases)))
+        self.biases = nn.Parameter(torch.from_numpy(graph.biases[graph.has_bias]))
         self.register_buffer("centre", torch.from_numpy(np.zeros(expected[0]) if centre is None else np.array(centre)))
         self.register_buffer("spread", torch.from_numpy(np.ones(expected[0]) if spread is None else np.array(spread)))
 
@@ -62,14 +62,14 @@ class GraphNetwork(nn.Module):
             "activations": list(graph.activations),
             "sources": graph.sources.tolist(),
             "targets": graph.targets.tolist(),
+            "without_bias": list(graph.without_bias),
             "encoding": self.encoding.to_json(),
         }
 
     @property
     def graph(self) -> Graph:
         """The graph with the weights as they are now, in NumPy."""
-        weights, biases = (values.detach().cpu().double().numpy() for values in (self.weights, self.biases))
-        return self._structure.with_parameters(weights, biases)
+        return self._structure.with_parameters(torch.cat([self.weights, self.biases]).detach().cpu().double().numpy())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Raw inputs (N, F) to outputs (N, O): numbers, or the logits of the classes."""
@@ -77,11 +77,12 @@ class GraphNetwork(nn.Module):
 
     def matrices(self) -> list[tuple[Tensor, Tensor]]:
         """Weights (nodes before, nodes of the level) and biases (nodes of the level,) of each level."""
-        found = []
+        found, has_bias = [], torch.from_numpy(np.array(self._structure.has_bias)).to(self.biases.device)
+        biases = self.biases.new_zeros(len(has_bias)).masked_scatter(has_bias, self.biases)
         for level in self._levels:
             weights = self.weights.new_zeros(level.num_known, len(level.biases))
             filled = weights.index_put((level.rows, level.columns), self.weights[level.edges])
-            found.append((filled, self.biases[level.biases]))
+            found.append((filled, biases[level.biases]))
         return found
 
 
@@ -171,9 +172,11 @@ def rebuild_graph(
     sources: Sequence[int],
     targets: Sequence[int],
     encoding: Mapping[str, Any],
+    without_bias: Sequence[int] = (),
 ) -> GraphNetwork:
     """A network of the structure that `GraphNetwork.storage_config` gave, all weights and biases 0."""
     names = cast("tuple[ActivationName, ...]", tuple(activations))
     weights, biases = np.zeros(len(sources)), np.zeros(len(activations) + num_outputs)
-    graph = Graph(num_inputs, num_outputs, names, np.array(sources), np.array(targets), weights, biases)
+    ends = (np.array(sources, dtype=np.int64), np.array(targets, dtype=np.int64))
+    graph = Graph(num_inputs, num_outputs, names, *ends, weights, biases, tuple(without_bias))
     return GraphNetwork(graph, Encoding.from_json(encoding))
