@@ -38,6 +38,7 @@ EXAMPLES = {
         "modicum train drnet --resume                     # go on after an interruption",
         "modicum train rnan --task.name jpeg --task.level 10 --data photos/  # clean photographs of any kind",
         "modicum train qanet --data squad/ --vectors glove.txt  # questions about texts",
+        "modicum train graphs --data table.csv --target y --max-error 0.05   # the smallest network within an error",
     ],
     "evaluate": ["modicum evaluate runs/drnet", "modicum evaluate runs/drnet --knob 0.5 --json"],
     "calibrate": ["modicum calibrate runs/drnet --budget 0.4", "modicum calibrate runs/drnet --budget_ms 3.5"],
@@ -47,6 +48,7 @@ EXAMPLES = {
         "modicum predict runs/rnan photo.jpg -o out.png   # restores a photograph",
         "modicum predict runs/saliency photos/ -o masks/  # masks, cut-outs and overlays",
         "modicum predict runs/qanet --passage text.txt --question 'Who wrote it?'",
+        "modicum predict runs/graphs new.csv -o predicted/  # a table with the predicted column",
     ],
     "report": ["modicum report runs/drnet"],
     "compare": [
@@ -60,6 +62,7 @@ EXAMPLES = {
         "modicum data photos/ --strict --preview sheet.png",
         "modicum data ECSSD/ --task saliency  # images with masks",
         "modicum data squad/ --task reading  # questions about texts",
+        "modicum data table.csv --task graphs  # what each column holds",
     ],
 }
 COMMON = """

@@ -36,7 +36,7 @@ def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence
     Raises:
         RecipeError: If a flag is unknown or a value of the wrong type; the message suggests close names.
     """
-    words = [SHORT.get(word, word) for word in words]
+    words = [_spelt(word) for word in words]
     parameters = inspect.signature(verb).parameters
     open_ended = [name for name, parameter in parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
     if open_ended:
@@ -68,7 +68,7 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
         _parse(parser, words)
         raise RecipeError(f"train needs a system first, one of: {', '.join(SYSTEMS)}")
     system = get_system(words[0])
-    words = [SHORT.get(word, word) for word in words]
+    words = [_spelt(word) for word in words]
     system_parser = verb_parser(f"train {system.id}", parser.description or "")
     own_data = any(word.split("=")[0] == "--data" for word in words)
     name = _value_of("--recipe", words) or (system.own_data_recipe if own_data else system.default_recipe)
@@ -101,6 +101,14 @@ def _parse(parser: ArgumentParser, words: Sequence[str]) -> Any:  # noqa: ANN401
         return parser.parse_args(list(words))
     except ArgumentError as error:
         raise RecipeError(with_suggestion(str(error), parser.get_defaults().keys())) from error
+
+
+def _spelt(word: str) -> str:
+    """A word of a command line as the parser knows it: ``--max-error=1`` is ``--max_error=1``."""
+    if not word.startswith("--"):
+        return SHORT.get(word, word)
+    name, is_given, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{is_given}{value}"
 
 
 def _value_of(flag: str, words: Sequence[str]) -> str | None:

@@ -69,6 +69,7 @@ WINGS = {
         Wing("restore", "modicum.verbs.restore", EVERY_WING),
         Wing("saliency", "modicum.verbs.saliency", EVERY_WING),
         Wing("reading", "modicum.verbs.reading", EVERY_WING),
+        Wing("graphs", "modicum.verbs.graphs", EVERY_WING),
     )
 }
 SYSTEMS = {
@@ -174,6 +175,19 @@ SYSTEMS = {
             bench="modicum.reading.qanet.bench:bench",
             default_recipe="qanet-lookup",
             own_data_recipe="qanet-squad-small",
+        ),
+        System(
+            id="graphs",
+            wing="graphs",
+            summary="the smallest graph of neurons that predicts a column or a picture within an error you choose",
+            recipe="modicum.graphs.recipe:GraphsRecipe",
+            fit="modicum.graphs.training:fit",
+            network="modicum.graphs.torch_module:rebuild_graph",
+            export="modicum.graphs.export:export_searched",
+            bench="modicum.graphs.bench:bench",
+            default_recipe="graphs-camera",
+            own_data_recipe="graphs-own-data",
+            packages=("skimage", "pandas"),
         ),
     )
 }

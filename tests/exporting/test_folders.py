@@ -43,7 +43,7 @@ def test_a_file_is_refused(tmp_path):
 
 def test_what_an_export_has_beside_graphs_is_replaced_with_it(tmp_path):
     for content in ("old", "new"):
-        with replaced_folder(tmp_path / "export", ["words"]) as new:
+        with replaced_folder(tmp_path / "export", others=["words"]) as new:
             (new / "words").mkdir()
             (new / "words" / "list.json").write_text(content)
 

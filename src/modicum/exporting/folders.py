@@ -13,12 +13,12 @@ _SUFFIXES = (".onnx", ".onnx.data")
 
 
 @contextmanager
-def replaced_folder(folder: str | Path, others: Collection[str] = ()) -> Iterator[Path]:
+def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iterator[Path]:
     """Gives the body a new folder to fill, which takes the place of ``folder`` when the body ends without an error.
 
     Args:
-        folder: Where the export shall be.
-        others: Names that such an export has beside graphs and manifest.
+        folder: Where the export goes.
+        others: Names of files and folders that exports of this system hold beside graphs and manifest.
 
     Raises:
         ExportError: If ``folder`` exists and holds anything but an earlier export; it is left as it is.

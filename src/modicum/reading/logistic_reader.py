@@ -128,7 +128,7 @@ def _fitted(
     word_weights: WordWeights,
     options: LogisticOptions,
 ) -> LogisticReader:
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]  # it ships no type information
+    from scipy.sparse import csr_matrix
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -215,7 +215,8 @@ def _features(spans: _Spans, question: str, word_weights: WordWeights) -> Column
     plain = np.concatenate([spans.columns, matched], axis=1)
     noun = _joined(spans.columns, _hash(f"noun {_noun_asked(question)}"))
     columns = [plain, _joined(plain, _hash(f"asked {asked}")), noun]
-    return np.concatenate(columns, axis=1) % np.uint32(NUM_COLUMNS)
+    hashed: Columns = np.concatenate(columns, axis=1) % np.uint32(NUM_COLUMNS)
+    return hashed
 
 
 def _match_columns(spans: _Spans, question: str, word_weights: WordWeights) -> Columns:

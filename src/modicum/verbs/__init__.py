@@ -221,7 +221,7 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "l
 def data(
     source: str,
     *,
-    task: Literal["classify", "restore", "saliency", "reading"] = "classify",
+    task: Literal["classify", "restore", "saliency", "reading", "graphs"] = "classify",
     strict: bool = False,
     preview: str | Path | None = None,
 ) -> Any:  # noqa: ANN401  of the task

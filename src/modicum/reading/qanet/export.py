@@ -59,7 +59,7 @@ def export_qanet(
     """
     plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
     examples = sample_examples(collator)
-    with replaced_folder(folder, [WORDS]) as new:
+    with replaced_folder(folder, others=[WORDS]) as new:
         collator.vocabulary.save(new / WORDS / "vocabulary.json")
         save_vectors(collator.vectors, new / WORDS)
         graph = export_graph(

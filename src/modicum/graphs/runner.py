@@ -1,0 +1,55 @@
+"""Runs an exported graph with numpy and ONNX Runtime alone: the reference for ports."""
+
+# N rows, F inputs, O outputs
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modicum.exporting.manifest import read_manifest
+from modicum.exporting.sessions import GraphRunner
+from modicum.graphs.activations import Array
+from modicum.graphs.encoding import Encoding
+
+SYSTEM = "graphs"
+DETAILS = ("encoding",)  # of the manifest
+
+
+class OnnxGraph:
+    """An exported graph.
+
+    Args:
+        folder: What `modicum.graphs.export.export_searched` wrote.
+        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
+
+    Raises:
+        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        MissingExtraError: If ONNX Runtime is not installed.
+    """
+
+    def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
+        manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
+        self.encoding = Encoding.from_json(manifest.details["encoding"])
+        self._graph = GraphRunner(Path(folder), manifest.graphs["graph"], threads=threads)
+
+    def run(self, inputs: Array) -> Array:
+        """Outputs (N, O) of raw inputs (N, F): numbers, or the logits of the classes.
+
+        Raises:
+            ValueError: If the inputs are of another shape or type.
+        """
+        num_inputs = len(self.encoding.features)
+        if inputs.ndim != 2 or inputs.shape[1] != num_inputs or inputs.dtype != np.float64:
+            raise ValueError(f"inputs must be (N, {num_inputs}) float64, got {inputs.shape} {inputs.dtype}")
+        graph: Any = self._graph  # typed for single precision; this one is in double
+        outputs: Array = graph(inputs)["outputs"]
+        return outputs
+
+    def predict(self, table: Mapping[str, Any]) -> Array:
+        """Outputs (N, O) of the rows of a table, cells by name of column, such as a pandas data frame.
+
+        Raises:
+            DataError: If a column is missing or a cell cannot be used.
+        """
+        return self.run(self.encoding.encode(table))

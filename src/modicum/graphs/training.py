@@ -1,0 +1,253 @@
+"""From a recipe to a searched graph in a run folder, with its Pareto front and what it is held against."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from modicum.graphs.activations import ActivationName
+from modicum.graphs.baselines import (
+    layered_note,
+    library_baselines,
+    measure_graph,
+    missing_libraries,
+    neat_baseline,
+    simple_baselines,
+)
+from modicum.graphs.front import Front, Member
+from modicum.graphs.graph import Graph
+from modicum.graphs.growing import Candidates
+from modicum.graphs.layered import search_layered_restarts
+from modicum.graphs.preparation import Prepared, prepare
+from modicum.graphs.progress import shown_progress
+from modicum.graphs.recipe import GraphsRecipe
+from modicum.graphs.restarts import Outcome, search_restarts
+from modicum.graphs.results import FrontPoint, Method, Step
+from modicum.graphs.search import Plan, Progress
+from modicum.graphs.task import Task
+from modicum.graphs.torch_module import GraphNetwork
+from modicum.storage.errors import DataError
+from modicum.storage.files import JSON, append_jsonl, read_json_object, write_json
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import save_network
+
+logger = logging.getLogger(__name__)
+
+STAGE, BASELINES = "search", "baselines"
+
+
+def fit(recipe: GraphsRecipe, run: RunFolder) -> GraphNetwork:
+    """Searches the smallest graph, leaving it, its front and its baselines in the run folder; goes on after a kill.
+
+    An interrupt (Ctrl-C) ends the search with the best graph so far, which is reported without baselines; resuming goes
+    on from there, to the graph that an uninterrupted search would have found.
+
+    Returns:
+        The graph as a network, in evaluation mode.
+
+    Raises:
+        DataError: If the data cannot be used, or are no longer those that the run was begun with.
+        MissingExtraError: If a library that reads them is not installed.
+    """
+    prepared = prepare(recipe)
+    check_same_data(run, prepared)
+    for note in prepared.notes:
+        logger.info("%s", note)
+    with threadpool_limits(limits=1):  # more threads than one per search slow each other down
+        return _Fitting(recipe, run, prepared).fit()
+
+
+def layered_path(run: RunFolder) -> Path:
+    """Where a run keeps the smallest layered network that was found beside its graph."""
+    return run.path / "layered.safetensors"
+
+
+def front_path(run: RunFolder) -> Path:
+    """Where a run keeps the graphs of its Pareto front, on standardised inputs, and how its searches went on."""
+    return run.path / "front.json"
+
+
+def make_task(prepared: Prepared, recipe: GraphsRecipe) -> Task:
+    """What a search of this recipe has to reach."""
+    rng = np.random.default_rng(recipe.seed)
+    points = prepared.points("train", rng)
+    validation = prepared.points("validation", rng) if recipe.bound_on == "validation" else None
+    shifted = tuple(np.flatnonzero(prepared.centre).tolist())
+    if recipe.max_error is None:
+        return Task(points, max_complexity=recipe.max_complexity, validation=validation, shifted=shifted)
+    return Task(points, prepared.loss_of(recipe.max_error), validation=validation, shifted=shifted)
+
+
+def make_plan(recipe: GraphsRecipe) -> Plan:
+    """How long a search of this recipe goes on, and which activations it tries."""
+    limits = recipe.search
+    return Plan(limits.rounds, limits.seconds, candidates=Candidates(activations=activations_of(recipe)))
+
+
+def activations_of(recipe: GraphsRecipe) -> tuple[ActivationName, ...]:
+    """What neurons may compute."""
+    return get_args(ActivationName) if recipe.activation == "any" else (recipe.activation,)
+
+
+def seeds_of(recipe: GraphsRecipe) -> tuple[int, ...]:
+    """A seed for each restart, none of which another seed of the recipe uses."""
+    return tuple(recipe.seed * 1000 + number for number in range(recipe.search.restarts))
+
+
+def check_same_data(run: RunFolder, prepared: Prepared) -> None:
+    """Notes on the first call which data a run is of, and refuses others later.
+
+    Raises:
+        DataError: If they have changed.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for samples in (prepared.parts["train"], prepared.parts["test"]):
+        digest.update(np.ascontiguousarray(samples.inputs).tobytes() + samples.targets.tobytes())
+    found: dict[str, JSON] = {
+        "points": {name: len(samples) for name, samples in prepared.parts.items()},
+        "digest": digest.hexdigest(),
+    }
+    if not run.splits.exists():
+        write_json(run.splits, found)
+    elif read_json_object(run.splits)["digest"] != found["digest"]:
+        raise DataError(f"the data are no longer those that {run.path} was begun with: put them back, or begin anew")
+
+
+class _Fitting:
+    """One training: the searches, then what they are held against."""
+
+    def __init__(self, recipe: GraphsRecipe, run: RunFolder, prepared: Prepared) -> None:
+        self.recipe, self.run, self.prepared = recipe, run, prepared
+        self.task, self.plan, self.seeds = make_task(prepared, recipe), make_plan(recipe), seeds_of(recipe)
+        self.processes = min(len(self.seeds), os.cpu_count() or 1)
+
+    def fit(self) -> GraphNetwork:
+        outcome = self._search()
+        network = self._network(outcome.best.graph)
+        save_network(self.run.weights, network, notes={"problem": self.prepared.source})
+        self._save_front(outcome)
+        self._tell(outcome.best)
+        finished = self.run.finished_stages()
+        if not self._is_over():
+            logger.info("the search was interrupted: --resume goes on with it")
+        elif BASELINES not in finished:
+            self._save_baselines(outcome.best)
+            self.run.mark_finished(BASELINES)
+        return network.eval()
+
+    def _search(self) -> Outcome:
+        with shown_progress(self.plan, self.seeds, self.prepared.error_of) as show:
+
+            def watch(seed: int, progress: Progress) -> None:
+                show(seed, progress)
+                error = self.prepared.error_of(progress.loss)
+                row = {"restart": self.seeds.index(seed), "complexity": progress.complexity, "error": error}
+                append_jsonl(self.run.metrics, {"stage": STAGE, "step": progress.round, **row})
+
+            folder = self.run.stage(STAGE)
+            folder.mkdir(parents=True, exist_ok=True)
+            return search_restarts(
+                self.task, self.plan, self.seeds, processes=self.processes, folder=folder, watch=watch
+            )
+
+    def _network(self, standardised: Graph) -> GraphNetwork:
+        prepared = self.prepared
+        spread = prepared.parts["train"].inputs.std(axis=0)
+        centre = prepared.parts["train"].inputs.mean(axis=0)
+        return GraphNetwork(prepared.raw(standardised), prepared.encoding, centre=centre, spread=spread)
+
+    def _save_front(self, outcome: Outcome) -> None:
+        error_of = self.prepared.error_of
+        points = [FrontPoint(member.complexity, error_of(member.loss)) for member in outcome.front]
+        steps = [
+            Step(restart, progress.round, progress.seconds, progress.complexity, error_of(progress.loss))
+            for restart, history in enumerate(outcome.histories)
+            for progress in history
+        ]
+        plain = {"points": [asdict(p) for p in points], "steps": [asdict(s) for s in steps]}
+        write_json(front_path(self.run), {**plain, "graphs": outcome.front.to_json()})
+
+    def _tell(self, best: Member) -> None:
+        error = self.prepared.error_of(best.loss)
+        if best.loss <= self.task.max_loss or self.recipe.max_error is None:
+            logger.info("%d parameters, error %.4g", best.complexity, error)
+        else:
+            logger.warning(
+                "no graph kept the bound of %g: the one of least error, %.4g, is kept; search longer, or bound less",
+                self.recipe.max_error,
+                error,
+            )
+
+    def _is_over(self) -> bool:
+        """Whether every search has spent its rounds or its seconds."""
+        states = self._states()
+        late = [self.plan.seconds is not None and state["seconds"] >= self.plan.seconds for state in states]
+        done = [state["round"] >= self.plan.rounds for state in states]
+        return len(states) == len(self.seeds) and all(a or b for a, b in zip(late, done, strict=True))
+
+    def _states(self) -> list[dict[str, Any]]:
+        return [read_json_object(file) for file in sorted(self.run.stage(STAGE).glob("search-*.json"))]
+
+    def _save_baselines(self, best: Member) -> None:
+        seconds = sum(state["seconds"] for state in self._states())
+        graph = measure_graph("graph", self.prepared.raw(best.graph), self.prepared, seconds=seconds)
+        methods = [graph, *(self._baselines(best, seconds) if self.recipe.baselines else ())]
+        missing = missing_libraries(wants_neat=self.recipe.neat_seconds > 0)
+        write_json(self.run.baselines, {"methods": [asdict(method) for method in methods], "missing": list(missing)})
+
+    def _baselines(self, best: Member, seconds: float) -> Iterator[Method]:
+        recipe, prepared = self.recipe, self.prepared
+        yield from self._layered(seconds)
+        yield from simple_baselines(prepared, recipe.seed)
+        yield from library_baselines(prepared, prepared.raw(best.graph).num_parameters, recipe.seed)
+        if recipe.neat_seconds and not missing_libraries(wants_neat=True):
+            yield from neat_baseline(prepared, seconds=recipe.neat_seconds, seed=recipe.seed)
+
+    def _layered(self, seconds: float) -> Iterator[Method]:
+        """The smallest layered network that keeps the bound, or the best of those as large as the bound allows."""
+        found = search_layered_restarts(
+            self.task,
+            seeds=self.seeds,
+            seconds=seconds / len(self.seeds),
+            activation=activations_of(self.recipe)[0],
+            processes=self.processes,
+        )
+        chosen = found.best or found.least
+        network = self._network(chosen.graph)
+        save_network(layered_path(self.run), network)
+        is_bounded = self.recipe.max_error is not None
+        name = "smallest layered network" if is_bounded and found.best else "best layered network"
+        note = layered_note(chosen.graph, found.fits)
+        if is_bounded and not found.best:
+            note += "; none kept the bound"
+        yield measure_graph(name, network.graph, self.prepared, seconds=found.seconds, note=note)
+
+
+def read_front(run: RunFolder) -> tuple[tuple[FrontPoint, ...], tuple[Step, ...]]:
+    """The Pareto front of a run, and how its searches went on.
+
+    Raises:
+        DataError: If the run has none.
+    """
+    plain = read_json_object(front_path(run))
+    return tuple(FrontPoint(**p) for p in plain["points"]), tuple(Step(**s) for s in plain["steps"])
+
+
+def read_front_graphs(run: RunFolder, prepared: Prepared) -> list[Graph]:
+    """The graphs of the Pareto front of a run, on raw inputs, from the least complex to the most accurate."""
+    members: Mapping[str, Any] = read_json_object(front_path(run))
+    return [prepared.raw(member.graph) for member in Front.from_json(members["graphs"])]
+
+
+def read_baselines(run: RunFolder) -> tuple[tuple[Method, ...], tuple[str, ...]]:
+    """What was measured beside the graph when it was searched, the graph first, and what could not be."""
+    if not run.baselines.exists():  # the search was interrupted
+        return (), ()
+    plain = read_json_object(run.baselines)
+    return tuple(Method(**method) for method in plain["methods"]), tuple(plain["missing"])

@@ -1,0 +1,125 @@
+"""The verbs for graphs of neurons; see `modicum.verbs`. Importing this module is instant."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modicum.storage import RecipeError
+from modicum.verbs.runs import load, open_run
+from modicum.verbs.sheets import compare, figures
+
+__all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
+
+if TYPE_CHECKING:
+    from modicum.graphs.predictor import PicturePrediction, Predictor, TablePrediction
+    from modicum.graphs.torch_module import GraphNetwork
+    from modicum.imaging.files import Failure
+    from modicum.reporting.sheets import Sheet
+
+
+def predictor(run: str | Path) -> "Predictor":
+    """What answers for tables and pictures with the graph of a run.
+
+    Args:
+        run: The run folder.
+    """
+    from modicum.graphs.predictor import Predictor
+
+    folder, recipe = open_run(run)
+    return Predictor(_network(folder.path), recipe.kind)
+
+
+def evaluate(run: str | Path) -> "Sheet":
+    """Measures the graph of a run beside its baselines; keeps the figures in the run folder.
+
+    Args:
+        run: The run folder.
+    """
+    from modicum.graphs.judging import evaluate_run
+    from modicum.reporting.graphs import graphs_sheet
+    from modicum.reporting.sheets import keep_figures
+
+    folder, recipe = open_run(run)
+    sheet = graphs_sheet(evaluate_run(folder, _network(folder.path), recipe))
+    keep_figures(folder, sheet)
+    return sheet
+
+
+def predict(
+    run: str | Path, inputs: Sequence[str | Path], *, out: str | Path = "predicted"
+) -> Iterator["TablePrediction | PicturePrediction | Failure"]:
+    """Predicts the target of every row of tables, or pixels of pictures; writes a file for each.
+
+    Args:
+        run: The run folder.
+        inputs: Tables; for a graph of a picture also image files, or folders of images.
+        out: The folder for tables of predictions, and pictures with what is left to be said of them.
+
+    Raises:
+        RecipeError: If two inputs would be written under the same name.
+    """
+    from modicum.graphs.tables import expand_sources
+    from modicum.imaging.files import Failure
+
+    files = expand_sources(inputs)
+    _check_names(files, Path(out))
+    for found in predictor(run).predict_all(files):
+        if not isinstance(found, Failure):
+            found.save(out)
+        yield found
+
+
+def report(run: str | Path) -> "Sheet":
+    """Evaluates a run and writes its ``report.html``.
+
+    Args:
+        run: The run folder.
+    """
+    from modicum.reporting.sheets import write_sheet
+
+    folder, recipe = open_run(run)
+    sheet = evaluate(run)
+    write_sheet(folder, sheet, recipe.facts())
+    return sheet
+
+
+def export(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Writes the graph of a run as ONNX, C, Python, formula and GraphML with a manifest, checked against NumPy."""
+    from modicum.graphs.export import export_searched
+
+    folder, _ = open_run(run)
+    return export_searched(_network(folder.path), Path(out) if out else folder.path / "export")
+
+
+def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":
+    """Looks through a table or a picture: what each column holds, what is missing, what cannot be used.
+
+    Args:
+        source: The table or picture, as for training.
+        strict: Fail if a table has empty cells or columns that cannot be used.
+        preview: Write the picture as brightness, or the first rows of the table, here.
+    """
+    from modicum.graphs.survey import survey
+    from modicum.reporting.graphs import survey_sheet
+
+    return survey_sheet(survey(source, strict=strict, preview=preview))
+
+
+def _network(run: Path) -> "GraphNetwork":
+    from modicum.graphs.torch_module import GraphNetwork
+
+    network = load(run)
+    assert isinstance(network, GraphNetwork)  # the run is of this system
+    return network
+
+
+def _check_names(files: Sequence[Path], out: Path) -> None:
+    """Refuses inputs whose predictions would overwrite one another's: they are named after the inputs' stems."""
+    first: dict[str, Path] = {}
+    for file in files:
+        stem = file.name.partition(".")[0]
+        if (other := first.setdefault(stem, file)) is not file:
+            raise RecipeError(
+                f"{other} and {file} would both be written as {out / stem}_predicted: name each input once, and take "
+                "files that share names one at a time, each with an --out of its own"
+            )

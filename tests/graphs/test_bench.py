@@ -1,0 +1,13 @@
+from modicum.graphs.bench import bench, random_graph
+
+
+def test_quick_benchmark_measures_evaluation_fitting_memory_and_search():
+    names = [row.name for row in bench(threads=1, quick=True)]
+    for words in ("by levels, times as fast", "a step of Levenberg-Marquardt", "memory of a fit", "the default search"):
+        assert any(words in name for name in names), words
+
+
+def test_random_graph_has_the_connections_that_were_asked_for():
+    graph = random_graph(1000)
+    assert graph.num_edges == 1000
+    assert graph.canonical().num_edges == 1000

@@ -1,0 +1,121 @@
+import ctypes
+import math
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from modicum.graphs.encoding import Column, Encoding
+from modicum.graphs.evaluation import evaluate
+from modicum.graphs.graph import Graph
+from modicum.graphs.source import to_c, to_python
+
+NUMBERS = Encoding.of_numbers(("a", "b", "c", "d"), "y")
+MIXED = Encoding(
+    (
+        Column("size (mm)", fill=2.5),
+        Column("colour", ("blue", 'r"ed\\ é', "green")),
+        Column("is old", ("False", "True")),
+        Column("class"),
+    ),
+    "y",
+)
+MIXED_ROWS = {
+    "size (mm)": [1.0, math.nan, 3.0, 4.0],
+    "colour": ["blue", 'r"ed\\ é', "green", "green"],
+    "is old": ["True", "False", "False", "True"],
+    "class": [0.5, 1.5, -2.0, 0.0],
+}
+
+
+def python_function(graph, encoding):
+    space = {}
+    exec(compile(to_python(graph, encoding), "source", "exec"), space)  # what a user would import
+    return space["predict"]
+
+
+def c_function(graph, encoding, folder):
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    (folder / "model.c").write_text(to_c(graph, encoding), encoding="utf-8")
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(folder / "model.so")]
+    subprocess.run(["cc", *flags, str(folder / "model.c"), "-lm"], check=True)
+    function = ctypes.CDLL(str(folder / "model.so")).predict
+    function.restype = None
+    kinds = [ctypes.c_double if column.categories is None else ctypes.c_char_p for column in encoding.columns]
+
+    def call(*cells):
+        outputs = (ctypes.c_double * graph.num_outputs)()
+        function(
+            *(kind(cell.encode() if isinstance(cell, str) else cell) for kind, cell in zip(kinds, cells, strict=True)),
+            outputs,
+        )
+        return list(outputs)
+
+    return call
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_python_source_gives_the_predictions(random_graph, seed):
+    graph = random_graph(seed)
+    inputs = 3 * np.random.default_rng(seed).standard_normal((20, 4))
+    predict = python_function(graph, NUMBERS)
+    np.testing.assert_allclose([predict(*row) for row in inputs], evaluate(graph, inputs)[:, 0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_c_source_gives_the_predictions(random_graph, seed, tmp_path):
+    graph = random_graph(seed, num_outputs=2)
+    encoding = Encoding.of_numbers(("a", "b", "c", "d"), "y")
+    encoding = Encoding(encoding.columns, "y", ("no", "yes"))
+    inputs = 3 * np.random.default_rng(seed).standard_normal((20, 4))
+    predict = c_function(graph, encoding, tmp_path)
+    np.testing.assert_allclose([predict(*row) for row in inputs], evaluate(graph, inputs), rtol=0, atol=1e-9)
+
+
+def test_columns_of_texts_and_empty_cells_are_taken_as_in_training(random_graph, tmp_path):
+    graph = random_graph(0, num_inputs=len(MIXED.features))
+    expected = evaluate(graph, MIXED.encode({name: np.array(cells, object) for name, cells in MIXED_ROWS.items()}))
+    rows = list(zip(*MIXED_ROWS.values(), strict=True))
+    predict = python_function(graph, MIXED)
+    np.testing.assert_allclose([predict(*row) for row in rows], expected[:, 0], rtol=0, atol=1e-12)
+    compiled = c_function(graph, MIXED, tmp_path)
+    np.testing.assert_allclose([compiled(*row) for row in rows], expected, rtol=0, atol=1e-12)
+
+
+def test_names_that_are_words_of_the_language_or_alike_get_their_own(random_graph):
+    encoding = Encoding.of_numbers(("for", "a b", "a-b", "1st"), "y")
+    assert "predict(for_2, a_b, a_b_2, column_1st)" in to_python(random_graph(0), encoding)
+    assert "predict(double for_2, double a_b, double a_b_2, double column_1st," in to_c(random_graph(0), encoding)
+
+
+def test_large_sums_do_not_overflow(tmp_path):
+    encoding = Encoding.of_numbers(("x",), "y")
+    graph = Graph(1, 1, ("softplus", "silu"), np.array([0, 0, 1, 2]), np.array([1, 2, 3, 3]), np.ones(4), np.zeros(3))
+    for function in (python_function(graph, encoding), lambda x: c_function(graph, encoding, tmp_path)(x)[0]):
+        assert function(800.0) == pytest.approx(1600.0)
+        assert function(-800.0) == pytest.approx(0.0)
+
+
+def test_target_that_would_end_the_comment_does_not(random_graph):
+    assert "*/ evil" not in to_c(random_graph(0), Encoding.of_numbers(("a", "b", "c", "d"), "y */ evil"))
+    assert to_python(random_graph(0), Encoding.of_numbers(("a", "b", "c", "d"), "y\nevil()")).startswith(
+        f"# {random_graph(0).num_parameters} parameters; output: y evil()"
+    )
+
+
+UNBIASED = Graph(1, 1, ("tanh",), [0, 1, 0], [1, 2, 2], [-0.5, 2.0, -3.0], [0.0, 0.0], without_bias=(1, 2))
+
+
+def test_missing_biases_leave_nothing_behind():
+    encoding = Encoding.of_numbers(("x",), "y")
+    python, c = to_python(UNBIASED, encoding), to_c(UNBIASED, encoding)
+    assert "h1 = math.tanh(-0.5 * x)\n    return 2.0 * h1 - 3.0 * x\n" in python
+    assert "tanh(-0.5 * x);" in c
+    assert "outputs[0] = 2.0 * h1 - 3.0 * x;" in c
+
+
+def test_an_output_that_nothing_feeds_is_0():
+    encoding = Encoding.of_numbers(("x",), "y")
+    assert python_function(UNBIASED.without(np.arange(3)).canonical(), encoding)(5.0) == 0

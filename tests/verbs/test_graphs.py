@@ -1,0 +1,120 @@
+import json
+
+import pytest
+
+from modicum.cli import main
+from modicum.flags import parse_training, verb_parser
+from modicum.graphs.recipe import GraphsRecipe
+from modicum.graphs.training import fit
+from modicum.recipes import build_recipe, recipe_text
+from modicum.storage import DataError, RecipeError, RunError, RunFolder
+from modicum.verbs import graphs as verbs
+
+pytest.importorskip("pandas", reason="the graphs extra is not installed")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Sixty rows: y is twice a, but for the colour."""
+    rows = [f"{n},{'red' if n % 3 else 'green'},{2 * n + 5 * (n % 3 > 0)}" for n in range(60)]
+    path = tmp_path_factory.mktemp("tables") / "t.csv"
+    path.write_text("a,colour,y\n" + "\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory):
+    options = {"data": str(table), "target": "y", "max_error": 1.0, "search": {"rounds": 2, "restarts": 1}}
+    recipe = build_recipe(GraphsRecipe, options)
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    text = recipe_text(recipe)
+    run = RunFolder.create(folder, system="graphs", recipe_text=text, command="modicum train graphs", versions={})
+    fit(recipe, run)
+    return run
+
+
+def test_bound_may_be_written_with_a_dash(table):
+    words = ["graphs", "--data", str(table), "--target=y", "--max-error", "0.05", "--search.rounds=3"]
+    recipe = parse_training(verb_parser("train", ""), words)["recipe"]
+    assert (recipe.max_error, recipe.target, recipe.search.rounds) == (0.05, "y", 3)
+    recipe = parse_training(verb_parser("train", ""), ["graphs", "--max-complexity=12"])["recipe"]
+    assert recipe.max_complexity == 12
+
+
+def test_values_keep_their_dashes():
+    words = ["graphs", "--data", "my-table.csv", "--target=net-weight"]
+    recipe = parse_training(verb_parser("train", ""), words)["recipe"]
+    assert (recipe.data, recipe.target) == ("my-table.csv", "net-weight")
+
+
+def test_report_shows_table_formula_and_graph(run):
+    sheet = verbs.report(run.path)
+    titles = [section.title for section in sheet.sections]
+    assert titles == ["Size and error", "Complexity against error", "The graph", "The formula", "The search"]
+    page = run.report.read_text()
+    for words in (
+        "smallest layered network",
+        "[colour=red]",
+        "modicum train graphs",
+        "linear regression",
+    ):
+        assert words in page
+    assert verbs.figures(run.path).headline == sheet.headline
+
+
+def test_compare_puts_runs_beside_their_baselines(run):
+    verbs.evaluate(run.path)
+    compared = verbs.compare([run.path])
+    assert [row.cells[0] for row in compared.sections[0].rows if row.is_ours] == [str(run.path)]
+
+
+def test_predict_writes_a_table_and_prints_the_error(run, table, tmp_path, capsys):
+    assert main(["predict", str(run.path), str(table), "-o", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["values"]) == 60
+    assert found["rmse"] <= 1.0
+    assert len((tmp_path / "out" / "t_predicted.csv").read_text().splitlines()) == 61
+
+
+def test_tables_of_a_folder_are_predicted_and_broken_ones_named(run, table, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text(table.read_text())
+    (tmp_path / "b.csv").write_text("a\n1\n")
+    assert main(["predict", str(run.path), str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    output = capsys.readouterr()
+    assert "60 rows" in output.out
+    assert "the table has no column 'colour'" in output.err
+
+
+def test_inputs_of_one_name_are_refused(run, table, tmp_path):
+    with pytest.raises(RecipeError, match=r"would both be written as .*t_predicted: name each input once"):
+        list(verbs.predict(run.path, [table, table], out=tmp_path))
+
+
+def test_folder_without_tables_is_refused(run, tmp_path):
+    with pytest.raises(DataError, match="holds neither table nor image"):
+        list(verbs.predict(run.path, [tmp_path]))
+
+
+def test_run_without_graph_cannot_be_evaluated(run, tmp_path):
+    text = run.recipe.read_text()
+    unfinished = RunFolder.create(tmp_path / "new", system="graphs", recipe_text=text, command="", versions={})
+    from modicum.graphs.judging import evaluate_run
+
+    with pytest.raises(RunError, match=r"has no model\.safetensors yet: finish its search with --resume"):
+        evaluate_run(unfinished, None, build_recipe(GraphsRecipe, {"max_error": 1.0}))
+
+
+def test_data_says_what_columns_hold(table, tmp_path, capsys):
+    assert main(["data", str(table), "--task", "graphs", "--json"]) == 0
+    columns = json.loads(capsys.readouterr().out)["figures"]["columns"]
+    assert [(column["name"], column["kind"], column["empty"]) for column in columns] == [
+        ("a", "number", 0),
+        ("colour", "category", 0),
+        ("y", "number", 0),
+    ]
+
+
+def test_data_refuses_empty_cells_on_request(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n,3\n")
+    assert main(["data", str(tmp_path / "t.csv"), "--task", "graphs", "--strict"]) == 2
+    assert "columns with empty cells, dates or names: a" in capsys.readouterr().err
