@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from modicum.graphs.evaluation import evaluate
-from modicum.graphs.fitting import Points
+from modicum.graphs.fitting import Fit, Points
 from modicum.graphs.graph import Graph
 from modicum.graphs.losses import SquaredError
+from modicum.graphs.pruning import LAST, prune
 from modicum.graphs.search import Plan, Search
 from modicum.graphs.task import Task
 
@@ -43,7 +44,8 @@ def test_best_graph_keeps_the_bound():
 
 
 def test_alternating_beats_a_single_pass():
-    assert run(WITHIN, 15).best.complexity < run(WITHIN, 0).best.complexity
+    closer = WITHIN.bounded(0.001)
+    assert run(closer, 15).best.complexity < run(closer, 0).best.complexity
 
 
 def test_best_never_gets_worse():
@@ -108,13 +110,21 @@ def test_time_ends_a_search():
     assert run(WITHIN, 0, plan=Plan(rounds=1000, seconds=1e-9)).round == 0
 
 
-def test_polishing_keeps_size_and_search():
+def test_polishing_leaves_no_parameter_that_can_go_and_keeps_the_search():
     search = run(WITHIN, 3)
     before = comparable(search)
     polished = search.polished()
-    assert polished.complexity == search.best.complexity
-    assert polished.loss <= search.best.loss
+    assert polished.complexity <= search.best.complexity
+    assert polished.loss <= 0.01
+    assert list(prune(Fit(polished.graph, polished.loss, 0), WITHIN, LAST)) == []
     assert comparable(search) == before
+
+
+def test_polishing_keeps_the_size_that_was_asked_for():
+    search = run(OF_SIZE, 3)
+    polished = search.polished()
+    assert polished.complexity <= 16
+    assert polished.loss <= search.best.loss
 
 
 def test_history_tells_every_change_of_the_best():
@@ -127,8 +137,9 @@ def test_history_tells_every_change_of_the_best():
     ("field", "message"),
     [
         ({"rounds": -1}, "rounds must be at least 0"),
-        ({"max_new_neurons": 0}, "at least 1, got 200, 0 and 25"),
-        ({"uphill": 1.5}, r"uphill must be a probability in \[0, 1\], got 1.5"),
+        ({"max_new_neurons": 0}, "at least 1, got 200, 0 and 40"),
+        ({"uphill": 1.5}, r"uphill and connecting must be in \[0, 1\], got 1.5 and 0.3"),
+        ({"connecting": -0.1}, r"uphill and connecting must be in \[0, 1\], got 0.25 and -0.1"),
     ],
 )
 def test_impossible_plans_are_refused(field, message):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from modicum.graphs.activations import ACTIVATIONS, ActivationName, Array
+from modicum.graphs.graph_checks import check_graph
 
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -67,9 +68,7 @@ class Graph:
         object.__setattr__(self, "without_bias", tuple(sorted(int(node) for node in self.without_bias)))
         for name, dtype in (("sources", np.int64), ("targets", np.int64), ("weights", float), ("biases", float)):
             object.__setattr__(self, name, _frozen(getattr(self, name), name, dtype))
-        self._check_sizes()
-        self._check_edges()
-        self._check_missing_biases()
+        check_graph(self)
 
     @classmethod
     def linear(cls, num_inputs: int, num_outputs: int = 1) -> Self:
@@ -343,44 +342,6 @@ class Graph:
             biases=self.biases[order],
             without_bias=tuple(number[list(self.without_bias)].tolist()),
         )
-
-    def _check_sizes(self) -> None:
-        if self.num_inputs < 1 or self.num_outputs < 1:
-            raise ValueError(f"a graph needs inputs and outputs, got {self.num_inputs} and {self.num_outputs}")
-        if not len(self.sources) == len(self.targets) == len(self.weights):
-            lengths = f"{len(self.sources)}, {len(self.targets)} and {len(self.weights)}"
-            raise ValueError(f"sources, targets and weights need one entry per edge, got {lengths}")
-        if len(self.biases) != self.num_hidden + self.num_outputs:
-            expected = f"{self.num_hidden} hidden neurons and {self.num_outputs} outputs"
-            raise ValueError(f"{expected} need {self.num_hidden + self.num_outputs} biases, got {len(self.biases)}")
-        if unknown := sorted(set(self.activations) - set(ACTIVATIONS)):
-            raise ValueError(f"activations must be among {', '.join(ACTIVATIONS)}, got {', '.join(unknown)}")
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.biases).all()):
-            raise ValueError("weights and biases must be finite numbers")
-
-    def _check_missing_biases(self) -> None:
-        nodes = set(self.without_bias)
-        if len(nodes) < len(self.without_bias) or not nodes <= set(range(self.num_inputs, self.num_nodes)):
-            raise ValueError(
-                f"without_bias must name hidden neurons and outputs ({self.num_inputs}..{self.num_nodes - 1}), each "
-                f"once, got {self.without_bias}"
-            )
-        if self.biases[~self.has_bias].any():
-            raise ValueError(f"nodes without a bias, {self.without_bias}, must have 0 in its place")
-
-    def _check_edges(self) -> None:
-        is_legal = (self.sources >= 0) & (self.sources < self.targets) & (self.targets < self.num_nodes)
-        is_legal &= (self.sources < self.first_output) & (self.targets >= self.num_inputs)
-        if not is_legal.all():
-            edge = int(np.argmin(is_legal))
-            raise ValueError(
-                f"edge {self.sources[edge]} -> {self.targets[edge]} is not possible: edges lead from a lower to a "
-                f"higher node, out of inputs and hidden neurons (0..{self.first_output - 1}), into hidden neurons and "
-                f"outputs ({self.num_inputs}..{self.num_nodes - 1})"
-            )
-        keys = self.sources * self.num_nodes + self.targets
-        if len(np.unique(keys)) < len(keys):
-            raise ValueError("two edges join the same nodes: add up their weights")
 
 
 def _frozen(values: ArrayLike, name: str, dtype: DTypeLike) -> NDArray[Any]:

@@ -18,7 +18,23 @@ from modicum.graphs.graph import Flags, Graph, Indices
 from modicum.graphs.task import Task
 
 MAX_SHARE = 0.2  # of the parameters, in one batch
-SINGLES = 4  # parameters tried one by one when no batch goes
+
+
+@dataclass(frozen=True)
+class Care:
+    """What is tried before a graph counts as minimal.
+
+    Attributes:
+        singles: Parameters tried one by one when no batch goes, those of least saliency.
+        iterations: Steps of a fit without one.
+    """
+
+    singles: int
+    iterations: int
+
+
+USUAL = Care(4, 50)
+LAST = Care(10**6, 200)  # all
 
 
 @dataclass(frozen=True)
@@ -55,12 +71,13 @@ class Surgeon:
         return self.graph.with_parameters(parameters).without(places).canonical()
 
 
-def prune(start: Fit, task: Task) -> Iterator[Fit]:
+def prune(start: Fit, task: Task, care: Care = USUAL) -> Iterator[Fit]:
     """Smaller and smaller graphs, each within the bound, until no single parameter can go.
 
     Args:
         start: A graph that keeps the bound, fitted until its gradient is small: saliencies mean nothing before.
         task: The points and the bound.
+        care: What is tried before it ends.
 
     Yields:
         Every smaller graph that keeps the bound; the last is locally minimal.
@@ -68,7 +85,7 @@ def prune(start: Fit, task: Task) -> Iterator[Fit]:
     current: Fit | None = start
     while current is not None and current.graph.num_edges > 0:
         surgeon = Surgeon.of(current.graph, task)
-        current = _remove_batch(surgeon, current, task) or _remove_one(surgeon, task)
+        current = _remove_batch(surgeon, current, task) or _remove_one(surgeon, task, care)
         if current is not None:
             yield current
 
@@ -88,10 +105,10 @@ def _remove_batch(surgeon: Surgeon, current: Fit, task: Task) -> Fit | None:
     return None
 
 
-def _remove_one(surgeon: Surgeon, task: Task) -> Fit | None:
-    effort = task.effort(50, slack=0.98)
+def _remove_one(surgeon: Surgeon, task: Task, care: Care) -> Fit | None:
+    effort = task.effort(care.iterations, slack=0.98)
     saliencies = surgeon.saliencies()
-    for place in np.argsort(saliencies)[: min(SINGLES, np.isfinite(saliencies).sum())]:
+    for place in np.argsort(saliencies)[: min(care.singles, np.count_nonzero(surgeon.is_free))]:
         fitted = fit(surgeon.without(np.array([place])), task.points, effort)
         if task.holds(fitted):
             return fitted

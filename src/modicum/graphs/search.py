@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from modicum.graphs.connecting import connect
 from modicum.graphs.fitting import Effort, Fit, fit
 from modicum.graphs.front import Front, Member
 from modicum.graphs.graph import Graph
 from modicum.graphs.graph_files import from_json, to_json
 from modicum.graphs.growing import Candidates, grow
-from modicum.graphs.pruning import prune
+from modicum.graphs.pruning import LAST, prune
 from modicum.graphs.task import Task
 from modicum.storage.files import JSON
 
 HEADROOM = 0.72  # a first graph grows until its loss is this share of the bound, so that pruning has room
+MAX_NEW_EDGES = 4  # and biases, in a round that adds connections
 TIGHTEN = 0.97  # the bound, once a graph of the complexity allowed keeps it, as a share of that graph's loss
 
 
@@ -32,8 +34,9 @@ class Plan:
         rounds: Of growing and pruning, at most; what is found depends on this and the seed alone.
         seconds: CPU time, at most, checked between rounds; None: rounds alone decide.
         max_parameters: Where growing gives up.
-        max_new_neurons: A round adds one to this many.
-        uphill: Probability that a graph larger by one becomes the next to start from.
+        connecting: Share of the rounds that add connections instead of neurons.
+        max_new_neurons: Other rounds add one to this many.
+        uphill: Probability that a graph larger by one becomes the next to start from; squared for two, and so on.
         return_after: Rounds after which the search returns to the best graph.
         candidates: How new neurons are found.
     """
@@ -41,17 +44,18 @@ class Plan:
     rounds: int = 200
     seconds: float | None = None
     max_parameters: int = 400
+    connecting: float = 0.3
     max_new_neurons: int = 3
-    uphill: float = 0.1
-    return_after: int = 25
+    uphill: float = 0.25
+    return_after: int = 40
     candidates: Candidates = field(default_factory=Candidates)
 
     def __post_init__(self) -> None:
         if self.rounds < 0 or self.max_new_neurons < 1 or self.return_after < 1:
             told = f"{self.rounds}, {self.max_new_neurons} and {self.return_after}"
             raise ValueError(f"rounds must be at least 0, max_new_neurons and return_after at least 1, got {told}")
-        if not 0 <= self.uphill <= 1:
-            raise ValueError(f"uphill must be a probability in [0, 1], got {self.uphill}")
+        if not (0 <= self.uphill <= 1 and 0 <= self.connecting <= 1):
+            raise ValueError(f"uphill and connecting must be in [0, 1], got {self.uphill} and {self.connecting}")
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,12 @@ class Search:
 
         With a bound on complexity: the graph with the least loss that keeps it.
         """
+        return self._best_of(self.front)
+
+    def _best_of(self, front: Front) -> Member:
         if self.task.max_complexity is not None:
-            return self.front.most_accurate(self.task.max_complexity)
-        return self.front.smallest(self.task.max_loss)
+            return front.most_accurate(self.task.max_complexity)
+        return front.smallest(self.task.max_loss)
 
     @property
     def progress(self) -> Progress:
@@ -150,10 +157,23 @@ class Search:
         self.history = [Progress(**progress) for progress in state["history"]]
 
     def polished(self) -> Member:
-        """The best graph, fitted until its loss falls no more; the search itself stays as it is."""
-        best = self.best
-        member = self._member(fit(best.graph, self.task.points, Effort(300, 1e-5)))
-        return member if member.loss <= best.loss else best  # validation loss may rise where training loss falls
+        """The best graph without what it can do without after all, fitted until its loss falls no more.
+
+        Where complexity is bounded it stays as large as it is. The search itself does not change.
+        """
+        front = Front()
+        graph: Graph | None = self.best.graph
+        front.add(self.best)  # validation loss may rise where training loss falls
+        while graph is not None:
+            fitted = fit(graph, self.task.points, Effort(300, 1e-5))
+            smaller = list(prune(fitted, self.task, LAST)) if self._may_shrink(fitted) else []
+            for member in map(self._member, (fitted, *smaller)):
+                front.add(member)
+            graph = smaller[-1].graph if smaller else None
+        return self._best_of(front)
+
+    def _may_shrink(self, fitted: Fit) -> bool:
+        return self.task.max_complexity is None and self.task.holds(fitted)
 
     def _start(self) -> None:
         """Linear regression, grown at its end until pruning has room, then pruned."""
@@ -191,20 +211,25 @@ class Search:
         return fitted
 
     def _alternate(self) -> None:
-        """Grows a copy of the incumbent by a few neurons, prunes it, and goes on from it unless it came out larger."""
+        """Adds to the incumbent, prunes it, and goes on from what came out unless it is larger."""
         if self.round % self.plan.return_after == self.plan.return_after - 1:
             self.incumbent = self.best.graph
-        graph = self.incumbent
-        for _ in range(int(self.rng.integers(1, self.plan.max_new_neurons + 1))):
-            graph = grow(graph, self.task.points, self.plan.candidates, self.rng)
-        fitted = self._fitted(graph, 40)
+        fitted = self._fitted(self._enlarged(self.incumbent), 40)
         if not self.task.holds(fitted):
             return
         found = self._pruned(fitted)
         larger = self.task.size(found) - self.incumbent.complexity(self.task.measure)
-        if larger <= 0 or (larger == 1 and self.rng.random() < self.plan.uphill):
+        if self.rng.random() < self.plan.uphill ** max(larger, 0):
             self.incumbent = found.graph
         self._tighten()
+
+    def _enlarged(self, graph: Graph) -> Graph:
+        """A graph with a few more neurons, or with a few more connections among those that it has."""
+        if self.rng.random() < self.plan.connecting:
+            return connect(graph, self.task, int(self.rng.integers(1, MAX_NEW_EDGES + 1)), self.rng)
+        for _ in range(int(self.rng.integers(1, self.plan.max_new_neurons + 1))):
+            graph = grow(graph, self.task.points, self.plan.candidates, self.rng)
+        return graph
 
     def _tighten(self) -> None:
         allowed = self.task.max_complexity
