@@ -26,7 +26,7 @@ def as_zip(**members):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
-            archive.writestr(f"{name}.txt", data)
+            archive.writestr(zipfile.ZipInfo(f"{name}.txt"), data, zipfile.ZIP_DEFLATED)  # without the time
     return content.getvalue()
 
 
