@@ -23,6 +23,7 @@ from modicum.storage.files import JSON
 
 HEADROOM = 0.72  # a first graph grows until its loss is this share of the bound, so that pruning has room
 MAX_NEW_EDGES = 4  # and biases, in a round that adds connections
+STALLED = 5  # rounds without a better graph, after which a larger one may become the next to start from
 TIGHTEN = 0.97  # the bound, once a graph of the complexity allowed keeps it, as a share of that graph's loss
 
 
@@ -36,7 +37,8 @@ class Plan:
         max_parameters: Where growing gives up.
         connecting: Share of the rounds that add connections instead of neurons.
         max_new_neurons: Other rounds add one to this many.
-        uphill: Probability that a graph larger by one becomes the next to start from; squared for two, and so on.
+        uphill: Probability that a graph larger by one becomes the next to start from, where the search has stalled;
+            squared for two, and so on.
         return_after: Rounds after which the search returns to the best graph.
         candidates: How new neurons are found.
     """
@@ -219,7 +221,8 @@ class Search:
             return
         found = self._pruned(fitted)
         larger = self.task.size(found) - self.incumbent.complexity(self.task.measure)
-        if self.rng.random() < self.plan.uphill ** max(larger, 0):
+        is_stalled = self.round - self.history[-1].round >= STALLED
+        if larger <= 0 or (is_stalled and self.rng.random() < self.plan.uphill**larger):
             self.incumbent = found.graph
         self._tighten()
 
