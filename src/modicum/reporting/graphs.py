@@ -102,7 +102,7 @@ def _draw_front(evaluation: Evaluation, width_in: float) -> Figure:
         axes = figure.subplots()
         graph, *others = evaluation.methods
         rival = max((m.parameters or 0 for m in others if "layered network" in m.name), default=0)
-        most = max(_DRAWN_FACTOR * (graph.parameters or 1), rival)
+        most = max(_DRAWN_FACTOR * (graph.parameters or 1), 1.05 * rival)  # its mark within the frame
         axes.plot(*_staircase(evaluation.front, most), color=BLUE, label="graphs met")
         drawn = [m for m in others if m.parameters is not None and 0 < m.parameters <= most]
         for method, colour, marker in zip([graph, *drawn], CYCLE * 3, MARKERS * 3, strict=False):
