@@ -4,6 +4,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -105,6 +106,20 @@ def test_another_predictor_is_imitated_within_the_bound():
     assert np.sqrt(np.mean((model.predict(TABLE) - forest.predict(TABLE)) ** 2)) <= 40
 
 
+def test_a_predictor_that_wants_names_of_columns_is_given_them():
+    frame = pytest.importorskip("pandas").DataFrame(
+        TABLE, columns=[f"column {place}" for place in range(TABLE.shape[1])]
+    )
+    linear = LinearRegression().fit(frame, TARGETS)
+    model = imitate(linear, frame, max_error=1.0, rounds=0, random_state=0)
+    assert list(model.feature_names_in_) == list(frame.columns)
+
+
+def test_rows_as_lists_are_imitated_on_as_numbers():
+    model = imitate(lambda features: features[:, 0], TABLE.tolist(), max_error=0.05, rounds=0, random_state=0)
+    assert model.error_ <= 0.05
+
+
 def test_a_function_is_imitated_too():
     model = imitate(lambda features: np.sin(features[:, 0] / 30), TABLE, max_error=0.05, rounds=1, random_state=0)
     assert model.error_ <= 0.05
@@ -117,6 +132,9 @@ def test_a_function_is_imitated_too():
         ({"max_error": 0.0}, "max_error must be above 0, got 0.0"),
         ({"max_complexity": 0}, "max_complexity must be at least 1 parameter, got 0"),
         ({"validation_fraction": 1.0}, r"validation_fraction must be in \[0, 1\), got 1.0"),
+        ({"activations": ("relu",)}, r"activations must be some of \('tanh', .*\), got \('relu',\)"),
+        ({"activations": "tanh"}, "got 'tanh'"),
+        ({"activations": ()}, r"got \(\)"),
         ({"restarts": 0}, "restarts and n_jobs must be at least 1, got 0 and 1"),
     ],
 )

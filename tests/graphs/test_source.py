@@ -35,11 +35,11 @@ def python_function(graph, encoding):
     return space["predict"]
 
 
-def c_function(graph, encoding, folder):
+def c_function(graph, encoding, folder, standard="c99"):
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
     (folder / "model.c").write_text(to_c(graph, encoding), encoding="utf-8")
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(folder / "model.so")]
+    flags = [f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(folder / "model.so")]
     subprocess.run(["cc", *flags, str(folder / "model.c"), "-lm"], check=True)
     function = ctypes.CDLL(str(folder / "model.so")).predict
     function.restype = None
@@ -88,6 +88,24 @@ def test_names_that_are_words_of_the_language_or_alike_get_their_own(random_grap
     encoding = Encoding.of_numbers(("for", "a b", "a-b", "1st"), "y")
     assert "predict(for_2, a_b, a_b_2, column_1st)" in to_python(random_graph(0), encoding)
     assert "predict(double for_2, double a_b, double a_b_2, double column_1st," in to_c(random_graph(0), encoding)
+
+
+@pytest.mark.parametrize("standard", ["c99", "gnu17"])
+@pytest.mark.parametrize("names", [("unix", "NAN", "M_PI", "NULL"), ("linux", "true", "asm", "FP_ZERO")])
+def test_names_that_compilers_and_headers_define_compile(random_graph, tmp_path, names, standard):
+    graph = random_graph(0)
+    inputs = np.random.default_rng(0).standard_normal((1, 4))
+    predict = c_function(graph, Encoding.of_numbers(names, "y"), tmp_path, standard)
+    np.testing.assert_allclose([predict(*inputs[0])], evaluate(graph, inputs), rtol=0, atol=1e-9)
+
+
+def test_text_that_means_missing_is_taken_as_an_empty_cell(random_graph, tmp_path):
+    encoding = Encoding((Column("colour", ("blue", "missing", "red")),), "y")
+    graph = random_graph(0, num_inputs=3)
+    expected = evaluate(graph, encoding.encode({"colour": np.array(["missing", None, "red"], object)}))
+    for function in (python_function(graph, encoding), c_function(graph, encoding, tmp_path)):
+        found = [np.ravel(function(text))[0] for text in ("missing", "", "red")]
+        np.testing.assert_allclose(found, expected[:, 0], rtol=0, atol=1e-12)
 
 
 def test_large_sums_do_not_overflow(tmp_path):

@@ -137,6 +137,7 @@ def test_tables_are_read_whatever_their_form(frame, tmp_path, name):
         ("rows.csv", b"a,b\n", "holds no rows"),
         ("broken.parquet", b"PAR1nonsense", "cannot be read as a table"),
         ("twice.csv", b"a , a,b\n1,2,3\n", "several columns of the name 'a'"),
+        ("alike.csv", b'"a";b;a\n1;2;3\n', "several columns of the name 'a'"),
         ("latin.csv", "a,b\nfünf,2\n".encode("latin-1"), "cannot be read as a table"),
     ],
 )

@@ -47,10 +47,15 @@ def section(sheet, title):
 
 
 def test_headline_says_what_is_saved_against_layers():
-    assert graphs_sheet(EVALUATION).headline == (
+    graph = replace(EVALUATION.methods[0], errors={"train": 0.09, "test": 0.1})
+    assert graphs_sheet(replace(EVALUATION, methods=(graph, *EVALUATION.methods[1:]))).headline == (
         "5 parameters with an error of 0.09, which keeps the bound of 0.1: 50% fewer than the 10 of the smallest "
         "layered network that was found."
     )
+
+
+def test_headline_tells_an_error_on_test_points_beyond_the_bound():
+    assert "keeps the bound of 0.1 (on the test points it is 0.18): 50% fewer" in graphs_sheet(EVALUATION).headline
 
 
 def test_headline_claims_no_saving_where_the_bound_is_missed():
@@ -98,6 +103,13 @@ def test_front_is_a_staircase_up_to_three_times_the_graph():
     x, y = axes.lines[0].get_data()
     assert list(x) == [1, 3, 3, 5, 5, 15]
     assert list(y) == [0.5, 0.5, 0.2, 0.2, 0.09, 0.09]
+
+
+def test_front_reaches_to_the_layered_network():
+    wide = replace(EVALUATION, methods=(EVALUATION.methods[0], method("smallest layered network", 40, 0.095)))
+    axes = section(graphs_sheet(wide), "Complexity against error").draw(7.6).axes[0]
+    assert axes.get_xlim()[1] >= 40
+    assert "smallest layered network" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 def test_formula_stands_as_rows():

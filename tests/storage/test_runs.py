@@ -174,3 +174,17 @@ def test_names_are_those_of_the_documentation(tmp_path):
 def test_recipe_of_a_process_killed_before_the_run_existed_is_no_obstacle(tmp_path):
     (tmp_path / "recipe.yaml").write_text("budget: 0.5\n")
     assert RunFolder.create(tmp_path, **START).finished_stages() == []
+
+
+def test_run_that_only_began_is_discarded(run):
+    with run.locked():
+        pass
+    run.discard_unused()
+    assert not run.path.exists()
+
+
+def test_run_that_holds_anything_is_not_discarded(run):
+    run.metrics.touch()
+    run.discard_unused()
+    assert run.state.exists()
+    assert run.recipe.exists()

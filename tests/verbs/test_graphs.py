@@ -118,3 +118,10 @@ def test_data_refuses_empty_cells_on_request(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("a,y\n1,2\n,3\n")
     assert main(["data", str(tmp_path / "t.csv"), "--task", "graphs", "--strict"]) == 2
     assert "columns with empty cells, dates or names: a" in capsys.readouterr().err
+
+
+def test_folder_is_free_again_after_data_that_cannot_be_used(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", "graphs", "--data", str(tmp_path / "no.csv"), "--out", str(out)]) == 2
+    assert "no.csv does not exist" in capsys.readouterr().err
+    assert not out.exists()

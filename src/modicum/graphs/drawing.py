@@ -6,6 +6,7 @@ import networkx as nx
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.patheffects import withStroke
 
 from modicum.graphs.activations import Array
 from modicum.graphs.graph import Graph
@@ -95,7 +96,7 @@ def draw_graph(axes: Axes, drawn: nx.DiGraph) -> None:
     for kind, marker in (("input", "s"), ("hidden", "o"), ("output", "D")):
         spots = [places[node] for node, each in drawn.nodes(data="kind") if each == kind]
         x, y = ([spot[axis] for spot in spots] for axis in (0, 1))
-        axes.scatter(x, y, s=26, marker=marker, color=INK, edgecolors=PAPER, zorder=2)
+        axes.scatter(x, y, s=36, marker=marker, color=INK, edgecolors=PAPER, zorder=2)
     _write_labels(axes, drawn, places)
     deepest = max(1.0, *(level for level, _ in places.values()))
     axes.set(xlim=(-0.25 * deepest - 0.2, 1.15 * deepest + 0.2), ylim=(1.03, -0.03))
@@ -117,5 +118,6 @@ def _write_labels(axes: Axes, drawn: nx.DiGraph, places: dict[int, tuple[float, 
             ha=side,
             fontsize=6.5 if is_hidden else 8.5,
             color=INK,
+            path_effects=[withStroke(linewidth=2, foreground=PAPER)],  # edges run under the names
             zorder=3,
         )

@@ -2,7 +2,7 @@
 # N samples, F features, T targets, K classes
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 from warnings import warn
 
@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from modicum.graphs.activations import ActivationName, Array
+from modicum.graphs.activations import ACTIVATIONS, ActivationName, Array
 from modicum.graphs.evaluation import evaluate
 from modicum.graphs.fitting import Points
 from modicum.graphs.graph import Graph
@@ -102,6 +102,8 @@ class _GraphEstimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn
         return Task(points, max_complexity=allowed, validation=judges, shifted=shifted)
 
     def _check_parameters(self) -> None:
+        if isinstance(self.activations, str) or not self.activations or not set(self.activations) <= set(ACTIVATIONS):
+            raise ValueError(f"activations must be some of {tuple(ACTIVATIONS)}, got {self.activations!r}")
         if self.max_error is not None and self.max_complexity is not None:
             told = f"{self.max_error} and {self.max_complexity}"
             raise ValueError(
@@ -264,7 +266,7 @@ class Predictor(Protocol):
 
 
 def imitate(
-    predictor: Predictor | Callable[[Array], ArrayLike],
+    predictor: Predictor | Callable[[Any], ArrayLike],
     X: ArrayLike,  # noqa: N803
     max_error: float,
     **options: Any,  # noqa: ANN401
@@ -273,13 +275,14 @@ def imitate(
 
     Args:
         predictor: A fitted estimator, or a function from features (N, F) to outputs (N,) or (N, T).
-        X: Features (N, F) on which to imitate it; they need no targets, so there may be many.
+        X: Features (N, F) on which to imitate it; they need no targets, so there may be many. The predictor is given
+            them as they are, such as a data frame; the graph needs numbers.
         max_error: Bound on the difference, in units of the outputs.
         **options: Of `GraphRegressor`, such as ``rounds``.
 
     Returns:
         The fitted estimator.
     """
-    features = np.asarray(X, dtype=np.float64)
+    features = np.asarray(X, dtype=np.float64) if isinstance(X, Sequence) else X
     outputs = predictor.predict(features) if isinstance(predictor, Predictor) else predictor(features)
     return GraphRegressor(max_error, **options).fit(features, np.asarray(outputs))

@@ -160,13 +160,14 @@ def prepare_next_pixel(recipe: GraphsRecipe) -> Prepared:
     is_white = squares.sum(axis=1) % 2 == 1
     judges = np.zeros(len(samples), dtype=bool)
     if recipe.bound_on == "validation":
-        black = np.unique(squares[~is_white], axis=0)
+        number = squares[:, 0] * (squares[:, 1].max() + 1) + squares[:, 1]  # of each pixel's square, in raster order
+        black = np.unique(number[~is_white])
         if len(black) < JUDGING_SQUARE:
             raise DataError(
                 f"the picture has {len(black)} black squares of {BLOCK} px, of which every third judges the bound: "
                 "give a larger one, or choose --bound_on training"
             )
-        judges = (squares[:, None] == black[JUDGING_SQUARE - 1 :: JUDGING_SQUARE]).all(axis=2).any(axis=1)
+        judges = np.isin(number, black[JUDGING_SQUARE - 1 :: JUDGING_SQUARE])
     parts = {
         "train": samples.take(np.flatnonzero(~is_white & ~judges)).sample(recipe.image.max_points, rng),
         **({"validation": samples.take(np.flatnonzero(judges))} if judges.any() else {}),

@@ -19,6 +19,7 @@ class _Dialect:
         assign: Definition of a number by an expression.
         fill: Replaces a number that is NaN by another.
         equals: A number that is 1 where a text is another, else 0.
+        either: A number that is 1 where one of two such numbers is.
         quote: A text as a literal.
         calls: The call of each activation.
         helpers: Definition of those activations that the language lacks.
@@ -30,6 +31,7 @@ class _Dialect:
     assign: str
     fill: str
     equals: str
+    either: str
     quote: Callable[[str], str]
     calls: Mapping[str, str]
     helpers: Mapping[str, str]
@@ -42,7 +44,7 @@ def _quote_c(text: str) -> str:
     return '"' + "".join(chr(b) if plain.fullmatch(bytes([b])) else f"\\{b:03o}" for b in text.encode()) + '"'
 
 
-# C's own words, and the functions that the source may call.
+# C's own words, those that C23 and GNU C add, what headers and compilers define, and the functions that are called.
 _C_WORDS = {
     *(
         "auto",
@@ -61,6 +63,11 @@ _C_WORDS = {
     ),
     *("for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof"),
     *("static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"),
+    *("alignas", "alignof", "asm", "bool", "constexpr", "false", "linux", "nullptr", "static_assert", "thread_local"),
+    *("true", "typeof", "typeof_unqual", "unix", "NULL", "NAN", "INFINITY", "HUGE_VAL", "HUGE_VALF", "HUGE_VALL"),
+    *("math_errhandling", "MATH_ERRNO", "MATH_ERREXCEPT", "FP_NAN", "FP_INFINITE", "FP_ZERO", "FP_SUBNORMAL"),
+    *("FP_NORMAL", "FP_ILOGB0", "FP_ILOGBNAN", "M_E", "M_LOG2E", "M_LOG10E", "M_LN2", "M_LN10", "M_PI", "M_PI_2"),
+    *("M_PI_4", "M_1_PI", "M_2_PI", "M_2_SQRTPI", "M_SQRT2", "M_SQRT1_2"),
     *("exp", "log1p", "sin", "tanh", "fabs", "isnan", "strcmp", "silu", "softplus", "outputs", "main"),
 }
 _C = _Dialect(
@@ -69,6 +76,7 @@ _C = _Dialect(
     assign="const double {} = {};",
     fill="if (isnan({0})) {0} = {1};",
     equals="strcmp({}, {}) == 0",
+    either="{} || {}",
     quote=_quote_c,
     calls={"tanh": "tanh({})", "sin": "sin({})", "silu": "silu({})", "softplus": "softplus({})"},
     helpers={
@@ -83,6 +91,7 @@ _PYTHON = _Dialect(
     assign="{} = {}",
     fill="{0} = {0} if {0} == {0} else {1}",
     equals="float({} == {})",
+    either="max({}, {})",
     quote=repr,
     calls={"tanh": "math.tanh({})", "sin": "math.sin({})", "silu": "silu({})", "softplus": "softplus({})"},
     helpers={
@@ -203,11 +212,15 @@ def _column_statements(column: Column, used: Sequence[int], first: int, names: _
     name = names.columns[column.name]
     if column.categories is None:
         return [dialect.fill.format(name, repr(column.fill))] if used and column.fill is not None else []
-    texts = ["" if category == MISSING else category for category in column.shown_categories]
     return [
-        dialect.assign.format(names.nodes[node], dialect.equals.format(name, dialect.quote(texts[node - first])))
+        dialect.assign.format(names.nodes[node], _is_category(name, column.shown_categories[node - first], dialect))
         for node in used
     ]
+
+
+def _is_category(name: str, category: str, dialect: _Dialect) -> str:
+    says = dialect.equals.format(name, dialect.quote(category))
+    return dialect.either.format(dialect.equals.format(name, dialect.quote("")), says) if category == MISSING else says
 
 
 def _sums(graph: Graph, names: _Names) -> list[str]:

@@ -1,6 +1,7 @@
 """Tables of users, CSV or Parquet, as points to fit: what each column is, what is left out, and why."""
 
 # N rows
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +89,13 @@ def read_table(path: str | Path) -> "DataFrame":
     if frame.empty:
         raise DataError(f"{path} holds no rows")
     frame.columns = [str(name).strip() for name in frame.columns]
-    if twice := sorted(set(frame.columns[frame.columns.duplicated()])):
-        raise DataError(f"{path} has several columns of the name {first_few(twice)}: rename them")
+    _refuse_twice(path, list(frame.columns))
     return frame
+
+
+def _refuse_twice(path: Path, names: Sequence[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path} has several columns of the name {first_few(twice)}: rename them")
 
 
 def _read_csv(path: Path) -> "DataFrame":
@@ -101,6 +106,8 @@ def _read_csv(path: Path) -> "DataFrame":
     # By the first line alone: pandas' own guess takes a letter where there is a single column.
     separator = max((",", ";", "\t"), key=lambda mark: (first.count(mark), mark == ","))
     decimal = "," if separator == ";" else "."
+    names = next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])
+    _refuse_twice(path, [name for name in map(str.strip, names) if name])  # pandas would give the second another name
     return pd.read_csv(path, sep=separator, encoding="utf-8-sig", decimal=decimal, skipinitialspace=True)
 
 

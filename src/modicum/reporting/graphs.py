@@ -14,7 +14,7 @@ from modicum.graphs.survey import Survey
 from modicum.reporting.plots.drawing import BLUE, CYCLE, INK, MARKERS, MUTED, STYLE, is_narrow, new_figure
 from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
 
-_DRAWN_FACTOR = 3.0  # complexities in the plot of the front, as a multiple of the graph's
+_DRAWN_FACTOR = 3.0  # complexities in the plot of the front at least, as a multiple of the graph's
 
 
 def graphs_sheet(evaluation: Evaluation) -> Sheet:
@@ -43,6 +43,8 @@ def _headline(evaluation: Evaluation) -> str:
     text = f"{graph.parameters} parameters with {article} {kind} of {graph.errors[evaluation.judged_on]:.4g}"
     if evaluation.holds is not None:
         text += f", which {'keeps' if evaluation.holds else 'does not keep'} the bound of {evaluation.max_error:g}"
+    if evaluation.max_error is not None and graph.errors["test"] > evaluation.max_error and evaluation.holds:
+        text += f" (on the test points it is {graph.errors['test']:.4g})"
     layered = next((method for method in others if method.name == "smallest layered network"), None)
     if layered is None or not layered.parameters or graph.parameters is None or not evaluation.holds:
         return f"{text}."
@@ -99,7 +101,8 @@ def _draw_front(evaluation: Evaluation, width_in: float) -> Figure:
         figure = new_figure(width_in, 2.8 if is_narrow(width_in) else 3.2)
         axes = figure.subplots()
         graph, *others = evaluation.methods
-        most = _DRAWN_FACTOR * (graph.parameters or 1)
+        rival = max((m.parameters or 0 for m in others if "layered network" in m.name), default=0)
+        most = max(_DRAWN_FACTOR * (graph.parameters or 1), 1.05 * rival)  # its mark within the frame
         axes.plot(*_staircase(evaluation.front, most), color=BLUE, label="graphs met")
         drawn = [m for m in others if m.parameters is not None and 0 < m.parameters <= most]
         for method, colour, marker in zip([graph, *drawn], CYCLE * 3, MARKERS * 3, strict=False):

@@ -13,6 +13,7 @@ from modicum.storage.lock import locked
 from modicum.storage.provenance import utc_now
 
 _STATE_NAME = "run.json"
+_LOCK_NAME = ".lock"
 _MAX_NAMED = 5  # neighbouring runs, foreign files, differing lines that a message names
 
 
@@ -132,6 +133,14 @@ class RunFolder:
         others = (done for done in state.stages if done.name != stage)
         self._write(replace(state, stages=(*others, FinishedStage(stage, utc_now(), notes or {}))))
 
+    def discard_unused(self) -> None:
+        """Removes a run in whose folder there is nothing yet but its beginning; leaves any other as it is."""
+        files = list(self.path.iterdir())
+        if {file.name for file in files} <= {self.recipe.name, _STATE_NAME, _LOCK_NAME}:
+            for file in files:
+                file.unlink()
+            self.path.rmdir()
+
     def check_same_recipe(self, recipe_text: str) -> None:
         """Accepts the recipe that this run was begun with, and no other; line ends do not matter.
 
@@ -156,7 +165,7 @@ class RunFolder:
         Raises:
             RunError: On entering, if another process holds the lock; that of a killed process is free.
         """
-        return locked(self.path / ".lock")
+        return locked(self.path / _LOCK_NAME)
 
     def _write(self, state: RunState) -> None:
         write_json(self.state, asdict(state))

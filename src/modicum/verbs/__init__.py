@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modicum.recipes import build_recipe, read_recipe, recipe_text
-from modicum.storage import RecipeError, RunError, RunFolder, versions
+from modicum.storage import DataError, RecipeError, RunError, RunFolder, versions
 from modicum.systems import SYSTEMS, System, check_packages, get_system, locate, verb_of_wing
 from modicum.verbs.runs import load, system_of
 
@@ -100,9 +100,14 @@ def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> Run
         return RunFolder(out)
     run = begin(out, system=system.id, recipe_text=recipe_text(recipe), command=_command(), versions=versions())
     log.info("the run folder is %s", run.path)
-    with run.locked():
-        locate(system.fit)(recipe, run)
-        report(run.path)
+    try:
+        with run.locked():
+            locate(system.fit)(recipe, run)
+            report(run.path)
+    except (DataError, RecipeError):
+        if not resume:
+            run.discard_unused()  # else the corrected command would find the folder taken
+        raise
     log.info("the report is %s", run.report)
     return run
 
