@@ -1,5 +1,6 @@
 import io
 import json
+import re
 
 import pytest
 import torch
@@ -189,3 +190,15 @@ def test_data_are_checked_and_shown(questions, tmp_path, capsys):
     for words in ("passages", "tokens of a question", "train questions, by default", "Answers and tokens"):
         assert words in text
     assert "«" in (tmp_path / "some.txt").read_text()
+
+
+def test_words_with_vectors_are_told_on_request(questions, tmp_path, capsys):
+    (tmp_path / "glove.txt").write_text("the 1 2\nis 3 4\n")
+    assert main(["data", str(questions), "--task", "reading", "--vectors", str(tmp_path / "glove.txt")]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "words of the passages" in line]
+    assert re.search(r"\d+\.\d % of \d+ words, \d+\.\d % of \d+ distinct ones, have vectors", row)
+
+
+def test_vectors_are_refused_where_there_are_no_words(tmp_path):
+    with pytest.raises(RecipeError, match="vectors mean something for --task reading alone, not for restore"):
+        verbs.data(str(tmp_path), task="restore", vectors="glove.txt")

@@ -142,19 +142,26 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     return exported
 
 
-def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":
+def data(
+    source: str,
+    *,
+    strict: bool = False,
+    preview: str | Path | None = None,
+    vectors: str | Path | None = None,
+) -> "Sheet":
     """Checks a set of questions: faults, sizes, how well tokens fit the answers, how it would be split.
 
     Args:
         source: The set, as for training.
         strict: Fail if a question cannot be used.
         preview: Write some questions with their answers, as text, here.
+        vectors: A file of word vectors: how many of the passages' words it has.
     """
     from modicum.reading.preview import write_preview
     from modicum.reading.survey import survey
     from modicum.reporting.reading import survey_sheet
 
-    sheet = survey_sheet(survey(source, strict=strict))
+    sheet = survey_sheet(survey(source, strict=strict, vectors=vectors))
     if preview is not None:
         write_preview(source, preview)
     return sheet
