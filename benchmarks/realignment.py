@@ -81,8 +81,8 @@ def marked_sentences(corpus: Corpus, seed: int) -> list[Marked]:
     found: dict[str, Marked] = {}
     for passage in corpus.passages:
         for sentence in split_sentences(passage.text):
-            for question in passage.questions:
-                answer = Answer(question.answers[0].text, question.answers[0].start - sentence.start)
+            for gold in (question.answers[0] for question in passage.questions if question.answers):
+                answer = Answer(gold.text, gold.start - sentence.start)
                 if answer.start >= 0 and answer.end <= len(sentence.text) and _is_of_words(sentence.text, answer):
                     found.setdefault(sentence.text, Marked(sentence.text, answer))
     return random.Random(seed).sample(list(found.values()), min(NUM_SENTENCES, len(found)))

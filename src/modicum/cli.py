@@ -135,9 +135,16 @@ def _function_of(name: str, words: Sequence[str]) -> Callable[..., Any]:
     """The function whose signature the flags follow: where a run is named, the one that serves its task."""
     if name not in OF_RUNS:
         return VERBS[name]
-    runs = [word for word in words if RunFolder(Path(word)).state.is_file()]
+    runs = [word for word in words if _is_run(word)]
     named = runs or [word for word in words[:1] if not word.startswith("-")]
     return verbs.verb_of_run(name, named[0]) if named else VERBS[name]
+
+
+def _is_run(word: str) -> bool:
+    try:
+        return RunFolder(Path(word)).state.is_file()
+    except OSError:  # no file can have such a name: a long question, for one
+        return False
 
 
 def _present(name: str, result: object, *, as_json: bool, check: bool = False) -> int:
@@ -150,7 +157,8 @@ def _read_stdin_list(inputs: Iterable[str | Path]) -> Iterable[str | Path]:
     """``-`` stands for the paths on standard input, one per line."""
     for entry in inputs:
         if str(entry) == "-":
-            yield from (line for line in sys.stdin.read().splitlines() if line)
+            lines = (line.rstrip("\n") for line in sys.stdin)  # not `str.splitlines`: texts may have U+2028 in them
+            yield from (line for line in lines if line)
         else:
             yield entry
 

@@ -1,4 +1,6 @@
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -132,6 +134,9 @@ def paraphrase(corpus, source):
     )
 
 
+approx = partial(pytest.approx, abs=0.05)
+
+
 def test_paraphrases_are_drawn_by_their_ratio(recipe, run, train, tmp_path):
     files = []
     for source in ("fr", "de"):
@@ -142,8 +147,18 @@ def test_paraphrases_are_drawn_by_their_ratio(recipe, run, train, tmp_path):
     drawn = [
         example.passage.origin for epoch in range(5) for batch in batches.loader(epoch) for example in batch.examples
     ]
-    share = sum(origin is None for origin in drawn) / len(drawn)
-    assert share == pytest.approx(3 / 5, abs=0.05)
+    shares = {name: count / len(drawn) for name, count in Counter(origin and origin.source for origin in drawn).items()}
+    assert shares == {None: approx(3 / 5), "fr": approx(1 / 5), "de": approx(1 / 5)}
+
+
+def test_questions_left_out_do_not_shift_the_ratio(recipe, run, train, tmp_path):
+    passages = paraphrase(train, "fr").passages
+    wordy = [replace(each, questions=tuple(replace(q, text=q.text * 20) for q in each.questions)) for each in passages]
+    write_squad(tmp_path / "fr.json", replace(train, passages=(*wordy[2:], *passages[:2])))
+    mixed = replace(recipe, augmentation=AugmentationOptions(files=(str(tmp_path / "fr.json"),)))
+    batches = training_batches(mixed, train, collator_of(recipe, run), seed=1)
+    drawn = [example.passage.origin is None for batch in batches.loader(0) for example in batch.examples]
+    assert sum(drawn) / len(drawn) == approx(3 / 4)
 
 
 def test_rules_paraphrase_the_training():

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 
 import pytest
 import torch
@@ -122,6 +123,37 @@ def test_lines_of_json_are_answered_and_a_bad_one_costs_only_itself(run, capsys,
     assert rows[0] == pytest.approx(rows[2], abs=1e-5)
 
 
+def test_line_with_separators_of_unicode_is_one_line(run, capsys, monkeypatch):
+    line = json.dumps({"passage": "Bako\u2028is\x85king", "question": "Who?"}, ensure_ascii=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{line}\n"))
+    assert main(["predict", str(run), "-", "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_input_that_is_not_there_costs_only_itself(run, questions, tmp_path, capsys):
+    inputs = [str(questions / "test.json"), str(tmp_path / "none.json")]
+    assert main(["predict", str(run), *inputs, "-o", str(tmp_path / "answers.json")]) == 1
+    assert "input 2: not read:" in capsys.readouterr().err
+    assert json.loads((tmp_path / "answers.json").read_text())
+
+
+def test_first_of_answers_with_one_id_is_kept_and_the_others_are_told(run, tmp_path, caplog):
+    lines = [json.dumps({"passage": text, "question": "Who?", "id": "a"}) for text in ("Bako", "Miru", "Zed")]
+    list(verbs.predict(run, lines, out=tmp_path / "answers.json"))
+    assert json.loads((tmp_path / "answers.json").read_text()) == {"a": "Bako"}
+    assert "answers.json lacks 2 answers whose id had been used before" in caplog.text
+
+
+def test_question_may_be_longer_than_a_file_name(run, passage, capsys):
+    assert main(["predict", str(run), "--passage", str(passage), "--question", "Who? " * 100]) == 0
+    assert capsys.readouterr().out.startswith("Who? Who?")
+
+
+def test_number_of_answers_must_be_positive(run, passage):
+    with pytest.raises(RecipeError, match="n_best must be at least 1, got 0"):
+        list(verbs.predict(run, passage=passage, question="Who?", n_best=0))
+
+
 def test_squad_file_is_answered_and_kept_as_the_official_scripts_read_it(run, questions, tmp_path):
     replies = list(verbs.predict(run, [questions / "test.json"], out=tmp_path / "answers.json"))
     assert not any(isinstance(reply, Failure) for reply in replies)
@@ -158,3 +190,15 @@ def test_data_are_checked_and_shown(questions, tmp_path, capsys):
     for words in ("passages", "tokens of a question", "train questions, by default", "Answers and tokens"):
         assert words in text
     assert "«" in (tmp_path / "some.txt").read_text()
+
+
+def test_words_with_vectors_are_told_on_request(questions, tmp_path, capsys):
+    (tmp_path / "glove.txt").write_text("the 1 2\nis 3 4\n")
+    assert main(["data", str(questions), "--task", "reading", "--vectors", str(tmp_path / "glove.txt")]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "words of the passages" in line]
+    assert re.search(r"\d+\.\d % of \d+ words, \d+\.\d % of \d+ distinct ones, have vectors", row)
+
+
+def test_vectors_are_refused_where_there_are_no_words(tmp_path):
+    with pytest.raises(RecipeError, match="vectors mean something for --task reading alone, not for restore"):
+        verbs.data(str(tmp_path), task="restore", vectors="glove.txt")

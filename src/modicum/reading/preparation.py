@@ -216,9 +216,8 @@ def training_batches(recipe: ReadingRecipe, train: Corpus, collator: Collator, s
         raise DataError("no question can be learnt from: see the reasons in the log, and the limits of the recipe")
     weights = None
     if len(corpus.passages) > len(train.passages):
-        by_question = mixing_weights(corpus, mixing_ratios(corpus, augmentation.ratio))
-        weight_of = {asked.question.id: weight for asked, weight in zip(corpus.asked(), by_question, strict=True)}
-        weights = [weight_of[example.id] for example in examples]
+        origins = [example.passage.origin for example in examples]  # what was left out must not shift the ratio
+        weights = mixing_weights(origins, mixing_ratios(origins, augmentation.ratio))
     return TrainingBatches(examples, weights, text, collator, seed)
 
 

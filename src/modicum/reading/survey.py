@@ -48,7 +48,7 @@ class Survey:
         problems: One line per kind of problem in the files.
         left_out: Questions of the training part that a training with the default options would leave out, by reason.
         alignment: How well tokens fit the answers; None if there are no answers.
-        coverage: Share of the passages' words in the file of word vectors; None without a file.
+        coverage: How many of the passages' words are in the file of word vectors; None without a file.
         splits: Questions of each part, as a training with the default options would split them.
     """
 

@@ -193,6 +193,7 @@ def survey_sheet(survey: Survey) -> Sheet:
         ("of them without an answer", f"{survey.impossible:,}"),
         ("tokens of a passage", _lengths(survey.passage_lengths)),
         ("tokens of a question", _lengths(survey.question_lengths)),
+        *([] if survey.coverage is None else [("words of the passages", str(survey.coverage))]),
         *((f"{part} questions, by default", f"{count:,}") for part, count in survey.splits.items()),
         *((f"left out of the training: {reason}", f"{count:,}") for reason, count in survey.left_out.items()),
         *(("faults", line) for line in survey.problems),

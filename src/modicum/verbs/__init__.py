@@ -229,6 +229,7 @@ def data(
     task: Literal["classify", "restore", "saliency", "reading", "graphs"] = "classify",
     strict: bool = False,
     preview: str | Path | None = None,
+    vectors: str | Path | None = None,
 ) -> Any:  # noqa: ANN401  of the task
     """Checks a data set before anything is trained on it: what is in it, what cannot be read, how it would be split.
 
@@ -237,9 +238,16 @@ def data(
         task: What they are for.
         strict: Fail if something cannot be read.
         preview: Write a sheet of examples here.
+        vectors: For reading, a file of word vectors: how many of the words it has.
+
+    Raises:
+        RecipeError: If ``vectors`` are given for another task.
     """
+    if vectors is not None and task != "reading":
+        raise RecipeError(f"vectors mean something for --task reading alone, not for {task}: leave them out")
     system = next(system for system in SYSTEMS.values() if system.wing == task)
-    return verb_of_wing("data", system)(source, strict=strict, preview=preview)
+    options = {} if vectors is None else {"vectors": vectors}
+    return verb_of_wing("data", system)(source, strict=strict, preview=preview, **options)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

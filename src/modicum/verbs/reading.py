@@ -1,5 +1,6 @@
 """The verbs for reading comprehension; see `modicum.verbs`. Importing this module is instant."""
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from modicum.verbs.runs import load_for_inference, open_run
 from modicum.verbs.sheets import compare, figures
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from modicum.imaging.files import Failure
@@ -25,6 +28,9 @@ def predictor(run: str | Path, *, n_best: int = 1) -> "Predictor":
     Args:
         run: The run folder.
         n_best: Answers to give to each question, the best first.
+
+    Raises:
+        RecipeError: If ``n_best`` is less than 1.
     """
     from modicum.reading.data.tokens import tokenizer
     from modicum.reading.evaluation import read_margin
@@ -32,6 +38,8 @@ def predictor(run: str | Path, *, n_best: int = 1) -> "Predictor":
     from modicum.reading.preparation import Words
     from modicum.reading.readers import make_reader
 
+    if n_best < 1:
+        raise RecipeError(f"n_best must be at least 1, got {n_best}")
     folder, recipe = open_run(run)
     network: Any = load_for_inference(folder, recipe)
     collator = Words.load(folder).collator(recipe.text, has_no_answer=network.has_no_answer)
@@ -73,10 +81,11 @@ def predict(
         passage: A text file to ask about; without --question, questions are read from standard input, one a line.
         question: What to ask about the passage.
         n_best: Answers to give to each question, the best first.
-        out: Also write the answers by the ids of their questions here, as the official scripts read them.
+        out: Also write the answers by the ids of their questions here, as the official scripts read them; of answers
+            with one id the first.
 
     Raises:
-        RecipeError: If there is nothing to answer, or a question without a passage.
+        RecipeError: If there is nothing to answer, a question without a passage, or ``n_best`` less than 1.
         DataError: If the passage cannot be read.
     """
     from modicum.imaging.files import Failure
@@ -87,13 +96,17 @@ def predict(
         raise RecipeError("nothing to answer: name files of questions, or a text: --passage FILE --question 'Who ...?'")
     tool = predictor(run, n_best=n_best)
     answers: dict[str, str] = {}
+    repeated = 0
     is_dialogue = passage is not None and question is None and sys.stdin.isatty()
     for reply in tool.predict_all(_asks(inputs, passage, question), chunk=1 if is_dialogue else CHUNK):
         if not isinstance(reply, Failure):
-            answers[reply.name] = reply.text
+            repeated += reply.name in answers
+            answers.setdefault(reply.name, reply.text)
         yield reply
     if out is not None:
         write_json(out, answers)
+        if repeated:
+            log.warning("%s lacks %s answers whose id had been used before", out, f"{repeated:,}")
 
 
 def report(run: str | Path) -> "Sheet":
@@ -129,19 +142,26 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     return exported
 
 
-def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":
+def data(
+    source: str,
+    *,
+    strict: bool = False,
+    preview: str | Path | None = None,
+    vectors: str | Path | None = None,
+) -> "Sheet":
     """Checks a set of questions: faults, sizes, how well tokens fit the answers, how it would be split.
 
     Args:
         source: The set, as for training.
         strict: Fail if a question cannot be used.
         preview: Write some questions with their answers, as text, here.
+        vectors: A file of word vectors: how many of the passages' words it has.
     """
     from modicum.reading.preview import write_preview
     from modicum.reading.survey import survey
     from modicum.reporting.reading import survey_sheet
 
-    sheet = survey_sheet(survey(source, strict=strict))
+    sheet = survey_sheet(survey(source, strict=strict, vectors=vectors))
     if preview is not None:
         write_preview(source, preview)
     return sheet
@@ -155,8 +175,7 @@ def _asks(inputs: Iterable[str | Path], passage: str | Path | None, question: st
         text = read_passage(passage)
         for number, asked in enumerate([question] if question is not None else _typed_questions()):
             yield Ask(text, asked, f"question {number + 1}")
-    for entry in inputs:
-        yield from asks_of(entry)
+    yield from asks_of(inputs)
 
 
 def _typed_questions() -> Iterator[str]:

@@ -62,8 +62,20 @@ def test_unchanged_answer_at_its_place_scores_one():
 
 
 def test_moving_costs_its_share_of_the_sentence():
-    result = realign(Answer("one", 0), "one two three four", "two three four one")
-    assert result.score == pytest.approx(1 - 0.02 * 3 / 4)
+    result = realign(Answer("one", 4), "two one four three", "four three two one four")
+    assert result.score == pytest.approx(1 - 0.02 * (3 / 5 - 1 / 4))
+
+
+def test_other_neighbours_cost_as_far_as_they_are_unlike():
+    result = realign(Answer("one", 4), "two one four", "six one fours")
+    expected = 1 - 0.02 * (1 - similarity("six", "two")) - 0.02 * (1 - similarity("fours", "four"))
+    assert result.score == pytest.approx(expected)
+
+
+def test_of_equal_words_in_clauses_that_moved_the_one_with_the_neighbours_is_chosen():
+    sentence = "While Chinese primary schools stayed, Chinese secondary schools changed."
+    paraphrase = "Chinese secondary schools changed, while Chinese primary schools stayed."
+    assert realign(Answer("Chinese", 6), sentence, paraphrase).answer.start == paraphrase.rindex("Chinese")
 
 
 def test_score_is_the_formula():

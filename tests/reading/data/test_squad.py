@@ -113,9 +113,10 @@ def test_texts_without_words_are_left_out(write, empty):
 
 
 def test_unlabelled_questions_stay_where_they_are_to_be_answered(write):
-    path = write(paragraph(qa("a"), qa("b", answers=[])))
-    assert kinds(read_squad(path)) == [ProblemKind.UNANSWERED]
-    assert read_squad(path, labelled=False).corpus.num_questions == 2
+    lost = {"text": "nowhere", "answer_start": 0}
+    path = write(paragraph(qa("a"), qa("b", answers=[]), qa("c", answers=[lost])))
+    assert kinds(read_squad(path)) == [ProblemKind.UNANSWERED, ProblemKind.LOST_ANSWER, ProblemKind.UNANSWERED]
+    assert read_squad(path, labelled=False).corpus.num_questions == 3
 
 
 def test_impossible_question_has_no_answers_whatever_the_file_says(write):

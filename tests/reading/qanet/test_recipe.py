@@ -2,6 +2,7 @@ import pytest
 
 from modicum.reading.qanet.options import PRESETS, NetworkOptions
 from modicum.reading.qanet.recipe import QANetRecipe
+from modicum.reading.recipe import AugmentationOptions
 from modicum.recipes import build_recipe, read_recipe
 from modicum.storage.errors import RecipeError
 
@@ -44,3 +45,12 @@ def test_facts_tell_the_input_that_the_paper_does_not_have():
     assert "told which words occur in the question" in tiny.facts()["Network"]
     assert "told" not in QANetRecipe().facts()["Network"]
     assert tiny.facts()["Word vectors"] == "glove.txt"
+
+
+def test_facts_tell_where_paraphrases_come_from():
+    def augmentation(**options):
+        return QANetRecipe(augmentation=AugmentationOptions(**options)).facts()["Augmentation"]
+
+    assert augmentation() == "none"
+    assert augmentation(rules=True) == "rules"
+    assert augmentation(files=("fr.json",), rules=True) == "fr.json, rules"

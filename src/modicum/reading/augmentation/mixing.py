@@ -1,32 +1,34 @@
 """How often original and paraphrased questions are drawn; Yu et al., 2018 found 3 : 1 : 1 best for two pivots."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from modicum.reading.data.corpus import Asked, Corpus
+from modicum.reading.data.corpus import Origin
 
 ORIGINAL = "original"
 
 
-def mixing_ratios(corpus: Corpus, original: float = 3.0) -> dict[str, float]:
-    """The ratios of the paper for whatever sources a corpus has: ``original`` to 1 for each other.
-
-    Example:
-        >>> from modicum.reading.data.corpus import Passage, Question, Answer
-        >>> mixing_ratios(Corpus((Passage("x", (Question("q", "x?", (Answer("x", 0),)),)),), "1.1"))
-        {'original': 3.0}
-    """
-    sources = sorted({_source(asked) for asked in corpus.asked()} - {ORIGINAL})
-    return {ORIGINAL: original} | dict.fromkeys(sources, 1.0)
-
-
-def mixing_weights(corpus: Corpus, ratios: Mapping[str, float]) -> list[float]:
-    """The probability with which each question is to be drawn, in the order of `Corpus.asked`; they sum to 1.
+def mixing_ratios(origins: Iterable[Origin | None], original: float = 3.0) -> dict[str, float]:
+    """The ratios of the paper for whatever sources there are: ``original`` to 1 for each other.
 
     Args:
-        corpus: Original and augmented passages together.
+        origins: Of each question that can be drawn; None for what people wrote.
+        original: For what people wrote.
+
+    Example:
+        >>> mixing_ratios([None, Origin("fr", "back-translation", 0.9), Origin("de", "back-translation", 0.8)])
+        {'de': 1.0, 'fr': 1.0, 'original': 3.0}
+    """
+    return {source: original if source == ORIGINAL else 1.0 for source in sorted(set(map(_source, origins)))}
+
+
+def mixing_weights(origins: Sequence[Origin | None], ratios: Mapping[str, float]) -> list[float]:
+    """The probability with which each question is to be drawn; they sum to 1.
+
+    Args:
+        origins: Of each question that can be drawn, original and augmented together; None for what people wrote.
         ratios: How often each source is drawn, relative to the others: "original" for what people wrote, the source
             of the origin for the rest; 0 leaves a source out.
 
@@ -34,7 +36,7 @@ def mixing_weights(corpus: Corpus, ratios: Mapping[str, float]) -> list[float]:
         ValueError: If a source has no ratio, a ratio names a source without questions, is negative or not finite, or
             all are 0.
     """
-    sources = [_source(asked) for asked in corpus.asked()]
+    sources = list(map(_source, origins))
     counts = Counter(sources)
     if set(counts) != set(ratios):
         raise ValueError(f"ratios must be given for just the sources {sorted(counts)}, got {sorted(ratios)}")
@@ -60,5 +62,5 @@ def draw_mixture(weights: Sequence[float], total: int, rng: np.random.Generator)
     return [int(place) for place in rng.permutation(drawn)]
 
 
-def _source(asked: Asked) -> str:
-    return ORIGINAL if asked.passage.origin is None else asked.passage.origin.source
+def _source(origin: Origin | None) -> str:
+    return ORIGINAL if origin is None else origin.source

@@ -1,8 +1,9 @@
 """Finds an answer again in a paraphrase of its sentence, by the pairs of letters that their words share.
 
 Yu et al., 2018 (section 3) compare each word of the paraphrase with the first and the last word of the answer by
-character bigrams and keep the span most like the answer. The exact score is not published; this one adds a small
-penalty for moving, which tells equal words apart, and rejects what is too unlike, such as synonyms.
+character bigrams and keep the span most like the answer. The exact score is not published; this one adds small
+penalties for moving and for other neighbours, which tell equal words apart, and rejects what is too unlike, such as
+synonyms.
 """
 
 # s words of the paraphrase, a words of the answer
@@ -17,6 +18,7 @@ from modicum.reading.data.tokens import Token, Tokenizer, tokenize
 MIN_SCORE = 0.5  # below, an answer counts as lost
 EXTRA_WORDS = 4  # that a span may have more than the answer
 SHIFT_PENALTY = 0.02  # for moving from one end of the sentence to the other
+NEIGHBOUR_PENALTY = 0.02  # for each of the two words beside the span, if it is nothing like the one beside the answer
 
 
 class Realigned(NamedTuple):
@@ -37,7 +39,9 @@ def realign(
     """The span of a paraphrase that is most like an answer in the original sentence.
 
     The score of the words i to j is ``0.25 (sim(i, first) + sim(j, last)) + 0.5 sim(i..j, answer) - 0.02 shift``, where
-    ``sim`` is `similarity` and ``shift`` how far the span's first word moved, as a share of the sentence. A span that
+    ``sim`` is `similarity` and ``shift`` how far the span's first word moved, as a share of the sentence. Taken off is,
+    too, up to 0.02 for each of the words before and behind the span, the less the more it is like that at the answer:
+    of equal spans in a sentence whose clauses moved, the right one has the answer's neighbours. A span that
     is not the answer itself but stands in the original outside the answer is not considered: where the answer became
     a synonym, the likest words left are often such neighbours.
 
@@ -85,6 +89,8 @@ class _Target(NamedTuple):
     answer: str  # in small letters
     elsewhere: str  # the words around the answer in the original, in small letters, with a blank before and after each
     place: float  # of the answer's first word, as a share of the sentence
+    before: str  # the word before the answer; empty at the beginning of the sentence
+    after: str  # the word behind it; empty at the end
 
 
 class _Span(NamedTuple):
@@ -98,24 +104,35 @@ def _target(answer: Answer, originals: Sequence[Token], paraphrase: str) -> _Tar
     after = [token.text for token in originals if token.start >= answer.end]
     # The bar keeps the words before and after from meeting.
     elsewhere = " ".join(["", *before, "|", *after, ""]).lower()
-    return _Target(paraphrase, answer.text.lower(), elsewhere, len(before) / len(originals))
+    place = len(before) / len(originals)
+    return _Target(paraphrase, answer.text.lower(), elsewhere, place, ["", *before][-1], [*after, ""][0])
 
 
 def _best_span(words: Sequence[Token], wanted: Sequence[Token], target: _Target) -> _Span | None:
     """The best span, the earliest of equals; ``None`` if all stand elsewhere in the original."""
-    first, last, whole = (_bigrams(text) for text in (wanted[0].text, wanted[-1].text, target.answer))
-    starts, ends = ([_dice(_bigrams(word.text), end) for word in words] for end in (first, last))
+    texts, whole = [word.text for word in words], _bigrams(target.answer)
+    starts = _edges(texts, ["", *texts[:-1]], wanted[0].text, target.before)
+    ends = _edges(texts, [*texts[1:], ""], wanted[-1].text, target.after)
     best: _Span | None = None
     for i in range(len(words)):  # s (a + 4) spans, most of which the bound below spares the costly comparison
         shift = SHIFT_PENALTY * abs(i / len(words) - target.place)
         for j in range(i, min(i + len(wanted) + EXTRA_WORDS, len(words))):
-            score = 0.25 * (starts[i] + ends[j]) - shift
+            score = starts[i] + ends[j] - shift
             if best is not None and score + 0.5 <= best.score:
                 continue
             score += 0.5 * _dice(_bigrams(target.paraphrase[words[i].start : words[j].end]), whole)
             if (best is None or score > best.score) and not _stands_elsewhere(words[i : j + 1], target):
                 best = _Span(i, j, score)
     return best
+
+
+def _edges(words: Sequence[str], beside: Sequence[str], wanted: str, wanted_beside: str) -> list[float]:
+    """What each word adds to the score as an end of the span, with the word that would be ``beside`` it outside."""
+    own, neighbour = _bigrams(wanted), _bigrams(wanted_beside)
+    return [
+        0.25 * _dice(_bigrams(word), own) - NEIGHBOUR_PENALTY * (1 - _dice(_bigrams(other), neighbour))
+        for word, other in zip(words, beside, strict=True)
+    ]
 
 
 def _stands_elsewhere(span: Sequence[Token], target: _Target) -> bool:

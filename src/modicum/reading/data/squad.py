@@ -17,10 +17,12 @@ from modicum.reading.data.problems import Problem, ProblemKind, problem_lines
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON
 
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Half of a surrogate pair: JSON can hold one, but no text that is to be written."""
+
 _log = logging.getLogger(__name__)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")  # without those that are blanks
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LONG_WORD = re.compile(r"\w{1001}")
 _WORD = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]")  # what a tokenizer makes at least one token of
 
@@ -109,13 +111,13 @@ class _Reader:
         if impossible:
             return Question(name, text, (), impossible=True)
         answers = tuple(answer for each in given if (answer := self._answer(each, passage, name)))
-        if not answers and (given or self._labelled):
+        if not answers and self._labelled:
             self._note(ProblemKind.UNANSWERED, name)
             return None
         return Question(name, text, answers)
 
     def _answer(self, node: Node, passage: str, name: str) -> Answer | None:
-        text = _SURROGATE.sub("\ufffd", node.get("text").text())
+        text = SURROGATE.sub("\ufffd", node.get("text").text())
         if not _WORD.search(text):
             self._note(ProblemKind.EMPTY_ANSWER, name)
             return None
@@ -132,9 +134,9 @@ class _Reader:
 
     def _text(self, node: Node, place: str) -> str:
         text = node.text()
-        if _SURROGATE.search(text):
+        if SURROGATE.search(text):
             self._note(ProblemKind.SURROGATE, place)
-            text = _SURROGATE.sub("\ufffd", text)  # of the same length: offsets stay
+            text = SURROGATE.sub("\ufffd", text)  # of the same length: offsets stay
         if _CONTROL.search(text):
             self._note(ProblemKind.CONTROL_CHARACTER, place)
         if _LONG_WORD.search(text):

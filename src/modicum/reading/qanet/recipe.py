@@ -51,7 +51,7 @@ class QANetRecipe:
 
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""
-        network, text = self.network, self.text
+        network, text, augmentation = self.network, self.text, self.augmentation
         match = ", told which words occur in the question" if network.embedding.match_feature else ""
         return {
             "Network": f"{network.width} features, {network.heads} heads, {network.model_encoder.blocks} model block(s)"
@@ -59,6 +59,6 @@ class QANetRecipe:
             "Word vectors": self.vectors or self.words,
             "Training": f"{self.epochs} epochs, batches of at most {text.batch_size} questions",
             "Limits": f"passages of {text.passage_tokens} tokens, answers of {text.answer_tokens}",
-            "Augmentation": ", ".join(self.augmentation.files) or "none",
+            "Augmentation": ", ".join([*augmentation.files, *["rules"] * augmentation.rules]) or "none",
             "Seed": str(self.seed),
         }
