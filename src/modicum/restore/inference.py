@@ -17,10 +17,10 @@ MEMORY_GIB = 2.0
 GIB = 2**30
 FEATHER = 4  # pixels: discarding a halo does the work, a longer feather adds nothing
 # At the peak, on a CPU in fp32, 12.7 to 18.3 maps of all features are alive (features 16 and 64, tile 96, attention on
-# and off); the first run of a process takes 16 MB more, whatever the tile, for the kernels themselves.
+# and off); the first run of a process takes 16 to 25 MB more, whatever the tile, for the kernels themselves.
 LIVE_MAPS = 20
 ENLARGED_MAPS = 2.5  # more of them where the network enlarges, at the size of the result: x2 to x4 take up to 2.4
-KERNEL_BYTES = 16 * 2**20
+KERNEL_BYTES = 26 * 2**20
 
 
 @dataclass(frozen=True)
