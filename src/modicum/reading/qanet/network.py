@@ -56,10 +56,8 @@ class QANet(nn.Module):
         self.attention = ContextQueryAttention(width, dropout=dropout.layers)
         self.resize = initialise(nn.Linear(4 * width, width))
         self.model_encoder = encoder(options.model_encoder)
-        self.start, self.end = (nn.Linear(2 * width, 1) for _ in range(2))
-        for pointer in (self.start, self.end):  # small: features are large here, and a sure guess takes long to unlearn
-            nn.init.xavier_uniform_(pointer.weight, gain=0.1)
-            nn.init.zeros_(pointer.bias)
+        self.start = initialise(nn.Linear(2 * width, 1))
+        self.end = initialise(nn.Linear(2 * width, 1))
         self.between = nn.Dropout(dropout.layers)
         self.pointer_dropout = nn.Dropout(dropout.pointers)
 
