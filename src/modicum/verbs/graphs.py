@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.storage import RecipeError
 from modicum.verbs.runs import load, open_run
-from modicum.verbs.sheets import compare, figures
+from modicum.verbs.sheets import check_written_once, compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -62,7 +61,7 @@ def predict(
     from modicum.imaging.files import Failure
 
     files = expand_sources(inputs)
-    _check_names(files, Path(out))
+    check_written_once(files, (Path(out) / f"{file.name.partition('.')[0]}_predicted" for file in files))
     for found in predictor(run).predict_all(files):
         if not isinstance(found, Failure):
             found.save(out)
@@ -75,12 +74,7 @@ def report(run: str | Path) -> "Sheet":
     Args:
         run: The run folder.
     """
-    from modicum.reporting.sheets import write_sheet
-
-    folder, recipe = open_run(run)
-    sheet = evaluate(run)
-    write_sheet(folder, sheet, recipe.facts())
-    return sheet
+    return write_report(run, evaluate(run))
 
 
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:
@@ -111,15 +105,3 @@ def _network(run: Path) -> "GraphNetwork":
     network = load(run)
     assert isinstance(network, GraphNetwork)  # the run is of this system
     return network
-
-
-def _check_names(files: Sequence[Path], out: Path) -> None:
-    """Refuses inputs whose predictions would overwrite one another's: they are named after the inputs' stems."""
-    first: dict[str, Path] = {}
-    for file in files:
-        stem = file.name.partition(".")[0]
-        if (other := first.setdefault(stem, file)) is not file:
-            raise RecipeError(
-                f"{other} and {file} would both be written as {out / stem}_predicted: name each input once, and take "
-                "files that share names one at a time, each with an --out of its own"
-            )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modicum.storage import RecipeError
 from modicum.systems import get_system, locate
 from modicum.verbs.runs import load_for_inference, open_run
-from modicum.verbs.sheets import compare, figures
+from modicum.verbs.sheets import compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -115,12 +115,7 @@ def report(run: str | Path) -> "Sheet":
     Args:
         run: The run folder.
     """
-    from modicum.reporting.sheets import write_sheet
-
-    folder, recipe = open_run(run)
-    sheet = evaluate(run)
-    write_sheet(folder, sheet, recipe.facts())
-    return sheet
+    return write_report(run, evaluate(run))
 
 
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:

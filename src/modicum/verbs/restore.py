@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modicum.storage import DataError, RecipeError, RunFolder
 from modicum.systems import get_system, locate
 from modicum.verbs.runs import load_for_inference, open_run
-from modicum.verbs.sheets import compare, figures
+from modicum.verbs.sheets import compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -124,12 +124,7 @@ def report(run: str | Path, *, classics: bool | None = None, ensemble: bool = Tr
         classics: Also measure methods that need no training; None does as the recipe's ``baselines`` says.
         ensemble: Also measure the mean over the eight symmetries of a square.
     """
-    from modicum.reporting.sheets import write_sheet
-
-    folder, recipe = open_run(run)
-    sheet = evaluate(run, classics=classics, ensemble=ensemble)
-    write_sheet(folder, sheet, recipe.facts())
-    return sheet
+    return write_report(run, evaluate(run, classics=classics, ensemble=ensemble))
 
 
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.storage import RecipeError
 from modicum.verbs.runs import load_for_inference, open_run
-from modicum.verbs.sheets import compare, figures
+from modicum.verbs.sheets import check_written_once, compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -69,7 +68,7 @@ def predict(
     from modicum.imaging.files import Failure, expand_inputs
 
     files = expand_inputs(inputs)
-    _check_names(files, Path(out))
+    check_written_once(files, (Path(out) / f"{file.stem}_mask.png" for file in files))
     for found in predictor(run, guided=guided).predict_all(files, batch_size=batch_size):
         if not isinstance(found, Failure):
             found.save(out)
@@ -82,12 +81,7 @@ def report(run: str | Path) -> "Sheet":
     Args:
         run: The run folder.
     """
-    from modicum.reporting.sheets import write_sheet
-
-    folder, recipe = open_run(run)
-    sheet = evaluate(run)
-    write_sheet(folder, sheet, recipe.facts())
-    return sheet
+    return write_report(run, evaluate(run))
 
 
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:
@@ -112,14 +106,3 @@ def data(source: str, *, strict: bool = False, preview: str | Path | None = None
     from modicum.saliency.survey import survey
 
     return survey_sheet(survey(source, strict=strict, preview=preview))
-
-
-def _check_names(files: Sequence[Path], out: Path) -> None:
-    """Refuses inputs whose pictures would overwrite one another's: they are named after the inputs, without suffix."""
-    first: dict[str, Path] = {}
-    for file in files:
-        if (other := first.setdefault(file.stem, file)) is not file:
-            raise RecipeError(
-                f"{other} and {file} would both be written as {out / file.stem}_mask.png: "
-                "name each input once, and take folders that share names one at a time, each with an --out of its own"
-            )
