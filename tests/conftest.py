@@ -1,5 +1,10 @@
 import io
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +14,21 @@ import torch
 from PIL import Image
 
 from modicum.classify.data import DigitScenes
+from modicum.storage.files import read_jsonl
+from modicum.storage.runs import RunFolder
+
+TRAINING = """
+import json, sys
+from modicum.recipes import build_recipe
+from modicum.storage.runs import RunFolder
+from modicum.systems import get_system, locate
+
+if __name__ == "__main__":
+    run = RunFolder.open(sys.argv[1])
+    system = get_system(run.read_state().system)
+    locate(system.fit)(build_recipe(locate(system.recipe), json.loads(sys.argv[2])), run)
+"""
+DEADLINE_S = 240  # imports alone take 15 s on two busy cores
 
 
 def encode(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -117,3 +137,38 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
         return runs[system]
 
     return train
+
+
+def kill_training(run: RunFolder, options: dict[str, object], is_time: Callable[[], bool], log: Path) -> None:
+    """Trains by the options of a recipe in another process, and kills that, without asking, when it is time."""
+    deadline = time.monotonic() + DEADLINE_S
+    with log.open("w") as output:
+        command = [sys.executable, "-W", "error", "-c", TRAINING, str(run.path), json.dumps(options)]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    while process.poll() is None and time.monotonic() < deadline and not is_time():
+        time.sleep(0.005)  # polls for a moment that may pass in a tenth of a second
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, log.read_text()
+
+
+@pytest.fixture(scope="session")
+def kill_when():
+    """Function that trains a run in another process and kills that; see `kill_training`."""
+    return kill_training
+
+
+@pytest.fixture(scope="session")
+def kill_during():
+    """Function that trains a run in another process, and kills that in the second or a later epoch of a stage."""
+
+    def kill(run: RunFolder, options: dict[str, object], stage: str, log: Path) -> None:
+        def is_in_second_epoch() -> bool:
+            """Whether the checkpoint of the first epoch is there and a later epoch is under way."""
+            if not (run.stage(stage) / "last.ckpt").exists() or not run.metrics.exists():
+                return False
+            rows = read_jsonl(run.metrics)
+            return any(row["stage"] == stage and "train/loss" in row and row["epoch"] >= 1 for row in rows)
+
+        kill_training(run, options, is_in_second_epoch, log)
+
+    return kill

@@ -1,11 +1,5 @@
 """A training that is killed, not asked to stop, goes on to the very weights of an undisturbed one."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 
 import pytest
@@ -17,17 +11,6 @@ from modicum.classify.drnet.recipe import DRNetRecipe
 from modicum.recipes import build_recipe
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
-
-DRIVER = """
-import json, sys
-from modicum.classify.drnet.fitting import fit
-from modicum.classify.drnet.recipe import DRNetRecipe
-from modicum.recipes import build_recipe
-from modicum.storage.runs import RunFolder
-
-fit(build_recipe(DRNetRecipe, json.loads(sys.argv[2])), RunFolder.open(sys.argv[1]))
-"""
-DEADLINE_S = 180  # imports alone take 15 s on two busy cores
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +35,8 @@ def new_run(path):
     return RunFolder.create(path, system="drnet", recipe_text="", command="", versions={})
 
 
-def is_in_second_epoch(run, stage):
-    """Whether the checkpoint of the first epoch is there and a later epoch is under way."""
-    if not (run.stage(stage) / "last.ckpt").exists() or not run.metrics.exists():
-        return False
-    return any(row["stage"] == stage and "train/loss" in row and row["epoch"] >= 1 for row in read_jsonl(run.metrics))
-
-
-def kill_during(run, options, stage, log):
-    """Trains in another process, and kills that in the middle of an epoch of ``stage``."""
-    deadline = time.monotonic() + DEADLINE_S
-    with log.open("w") as output:
-        command = [sys.executable, "-W", "error", "-c", DRIVER, str(run.path), json.dumps(options)]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    while process.poll() is None and time.monotonic() < deadline and not is_in_second_epoch(run, stage):
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, log.read_text()
-
-
 @pytest.fixture(scope="module")
-def killed_twice(options, tmp_path_factory):
+def killed_twice(options, tmp_path_factory, kill_during):
     """The run folder of a training that was killed in both stages and then finished."""
     folder = tmp_path_factory.mktemp("killed")
     run = new_run(folder / "run")

@@ -1,12 +1,5 @@
 """A family whose training is killed, not asked to stop, goes on to the very weights of an undisturbed one."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,16 +10,6 @@ from modicum.recipes import build_recipe
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 
-DRIVER = """
-import json, sys
-from modicum.classify.static.fitting import fit
-from modicum.classify.static.recipe import StaticRecipe
-from modicum.recipes import build_recipe
-from modicum.storage.runs import RunFolder
-
-fit(build_recipe(StaticRecipe, json.loads(sys.argv[2])), RunFolder.open(sys.argv[1]))
-"""
-DEADLINE_S = 180  # imports alone take 15 s on two busy cores
 SECOND = "digit_resnet"  # the cheaper member is trained last
 
 
@@ -47,25 +30,12 @@ def new_run(path):
     return RunFolder.create(path, system="static", recipe_text="", command="", versions={})
 
 
-def is_in_second_epoch(run, stage):
-    """Whether the checkpoint of the first epoch is there and a later epoch is under way."""
-    if not (run.stage(stage) / "last.ckpt").exists():
-        return False
-    return any(row["stage"] == stage and "train/loss" in row and row["epoch"] >= 1 for row in read_jsonl(run.metrics))
-
-
 @pytest.fixture(scope="module")
-def killed(options, tmp_path_factory):
+def killed(options, tmp_path_factory, kill_during):
     """The run folder of a training that was killed in the middle of its second member, and then finished."""
     folder = tmp_path_factory.mktemp("killed")
-    run, log, deadline = new_run(folder / "run"), folder / "driver.log", time.monotonic() + DEADLINE_S
-    with log.open("w") as output:
-        command = [sys.executable, "-W", "error", "-c", DRIVER, str(run.path), json.dumps(options)]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    while process.poll() is None and time.monotonic() < deadline and not is_in_second_epoch(run, SECOND):
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, log.read_text()
+    run = new_run(folder / "run")
+    kill_during(run, options, SECOND, folder / "driver.log")
     assert run.finished_stages() == ["photo_resnet"]
     fit(build_recipe(StaticRecipe, options), run)
     return run
