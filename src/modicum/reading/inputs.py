@@ -40,23 +40,3 @@ class Logits(NamedTuple):
 
     start: Tensor
     end: Tensor
-
-
-def check_inputs(inputs: Inputs) -> None:
-    """Refuses batches that a network would answer with nonsense. Waits for the device: not for training loops.
-
-    Raises:
-        ValueError: If a passage or question has no word, padding stands before a word, or a row is not in the table.
-    """
-    rows = len(inputs.words)
-    if len(inputs.vectors) != rows or len(inputs.characters) != rows:
-        sizes = (rows, len(inputs.vectors), len(inputs.characters))
-        raise ValueError(f"words, vectors and characters must have as many rows, got {sizes}")
-    for name, ids in (("passage", inputs.passage), ("question", inputs.question)):
-        present = ids != 0
-        if empty := (~present.any(dim=1)).nonzero().flatten().tolist():
-            raise ValueError(f"{name} {empty[0]} of the batch has no words: leave it out")
-        if bool((present[:, 1:] > present[:, :-1]).any()):
-            raise ValueError(f"{name} has padding before a word: put all padding at the end")
-        if bool((ids < 0).any() or (ids >= rows).any()):
-            raise ValueError(f"{name} must hold rows in [0, {rows}), got {int(ids.min())} to {int(ids.max())}")

@@ -34,7 +34,8 @@ class MarianTranslator:
         transformers = _import("transformers")
         _import("sentencepiece")
         self._tokenizer = transformers.MarianTokenizer.from_pretrained(str(model))
-        self._model = transformers.MarianMTModel.from_pretrained(str(model)).to(device).eval()
+        network = transformers.MarianMTModel.from_pretrained(str(model), weights_only=True)  # executes nothing
+        self._model = network.to(device).eval()
         self._device, self._batch_size, self._prefix = device, batch_size, f"{prefix} " if prefix else ""
 
     def translate(self, sentences: list[str], n_best: int) -> list[list[str]]:
