@@ -23,6 +23,7 @@ def test_problem_is_told_by_the_data(data, problem, kind):
     [
         (lambda: GraphsRecipe(max_error=0), "max_error must be above 0 or none, got 0"),
         (lambda: GraphsRecipe(max_complexity=0), "max_complexity must be at least 1, got 0"),
+        (lambda: GraphsRecipe(max_error=0.1, max_complexity=5), "two ways to state the bound, got 0.1 and 5: give one"),
         (lambda: GraphsRecipe(neat_seconds=-1), "neat_seconds must be at least 0, got -1"),
         (lambda: GraphsRecipe(problem="table"), "problem table needs a table: give its file as data"),
         (lambda: GraphsRecipe(bound_on="validation"), "has no points in an image-function"),
@@ -48,3 +49,4 @@ def test_bound_on_validation_needs_rows_for_it():
 def test_facts_tell_the_bound():
     assert GraphsRecipe(max_error=0.06).facts()["Bound"] == "error at most 0.06 on the training points"
     assert GraphsRecipe(max_complexity=12).facts()["Bound"] == "at most 12 parameters"
+    assert GraphsRecipe().facts()["Bound"] == "at most 30 parameters"

@@ -20,11 +20,10 @@ from modicum.graphs.fitting import Points
 from modicum.graphs.graph import Graph
 from modicum.graphs.growing import Candidates
 from modicum.graphs.losses import CrossEntropy, Loss, SquaredError, softmax
+from modicum.graphs.recipe import DEFAULT_COMPLEXITY
 from modicum.graphs.restarts import search_restarts
 from modicum.graphs.search import Plan
 from modicum.graphs.task import Task
-
-DEFAULT_COMPLEXITY = 30  # parameters, where the user states no bound
 
 
 class Found(NamedTuple):

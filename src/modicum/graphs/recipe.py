@@ -9,6 +9,8 @@ from modicum.training.recipe import require
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".parquet")
 """File names that count as tables, in lower case."""
+DEFAULT_COMPLEXITY = 30
+"""Parameters that a graph may have where no bound is stated."""
 ProblemName = Literal["table", "image-function", "next-pixel"]
 
 
@@ -90,7 +92,8 @@ class GraphsRecipe:
         target: The column of a table to predict; None is the last.
         max_error: The bound: root mean squared error in units of the target, of pictures in units of white, or, where
             the target is a class, mean cross-entropy in nats.
-        max_complexity: The bound where ``max_error`` is none: the least error at this many parameters at most.
+        max_complexity: The other way to state the bound: the least error at this many parameters at most. With neither,
+            `DEFAULT_COMPLEXITY`.
         bound_on: Points on which the bound must hold: the "training" points, or the "validation" points, which no
             weight was fitted to.
         activation: Of the neurons; "any" lets each choose its own.
@@ -107,7 +110,7 @@ class GraphsRecipe:
     problem: ProblemName | None = None
     target: str | None = None
     max_error: float | None = None
-    max_complexity: int = 30
+    max_complexity: int | None = None
     bound_on: Literal["training", "validation"] = "training"
     activation: Literal["tanh", "sin", "silu", "softplus", "any"] = "tanh"
     search: SearchLimits = field(default_factory=SearchLimits)
@@ -119,7 +122,13 @@ class GraphsRecipe:
 
     def __post_init__(self) -> None:
         require(self.max_error is None or self.max_error > 0, "max_error", "above 0 or none", self.max_error)
-        require(self.max_complexity >= 1, "max_complexity", "at least 1", self.max_complexity)
+        if self.max_complexity is not None:
+            require(self.max_complexity >= 1, "max_complexity", "at least 1", self.max_complexity)
+            if self.max_error is not None:
+                raise RecipeError(
+                    "max_error and max_complexity are two ways to state the bound, got "
+                    f"{self.max_error:g} and {self.max_complexity}: give one of them, and null as the other"
+                )
         require(self.neat_seconds >= 0, "neat_seconds", "at least 0", self.neat_seconds)
         if self.kind == "table" and self.data is None:
             raise RecipeError("problem table needs a table: give its file as data")
@@ -127,6 +136,13 @@ class GraphsRecipe:
             raise RecipeError("bound_on validation needs rows to judge by: table.validation must be above 0, got 0")
         if self.kind == "image-function" and self.bound_on == "validation":
             raise RecipeError("bound_on validation has no points in an image-function, which fits all: use training")
+
+    @property
+    def allowed_complexity(self) -> int | None:
+        """Most parameters that the graph may have; None where the error is bounded instead."""
+        if self.max_error is not None:
+            return None
+        return DEFAULT_COMPLEXITY if self.max_complexity is None else self.max_complexity
 
     @property
     def kind(self) -> ProblemName:
@@ -141,7 +157,7 @@ class GraphsRecipe:
         bound = (
             f"error at most {self.max_error:g} on the {self.bound_on} points"
             if self.max_error is not None
-            else f"at most {self.max_complexity} parameters"
+            else f"at most {self.allowed_complexity} parameters"
         )
         limits = self.search
         late = "" if limits.seconds is None else f", at most {limits.seconds:g} s of CPU time"

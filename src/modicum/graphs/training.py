@@ -80,7 +80,7 @@ def make_task(prepared: Prepared, recipe: GraphsRecipe) -> Task:
     validation = prepared.points("validation", rng) if recipe.bound_on == "validation" else None
     shifted = tuple(np.flatnonzero(prepared.centre).tolist())
     if recipe.max_error is None:
-        return Task(points, max_complexity=recipe.max_complexity, validation=validation, shifted=shifted)
+        return Task(points, max_complexity=recipe.allowed_complexity, validation=validation, shifted=shifted)
     return Task(points, prepared.loss_of(recipe.max_error), validation=validation, shifted=shifted)
 
 
