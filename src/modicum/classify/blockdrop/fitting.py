@@ -17,10 +17,11 @@ from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
 from modicum.classify.backbones import SmallResNet, create_backbone
+from modicum.classify.blockdrop.doubt import DecidedStage, DoubtStage, NestedStage, settle, start_from_classifier
 from modicum.classify.blockdrop.droppable import DroppableBlock
 from modicum.classify.blockdrop.losses import free_blocks
 from modicum.classify.blockdrop.network import BlockDrop
-from modicum.classify.blockdrop.policies import start_from_resnet18
+from modicum.classify.blockdrop.policies import create_policy, start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
@@ -70,12 +71,15 @@ class _BlockDropFitting:
             )
             self.fitting.run_stage("base", module, recipe.base_epochs, self._loaders("base", None))
         network.to(self.fitting.device)
+        plain = network.plain_network()
+        teacher = (given or plain) if recipe.distillation else None
+        if recipe.method == "doubt":
+            self._prepare_doubt(network, teacher)
         base = copy.deepcopy(network)
-        teacher = (given or base.plain_network()) if recipe.distillation else None
         self._learn(network, teacher)
         network.eval()
         if recipe.baselines:
-            self._baselines(base, network, given, teacher)
+            self._baselines(base, network, (plain, given), teacher)
         network.cpu()
         self.fitting.save(network)
         return network
@@ -104,6 +108,21 @@ class _BlockDropFitting:
                 raise WeightsError(f"{recipe.policy_weights} is not that of a ResNet-18: {error}") from error
         return network
 
+    def _prepare_doubt(self, network: BlockDrop, teacher: nn.Module | None) -> None:
+        """Tunes the backbone to nested paths, and lets the policy start as a classifier if the recipe says so."""
+        recipe, options = self.recipe, self.recipe.doubt
+        nested = NestedStage(network, recipe, teacher)
+        self.fitting.run_stage(
+            "nested", nested, options.nested_epochs, self._loaders("nested", recipe.joint_batch_size)
+        )
+        if options.class_epochs:
+            with self.fitting.seeded("classes"):
+                classifier = create_policy(recipe.policy, self.fitting.num_classes, recipe.image_px)
+            module = PlainStage(classifier, recipe.optimizer, recipe.schedule)
+            loaders = self._loaders("classes", recipe.policy_batch_size)
+            self.fitting.run_stage("classes", module, options.class_epochs, loaders)
+            start_from_classifier(network.policy_network, classifier)
+
     def _learn(self, network: BlockDrop, teacher: nn.Module | None) -> None:
         """Stages 1 and 2; see `_ends_with` for the weights that each ends with."""
         recipe = self.recipe
@@ -113,23 +132,31 @@ class _BlockDropFitting:
         ):
             module = self._stage(network, teacher, tune_backbone=name == "joint")
             self.fitting.run_stage(name, module, epochs, self._loaders(name, batch_size), "val/reward", self._ends_with)
+            if recipe.method == "doubt" and name == "policy":
+                settle(network, self._calibration_scores(network), recipe.budget)
 
     @property
     def _ends_with(self) -> Literal["last", "best"]:
         """Whose weights stages 1 and 2 end with, and the tuned baselines, which are selected alike.
 
-        Those of the best epoch on the calibration part, by the reward, for a baseline by accuracy. With method "gates"
-        those of the last, because the reward knows nothing of the budget that the gates learn.
+        Those of the best epoch on the calibration part, by the reward, for a baseline by accuracy. With the other
+        methods those of the last, because the reward knows nothing of the budget that they learn.
         """
-        return "last" if self.recipe.method == "gates" else "best"
+        return "best" if self.recipe.method == "reinforce" else "last"
 
     def _stage(self, network: BlockDrop, teacher: nn.Module | None, *, tune_backbone: bool) -> LightningModule:
         if self.recipe.method == "gates":
             return GateStage(network, self.recipe, tune_backbone=tune_backbone, teacher=teacher)
+        if self.recipe.method == "doubt":
+            return DecidedStage(network, self.recipe, teacher) if tune_backbone else DoubtStage(network, self.recipe)
         return JointStage(network, self.recipe, teacher) if tune_backbone else PolicyStage(network, self.recipe)
 
     def _baselines(
-        self, base: BlockDrop, network: BlockDrop, given: nn.Module | None, teacher: nn.Module | None
+        self,
+        base: BlockDrop,
+        network: BlockDrop,
+        untouched: tuple[nn.Module, nn.Module | None],
+        teacher: nn.Module | None,
     ) -> None:
         """Tunes and tests, for as long as stage 2, networks that keep the same blocks for every image.
 
@@ -143,7 +170,7 @@ class _BlockDropFitting:
             module = StaticStage(tuned[name], self.recipe, teacher)
             loaders = self._loaders(name, self.recipe.joint_batch_size)
             self.fitting.run_stage(name, module, self.recipe.joint_epochs, loaders, ends_with=self._ends_with)
-        references = self._references(base, given)
+        references = self._references(*untouched)
 
         def measure() -> Sequence[Point]:
             costs, num_blocks = base.costs, routes.shape[1]
@@ -159,7 +186,7 @@ class _BlockDropFitting:
 
         self.fitting.write_baselines(measure)
 
-    def _references(self, base: BlockDrop, given: nn.Module | None) -> dict[str, nn.Module]:
+    def _references(self, plain: nn.Module, given: nn.Module | None) -> dict[str, nn.Module]:
         """Plain networks, by label, from which a loss of accuracy is measured.
 
         A base that has learnt to do without blocks is no such measure: all its blocks together may have become less
@@ -168,26 +195,31 @@ class _BlockDropFitting:
         recipe = self.recipe
         references = {} if given is None else {"plain network, as given": given}
         if recipe.base_epochs:
-            references["plain network after the base stage"] = base.plain_network()
+            references["plain network after the base stage"] = plain
         if given is None and recipe.base_drop:
             with self.fitting.seeded():
-                plain = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)
-            module = PlainStage(plain, recipe.optimizer, recipe.schedule)
+                ordinary = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)
+            module = PlainStage(ordinary, recipe.optimizer, recipe.schedule)
             epochs = recipe.base_epochs + recipe.joint_epochs
             self.fitting.run_stage("ordinary", module, epochs, self._loaders("ordinary", None))
-            references["plain network, trained the ordinary way"] = plain
+            references["plain network, trained the ordinary way"] = ordinary
         return references
 
     def _calibration_routes(self, network: BlockDrop) -> Tensor:
         """The decisions (N, U) on the calibration images at the recipe's budget, which is what the report shows."""
-        data, policy, costs = self.fitting.data, network.policy, network.costs
-        scores = score(network, data.evaluate_on("calibration", self.fitting.device), data.splits.calibration).scores
+        policy, costs, scores = network.policy, network.costs, self._calibration_scores(network)
 
         def mean_cost(knob: float) -> float:
             return float(costs.of(policy.decide(scores, knob)).mean())
 
         knob = bisect_knob(mean_cost, self.recipe.budget * costs.plain, policy.knob_range(scores))
         return policy.decide(scores, knob)
+
+    def _calibration_scores(self, network: BlockDrop) -> Tensor:
+        """The probabilities (N, U) that the policy gives to the calibration images."""
+        data = self.fitting.data
+        network.eval()
+        return score(network, data.evaluate_on("calibration", self.fitting.device), data.splits.calibration).scores
 
     def _loaders(self, stage: str, batch_size: int | None) -> Loaders:
         """The data of a stage: batches of its size, of images that are drawn for each epoch if the recipe says so."""

@@ -8,6 +8,30 @@ from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, 
 
 
 @dataclass(frozen=True)
+class DoubtOptions:
+    """How a policy learns with method "doubt"; see `modicum.classify.blockdrop.doubt`.
+
+    Attributes:
+        least: Share of the blocks that the shortest path keeps; the first block of each stage is always kept.
+        nested_epochs: Length of the training of the backbone on nested paths, before stage 1.
+        nested_rate: Adam's learning rate in it, over ``joint_schedule``.
+        class_epochs: Before stage 1, the policy's network learns to tell the classes for so long, with ``optimizer``
+            and ``schedule``; 0 for not.
+    """
+
+    least: float = 0.55
+    nested_epochs: int = 100
+    nested_rate: float = 1e-3
+    class_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        require(0 < self.least < 1, "doubt.least", "a share of the blocks, in (0, 1)", self.least)
+        require(self.nested_epochs >= 1, "doubt.nested_epochs", "at least 1", self.nested_epochs)
+        require(self.nested_rate > 0, "doubt.nested_rate", "above 0", self.nested_rate)
+        require(self.class_epochs >= 0, "doubt.class_epochs", "at least 0", self.class_epochs)
+
+
+@dataclass(frozen=True)
 class BlockDropRecipe:
     """A residual network is trained or given, a policy learns which of its blocks to drop, both are tuned together.
 
@@ -23,10 +47,11 @@ class BlockDropRecipe:
         policy: "resnet8" looks at the full image, "resnet10" at half of a large one, "small" is for tiny backbones.
         policy_weights: A .safetensors file of a ResNet-18 as torchvision has it, to start the policy "resnet10" from.
         budget: Mean multiply-adds that the knob is calibrated to, as a share of the plain network's, policy included;
-            with method "gates" also the target of the training.
+            with methods "gates" and "doubt" also the target of the training.
         method: How the policy learns: "reinforce" from rewards, as published, each stage ending with the weights of the
             highest reward on the calibration part; "gates" by gradients through sampled gates, towards the budget,
-            each stage ending with its last weights.
+            each stage ending with its last weights; "doubt" by regression on how wrong the network is without a block,
+            which takes minutes where the others take hours, each stage ending with its last weights, too.
         base_epochs: Length of the training of the backbone; may be 0 where weights are given, from which it goes on.
         base_drop: In that training, each image does without up to this share of the blocks; 0 is the paper. A backbone
             of few blocks cannot do without any unless it has learnt to.
@@ -49,6 +74,7 @@ class BlockDropRecipe:
             the paper.
         gate_temperature: Of the gates' gradient, with method "gates".
         gate_penalty: Weight of the cost beyond the budget, with method "gates".
+        doubt: What else can be chosen with method "doubt".
         norm: Batch normalisation of the backbone in stage 2: "frozen" keeps the statistics of the base network,
             "active" measures them on the images that keep the block.
         optimizer: Stochastic gradient descent, of the base network.
@@ -78,7 +104,7 @@ class BlockDropRecipe:
     policy: Literal["resnet8", "resnet10", "small"] = "resnet8"
     policy_weights: str | None = None
     budget: float = 0.36
-    method: Literal["reinforce", "gates"] = "reinforce"
+    method: Literal["reinforce", "gates", "doubt"] = "reinforce"
     base_epochs: int = 164
     base_drop: float = 0.0
     policy_epochs: int = 5000
@@ -94,6 +120,7 @@ class BlockDropRecipe:
     distillation: float = 0.0
     gate_temperature: float = 1.0
     gate_penalty: float = 2.0
+    doubt: DoubtOptions = field(default_factory=DoubtOptions)
     norm: Literal["frozen", "active"] = "active"
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: Schedule = field(default_factory=lambda: Schedule("milestones"))
@@ -128,7 +155,8 @@ class BlockDropRecipe:
         for name in ("policy_batch_size", "joint_batch_size", "images_per_epoch"):
             value = getattr(self, name)
             require(value is None or value >= 2, name, "at least 2 or none", value)
-        require(self.method != "gates" or self.norm == "frozen", "norm", '"frozen" with method "gates"', self.norm)
+        holds = self.method == "reinforce" or self.norm == "frozen"
+        require(holds, "norm", f'"frozen" with method "{self.method}"', self.norm)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
         given = self.weights is not None
@@ -144,12 +172,14 @@ class BlockDropRecipe:
         """What a reader of a report wants to know of the training, by name."""
         start = "pretrained" if self.pretrained else "from given weights" if self.weights else "from scratch"
         base = f"{self.base_epochs} epochs of the backbone, " if self.base_epochs else ""
+        if self.method == "doubt":
+            base += f"{self.doubt.nested_epochs} epochs of it on nested paths, "
         counted = "blocks" if self.reward_usage == "blocks" else "multiply-adds"
-        learnt = (
-            f"by reward, {self.gamma:g} and then {self.joint_gamma:g} where wrong; {counted} counted"
-            if self.method == "reinforce"
-            else "by gradients through gates, towards the budget"
-        )
+        learnt = {
+            "reinforce": f"by reward, {self.gamma:g} and then {self.joint_gamma:g} where wrong; {counted} counted",
+            "gates": "by gradients through gates, towards the budget",
+            "doubt": "by the doubts without each block, towards the budget",
+        }[self.method]
         return {
             "Backbone": f"{self.backbone}, {start}",
             "Policy": f"{self.policy}, learnt {learnt}",

@@ -1,7 +1,8 @@
 """The stages of BlockDrop's training as Lightning modules (Wu et al., *BlockDrop*, 2018, section 3)."""
 
 # B batch, U droppable blocks, K classes
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from lightning.pytorch import LightningModule
@@ -235,6 +236,17 @@ class StaticStage(LightningModule):
         self.log("val/accuracy", self.accuracy, prog_bar=True)
 
 
+class RoutedStage(Protocol):
+    """A stage whose decisions are watched."""
+
+    network: BlockDrop
+    recipe: BlockDropRecipe
+
+    @property
+    def log(self) -> Callable[..., None]:
+        """Lightning's."""
+
+
 class RoutedFigures(nn.Module):
     """What is watched on validation images at the plain decision: accuracy, cost, blocks kept, and the mean reward.
 
@@ -247,7 +259,7 @@ class RoutedFigures(nn.Module):
         self.gamma = gamma
         self.accuracy, self.cost, self.blocks, self.reward = (MeanMetric() for _ in range(4))
 
-    def log(self, stage: PolicyStage | JointStage | GateStage, batch: Batch) -> None:
+    def log(self, stage: RoutedStage, batch: Batch) -> None:
         """Adds a batch and logs the means over the epoch; the cost is a share of the plain network's."""
         network = stage.network
         routed = network.predict(batch.images)

@@ -1,0 +1,62 @@
+"""Paths through a residual network that each are a part of the one before, as shallower networks of its family are."""
+
+# B batch, U droppable blocks, D blocks that may be dropped
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from modicum.classify.blockdrop.network import BlockDrop
+from modicum.storage.errors import RecipeError
+
+
+class NestedPaths(NamedTuple):
+    """From all blocks to few.
+
+    Attributes:
+        order: (D,) int, the blocks that may be dropped, in the order in which they are.
+        keep: (D + 1, U), bool; row d drops the first d of ``order``.
+    """
+
+    order: Tensor
+    keep: Tensor
+
+
+def nested_paths(network: BlockDrop, least: float) -> NestedPaths:
+    """Drops the last block of each stage in turn, then the last but one, and so on; never the first of a stage.
+
+    A stage begins with a block whose shortcut changes the shape. So three stages of nine blocks become three of eight,
+    of seven, and so on: ResNet-56 becomes ResNet-50, -44, ...
+
+    Args:
+        network: Whose blocks are meant.
+        least: Share of the blocks that the shortest path keeps, in (0, 1]; rounded, and at least the first of each
+            stage.
+
+    Raises:
+        RecipeError: If that leaves nothing to drop.
+    """
+    stages: list[list[int]] = []
+    for block in network.blocks:
+        if not stages or not block.is_identity:
+            stages.append([])
+        stages[-1].append(block.index)
+    num_blocks = len(network.blocks)
+    ends = [stage[place] for place in range(num_blocks - 1, 0, -1) for stage in stages if place < len(stage)]
+    order = ends[: num_blocks - round(least * num_blocks)]
+    if not order:
+        raise RecipeError(
+            f"doubt.least {least:g} of {num_blocks} blocks in {len(stages)} stages leaves none: the first of "
+            "each stays; lower it, or choose a deeper backbone"
+        )
+    keep = torch.ones(len(order) + 1, num_blocks, dtype=torch.bool)
+    for dropped, block_index in enumerate(order, start=1):
+        keep[dropped:, block_index] = False
+    return NestedPaths(torch.tensor(order, dtype=torch.int64), keep)
+
+
+def draw_depths(num_images: int, num_depths: int) -> Tensor:
+    """Rows of `NestedPaths.keep` for a training, (num_images,): a third all blocks, a third the fewest, a third any."""
+    anywhere = torch.randint(num_depths, (num_images,))
+    kind = torch.randint(3, (num_images,))
+    return torch.where(kind == 0, 0, torch.where(kind == 1, num_depths - 1, anywhere))
