@@ -13,7 +13,7 @@ from modicum.classify.blockdrop.fitting import (
     warn_of_short_curriculum,
 )
 from modicum.classify.blockdrop.network import BlockDrop, rebuild_blockdrop
-from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
 from modicum.classify.fitting import Fitting
 from modicum.classify.recipe import ImageOptions
@@ -273,6 +273,12 @@ def test_random_choice_depends_on_the_seed_alone():
     "options",
     [
         {"method": "gates", "norm": "frozen"},
+        {
+            "method": "doubt",
+            "norm": "frozen",
+            "backbone": "digit_resnet32_pool",
+            "doubt": DoubtOptions(0.5, 1, 1e-3, 1),
+        },
         {"norm": "frozen", "reward_usage": "cost"},
         {"entropy": "one_sided", "ema_decay": 0.9},
     ],

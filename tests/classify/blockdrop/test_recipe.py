@@ -1,6 +1,6 @@
 import pytest
 
-from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 from modicum.recipes import build_recipe, read_recipe, recipe_names
 from modicum.storage.errors import RecipeError
 
@@ -43,6 +43,7 @@ def test_facts_tell_where_the_backbone_came_from():
         ({"joint_batch_size": 1}, "joint_batch_size must be at least 2 or none, got 1"),
         ({"images_per_epoch": 0}, "images_per_epoch must be at least 2 or none, got 0"),
         ({"method": "gates", "norm": "active"}, 'norm must be "frozen" with method "gates", got active'),
+        ({"method": "doubt", "norm": "active"}, 'norm must be "frozen" with method "doubt", got active'),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1\.0"),
         ({"weights": "a.safetensors", "pretrained": True}, "pretrained must be off where weights are given, got True"),
         ({"policy_weights": "a.safetensors"}, 'policy must be "resnet10" with policy_weights, got resnet8'),
@@ -51,6 +52,20 @@ def test_facts_tell_where_the_backbone_came_from():
 def test_impossible_recipe_is_refused(options, message):
     with pytest.raises(RecipeError, match=message):
         BlockDropRecipe(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"least": 1.0}, r"doubt.least must be a share of the blocks, in \(0, 1\), got 1.0"),
+        ({"nested_epochs": 0}, "doubt.nested_epochs must be at least 1, got 0"),
+        ({"nested_rate": 0.0}, "doubt.nested_rate must be above 0, got 0.0"),
+        ({"class_epochs": -1}, "doubt.class_epochs must be at least 0, got -1"),
+    ],
+)
+def test_impossible_options_of_doubt_are_refused(options, message):
+    with pytest.raises(RecipeError, match=message):
+        DoubtOptions(**options)
 
 
 def test_misspelt_option_is_refused_with_the_one_that_was_meant():
