@@ -8,10 +8,10 @@ from modicum.adaptive.costs import count_macs
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.fitting import (
     fit,
-    load_backbone_weights,
     static_choices,
     warn_of_short_curriculum,
 )
+from modicum.classify.blockdrop.given_weights import load_backbone_weights
 from modicum.classify.blockdrop.network import BlockDrop, rebuild_blockdrop
 from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,9 +15,9 @@ from torch import Tensor, nn
 from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
-from modicum.classify.backbones import SmallResNet, create_backbone
+from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.doubt import DecidedStage, DoubtStage, NestedStage, settle, start_from_classifier
-from modicum.classify.blockdrop.droppable import DroppableBlock
+from modicum.classify.blockdrop.given_weights import load_backbone_weights
 from modicum.classify.blockdrop.losses import free_blocks
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.policies import create_policy, start_from_resnet18
@@ -27,7 +26,7 @@ from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
 from modicum.classify.fitting import Fitting
 from modicum.classify.plain import PlainStage
-from modicum.classify.pretrained import load_cifar_weights, read_state
+from modicum.classify.pretrained import read_state
 from modicum.storage.errors import RecipeError, WeightsError
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
@@ -310,41 +309,3 @@ def warn_of_short_curriculum(recipe: BlockDropRecipe, num_blocks: int) -> None:
             num_blocks,
             enough,
         )
-
-
-def load_backbone_weights(network: BlockDrop, backbone: str, num_classes: int, weights: str | Path) -> None:
-    """Fills the backbone of ``network`` with weights of the plain network of that name.
-
-    Args:
-        network: Built from ``backbone``.
-        backbone: Name of the plain network.
-        num_classes: Classes K.
-        weights: A .safetensors file: a CIFAR ResNet in the usual layout for those defined here, else the state of the
-            torchvision or timm network.
-
-    Raises:
-        WeightsError: If the file cannot be read, does not fit, or holds values that are not finite.
-    """
-    plain = create_backbone(backbone, num_classes)
-    if isinstance(plain, SmallResNet):
-        load_cifar_weights(plain, weights)
-    else:
-        try:
-            plain.load_state_dict(read_state(weights))
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise WeightsError(f"{weights} does not fit {backbone} with {num_classes} classes: {reason}") from error
-    if bad := [name for name, value in plain.state_dict().items() if not value.isfinite().all()]:
-        raise WeightsError(f"{weights} holds values that are not finite, the first in {bad[0]}: give other weights")
-    wrapped = [name for name, module in network.backbone.named_modules() if isinstance(module, DroppableBlock)]
-    network.backbone.load_state_dict(
-        {_inside_wrapper(name, wrapped): value for name, value in plain.state_dict().items()}
-    )
-
-
-def _inside_wrapper(name: str, wrapped: Sequence[str]) -> str:
-    """``layers.0.0.conv1.weight`` as ``layers.0.0.block.conv1.weight`` where ``layers.0.0`` is a droppable block."""
-    for block in wrapped:
-        if name.startswith(f"{block}."):
-            return f"{block}.block.{name.removeprefix(f'{block}.')}"
-    return name
