@@ -2,12 +2,13 @@
 
 Rewards and gates need thousands of epochs, because the worth of a block for an image is hidden behind the noise of the
 other decisions. Here the blocks are dropped in one order, `nested_paths`, and the backbone is first tuned to all of
-those paths. The policy is then taught by plain regression: the target of the block that a path drops last is the
+those paths. The policy is then taught by plain regression: the target of the blocks that a path drops last is the
 probability that the path gives to the wrong classes, 1 - p(y | x, path). A threshold on these doubts keeps a block
 where it is missed; the threshold that meets the budget becomes the policy's own.
 """
 
-# B batch, U droppable blocks, D of them that may be dropped
+# B batch, U droppable blocks, D depths
+import itertools
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class NestedStage(LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The loss of one batch of answers, each image on a path of its own."""
-        keep = self.paths.keep[draw_depths(len(batch.images), len(self.paths.keep))]
+        keep = self.paths[draw_depths(len(batch.images), len(self.paths))]
         loss: Tensor = self.answer_loss(self.network.run(batch.images, keep), batch)
         self.log("train/loss", loss, prog_bar=True)
         return loss
@@ -63,7 +64,7 @@ class NestedStage(LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         """Accuracy with all blocks, and on the shortest path."""
         for name, metric, path in (("", self.accuracy, 0), ("_of_least", self.least_accuracy, -1)):
-            logits = self.network.run(batch.images, self.paths.keep[path].expand(len(batch.images), -1))
+            logits = self.network.run(batch.images, self.paths[path].expand(len(batch.images), -1))
             metric.update((logits.argmax(dim=1) == batch.labels).float())
             self.log(f"val/accuracy{name}", metric, prog_bar=True)
 
@@ -83,7 +84,7 @@ class DoubtStage(LightningModule):
         super().__init__()
         self.network, self.recipe = network, recipe
         train_parts(network, backbone=False)
-        self.paths = nested_paths(network, recipe.doubt.least)
+        self.paths = nested_paths(network, recipe.doubt.least, recipe.doubt.depths)
         self.figures = RoutedFigures(recipe.gamma)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
@@ -96,15 +97,16 @@ class DoubtStage(LightningModule):
         self.network.backbone.eval()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The binary cross-entropy of one batch, for the block that each image's path drops last."""
+        """The binary cross-entropy of one batch, for the blocks that each image's path drops last."""
         scores = self.network.policy_network(batch.images).float()  # (B, U), before the sigmoid
-        depths = torch.randint(1, len(self.paths.keep), (len(scores),))
+        depths = torch.randint(1, len(self.paths), (len(scores),))
         with torch.no_grad():
-            logits = self.network.run(batch.images, self.paths.keep[depths])
+            logits = self.network.run(batch.images, self.paths[depths])
         doubts = doubts_of(logits, batch.labels)
-        dropped = self.paths.order[depths - 1].to(scores.device)
-        loss = F.binary_cross_entropy_with_logits(scores.gather(1, dropped[:, None])[:, 0], doubts)
-        kept = scores[:, self.paths.keep[-1].to(scores.device)]
+        dropped = (self.paths[depths - 1] & ~self.paths[depths]).to(scores.device)  # (B, U)
+        losses = F.binary_cross_entropy_with_logits(scores, doubts[:, None].expand_as(scores), reduction="none")
+        loss = ((losses * dropped).sum(dim=1) / dropped.sum(dim=1)).mean()
+        kept = scores[:, self.paths[-1].to(scores.device)]
         loss = loss + F.softplus(-kept).mean()  # the cross-entropy where the target is 1
         self.log("train/loss", loss, prog_bar=True)
         return loss
@@ -176,8 +178,26 @@ def settle(network: BlockDrop, scores: Tensor, budget: float) -> None:
 
     knob = bisect_knob(mean_cost, budget * costs.plain, policy.knob_range(scores))
     threshold = torch.tensor(0.5 + knob, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
-    last = [module for module in network.policy_network.modules() if isinstance(module, nn.Linear)][-1]
-    last.bias.sub_(float(threshold.logit()))
+    _last_layer(network).bias.sub_(float(threshold.logit()))
+
+
+@torch.no_grad()
+def tie(network: BlockDrop, paths: Tensor) -> None:
+    """Lets the policy decide alike on blocks that it was taught alike: those that a path drops at once.
+
+    Args:
+        network: Its policy ends with a linear layer with a bias.
+        paths: As `nested_paths` gives them, (D, U).
+    """
+    last = _last_layer(network)
+    for more, fewer in itertools.pairwise(paths):
+        together = (more & ~fewer).to(last.weight.device)
+        last.weight[together] = last.weight[together].mean(dim=0)
+        last.bias[together] = last.bias[together].mean()
+
+
+def _last_layer(network: BlockDrop) -> nn.Linear:
+    return [module for module in network.policy_network.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def start_from_classifier(policy: nn.Module, classifier: nn.Module) -> None:

@@ -16,9 +16,10 @@ from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
 from modicum.classify.backbones import create_backbone
-from modicum.classify.blockdrop.doubt import DecidedStage, DoubtStage, NestedStage, settle, start_from_classifier
+from modicum.classify.blockdrop.doubt import DecidedStage, DoubtStage, NestedStage, settle, start_from_classifier, tie
 from modicum.classify.blockdrop.given_weights import load_backbone_weights
 from modicum.classify.blockdrop.losses import free_blocks
+from modicum.classify.blockdrop.nested import nested_paths
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.policies import create_policy, start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
@@ -132,6 +133,7 @@ class _BlockDropFitting:
             module = self._stage(network, teacher, tune_backbone=name == "joint")
             self.fitting.run_stage(name, module, epochs, self._loaders(name, batch_size), "val/reward", self._ends_with)
             if recipe.method == "doubt" and name == "policy":
+                tie(network, nested_paths(network, recipe.doubt.least, recipe.doubt.depths))
                 settle(network, self._calibration_scores(network), recipe.budget)
 
     @property

@@ -1,8 +1,6 @@
 """Paths through a residual network that each are a part of the one before, as shallower networks of its family are."""
 
-# B batch, U droppable blocks, D blocks that may be dropped
-from typing import NamedTuple
-
+# U droppable blocks, D depths
 import torch
 from torch import Tensor
 
@@ -10,20 +8,10 @@ from modicum.classify.blockdrop.network import BlockDrop
 from modicum.storage.errors import RecipeError
 
 
-class NestedPaths(NamedTuple):
-    """From all blocks to few.
+def nested_paths(network: BlockDrop, least: float, depths: int | None = None) -> Tensor:
+    """Keep-vectors (D, U), bool, from all blocks to the fewest; each row keeps a part of what the one before does.
 
-    Attributes:
-        order: (D,) int, the blocks that may be dropped, in the order in which they are.
-        keep: (D + 1, U), bool; row d drops the first d of ``order``.
-    """
-
-    order: Tensor
-    keep: Tensor
-
-
-def nested_paths(network: BlockDrop, least: float) -> NestedPaths:
-    """Drops the last block of each stage in turn, then the last but one, and so on; never the first of a stage.
+    Drops the last block of each stage in turn, then the last but one, and so on; never the first of a stage.
 
     A stage begins with a block whose shortcut changes the shape. So three stages of nine blocks become three of eight,
     of seven, and so on: ResNet-56 becomes ResNet-50, -44, ...
@@ -32,6 +20,7 @@ def nested_paths(network: BlockDrop, least: float) -> NestedPaths:
         network: Whose blocks are meant.
         least: Share of the blocks that the shortest path keeps, in (0, 1]; rounded, and at least the first of each
             stage.
+        depths: How many rows, at least 2, as evenly spaced as can be; None for one for each block that is dropped.
 
     Raises:
         RecipeError: If that leaves nothing to drop.
@@ -52,11 +41,13 @@ def nested_paths(network: BlockDrop, least: float) -> NestedPaths:
     keep = torch.ones(len(order) + 1, num_blocks, dtype=torch.bool)
     for dropped, block_index in enumerate(order, start=1):
         keep[dropped:, block_index] = False
-    return NestedPaths(torch.tensor(order, dtype=torch.int64), keep)
+    if depths is None or depths > len(keep):
+        return keep
+    return keep[torch.linspace(0, len(order), depths).round().long()]
 
 
 def draw_depths(num_images: int, num_depths: int) -> Tensor:
-    """Rows of `NestedPaths.keep` for a training, (num_images,): a third all blocks, a third the fewest, a third any."""
+    """Rows of `nested_paths` for a training, (num_images,): a third all blocks, a third the fewest, a third any."""
     anywhere = torch.randint(num_depths, (num_images,))
     kind = torch.randint(3, (num_images,))
     return torch.where(kind == 0, 0, torch.where(kind == 1, num_depths - 1, anywhere))

@@ -13,6 +13,8 @@ class DoubtOptions:
 
     Attributes:
         least: Share of the blocks that the shortest path keeps; the first block of each stage is always kept.
+        depths: Among how many paths, evenly spaced from all blocks to the least, the policy chooses; None for one for
+            each block that may be dropped. The backbone is tuned to all of them either way.
         nested_epochs: Length of the training of the backbone on nested paths, before stage 1.
         nested_rate: Adam's learning rate in it, over ``joint_schedule``.
         class_epochs: Before stage 1, the policy's network learns to tell the classes for so long, with ``optimizer``
@@ -20,12 +22,14 @@ class DoubtOptions:
     """
 
     least: float = 0.55
+    depths: int | None = None
     nested_epochs: int = 100
     nested_rate: float = 1e-3
     class_epochs: int = 0
 
     def __post_init__(self) -> None:
         require(0 < self.least < 1, "doubt.least", "a share of the blocks, in (0, 1)", self.least)
+        require(self.depths is None or self.depths >= 2, "doubt.depths", "at least 2 or none", self.depths)
         require(self.nested_epochs >= 1, "doubt.nested_epochs", "at least 1", self.nested_epochs)
         require(self.nested_rate > 0, "doubt.nested_rate", "above 0", self.nested_rate)
         require(self.class_epochs >= 0, "doubt.class_epochs", "at least 0", self.class_epochs)
