@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ from modicum.classify.blockdrop.doubt import (
     doubts_of,
     settle,
     start_from_classifier,
+    tie,
 )
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.policies import create_policy
@@ -97,7 +100,7 @@ def test_backbone_learns_and_policy_and_statistics_stay(kind, batch, logged):
 def test_backbone_is_tuned_on_nested_paths_alone(batch, logged, ran):
     stage = NestedStage(build(), RECIPE)
     step(stage, batch, steps=1)
-    paths = {tuple(row) for row in stage.paths.keep.tolist()}
+    paths = {tuple(row) for row in stage.paths.tolist()}
     assert {tuple(row) for row in ran[0].tolist()} <= paths
     assert len(ran[0].unique(dim=0)) > 1
 
@@ -123,7 +126,7 @@ def test_loss_of_the_policy_by_hand(batch, logged, ran):
     stage.on_train_start()
     torch.manual_seed(3)
     loss = stage.training_step(batch, 0)
-    order, keep = stage.paths
+    keep = stage.paths
     with torch.no_grad():
         p = torch.sigmoid(stage.network.policy_network(batch.images))
         expected = []
@@ -131,7 +134,8 @@ def test_loss_of_the_policy_by_hand(batch, logged, ran):
             depth = 6 - int(route.sum())
             assert torch.equal(route, keep[depth])
             answer = stage.network.run(batch.images[n : n + 1], route[None])[0].softmax(dim=0)
-            expected.append(F.binary_cross_entropy(p[n, order[depth - 1]], 1 - answer[batch.labels[n]]))
+            (dropped,) = torch.nonzero(keep[depth - 1] & ~keep[depth])[:, 0]
+            expected.append(F.binary_cross_entropy(p[n, dropped], 1 - answer[batch.labels[n]]))
         always = -p[:, keep[-1]].log().mean()
     torch.testing.assert_close(loss, torch.stack(expected).mean() + always)
 
@@ -140,7 +144,7 @@ def test_policy_comes_to_keep_what_no_path_drops_and_to_know_the_doubts(batch, l
     stage = DoubtStage(build(), RECIPE)
     losses = step(stage, batch, steps=60)
     assert losses[-1] < 0.8 * losses[0]
-    assert stage.network.scores(batch.images)[:, stage.paths.keep[-1]].min() > 0.7
+    assert stage.network.scores(batch.images)[:, stage.paths[-1]].min() > 0.7
 
 
 def test_stage_two_runs_what_the_policy_decides(batch, logged, ran):
@@ -170,6 +174,20 @@ def test_settled_policy_spends_the_budget_at_its_plain_decision(budget):
     shift = after - before
     torch.testing.assert_close(shift, shift[:1, :1].expand_as(shift), atol=1e-4, rtol=0)
     assert spent / network.costs.plain == pytest.approx(budget, abs=0.01)
+
+
+def test_blocks_that_go_at_once_are_taught_together_and_decided_alike(batch, logged):
+    recipe = replace(RECIPE, doubt=DoubtOptions(least=0.5, depths=2))
+    network = build()
+    stage = DoubtStage(network, recipe)
+    step(stage, batch, steps=5)
+    network.eval()
+    tie(network, stage.paths)
+    scores = network.scores(batch.images)
+    together = ~stage.paths[-1]
+    assert together.sum() == 3
+    torch.testing.assert_close(scores[:, together], scores[:, together][:, :1].expand(-1, 3), rtol=0, atol=1e-6)
+    assert scores[:, together].std(dim=0).min() > 0
 
 
 def test_policy_starts_with_all_of_a_classifier_but_its_last_layer():

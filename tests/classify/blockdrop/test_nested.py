@@ -20,9 +20,7 @@ def deep():
 
 
 def test_blocks_go_from_the_ends_of_the_stages_in_turn():
-    paths = nested_paths(build(3), 0.4)
-    assert paths.order.tolist() == [2, 5, 8, 1, 4]
-    assert paths.keep.int().tolist() == [
+    assert nested_paths(build(3), 0.4).int().tolist() == [
         [1, 1, 1, 1, 1, 1, 1, 1, 1],
         [1, 1, 0, 1, 1, 1, 1, 1, 1],
         [1, 1, 0, 1, 1, 0, 1, 1, 1],
@@ -34,11 +32,21 @@ def test_blocks_go_from_the_ends_of_the_stages_in_turn():
 
 @given(least=st.floats(0.01, 0.95))
 def test_each_path_is_a_part_of_the_one_before_and_keeps_the_first_block_of_each_stage(deep, least):
-    order, keep = nested_paths(deep, least)
+    keep = nested_paths(deep, least)
     assert (keep[1:] <= keep[:-1]).all()
-    assert keep.sum(dim=1).tolist() == list(range(12, 12 - len(order) - 1, -1))
+    assert keep.sum(dim=1).tolist() == list(range(12, 12 - len(keep), -1))
     assert keep[:, [0, 4, 8]].all()
     assert keep[-1].sum() == max(3, round(least * 12))
+
+
+@given(least=st.floats(0.01, 0.85), depths=st.integers(2, 14))
+def test_few_depths_are_among_all_from_the_same_first_to_the_same_last(deep, least, depths):
+    every, some = nested_paths(deep, least), nested_paths(deep, least, depths)
+    assert len(some) == min(depths, len(every))
+    assert torch.equal(some[[0, -1]], every[[0, -1]])
+    steps = -some.sum(dim=1).diff()
+    assert steps.min() >= 1
+    assert steps.max() - steps.min() <= 1
 
 
 @pytest.mark.parametrize(("blocks", "least"), [(1, 0.5), (2, 0.99)])

@@ -58,6 +58,7 @@ def test_impossible_recipe_is_refused(options, message):
     ("options", "message"),
     [
         ({"least": 1.0}, r"doubt.least must be a share of the blocks, in \(0, 1\), got 1.0"),
+        ({"depths": 1}, "doubt.depths must be at least 2 or none, got 1"),
         ({"nested_epochs": 0}, "doubt.nested_epochs must be at least 1, got 0"),
         ({"nested_rate": 0.0}, "doubt.nested_rate must be above 0, got 0.0"),
         ({"class_epochs": -1}, "doubt.class_epochs must be at least 0, got -1"),
