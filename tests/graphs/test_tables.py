@@ -168,6 +168,15 @@ def test_cell_that_training_never_saw_is_refused_at_prediction():
         encoding.encode({"size": [1.0]})
 
 
+def test_columns_that_a_graph_does_not_read_are_not_asked_for():
+    encoding = Encoding((Column("size"), Column("colour", ("blue", "green", "red")), Column("age")), "y")
+    inputs = encoding.encode({"colour": ["red", "blue"]}, used=np.array([False, False, False, True, False]))
+    assert inputs.tolist() == [[0, 0, 0, 1, 0], [0, 1, 0, 0, 0]]
+    with pytest.raises(DataError, match="the table has no column 'age': it needs 'age'"):
+        encoding.encode({"colour": ["red"]}, used=np.array([False, False, False, False, True]))
+    assert encoding.encode({"size": [7.0, 8.0]}, used=np.zeros(5, bool)).tolist() == [[7, 0, 0, 0, 0], [8, 0, 0, 0, 0]]
+
+
 def test_encoding_survives_json():
     encoding = Encoding((Column("size", fill=1.5), Column("colour", ("green", "red"))), "y", ("no", "yes"))
     assert Encoding.from_json(encoding.to_json()) == encoding

@@ -25,6 +25,7 @@ from modicum.storage.runs import RunFolder
 class Recipe:
     data: str
     vectors: str | None = None
+    vector_cache: str | None = None
     words: str = "random"
     text: TextOptions = field(default_factory=lambda: TextOptions(batch_size=8))
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
@@ -80,6 +81,18 @@ def test_words_are_kept_and_read_again_without_the_file_of_vectors(recipe, run, 
         np.testing.assert_array_equal(
             again.vectors.lookup(["river", "zzz"]).vectors, words.vectors.lookup(["river", "zzz"]).vectors
         )
+
+
+def test_vectors_in_a_cache_serve_further_runs(recipe, run, tmp_path, monkeypatch):
+    file, cache = tmp_path / "vectors.txt", tmp_path / "cache"
+    file.write_text("river 1 2 3 4\nthe 5 6 7 8\n")
+    cached = replace(recipe, vectors=str(file), vector_cache=str(cache))
+    parts, _ = open_parts(recipe, run)
+    first = prepare_words(cached, 4, parts, run)
+    monkeypatch.setattr("modicum.reading.data.vector_storage.read_vectors", lambda *args: pytest.fail("read again"))
+    other = RunFolder.create(tmp_path / "other", system="qanet", recipe_text="", command="", versions={})
+    again = prepare_words(cached, 4, parts, other)
+    np.testing.assert_array_equal(*(words.vectors.lookup(["river", "the"]).vectors for words in (first, again)))
 
 
 def test_vectors_of_a_file_are_kept_for_the_words_of_the_test_too(recipe, run, tmp_path):

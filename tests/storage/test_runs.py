@@ -176,9 +176,9 @@ def test_recipe_of_a_process_killed_before_the_run_existed_is_no_obstacle(tmp_pa
     assert RunFolder.create(tmp_path, **START).finished_stages() == []
 
 
-def test_run_that_only_began_is_discarded(run):
+def test_run_that_only_began_is_discarded_with_its_splits(run):
     with run.locked():
-        pass
+        run.splits.write_text("{}")
     run.discard_unused()
     assert not run.path.exists()
 

@@ -122,19 +122,30 @@ class Encoding:
         """Names of the outputs of the graph."""
         return tuple(f"{self.target}={name}" for name in self.classes) if self.classes else (self.target,)
 
-    def encode(self, table: Mapping[str, Any]) -> Array:
+    def encode(self, table: Mapping[str, Any], used: NDArray[np.bool_] | None = None) -> Array:
         """The inputs (N, F) of the rows of a table.
 
         Args:
             table: Cells by name of column, such as a pandas data frame; columns that are not needed do no harm.
+            used: Inputs (F,) that a graph reads; columns without any are not looked at, and their inputs are 0. None
+                for all.
 
         Raises:
             DataError: If a column is missing, or a cell cannot be used; see `Column.encode`.
         """
-        if missing := [column.name for column in self.columns if column.name not in table]:
-            raise DataError(f"the table has no column {first_few(missing)}: it needs {first_few(self._names, 20)}")
-        parts = [column.encode(np.asarray(table[column.name])) for column in self.columns]
-        return np.concatenate(parts, axis=1)
+        needed = [column for column in self.columns if used is None or self._is_used(column, used)]
+        needed = needed or list(self.columns[:1])  # which tells the number of rows
+        names = [column.name for column in needed]
+        if missing := [name for name in names if name not in table]:
+            raise DataError(f"the table has no column {first_few(missing)}: it needs {first_few(names, 20)}")
+        encoded = {column.name: column.encode(np.asarray(table[column.name])) for column in needed}
+        num_rows = len(encoded[names[0]])
+        blank = {column.name: np.zeros((num_rows, len(column.features))) for column in self.columns}
+        return np.concatenate(list((blank | encoded).values()), axis=1)
+
+    def _is_used(self, column: Column, used: NDArray[np.bool_]) -> bool:
+        first = sum(len(other.features) for other in self.columns[: self.columns.index(column)])
+        return bool(used[first : first + len(column.features)].any())
 
     def encode_target(self, cells: NDArray[Any]) -> NDArray[Any]:
         """What the output should be: numbers (N,), or the number of each row's class, (N,) int64.
@@ -149,10 +160,6 @@ class Encoding:
             raise DataError(f"{self.target!r} says {first_few(unknown)}: its classes are {first_few(self.classes)}")
         numbers = {name: number for number, name in enumerate(self.classes)}
         return np.array([numbers[text] for text in texts], dtype=np.int64)
-
-    @property
-    def _names(self) -> list[str]:
-        return [column.name for column in self.columns]
 
 
 def as_numbers(name: str, cells: NDArray[Any]) -> Array:

@@ -234,6 +234,13 @@ class Graph:
         biases[self.num_hidden :] = shift + stretch * biases[self.num_hidden :]
         return replace(self, weights=weights, biases=biases, without_bias=self._missing(has_bias))
 
+    @property
+    def used_inputs(self) -> Flags:
+        """Which inputs (I,) some edge leaves."""
+        used = np.zeros(self.num_inputs, dtype=bool)
+        used[self.sources[self.sources < self.num_inputs]] = True
+        return used
+
     def feeds(self, inputs: Flags) -> Flags:
         """Which hidden neurons and outputs some of the chosen inputs (I,) feed directly, (H + O,)."""
         fed = np.zeros(len(self.biases), dtype=bool)

@@ -151,7 +151,7 @@ class Predictor:
                 searched on a picture, also an image file, a PIL image, or an array (H, W, 3) or (H, W) uint8.
 
         Raises:
-            DataError: If it cannot be read, or lacks a column.
+            DataError: If it cannot be read, or lacks a column that the graph reads.
         """
         if isinstance(source, str | Path):
             return self._predict_file(Path(source))
@@ -171,7 +171,7 @@ class Predictor:
 
     def predict_rows(self, table: Mapping[str, Any]) -> tuple[NDArray[Any], Array | None]:
         """Values (N,) of the rows of a table, and the probabilities (N,) of classes, where it predicts those."""
-        outputs = evaluate(self.graph, self.encoding.encode(table))
+        outputs = evaluate(self.graph, self.encoding.encode(table, self.graph.used_inputs))
         if not self.encoding.classes:
             return outputs[:, 0], None
         probabilities = softmax(outputs.T).T

@@ -93,7 +93,7 @@ class GraphsRecipe:
         max_error: The bound: root mean squared error in units of the target, of pictures in units of white, or, where
             the target is a class, mean cross-entropy in nats.
         max_complexity: The other way to state the bound: the least error at this many parameters at most. With neither,
-            `DEFAULT_COMPLEXITY`.
+            30.
         bound_on: Points on which the bound must hold: the "training" points, or the "validation" points, which no
             weight was fitted to.
         activation: Of the neurons; "any" lets each choose its own.

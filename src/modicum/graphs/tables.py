@@ -173,7 +173,8 @@ def _learn_column(frame: "DataFrame", name: str, options: TableOptions, notes: l
 
     if is_datetime64_any_dtype(frame[name]):
         raise DataError(
-            f"column {name!r} holds dates: turn it into numbers, such as days, or leave it out by --table.ignore"
+            f"column {name!r} holds dates: turn it into numbers, such as days, or leave it out by "
+            f"--table.ignore '[{name}]'"
         )
     cells = frame[name].to_numpy(object)
     empty = int(frame[name].isna().sum())
@@ -202,7 +203,7 @@ def _learn_categories(name: str, cells: NDArray[Any], empty: int, notes: list[st
     if len(found) > MAX_CATEGORIES:
         raise DataError(
             f"column {name!r} holds {len(found):,} different texts such as {found[0]!r}, more than {MAX_CATEGORIES}: "
-            "leave it out by --table.ignore, or group them"
+            f"leave it out by --table.ignore '[{name}]', or group them"
         )
     if empty:
         notes.append(f"column {name!r} has {empty:,} empty cells: taken as a category of their own, {MISSING!r}")

@@ -42,6 +42,10 @@ class ReadingRecipe(Protocol):
         """The file of word vectors."""
 
     @property
+    def vector_cache(self) -> str | None:
+        """Where vectors that were read are kept for other runs."""
+
+    @property
     def words(self) -> Fallback:
         """What vectors are without a file."""
 
@@ -130,7 +134,7 @@ def prepare_words(recipe: ReadingRecipe, word_dim: int, parts: Parts, run: RunFo
     vocabulary = make_vocabulary(count_words(texts))
     if recipe.vectors is not None:
         counts = count_words([*texts, *texts_of(parts.calibration, cut), *texts_of(parts.test, cut)])
-        vectors = open_vectors(recipe.vectors, counts, dimension=word_dim, seed=recipe.seed)
+        vectors = open_vectors(recipe.vectors, counts, dimension=word_dim, cache=recipe.vector_cache, seed=recipe.seed)
     else:
         vectors = make_vectors(recipe.words, texts, vocabulary, dimension=word_dim, seed=recipe.seed)
     words = Words(vocabulary, vectors)

@@ -134,9 +134,12 @@ class RunFolder:
         self._write(replace(state, stages=(*others, FinishedStage(stage, utc_now(), notes or {}))))
 
     def discard_unused(self) -> None:
-        """Removes a run in whose folder there is nothing yet but its beginning; leaves any other as it is."""
+        """Removes a run in whose folder there is nothing yet but its beginning; leaves any other as it is.
+
+        Which samples were to be for what counts as its beginning: recipe and data tell it again.
+        """
         files = list(self.path.iterdir())
-        if {file.name for file in files} <= {self.recipe.name, _STATE_NAME, _LOCK_NAME}:
+        if {file.name for file in files} <= {self.recipe.name, self.splits.name, _STATE_NAME, _LOCK_NAME}:
             for file in files:
                 file.unlink()
             self.path.rmdir()

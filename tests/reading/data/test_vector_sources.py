@@ -33,7 +33,7 @@ def test_file_of_few_dimensions_is_filled_up(glove, tmp_path):
 
 
 def test_file_of_too_many_dimensions_is_refused(glove):
-    with pytest.raises(DataError, match="vectors of 2 dimensions, the network takes 1: give the network 2"):
+    with pytest.raises(DataError, match=r"of 2 dimensions, the network takes 1: pass --network.embedding.word_dim 2"):
         open_vectors(glove, count_words(TEXTS), dimension=1)
 
 

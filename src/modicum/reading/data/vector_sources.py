@@ -50,7 +50,7 @@ def open_vectors(
     if table.dimension > dimension:
         raise DataError(
             f"{path} has vectors of {table.dimension} dimensions, the network takes {dimension}: "
-            f"give the network {table.dimension}, or take a smaller file"
+            f"pass --network.embedding.word_dim {table.dimension}, or take a file of fewer"
         )
     if table.dimension == dimension:
         return table

@@ -17,6 +17,8 @@ class QANetRecipe:
             further ones for dev and test where there are; None is the embedded default, a procedural look-up task.
         vectors: Pretrained word vectors: a GloVe, word2vec or fastText file. Where they have fewer dimensions than
             ``network.embedding.word_dim``, random ones fill the rest.
+        vector_cache: A folder in which to keep what was read of such files, memory-mapped, for further runs on the same
+            data; None reads them each time.
         words: What vectors are where there is no file: "random" fixed ones, equal for equal words; "trained" ones, for
             tens of thousands of questions; or "skip-gram", learnt from the passages before the training.
         network: The network; it is given an answer for "no answer" where the data have such questions.
@@ -32,6 +34,7 @@ class QANetRecipe:
 
     data: str | None = None
     vectors: str | None = None
+    vector_cache: str | None = None
     words: Literal["random", "trained", "skip-gram"] = "random"
     network: NetworkOptions = field(default_factory=NetworkOptions)
     text: TextOptions = field(default_factory=TextOptions)
