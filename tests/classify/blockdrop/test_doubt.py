@@ -190,8 +190,9 @@ def test_blocks_that_go_at_once_are_taught_together_and_decided_alike(batch, log
     assert scores[:, together].std(dim=0).min() > 0
 
 
-def test_policy_starts_with_all_of_a_classifier_but_its_last_layer():
-    policy, classifier = create_policy("resnet8", 27, 32), create_policy("resnet8", 10, 32)
+@pytest.mark.parametrize("num_classes", [10, 27])
+def test_policy_starts_with_all_of_a_classifier_but_its_last_layer(num_classes):
+    policy, classifier = create_policy("resnet8", 27, 32), create_policy("resnet8", num_classes, 32)
     last = policy.linear.weight.clone()
     start_from_classifier(policy, classifier)
     for name, value in policy.state_dict().items():

@@ -197,11 +197,15 @@ def tie(network: BlockDrop, paths: Tensor) -> None:
 
 
 def _last_layer(network: BlockDrop) -> nn.Linear:
-    return [module for module in network.policy_network.modules() if isinstance(module, nn.Linear)][-1]
+    return _linear_layers(network.policy_network)[-1][1]
+
+
+def _linear_layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:
+    return [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Linear)]
 
 
 def start_from_classifier(policy: nn.Module, classifier: nn.Module) -> None:
     """Gives a policy all weights of a network that is the same but for its last layer, which stays as it is."""
-    own = policy.state_dict()
-    learnt = {name: value for name, value in classifier.state_dict().items() if value.shape == own[name].shape}
+    last = f"{_linear_layers(policy)[-1][0]}."
+    learnt = {name: value for name, value in classifier.state_dict().items() if not name.startswith(last)}
     policy.load_state_dict(learnt, strict=False)
