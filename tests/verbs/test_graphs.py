@@ -37,7 +37,7 @@ def test_bound_may_be_written_with_a_dash(table):
     words = ["graphs", "--data", str(table), "--target=y", "--max-error", "0.05", "--search.rounds=3"]
     recipe = parse_training(verb_parser("train", ""), words)["recipe"]
     assert (recipe.max_error, recipe.target, recipe.search.rounds) == (0.05, "y", 3)
-    recipe = parse_training(verb_parser("train", ""), ["graphs", "--max-complexity=12"])["recipe"]
+    recipe = parse_training(verb_parser("train", ""), ["graphs", "--max-error=null", "--max-complexity=12"])["recipe"]
     assert recipe.max_complexity == 12
 
 
