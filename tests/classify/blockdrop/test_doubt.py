@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchmetrics import MeanMetric
 
 from modicum.classify.backbones import SmallResNet
 from modicum.classify.blockdrop.doubt import (
@@ -19,7 +18,6 @@ from modicum.classify.blockdrop.doubt import (
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.policies import create_policy
 from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
-from modicum.classify.data import Batch
 
 RECIPE = BlockDropRecipe(image_px=16, budget=0.9, method="doubt", norm="frozen", doubt=DoubtOptions(least=0.5))
 
@@ -30,24 +28,6 @@ def build():
     network = BlockDrop(backbone, num_classes=10, image_px=16, policy="small")
     network.backbone(2 * torch.randn(16, 3, 16, 16))  # so that running statistics differ from those of a batch
     return network
-
-
-@pytest.fixture
-def batch():
-    generator = torch.Generator().manual_seed(1)
-    return Batch(torch.randn(24, 3, 16, 16, generator=generator), torch.arange(24) % 10, torch.arange(24))
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    """What modules log, without a Trainer: figures by name."""
-    figures = {}
-
-    def log(module, name, value, **options):
-        figures[name] = (value.compute() if isinstance(value, MeanMetric) else value).item()
-
-    monkeypatch.setattr("lightning.pytorch.LightningModule.log", log)
-    return figures
 
 
 def step(stage, batch, steps=1):

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torchmetrics import MeanMetric
 
 from modicum.classify.backbones import SmallResNet
 from modicum.classify.blockdrop.network import BlockDrop
@@ -20,7 +19,6 @@ from modicum.classify.blockdrop.training import (
     draw,
     target_cost,
 )
-from modicum.classify.data import Batch
 from modicum.storage.errors import RecipeError
 
 BLOCKS = 6
@@ -75,24 +73,6 @@ def state_of(network):
 
 def changed(network, before):
     return {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-
-
-@pytest.fixture
-def batch():
-    generator = torch.Generator().manual_seed(1)
-    return Batch(torch.randn(24, 3, 16, 16, generator=generator), torch.arange(24) % 10, torch.arange(24))
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    """What modules log, without a Trainer: figures by name."""
-    figures = {}
-
-    def log(module, name, value, **options):
-        figures[name] = (value.compute() if isinstance(value, MeanMetric) else value).item()
-
-    monkeypatch.setattr("lightning.pytorch.LightningModule.log", log)
-    return figures
 
 
 # --- what is drawn ---
