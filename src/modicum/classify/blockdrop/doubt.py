@@ -1,10 +1,10 @@
 """Instead of rewards, a policy learns how wrong the network would be without each block (ours, not in the paper).
 
-Rewards and gates need thousands of epochs, because the worth of a block for an image is hidden behind the noise of the
-other decisions. Here the blocks are dropped in one order, `nested_paths`, and the backbone is first tuned to all of
-those paths. The policy is then taught by plain regression: the target of the blocks that a path drops last is the
-probability that the path gives to the wrong classes, 1 - p(y | x, path). A threshold on these doubts keeps a block
-where it is missed; the threshold that meets the budget becomes the policy's own.
+With rewards and gates, the worth of a block for an image is hidden behind the noise of the other decisions. Here the
+blocks are dropped in one order, `nested_paths`, and the backbone is first tuned to all of those paths. The policy is
+then taught by plain regression: the target of the blocks that a path drops last is the probability that the path gives
+to the wrong classes, 1 - p(y | x, path). A threshold on these doubts keeps a block where it is missed; the threshold
+that meets the budget becomes the policy's own.
 """
 
 # B batch, U droppable blocks, D depths
@@ -73,7 +73,7 @@ class DoubtStage(LightningModule):
     """Stage 1: the policy learns the doubts that the backbone is left with on nested paths; the backbone stays.
 
     Blocks that no nested path drops are taught to be kept. What is watched is the plain decision, a threshold at 1/2,
-    which keeps next to nothing more before `settle` has moved it.
+    which keeps little beyond those before `settle` has moved it.
 
     Args:
         network: What is trained.

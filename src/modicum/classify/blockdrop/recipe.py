@@ -55,7 +55,7 @@ class BlockDropRecipe:
         method: How the policy learns: "reinforce" from rewards, as published, each stage ending with the weights of the
             highest reward on the calibration part; "gates" by gradients through sampled gates, towards the budget,
             each stage ending with its last weights; "doubt" by regression on how wrong the network is without a block,
-            which takes minutes where the others take hours, each stage ending with its last weights, too.
+            each stage ending with its last weights, too.
         base_epochs: Length of the training of the backbone; may be 0 where weights are given, from which it goes on.
         base_drop: In that training, each image does without up to this share of the blocks; 0 is the paper. A backbone
             of few blocks cannot do without any unless it has learnt to.
