@@ -26,6 +26,16 @@ OPTIONS = {
     "highway between": replace(TINY, embedding=replace(TINY.embedding, highway="between")),
     "match feature": replace(TINY, embedding=replace(TINY.embedding, match_feature=True)),
     "no answer": replace(TINY, no_answer=True),
+    "no convolutions": replace(
+        TINY,
+        embedding_encoder=replace(TINY.embedding_encoder, convolutions=0),
+        model_encoder=replace(TINY.model_encoder, convolutions=0),
+    ),
+    "no self-attention": replace(
+        TINY,
+        embedding_encoder=replace(TINY.embedding_encoder, self_attention=False),
+        model_encoder=replace(TINY.model_encoder, self_attention=False),
+    ),
     "no output projection": replace(TINY, output_projection=False),
     "leading pass": replace(TINY, leading_pass=True, final_norm=True),
     "dropout": replace(

@@ -309,6 +309,17 @@ def test_without_rescaling_a_kept_sublayer_is_that_of_evaluation():
     torch.testing.assert_close(sublayer(x, present), x + sublayer.norm(x))
 
 
+@pytest.mark.parametrize(("variant", "words_in_reach"), [("no self-attention", 7), ("plain", 11)])
+def test_without_self_attention_a_word_sees_what_convolutions_reach(variant, words_in_reach, make_network, variants):
+    stack = replace(variants[variant].embedding_encoder, convolutions=3, kernel=3)
+    encoder = make_network(replace(variants[variant], embedding_encoder=stack)).embedding_encoder
+    x = torch.randn(1, 11, 8, requires_grad=True)
+
+    encoder(x, torch.ones(1, 11, dtype=torch.bool))[0, 5].sum().backward()
+
+    assert int((x.grad.abs().sum(2) > 0).sum()) == words_in_reach
+
+
 def test_the_chance_to_be_skipped_grows_over_the_whole_encoder():
     network = qanet(100)
 

@@ -6,6 +6,8 @@ that stochastic depth skips is not computed.
 """
 # B sequences, L words, d width, h heads
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -144,7 +146,7 @@ class Encoder(nn.Module):
     """A stack of blocks: convolutions, self-attention and a feed-forward sublayer each, after a signal of positions.
 
     Args:
-        options: Blocks, convolutions in each, and their kernel.
+        options: Blocks, what is in each, and the kernel of convolutions.
         dropout: Shares left out in training. The chance to be skipped grows over the whole stack.
         width: d.
         heads: Of self-attention.
@@ -166,15 +168,16 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
 
-        def operations() -> list[nn.Module]:
-            return [
-                *(Convolution(width, options.kernel) for _ in range(options.convolutions)),
-                SelfAttention(width, heads, output_projection=output_projection, dropout=dropout.attention),
-                FeedForward(width, feed_forward),
-            ]
+        def operations() -> Iterator[nn.Module]:
+            for _ in range(options.convolutions):
+                yield Convolution(width, options.kernel)
+            if options.self_attention:
+                yield SelfAttention(width, heads, output_projection=output_projection, dropout=dropout.attention)
+            yield FeedForward(width, feed_forward)
+
+        depth = options.convolutions + options.self_attention + 1
 
         def block(number: int) -> nn.ModuleList:
-            depth = options.convolutions + 2
             return nn.ModuleList(
                 Sublayer(
                     operation,

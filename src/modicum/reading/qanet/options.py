@@ -66,11 +66,14 @@ class EncoderOptions:
         blocks: How many.
         convolutions: Depthwise separable convolutions in each.
         kernel: Words that a convolution sees, odd.
+        self_attention: Whether each block attends to all words; without, as in an ablation of the paper, it sees only
+            what its convolutions do.
     """
 
     blocks: int
     convolutions: int
     kernel: int
+    self_attention: bool = True
 
     def __post_init__(self) -> None:
         _require_positive(self, "blocks", "kernel")
