@@ -12,20 +12,18 @@ from modicum.classify.blockdrop.doubt import (
     NestedStage,
     doubts_of,
     settle,
-    start_from_classifier,
     tie,
 )
 from modicum.classify.blockdrop.network import BlockDrop
-from modicum.classify.blockdrop.policies import create_policy
 from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 
 RECIPE = BlockDropRecipe(image_px=16, budget=0.9, method="doubt", norm="frozen", doubt=DoubtOptions(least=0.5))
 
 
-def build():
+def build(policy="small"):
     torch.manual_seed(0)
     backbone = SmallResNet(10, widths=(4, 6, 8), blocks=2, stem_stride=2, shortcut="pool")
-    network = BlockDrop(backbone, num_classes=10, image_px=16, policy="small")
+    network = BlockDrop(backbone, num_classes=10, image_px=16, policy=policy)
     network.backbone(2 * torch.randn(16, 3, 16, 16))  # so that running statistics differ from those of a batch
     return network
 
@@ -170,11 +168,10 @@ def test_blocks_that_go_at_once_are_taught_together_and_decided_alike(batch, log
     assert scores[:, together].std(dim=0).min() > 0
 
 
-@pytest.mark.parametrize("num_classes", [10, 27])
-def test_policy_starts_with_all_of_a_classifier_but_its_last_layer(num_classes):
-    policy, classifier = create_policy("resnet8", 27, 32), create_policy("resnet8", num_classes, 32)
-    last = policy.linear.weight.clone()
-    start_from_classifier(policy, classifier)
-    for name, value in policy.state_dict().items():
-        assert name.startswith("linear.") or torch.equal(value, classifier.state_dict()[name]), name
-    assert torch.equal(policy.linear.weight, last)
+def test_of_a_classifying_policy_the_classifier_stays_and_the_doubt_learns(batch, logged):
+    network = build("classifier")
+    before = state_of(network)
+    stage = DoubtStage(network, RECIPE)
+    losses = step(stage, batch, steps=60)
+    assert changed(network, before) == {"policy_network.decision.weight", "policy_network.decision.bias"}
+    assert losses[-1] < 0.9 * losses[0]

@@ -112,6 +112,7 @@ def doubted_runs(options, tmp_path_factory, kill_during):
         "backbone": "digit_resnet32_pool",
         "base_epochs": 1,
         "method": "doubt",
+        "policy": "classifier",
         "doubt": {"least": 0.5, "depths": 3, "nested_epochs": 1, "class_epochs": 3},
         "norm": "frozen",
         "policy_epochs": 1,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modicum.classify.backbones import SmallResNet
-from modicum.classify.blockdrop.nested import draw_depths, nested_paths
+from modicum.classify.blockdrop.nested import draw_depths, nested_paths, path_of_cost
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.storage.errors import RecipeError
 
@@ -47,6 +47,13 @@ def test_few_depths_are_among_all_from_the_same_first_to_the_same_last(deep, lea
     steps = -some.sum(dim=1).diff()
     assert steps.min() >= 1
     assert steps.max() - steps.min() <= 1
+
+
+@given(place=st.integers(0, 8))
+def test_path_of_equal_cost_pays_for_no_policy(deep, place):
+    paths = nested_paths(deep, 0.3)
+    cost = float(deep.costs.of(paths)[place]) - deep.costs.decision
+    assert torch.equal(path_of_cost(deep, paths, cost), paths[place])
 
 
 @pytest.mark.parametrize(("blocks", "least"), [(1, 0.5), (2, 0.99)])

@@ -46,6 +46,7 @@ def test_facts_tell_where_the_backbone_came_from():
         ({"method": "doubt", "norm": "active"}, 'norm must be "frozen" with method "doubt", got active'),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1\.0"),
         ({"weights": "a.safetensors", "pretrained": True}, "pretrained must be off where weights are given, got True"),
+        ({"policy": "classifier"}, 'method must be "doubt" with policy "classifier", got reinforce'),
         ({"policy_weights": "a.safetensors"}, 'policy must be "resnet10" with policy_weights, got resnet8'),
     ],
 )
@@ -61,7 +62,7 @@ def test_impossible_recipe_is_refused(options, message):
         ({"depths": 1}, "doubt.depths must be at least 2 or none, got 1"),
         ({"nested_epochs": 0}, "doubt.nested_epochs must be at least 1, got 0"),
         ({"nested_rate": 0.0}, "doubt.nested_rate must be above 0, got 0.0"),
-        ({"class_epochs": -1}, "doubt.class_epochs must be at least 0, got -1"),
+        ({"class_epochs": 0}, "doubt.class_epochs must be at least 1, got 0"),
     ],
 )
 def test_impossible_options_of_doubt_are_refused(options, message):

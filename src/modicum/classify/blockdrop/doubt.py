@@ -5,6 +5,9 @@ blocks are dropped in one order, `nested_paths`, and the backbone is first tuned
 then taught by plain regression: the target of the blocks that a path drops last is the probability that the path gives
 to the wrong classes, 1 - p(y | x, path). A threshold on these doubts keeps a block where it is missed; the threshold
 that meets the budget becomes the policy's own.
+
+The backbone has seen the images that it is taught on, and doubts few of them; what a policy learns of them by heart
+helps with no others. The policy "classifier" therefore learns classes first, and doubts by a single figure.
 """
 
 # B batch, U droppable blocks, D depths
@@ -21,6 +24,7 @@ from modicum.adaptive.calibration import bisect_knob
 from modicum.classify.blockdrop.nested import draw_depths, nested_paths
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.normalisation import hold_statistics
+from modicum.classify.blockdrop.policies import DoubtPolicy
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.blockdrop.training import RoutedFigures, train_parts
 from modicum.classify.data import Batch
@@ -73,7 +77,7 @@ class DoubtStage(LightningModule):
     """Stage 1: the policy learns the doubts that the backbone is left with on nested paths; the backbone stays.
 
     Blocks that no nested path drops are taught to be kept. What is watched is the plain decision, a threshold at 1/2,
-    which keeps little beyond those before `settle` has moved it.
+    which keeps little beyond those before `settle` has moved it. A policy's own classifier stays as it is.
 
     Args:
         network: What is trained.
@@ -84,17 +88,21 @@ class DoubtStage(LightningModule):
         super().__init__()
         self.network, self.recipe = network, recipe
         train_parts(network, backbone=False)
+        if isinstance(network.policy_network, DoubtPolicy):
+            network.policy_network.classifier.requires_grad_(False)
         self.paths = nested_paths(network, recipe.doubt.least, recipe.doubt.depths)
         self.figures = RoutedFigures(recipe.gamma)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
         """Adam on the policy."""
-        groups = [{"params": self.network.policy_network.parameters()}]
+        groups = [{"params": [each for each in self.network.policy_network.parameters() if each.requires_grad]}]
         return configure_adam(self, groups, self.recipe.policy_rate, self.recipe.policy_schedule)
 
     def on_train_start(self) -> None:
-        """Holds the backbone still; Lightning keeps modes over a validation."""
+        """Holds still what does not learn; Lightning keeps modes over a validation."""
         self.network.backbone.eval()
+        if isinstance(self.network.policy_network, DoubtPolicy):
+            self.network.policy_network.classifier.eval()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The binary cross-entropy of one batch, for the blocks that each image's path drops last."""
@@ -197,15 +205,4 @@ def tie(network: BlockDrop, paths: Tensor) -> None:
 
 
 def _last_layer(network: BlockDrop) -> nn.Linear:
-    return _linear_layers(network.policy_network)[-1][1]
-
-
-def _linear_layers(module: nn.Module) -> list[tuple[str, nn.Linear]]:
-    return [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Linear)]
-
-
-def start_from_classifier(policy: nn.Module, classifier: nn.Module) -> None:
-    """Gives a policy all weights of a network that is the same but for its last layer, which stays as it is."""
-    last = f"{_linear_layers(policy)[-1][0]}."
-    learnt = {name: value for name, value in classifier.state_dict().items() if not name.startswith(last)}
-    policy.load_state_dict(learnt, strict=False)
+    return [part for part in network.policy_network.modules() if isinstance(part, nn.Linear)][-1]

@@ -16,12 +16,12 @@ from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
 from modicum.classify.backbones import create_backbone
-from modicum.classify.blockdrop.doubt import DecidedStage, DoubtStage, NestedStage, settle, start_from_classifier, tie
+from modicum.classify.blockdrop.doubt import DecidedStage, DoubtStage, NestedStage, settle, tie
 from modicum.classify.blockdrop.given_weights import load_backbone_weights
 from modicum.classify.blockdrop.losses import free_blocks
-from modicum.classify.blockdrop.nested import nested_paths
+from modicum.classify.blockdrop.nested import nested_paths, path_of_cost
 from modicum.classify.blockdrop.network import BlockDrop
-from modicum.classify.blockdrop.policies import create_policy, start_from_resnet18
+from modicum.classify.blockdrop.policies import DoubtPolicy, start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
@@ -109,19 +109,17 @@ class _BlockDropFitting:
         return network
 
     def _prepare_doubt(self, network: BlockDrop, teacher: nn.Module | None) -> None:
-        """Tunes the backbone to nested paths, and lets the policy start as a classifier if the recipe says so."""
+        """Tunes the backbone to nested paths, and teaches a policy that decides by classes to tell them."""
         recipe, options = self.recipe, self.recipe.doubt
         nested = NestedStage(network, recipe, teacher)
         self.fitting.run_stage(
             "nested", nested, options.nested_epochs, self._loaders("nested", recipe.joint_batch_size)
         )
-        if options.class_epochs:
-            with self.fitting.seeded("classes"):
-                classifier = create_policy(recipe.policy, self.fitting.num_classes, recipe.image_px)
-            module = PlainStage(classifier, recipe.optimizer, recipe.schedule)
+        policy = network.policy_network
+        if isinstance(policy, DoubtPolicy):
+            module = PlainStage(policy.classifier.requires_grad_(True), recipe.optimizer, recipe.schedule)
             loaders = self._loaders("classes", recipe.policy_batch_size)
             self.fitting.run_stage("classes", module, options.class_epochs, loaders)
-            start_from_classifier(network.policy_network, classifier)
 
     def _learn(self, network: BlockDrop, teacher: nn.Module | None) -> None:
         """Stages 1 and 2; see `_ends_with` for the weights that each ends with."""
@@ -165,6 +163,9 @@ class _BlockDropFitting:
         """
         routes = self._calibration_routes(network)
         keeps = static_choices(routes, self.recipe.seed)
+        if self.recipe.method == "doubt":
+            paths = nested_paths(network, self.recipe.doubt.least)
+            keeps["nested"] = path_of_cost(network, paths, float(network.costs.of(routes).mean()))
         tuned = {}
         for name, keep in keeps.items():
             tuned[name] = base.static(keep)
@@ -246,6 +247,7 @@ _LABELS = {
     "most_frequent": "most frequent policy for all",
     "first": "first blocks",
     "random": "random blocks",
+    "nested": "nested path of equal cost for all",
 }
 
 

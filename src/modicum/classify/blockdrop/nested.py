@@ -46,6 +46,12 @@ def nested_paths(network: BlockDrop, least: float, depths: int | None = None) ->
     return keep[torch.linspace(0, len(order), depths).round().long()]
 
 
+def path_of_cost(network: BlockDrop, paths: Tensor, cost: float) -> Tensor:
+    """The keep-vector (U,) of paths (D, U) whose multiply-adds, without those of a policy, are nearest to ``cost``."""
+    costs = network.costs.of(paths) - network.costs.decision
+    return paths[(costs - cost).abs().argmin()]
+
+
 def draw_depths(num_images: int, num_depths: int) -> Tensor:
     """Rows of `nested_paths` for a training, (num_images,): a third all blocks, a third the fewest, a third any."""
     anywhere = torch.randint(num_depths, (num_images,))

@@ -4,16 +4,42 @@ All decisions fall at once, before the backbone runs. The authors' code carries 
 nothing trains or reads; it is left out here.
 """
 
-# B batch, U droppable blocks, S side of the image in pixels
+# B batch, U droppable blocks, K classes, S side of the image in pixels
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from modicum.classify.backbones import SmallResNet, cifar_resnet
 
-PolicyName = Literal["resnet8", "resnet10", "small"]
+PolicyName = Literal["resnet8", "resnet10", "small", "classifier"]
+
+
+class DoubtPolicy(nn.Module):
+    """Decides by how sure a small classifier is of its answer (ours, not in the paper).
+
+    What a network was trained on tells little of which images are hard for it: it is right about nearly all of them.
+    How sure another, smaller network is of an image needs no such examples.
+
+    Args:
+        classifier: From images (B, 3, S, S) to logits (B, K).
+        num_blocks: U.
+    """
+
+    def __init__(self, classifier: nn.Module, num_blocks: int) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.decision = nn.Linear(1, num_blocks)
+        nn.init.ones_(self.decision.weight)
+        nn.init.zeros_(self.decision.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, U), linear in the log-odds that the classifier's best class is wrong."""
+        best = self.classifier(images).float().softmax(dim=1).amax(dim=1, keepdim=True)  # (B, 1)
+        doubt = (1 - best).clamp_min(torch.finfo(best.dtype).eps)
+        return self.decision(doubt.log() - best.log())  # type: ignore[no-any-return]  # a module's call is untyped
 
 
 def resnet8_policy(num_blocks: int) -> nn.Module:
@@ -35,11 +61,17 @@ def small_policy(num_blocks: int, image_px: int) -> nn.Module:
     return nn.Sequential(nn.AvgPool2d(2), network) if image_px >= 16 else network
 
 
-def create_policy(name: PolicyName, num_blocks: int, image_px: int) -> nn.Module:
+def classifier_policy(num_blocks: int, image_px: int, num_classes: int) -> DoubtPolicy:
+    """A `DoubtPolicy` whose classifier is a ResNet-8 that looks at half the size, except of images below 16 pixels."""
+    network = cifar_resnet(num_classes, 8, shortcut="pool")
+    return DoubtPolicy(nn.Sequential(nn.AvgPool2d(2), network) if image_px >= 16 else network, num_blocks)
+
+
+def create_policy(name: PolicyName, num_blocks: int, image_px: int, num_classes: int) -> nn.Module:
     """A policy network by name: from images (B, 3, S, S) with S = ``image_px`` to one logit per block (B, U).
 
     A block is kept where the sigmoid of its logit is at least a half. The last layer keeps torch's own initialisation,
-    so an untrained policy is undecided.
+    so an untrained policy is undecided; that of "classifier", whose answers are of ``num_classes``, does not.
 
     Raises:
         ValueError: If ``name`` is none of those known.
@@ -50,7 +82,9 @@ def create_policy(name: PolicyName, num_blocks: int, image_px: int) -> nn.Module
         return resnet10_policy(num_blocks)
     if name == "small":
         return small_policy(num_blocks, image_px)
-    raise ValueError(f"policy must be 'resnet8', 'resnet10', 'small' or a module, got {name!r}")
+    if name == "classifier":
+        return classifier_policy(num_blocks, image_px, num_classes)
+    raise ValueError(f"policy must be 'resnet8', 'resnet10', 'small', 'classifier' or a module, got {name!r}")
 
 
 def start_from_resnet18(policy: nn.Module, state: Mapping[str, Tensor]) -> None:

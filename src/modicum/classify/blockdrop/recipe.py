@@ -17,22 +17,22 @@ class DoubtOptions:
             each block that may be dropped. The backbone is tuned to all of them either way.
         nested_epochs: Length of the training of the backbone on nested paths, before stage 1.
         nested_rate: Adam's learning rate in it, over ``joint_schedule``.
-        class_epochs: Before stage 1, the policy's network learns to tell the classes for so long, with ``optimizer``
-            and ``schedule``; 0 for not.
+        class_epochs: Before stage 1, the policy "classifier" learns to tell the classes for so long, with ``optimizer``
+            and ``schedule``.
     """
 
     least: float = 0.55
     depths: int | None = None
     nested_epochs: int = 100
     nested_rate: float = 1e-3
-    class_epochs: int = 0
+    class_epochs: int = 100
 
     def __post_init__(self) -> None:
         require(0 < self.least < 1, "doubt.least", "a share of the blocks, in (0, 1)", self.least)
         require(self.depths is None or self.depths >= 2, "doubt.depths", "at least 2 or none", self.depths)
         require(self.nested_epochs >= 1, "doubt.nested_epochs", "at least 1", self.nested_epochs)
         require(self.nested_rate > 0, "doubt.nested_rate", "above 0", self.nested_rate)
-        require(self.class_epochs >= 0, "doubt.class_epochs", "at least 0", self.class_epochs)
+        require(self.class_epochs >= 1, "doubt.class_epochs", "at least 1", self.class_epochs)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class BlockDropRecipe:
             layout, or the state of the torchvision or timm network.
         pretrained: Start from published weights (fetched from the internet on first use).
         image_px: Side of the images that the network gets.
-        policy: "resnet8" looks at the full image, "resnet10" at half of a large one, "small" is for tiny backbones.
+        policy: "resnet8" looks at the full image, "resnet10" at half of a large one, "small" is for tiny backbones;
+            "classifier", for method "doubt", tells the classes at half the size and decides by how sure it is.
         policy_weights: A .safetensors file of a ResNet-18 as torchvision has it, to start the policy "resnet10" from.
         budget: Mean multiply-adds that the knob is calibrated to, as a share of the plain network's, policy included;
             with methods "gates" and "doubt" also the target of the training.
@@ -105,7 +106,7 @@ class BlockDropRecipe:
     weights: str | None = None
     pretrained: bool = False
     image_px: int = 32
-    policy: Literal["resnet8", "resnet10", "small"] = "resnet8"
+    policy: Literal["resnet8", "resnet10", "small", "classifier"] = "resnet8"
     policy_weights: str | None = None
     budget: float = 0.36
     method: Literal["reinforce", "gates", "doubt"] = "reinforce"
@@ -165,6 +166,8 @@ class BlockDropRecipe:
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
         given = self.weights is not None
         require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
+        holds = self.policy != "classifier" or self.method == "doubt"
+        require(holds, "method", '"doubt" with policy "classifier"', self.method)
         require(
             self.policy_weights is None or self.policy == "resnet10",
             "policy",
