@@ -33,10 +33,10 @@ def preprocessing(side):
     return {"size": side, "resize_short": side + 8, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3), "flip": True}
 
 
-def build(backbone, side, **options):
+def build(backbone, side, policy="small", **options):
     """A network whose normalisations have seen data, so that folding them matters."""
     torch.manual_seed(0)
-    network = BlockDrop(backbone, num_classes=10, image_px=side, policy="small", **options).train()
+    network = BlockDrop(backbone, num_classes=10, image_px=side, policy=policy, **options).train()
     images = torch.randn(16, 3, side, side) * 2
     with torch.no_grad():
         for _ in range(5):
@@ -76,6 +76,12 @@ def test_a_backbone_of_torchvision_answers_alike(tmp_path):
     network = build(ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10), 32)
     folder = export(network, tmp_path / "export")
     assert check_export(network.eval(), folder) < 1e-5  # measured 1e-6; export itself allows 1e-4
+
+
+def test_a_policy_that_classifies_decides_alike(tmp_path):
+    network = build(SmallResNet(10, widths=(4, 8), shortcut="pool"), 32, policy="classifier")
+    folder = export(network, tmp_path / "export")
+    assert check_export(network.eval(), folder) < 1e-5
 
 
 def test_a_backbone_of_timm_with_built_in_activations_answers_alike(half):

@@ -59,6 +59,11 @@ def test_classifying_policy_of_a_classifier_that_never_doubts_gives_finite_logit
     assert all(parameter.grad.isfinite().all() for parameter in policy.parameters())
 
 
+def test_classifying_policy_runs_in_half_precision():
+    policy = create_policy("classifier", 5, 32, 10).eval().bfloat16()
+    assert policy(torch.randn(2, 3, 32, 32, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
 def test_classifying_policy_for_cifar_costs_a_quarter_of_the_published():
     cost, published = (
         count_network_macs(create_policy(name, 27, 32, 10), (1, 3, 32, 32)) for name in ("classifier", "resnet8")

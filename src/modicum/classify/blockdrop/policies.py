@@ -39,7 +39,8 @@ class DoubtPolicy(nn.Module):
         """Logits (B, U), linear in the log-odds that the classifier's best class is wrong."""
         best = self.classifier(images).float().softmax(dim=1).amax(dim=1, keepdim=True)  # (B, 1)
         doubt = (1 - best).clamp_min(torch.finfo(best.dtype).eps)
-        return self.decision(doubt.log() - best.log())  # type: ignore[no-any-return]  # a module's call is untyped
+        log_odds = (doubt.log() - best.log()).to(self.decision.weight.dtype)
+        return self.decision(log_odds)  # type: ignore[no-any-return]  # a module's call is untyped
 
 
 def resnet8_policy(num_blocks: int) -> nn.Module:
