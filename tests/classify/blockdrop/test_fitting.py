@@ -12,6 +12,7 @@ from modicum.classify.blockdrop.fitting import (
     warn_of_short_curriculum,
 )
 from modicum.classify.blockdrop.given_weights import load_backbone_weights
+from modicum.classify.blockdrop.nested import nested_paths
 from modicum.classify.blockdrop.network import BlockDrop, rebuild_blockdrop
 from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
@@ -131,12 +132,17 @@ def base_of(run):
     return network
 
 
-def kept_by_baselines(recipe, run, network):
-    """What the baselines must keep: they are held against the policy at the budget that the report shows."""
+def routes_on_calibration(recipe, run, network):
+    """What the policy decides at the budget that the report shows."""
     data = open_data(recipe, run)
     scores = torch.cat([network.scores(images) for images, _ in data.evaluate_on("calibration")])
     calibration = calibrate_run(run, network, data, network.costs, recipe.budget * network.costs.plain)
-    return static_choices(network.policy.decide(scores, calibration.knob), recipe.seed)
+    return network.policy.decide(scores, calibration.knob)
+
+
+def kept_by_baselines(recipe, run, network):
+    """What the baselines must keep, the nested path aside."""
+    return static_choices(routes_on_calibration(recipe, run, network), recipe.seed)
 
 
 def test_baselines_are_named(trained):
@@ -247,6 +253,18 @@ def test_baselines_are_selected_as_the_network_is_and_gates_by_no_reward(
     fit(replace(short, **options, baselines=True), new_run(tmp_path / "run"))
     assert {asked[stage] for stage in ("policy", "joint")} == {("val/reward", ends_with)}
     assert {asked[stage] for stage in STAGES[3:]} == {("val/accuracy", ends_with)}
+
+
+def test_doubt_is_held_against_a_tuned_nested_path_of_equal_cost(short, tmp_path):
+    options = {"method": "doubt", "norm": "frozen", "backbone": "digit_resnet32_pool", "budget": 0.9}
+    recipe = replace(short, **options, doubt=DoubtOptions(0.5, 2, 1, 1e-3, 1), policy="classifier", baselines=True)
+    run = new_run(tmp_path / "run")
+    network = fit(recipe, run)
+    assert run.finished_stages()[-5:] == ["plain", "most_frequent", "first", "random", "equal_cost"]
+    (point,) = (each for each in read_baselines(run) if each.label.startswith("nested path of equal cost for all ("))
+    costs = network.costs.of(nested_paths(network, 0.5)) - network.costs.decision
+    routed = float(network.costs.of(routes_on_calibration(recipe, run, network)).mean())
+    assert point.cost == min(costs.tolist(), key=lambda cost: abs(cost - routed))
 
 
 def test_static_choices_are_all_blocks_the_most_frequent_policy_first_and_random_ones():

@@ -165,7 +165,7 @@ class _BlockDropFitting:
         keeps = static_choices(routes, self.recipe.seed)
         if self.recipe.method == "doubt":
             paths = nested_paths(network, self.recipe.doubt.least)
-            keeps["nested"] = path_of_cost(network, paths, float(network.costs.of(routes).mean()))
+            keeps["equal_cost"] = path_of_cost(network, paths, float(network.costs.of(routes).mean()))
         tuned = {}
         for name, keep in keeps.items():
             tuned[name] = base.static(keep)
@@ -247,7 +247,7 @@ _LABELS = {
     "most_frequent": "most frequent policy for all",
     "first": "first blocks",
     "random": "random blocks",
-    "nested": "nested path of equal cost for all",
+    "equal_cost": "nested path of equal cost for all",
 }
 
 
