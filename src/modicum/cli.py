@@ -157,7 +157,8 @@ def _read_stdin_list(inputs: Iterable[str | Path]) -> Iterable[str | Path]:
     """``-`` stands for the paths on standard input, one per line."""
     for entry in inputs:
         if str(entry) == "-":
-            lines = (line.rstrip("\n") for line in sys.stdin)  # not `str.splitlines`: texts may have U+2028 in them
+            # Not `str.splitlines`: texts may have U+2028 in them. Some editors put a byte order mark first.
+            lines = (line.rstrip("\n").removeprefix("\ufeff") for line in sys.stdin)
             yield from (line for line in lines if line)
         else:
             yield entry

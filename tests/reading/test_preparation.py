@@ -113,6 +113,21 @@ def test_each_epoch_takes_each_question_once_in_another_order(recipe, run, train
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(asked.question.id for asked in train.asked())
 
 
+def test_random_windows_differ_between_epochs_but_not_between_ranks_and_keep_the_answer(recipe, run, train):
+    text = TextOptions(passage_tokens=30, stride=15, batch_size=8, batch_tokens=240, random_crop=True)
+    batches = training_batches(replace(recipe, text=text), train, collator_of(recipe, run), seed=1)
+
+    def shown(epoch):
+        loaders = (batches.loader(epoch, rank, 2) for rank in range(2))
+        return {each.id: each for loader in loaders for batch in loader for each in batch.examples}
+
+    first, again, other = shown(0), shown(0), shown(1)
+    assert first == again
+    assert any(first[name].window != other[name].window for name in first.keys() & other.keys())
+    told = {example.id: example.text(example.span) for example in batches.examples}
+    assert all(each.text(each.span) == told[name] for name, each in (first | other).items())
+
+
 def test_batches_keep_to_the_budget(recipe, run, train):
     text = TextOptions(passage_tokens=60, stride=30, batch_size=100, batch_tokens=120)
     batches = training_batches(replace(recipe, text=text), train, collator_of(recipe, run), seed=1)

@@ -123,6 +123,11 @@ def test_lines_of_json_are_answered_and_a_bad_one_costs_only_itself(run, capsys,
     assert rows[0] == pytest.approx(rows[2], abs=1e-5)
 
 
+def test_byte_order_mark_before_lines_is_no_part_of_the_first(run, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"\ufeff{json.dumps({'passage': PASSAGE, 'question': 'Who?'})}\n"))
+    assert main(["predict", str(run), "-", "--json"]) == 0
+
+
 def test_line_with_separators_of_unicode_is_one_line(run, capsys, monkeypatch):
     line = json.dumps({"passage": "Bako\u2028is\x85king", "question": "Who?"}, ensure_ascii=False)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{line}\n"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -14,7 +15,7 @@ from modicum.reading.augmentation.mixing import mixing_ratios, mixing_weights
 from modicum.reading.augmentation.rules import RuleParaphraser
 from modicum.reading.data.batches import Collator, TokenBudgetSampler, length_batches
 from modicum.reading.data.corpus import Corpus
-from modicum.reading.data.examples import Example, reading_examples, training_examples
+from modicum.reading.data.examples import Example, crop_at_random, reading_examples, training_examples
 from modicum.reading.data.opening import Source, open_source
 from modicum.reading.data.splits import Parts, Splits, divide, paraphrases_of
 from modicum.reading.data.squad import read_squad
@@ -196,7 +197,14 @@ class TrainingBatches:
             world_size=world_size,
         )
         sampler.set_epoch(epoch)
-        return _loader(self.examples, sampler, self.collator, self.text.num_workers)
+        return _loader(self._shown(epoch), sampler, self.collator, self.text.num_workers)
+
+    def _shown(self, epoch: int) -> Sequence[Example]:
+        """The examples, with the windows of this epoch; they are as long in each, and the same for all ranks."""
+        if not self.text.random_crop:
+            return self.examples
+        rng = np.random.default_rng((self.seed, epoch))
+        return [crop_at_random(example, self.text.passage_tokens, rng) for example in self.examples]
 
 
 def training_batches(recipe: ReadingRecipe, train: Corpus, collator: Collator, seed: int) -> TrainingBatches:

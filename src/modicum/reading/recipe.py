@@ -23,6 +23,8 @@ class TextOptions:
         num_workers: Processes that make batches; 0 makes them in the training process.
         calibration_share: Share of the articles kept for watching the training where the data do not say.
         test_share: Share of the articles kept for the test where the data do not say.
+        random_crop: In each epoch of the training, show another window of a passage that is longer, at random around
+            the answer; otherwise always the one with the most around it.
         unique_answers: Leave questions out of the training whose answer's text occurs several times in the passage.
         strict: Refuse data with faulty questions, instead of going on without them.
     """
@@ -38,6 +40,7 @@ class TextOptions:
     num_workers: int = 0
     calibration_share: float = 0.1
     test_share: float = 0.15
+    random_crop: bool = False
     unique_answers: bool = False
     strict: bool = False
 

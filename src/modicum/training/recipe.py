@@ -41,6 +41,22 @@ class TrainerOptions:
     tensorboard: bool = False
 
 
+def require_unused_allowed(trainer: TrainerOptions, cause: str) -> None:
+    """Refuses several processes that would wait for ever for gradients of weights that a step did not use.
+
+    Args:
+        trainer: What was chosen.
+        cause: Why a step may not use all weights.
+
+    Raises:
+        RecipeError: If there are several processes, and the strategy expects all gradients.
+    """
+    waits = trainer.strategy == "auto" or (trainer.strategy.startswith("ddp") and "find_unused" not in trainer.strategy)
+    holds = (trainer.devices, trainer.num_nodes) == (1, 1) or not waits
+    wanted = f'"ddp_find_unused_parameters_true" with several devices, because {cause}'
+    require(holds, "trainer.strategy", wanted, trainer.strategy)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How the learning rate runs over a stage, as a factor on the rate of each parameter group.

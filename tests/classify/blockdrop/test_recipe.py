@@ -3,6 +3,7 @@ import pytest
 from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 from modicum.recipes import build_recipe, read_recipe, recipe_names
 from modicum.storage.errors import RecipeError
+from modicum.training.recipe import TrainerOptions
 
 
 def test_defaults_are_the_published_recipe_for_cifar():
@@ -46,6 +47,10 @@ def test_facts_tell_where_the_backbone_came_from():
         ({"method": "doubt", "norm": "active"}, 'norm must be "frozen" with method "doubt", got active'),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1\.0"),
         ({"weights": "a.safetensors", "pretrained": True}, "pretrained must be off where weights are given, got True"),
+        (
+            {"trainer": TrainerOptions(devices=2)},
+            "trainer.strategy must be .*, because a block that no image .*, got auto",
+        ),
         ({"policy": "classifier"}, 'method must be "doubt" with policy "classifier", got reinforce'),
         ({"policy_weights": "a.safetensors"}, 'policy must be "resnet10" with policy_weights, got resnet8'),
     ],

@@ -32,7 +32,14 @@ def test_no_sentences_ask_no_translator(dict_translator):
     assert translator.calls == []
 
 
-def test_callable_of_the_user_needs_one_method_only():
+def test_a_plain_function_of_the_user_translates():
+    def shout(sentences, n_best):
+        return [[sentence.upper()] * n_best for sentence in sentences]
+
+    assert BackTranslator(shout, shout, pivot="xx").paraphrase(["a b"]) == [["A B"]]
+
+
+def test_a_translator_of_the_user_needs_one_method_only():
     class Shouting:
         def translate(self, sentences, n_best):
             return [[sentence.upper()] * n_best for sentence in sentences]

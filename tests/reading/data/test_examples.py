@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modicum.reading.data.alignment import Span
 from modicum.reading.data.corpus import Answer, Corpus, Passage, Question
-from modicum.reading.data.examples import reading_examples, training_examples
+from modicum.reading.data.examples import crop_at_random, reading_examples, training_examples
 from modicum.reading.data.squad import read_squad
 from modicum.reading.data.tokens import tokenize
 from modicum.reading.recipe import TextOptions
@@ -32,6 +35,36 @@ def test_long_passage_is_cut_to_the_window_around_the_answer(one_passage):
     assert example.window == range(6, 12)
     assert (example.span, example.text(example.span)) == (Span(3, 4), "w9 w10")
     assert example.characters(example.span) == (text.index("w9"), text.index("w10") + 3)
+
+
+@given(place=st.integers(0, 18), seed=st.integers(0, 99))
+def test_random_window_shows_the_whole_answer_and_lies_in_the_passage(place, seed):
+    text = " ".join(f"w{n}" for n in range(20))
+    answer = f"w{place} w{place + 1}"
+    question = Question("q", "What is it?", (Answer(answer, text.index(answer)),))
+    (example,), _ = learnt(Corpus((Passage(text, (question,)),), "1.1"))
+
+    found = crop_at_random(example, 6, np.random.default_rng(seed))
+
+    assert 0 <= found.window.start <= found.window.stop - 6 <= 14
+    assert found.text(found.span) == answer
+
+
+def test_random_windows_begin_wherever_the_answer_stays_whole(one_passage):
+    (example,), _ = learnt(one_passage(" ".join(f"w{n}" for n in range(20)), "w9 w10"))
+    rng = np.random.default_rng(0)
+    assert {crop_at_random(example, 6, rng).window.start for _ in range(99)} == {5, 6, 7, 8, 9}
+
+
+def test_random_window_of_an_impossible_question_is_anywhere(one_passage):
+    (example,), _ = learnt(one_passage("a b c d e f g h", impossible=True))
+    rng = np.random.default_rng(0)
+    assert {crop_at_random(example, 6, rng).window for _ in range(50)} == {range(0, 6), range(1, 7), range(2, 8)}
+
+
+def test_passage_that_fits_stays_whole(one_passage):
+    (example,), _ = learnt(one_passage("The sky is blue.", "blue"))
+    assert crop_at_random(example, 6, np.random.default_rng(0)) is example
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,7 @@ def test_no_problems_make_no_lines():
         (b'{"data":\n [1,,2]}', r"not valid JSON: Expecting value at line 2, column 5"),
         (b'{"data":\n "\xff"}', r"not valid JSON: not UTF-8 at line 2, byte column 3"),
         (b"[" * 100_000, r"nested too deeply"),
+        (b"[" + b"1" * 5000 + b"]", r"bad.json is not usable JSON: a number in it has too many digits"),
         (gzip.compress(b"{}" * 999, mtime=0)[:20], r"damaged gzip file"),
         (b"[]", r"bad.json must be an object, \{...\}, but is a list"),
         (b"{}", r"bad.json.data must be a list, \[...\], but is missing"),

@@ -1,10 +1,11 @@
 import pytest
 
-from modicum.reading.qanet.options import PRESETS, NetworkOptions
+from modicum.reading.qanet.options import PRESETS, DropoutOptions, NetworkOptions
 from modicum.reading.qanet.recipe import QANetRecipe
 from modicum.reading.recipe import AugmentationOptions
 from modicum.recipes import build_recipe, read_recipe
 from modicum.storage.errors import RecipeError
+from modicum.training.recipe import TrainerOptions
 
 
 def test_defaults_are_the_published_training():
@@ -32,12 +33,25 @@ def test_named_recipes_build_the_presets(name, preset):
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1.0"),
+        ({"trainer": TrainerOptions(devices=2)}, '"ddp_find_unused_parameters_true" with several devices.*, got auto'),
+        (
+            {"trainer": TrainerOptions(num_nodes=2, strategy="ddp")},
+            "layer dropout skips some of the weights.*, got ddp",
+        ),
         ({"vectors": "glove.txt", "words": "trained"}, "words must be left out where a file of vectors is given"),
     ],
 )
 def test_impossible_options_are_refused_by_name(options, message):
     with pytest.raises(RecipeError, match=message):
         QANetRecipe(**options)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "layer_dropout"), [("ddp_find_unused_parameters_true", 0.1), ("auto", 0.0), ("ddp", 0.0)]
+)
+def test_several_devices_are_welcome_where_none_waits_for_gradients_that_never_come(strategy, layer_dropout):
+    network = NetworkOptions(dropout=DropoutOptions(layer_dropout=layer_dropout))
+    QANetRecipe(network=network, trainer=TrainerOptions(devices=2, strategy=strategy))
 
 
 def test_facts_tell_the_input_that_the_paper_does_not_have():

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require, require_unused_allowed
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,7 @@ class BlockDropRecipe:
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
         given = self.weights is not None
+        require_unused_allowed(self.trainer, "a block that no image of a batch keeps gets no gradient")
         require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
         holds = self.policy != "classifier" or self.method == "doubt"
         require(holds, "method", '"doubt" with policy "classifier"', self.method)

@@ -1,7 +1,7 @@
 """What augmentation needs of a paraphraser, translation there and back as one, and a cache that outlives a kill."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Protocol, final
@@ -11,10 +11,14 @@ from modicum.storage.files import append_jsonl, read_jsonl
 
 
 class Translator(Protocol):
-    """Translates sentences from one language to another; any object with this method will do."""
+    """Translates sentences from one language to another; any object with this method will do, or such a function."""
 
     def translate(self, sentences: list[str], n_best: int) -> list[list[str]]:
         """Up to ``n_best`` translations of each sentence, the best first."""
+
+
+Translate = Callable[[list[str], int], list[list[str]]]
+"""A function that does what `Translator.translate` does."""
 
 
 class Paraphraser(Protocol):
@@ -51,8 +55,8 @@ class BackTranslator:
 
     def __init__(
         self,
-        there: Translator,
-        back: Translator,
+        there: Translator | Translate,
+        back: Translator | Translate,
         *,
         pivot: str,
         num_pivots: int = 5,
@@ -62,7 +66,8 @@ class BackTranslator:
         if num_pivots < 1 or num_back < 1:
             raise ValueError(f"num_pivots and num_back must be at least 1, got {num_pivots} and {num_back}")
         self.source, self.settings = pivot, f"{num_pivots} x {num_back} {settings}".strip()
-        self._there, self._back, self._num_pivots, self._num_back = there, back, num_pivots, num_back
+        self._there, self._back = (each if callable(each) else each.translate for each in (there, back))
+        self._num_pivots, self._num_back = num_pivots, num_back
 
     def paraphrase(self, sentences: Sequence[str]) -> list[list[str]]:
         """See `Paraphraser`; the paraphrases of the best pivot come first.
@@ -124,12 +129,12 @@ def different(candidates: Iterable[str], sentence: str) -> list[str]:
     return [candidate for candidate in tidy if candidate and candidate != " ".join(sentence.split())]
 
 
-def _translated(translator: Translator, sentences: list[str], n_best: int) -> list[list[str]]:
-    results = translator.translate(sentences, n_best) if sentences else []
+def _translated(translate: Translate, sentences: list[str], n_best: int) -> list[list[str]]:
+    results = translate(sentences, n_best) if sentences else []
     if len(results) != len(sentences):
         raise DataError(
             f"a translator must give one list for each sentence, but gave {len(results)} for {len(sentences)}: "
-            "check its translate method"
+            "check what it returns"
         )
     return [list(found[:n_best]) for found in results]
 

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+import numpy as np
 
 from modicum.reading.data.alignment import Alignment, Span, align
 from modicum.reading.data.corpus import Corpus, Origin, Passage, Question
@@ -74,7 +76,7 @@ def training_examples(corpus: Corpus, tokenizer: Tokenizer, options: TextOptions
     """One example for each question that can be learnt from.
 
     Of several answers the one that most annotators gave is learnt, the first of equals. Of a passage that is too long
-    the window is taken that shows the most around the answer.
+    the window is taken that shows the most around the answer; see `crop_at_random` for others.
 
     Args:
         corpus: Questions with answers, or impossible ones.
@@ -100,6 +102,27 @@ def training_examples(corpus: Corpus, tokenizer: Tokenizer, options: TextOptions
                 span = Span(found.first - piece.start, found.last - piece.start)
                 examples.append(Example(question.id, tokenised, piece, words, span))
     return TrainingExamples(tuple(examples), dict(left_out))
+
+
+def crop_at_random(example: Example, length: int, rng: np.random.Generator) -> Example:
+    """The same question about ``length`` tokens of its passage, anywhere around the answer, or all if it has no more.
+
+    Args:
+        example: Of the training; an answer has at most ``length`` tokens.
+        length: Tokens of the window.
+        rng: Decides where it begins.
+    """
+    num_tokens = len(example.passage.tokens)
+    if num_tokens <= length:
+        return example
+    first, last = 0, num_tokens - length
+    if example.span is not None:
+        begin, end = (example.window.start + place for place in example.span)
+        first, last = max(first, end - length + 1), min(last, begin)
+    start = int(rng.integers(first, last, endpoint=True))
+    shift = example.window.start - start
+    span = None if example.span is None else Span(example.span.first + shift, example.span.last + shift)
+    return replace(example, window=range(start, start + length), span=span)
 
 
 def reading_examples(corpus: Corpus, tokenizer: Tokenizer, options: TextOptions) -> Iterator[Example]:

@@ -28,6 +28,8 @@ def read_json_file(path: str | Path) -> "Node":
         ) from error
     except RecursionError as error:
         raise DataError(f"{path} is not usable JSON: it is nested too deeply") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not usable JSON: a number in it has too many digits") from error
 
 
 def write_json_file(path: str | Path, value: JSON) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from modicum.reading.qanet.options import NetworkOptions
 from modicum.reading.recipe import AugmentationOptions, OptimizerOptions, TextOptions
-from modicum.training.recipe import TrainerOptions, require
+from modicum.training.recipe import TrainerOptions, require, require_unused_allowed
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class QANetRecipe:
         optimizer: How weights follow gradients.
         ema_decay: Average the weights exponentially with this decay, which warms up; None for off.
         baselines: Also train a reader with LSTMs alike, and a logistic regression, to compare with.
-        trainer: Devices and precision.
+        trainer: Devices and precision. Several devices need trainer.strategy "ddp_find_unused_parameters_true", unless
+            layer dropout is off.
         seed: Of everything random.
     """
 
@@ -51,6 +52,8 @@ class QANetRecipe:
         require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "in (0, 1) or none", self.ema_decay)
         alone = self.vectors is None or self.words == "random"
         require(alone, "words", "left out where a file of vectors is given", self.words)
+        if self.network.dropout.layer_dropout > 0:
+            require_unused_allowed(self.trainer, "layer dropout skips some of the weights in each step")
 
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""
