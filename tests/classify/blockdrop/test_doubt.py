@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from modicum.classify.backbones import SmallResNet
@@ -14,6 +16,7 @@ from modicum.classify.blockdrop.doubt import (
     settle,
     tie,
 )
+from modicum.classify.blockdrop.nested import nested_paths
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 
@@ -26,6 +29,11 @@ def build(policy="small"):
     network = BlockDrop(backbone, num_classes=10, image_px=16, policy=policy)
     network.backbone(2 * torch.randn(16, 3, 16, 16))  # so that running statistics differ from those of a batch
     return network
+
+
+@pytest.fixture(scope="module")
+def classifying():
+    return build("classifier").eval()
 
 
 def step(stage, batch, steps=1):
@@ -170,8 +178,21 @@ def test_blocks_that_go_at_once_are_taught_together_and_decided_alike(batch, log
 
 def test_of_a_classifying_policy_the_classifier_stays_and_the_doubt_learns(batch, logged):
     network = build("classifier")
+    nn.init.constant_(network.policy_network.bias, 2)
     before = state_of(network)
     stage = DoubtStage(network, RECIPE)
     losses = step(stage, batch, steps=60)
-    assert changed(network, before) == {"policy_network.decision.weight", "policy_network.decision.bias"}
+    assert changed(network, before) == {"policy_network.slope", "policy_network.bias"}
     assert losses[-1] < 0.9 * losses[0]
+
+
+@given(slope=st.floats(-1, 2), biases=st.lists(st.floats(-3, 3), min_size=6, max_size=6), knob=st.floats(-0.5, 0.499))
+def test_tied_classifying_policy_takes_nested_paths_alone_at_any_knob(classifying, slope, biases, knob):
+    paths = nested_paths(classifying, 0.5)
+    with torch.no_grad():
+        classifying.policy_network.slope.fill_(slope)
+        classifying.policy_network.bias.copy_(torch.tensor(biases))
+        tie(classifying, paths)
+        scores = classifying.scores(torch.randn(20, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+    routes = {tuple(row) for row in classifying.policy.decide(scores, knob).tolist()}
+    assert routes <= {tuple(row) for row in paths.tolist()}

@@ -295,7 +295,7 @@ def test_random_choice_depends_on_the_seed_alone():
             "method": "doubt",
             "norm": "frozen",
             "backbone": "digit_resnet32_pool",
-            "doubt": DoubtOptions(0.5, None, 1, 1e-3, 1),
+            "doubt": DoubtOptions(0.5, None, 1, 1e-3),
         },
         {"norm": "frozen", "reward_usage": "cost"},
         {"entropy": "one_sided", "ema_decay": 0.9},

@@ -51,6 +51,11 @@ def test_facts_tell_where_the_backbone_came_from():
             {"trainer": TrainerOptions(devices=2)},
             "trainer.strategy must be .*, because a block that no image .*, got auto",
         ),
+        (
+            {"policy": "classifier", "method": "doubt", "norm": "frozen"},
+            'at least 1 with policy "classifier", and 0 with',
+        ),
+        ({"doubt": DoubtOptions(class_epochs=1)}, 'at least 1 with policy "classifier", and 0 with others, got 1'),
         ({"policy": "classifier"}, 'method must be "doubt" with policy "classifier", got reinforce'),
         ({"policy_weights": "a.safetensors"}, 'policy must be "resnet10" with policy_weights, got resnet8'),
     ],
@@ -67,7 +72,7 @@ def test_impossible_recipe_is_refused(options, message):
         ({"depths": 1}, "doubt.depths must be at least 2 or none, got 1"),
         ({"nested_epochs": 0}, "doubt.nested_epochs must be at least 1, got 0"),
         ({"nested_rate": 0.0}, "doubt.nested_rate must be above 0, got 0.0"),
-        ({"class_epochs": 0}, "doubt.class_epochs must be at least 1, got 0"),
+        ({"class_epochs": -1}, "doubt.class_epochs must be at least 0, got -1"),
     ],
 )
 def test_impossible_options_of_doubt_are_refused(options, message):

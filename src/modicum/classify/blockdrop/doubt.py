@@ -12,6 +12,7 @@ helps with no others. The policy "classifier" therefore learns classes first, an
 
 # B batch, U droppable blocks, D depths
 import itertools
+import math
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ from modicum.classify.blockdrop.training import RoutedFigures, train_parts
 from modicum.classify.data import Batch
 from modicum.classify.distillation import AnswerLoss
 from modicum.training.schedules import configure_adam
+
+CERTAIN = 20.0  # log-odds beyond those of blocks that may go: a probability of 1 in single precision
 
 
 class NestedStage(LightningModule):
@@ -76,8 +79,9 @@ class NestedStage(LightningModule):
 class DoubtStage(LightningModule):
     """Stage 1: the policy learns the doubts that the backbone is left with on nested paths; the backbone stays.
 
-    Blocks that no nested path drops are taught to be kept. What is watched is the plain decision, a threshold at 1/2,
-    which keeps little beyond those before `settle` has moved it. A policy's own classifier stays as it is.
+    Blocks that no nested path drops are taught to be kept, but for a `DoubtPolicy`, see `tie`. What is watched is the
+    plain decision, a threshold at 1/2, which keeps little beyond those before `settle` has moved it. A policy's own
+    classifier stays as it is.
 
     Args:
         network: What is trained.
@@ -114,8 +118,9 @@ class DoubtStage(LightningModule):
         dropped = (self.paths[depths - 1] & ~self.paths[depths]).to(scores.device)  # (B, U)
         losses = F.binary_cross_entropy_with_logits(scores, doubts[:, None].expand_as(scores), reduction="none")
         loss = ((losses * dropped).sum(dim=1) / dropped.sum(dim=1)).mean()
-        kept = scores[:, self.paths[-1].to(scores.device)]
-        loss = loss + F.softplus(-kept).mean()  # the cross-entropy where the target is 1
+        if not isinstance(self.network.policy_network, DoubtPolicy):
+            kept = scores[:, self.paths[-1].to(scores.device)]
+            loss = loss + F.softplus(-kept).mean()  # the cross-entropy where the target is 1
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -175,7 +180,7 @@ def settle(network: BlockDrop, scores: Tensor, budget: float) -> None:
     """Shifts the policy so that its plain decision, a probability of 1/2, spends the budget on average.
 
     Args:
-        network: Its policy ends with a linear layer with a bias.
+        network: Its policy is a `DoubtPolicy`, or ends with a linear layer with a bias.
         scores: The probabilities (N, U) that the policy gave to images like those to come.
         budget: Share of the plain network's cost.
     """
@@ -186,23 +191,37 @@ def settle(network: BlockDrop, scores: Tensor, budget: float) -> None:
 
     knob = bisect_knob(mean_cost, budget * costs.plain, policy.knob_range(scores))
     threshold = torch.tensor(0.5 + knob, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
-    _last_layer(network).bias.sub_(float(threshold.logit()))
+    policy_network = network.policy_network
+    ending = policy_network if isinstance(policy_network, DoubtPolicy) else _last_layer(policy_network)
+    ending.bias.sub_(float(threshold.logit()))
 
 
 @torch.no_grad()
 def tie(network: BlockDrop, paths: Tensor) -> None:
     """Lets the policy decide alike on blocks that it was taught alike: those that a path drops at once.
 
+    A `DoubtPolicy` then takes none but these paths, whatever the knob: it keeps what a longer path drops no less than
+    what a shorter one does, and what none drops most of all.
+
     Args:
-        network: Its policy ends with a linear layer with a bias.
+        network: Its policy is a `DoubtPolicy`, or ends with a linear layer with a bias.
         paths: As `nested_paths` gives them, (D, U).
     """
-    last = _last_layer(network)
-    for more, fewer in itertools.pairwise(paths):
-        together = (more & ~fewer).to(last.weight.device)
-        last.weight[together] = last.weight[together].mean(dim=0)
-        last.bias[together] = last.bias[together].mean()
+    policy = network.policy_network
+    groups = [more & ~fewer for more, fewer in itertools.pairwise(paths.to(next(policy.parameters()).device))]
+    if not isinstance(policy, DoubtPolicy):
+        last = _last_layer(policy)
+        for together in groups:
+            last.weight[together] = last.weight[together].mean(dim=0)
+            last.bias[together] = last.bias[together].mean()
+        return
+    policy.slope.clamp_(min=0)
+    bias = -math.inf
+    for together in groups:
+        bias = max(bias, float(policy.bias[together].mean()))
+        policy.bias[together] = bias
+    policy.bias[paths[-1]] = bias + CERTAIN
 
 
-def _last_layer(network: BlockDrop) -> nn.Linear:
-    return [part for part in network.policy_network.modules() if isinstance(part, nn.Linear)][-1]
+def _last_layer(policy: nn.Module) -> nn.Linear:
+    return [part for part in policy.modules() if isinstance(part, nn.Linear)][-1]

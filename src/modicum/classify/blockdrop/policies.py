@@ -31,16 +31,18 @@ class DoubtPolicy(nn.Module):
     def __init__(self, classifier: nn.Module, num_blocks: int) -> None:
         super().__init__()
         self.classifier = classifier
-        self.decision = nn.Linear(1, num_blocks)
-        nn.init.ones_(self.decision.weight)
-        nn.init.zeros_(self.decision.bias)
+        self.slope = nn.Parameter(torch.ones(1))
+        self.bias = nn.Parameter(torch.zeros(num_blocks))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, U), linear in the log-odds that the classifier's best class is wrong."""
-        best = self.classifier(images).float().softmax(dim=1).amax(dim=1, keepdim=True)  # (B, 1)
-        doubt = (1 - best).clamp_min(torch.finfo(best.dtype).eps)
-        log_odds = (doubt.log() - best.log()).to(self.decision.weight.dtype)
-        return self.decision(log_odds)  # type: ignore[no-any-return]  # a module's call is untyped
+        """Logits (B, U): the log-odds that the classifier's best class is wrong, times a slope, plus a bias per block.
+
+        As the slope is one for all, a block of higher bias is kept wherever one of lower bias is.
+        """
+        logits: Tensor = self.classifier(images).float()
+        ranked = logits.topk(logits.shape[1], dim=1).values
+        log_odds = ranked[:, 1:].logsumexp(dim=1, keepdim=True) - ranked[:, :1]
+        return self.slope * log_odds + self.bias
 
 
 def resnet8_policy(num_blocks: int) -> nn.Module:

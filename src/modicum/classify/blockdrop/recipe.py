@@ -18,21 +18,21 @@ class DoubtOptions:
         nested_epochs: Length of the training of the backbone on nested paths, before stage 1.
         nested_rate: Adam's learning rate in it, over ``joint_schedule``.
         class_epochs: Before stage 1, the policy "classifier" learns to tell the classes for so long, with ``optimizer``
-            and ``schedule``.
+            and ``schedule``; 0 for other policies.
     """
 
     least: float = 0.55
     depths: int | None = None
     nested_epochs: int = 100
     nested_rate: float = 1e-3
-    class_epochs: int = 100
+    class_epochs: int = 0
 
     def __post_init__(self) -> None:
         require(0 < self.least < 1, "doubt.least", "a share of the blocks, in (0, 1)", self.least)
         require(self.depths is None or self.depths >= 2, "doubt.depths", "at least 2 or none", self.depths)
         require(self.nested_epochs >= 1, "doubt.nested_epochs", "at least 1", self.nested_epochs)
         require(self.nested_rate > 0, "doubt.nested_rate", "above 0", self.nested_rate)
-        require(self.class_epochs >= 1, "doubt.class_epochs", "at least 1", self.class_epochs)
+        require(self.class_epochs >= 0, "doubt.class_epochs", "at least 0", self.class_epochs)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class BlockDropRecipe:
         base_drop: In that training, each image does without up to this share of the blocks; 0 is the paper. A backbone
             of few blocks cannot do without any unless it has learnt to.
         policy_epochs: Length of stage 1, in which the backbone stays as it is.
-        joint_epochs: Length of stage 2, in which policy and backbone are tuned together.
+        joint_epochs: Length of stage 2, in which policy and backbone are tuned together; with method "doubt" the
+            backbone alone.
         epochs_per_block: In stage 1, epochs after which one more block is free to be dropped, from the last to the
             first; the others are kept.
         gamma: Reward of a wrong prediction in stage 1, negative: the further, the more blocks are kept.
@@ -88,13 +89,15 @@ class BlockDropRecipe:
         policy_schedule: Learning rate over stage 1.
         joint_rate: Adam's learning rate in stage 2, and of the baselines.
         joint_schedule: Learning rate over stage 2.
-        policy_batch_size: Images per step of stage 1; None means images.batch_size.
-        joint_batch_size: The same for stage 2 and the baselines.
+        policy_batch_size: Images per step of stage 1, and of the policy "classifier" before; None means
+            images.batch_size.
+        joint_batch_size: The same for stage 2, the baselines, and the tuning to nested paths.
         images_per_epoch: Train on that many images in each epoch, drawn anew; None means all.
         ema_decay: Average the weights exponentially with this decay; None for off.
         baselines: Also tune what the report compares with, as long as in stage 2: the network with all its blocks, with
-            those of the most frequent policy for everybody, with the first and with random ones. With base_drop, and
-            without weights to start from, also train an ordinary network for base_epochs + joint_epochs.
+            those of the most frequent policy for everybody, with the first and with random ones; with method "doubt"
+            also with those of a nested path that costs as much as the routes do. With base_drop, and without weights to
+            start from, also train an ordinary network for base_epochs + joint_epochs.
         images: How images become batches.
         trainer: Devices and precision. Several devices need trainer.strategy "ddp_find_unused_parameters_true", because
             a block that no image of a batch keeps gets no gradient.
@@ -169,6 +172,9 @@ class BlockDropRecipe:
         require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
         holds = self.policy != "classifier" or self.method == "doubt"
         require(holds, "method", '"doubt" with policy "classifier"', self.method)
+        holds = (self.policy == "classifier") == (self.doubt.class_epochs > 0)
+        expected = 'at least 1 with policy "classifier", and 0 with others'
+        require(holds, "doubt.class_epochs", expected, self.doubt.class_epochs)
         require(
             self.policy_weights is None or self.policy == "resnet10",
             "policy",
@@ -181,7 +187,10 @@ class BlockDropRecipe:
         start = "pretrained" if self.pretrained else "from given weights" if self.weights else "from scratch"
         base = f"{self.base_epochs} epochs of the backbone, " if self.base_epochs else ""
         if self.method == "doubt":
-            base += f"{self.doubt.nested_epochs} epochs of it on nested paths, "
+            base += f"{self.doubt.nested_epochs} epochs of the backbone on nested paths, "
+        if self.policy == "classifier":
+            base += f"{self.doubt.class_epochs} epochs of the policy's classifier, "
+        jointly = "of the backbone on the routes" if self.method == "doubt" else "jointly"
         counted = "blocks" if self.reward_usage == "blocks" else "multiply-adds"
         learnt = {
             "reinforce": f"by reward, {self.gamma:g} and then {self.joint_gamma:g} where wrong; {counted} counted",
@@ -191,7 +200,7 @@ class BlockDropRecipe:
         return {
             "Backbone": f"{self.backbone}, {start}",
             "Policy": f"{self.policy}, learnt {learnt}",
-            "Training": f"{base}{self.policy_epochs} epochs of the policy, {self.joint_epochs} epochs jointly",
+            "Training": f"{base}{self.policy_epochs} epochs of the policy, {self.joint_epochs} epochs {jointly}",
             "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",
             "Batch normalisation": f"{self.norm} in joint training",
             "Seed": str(self.seed),
