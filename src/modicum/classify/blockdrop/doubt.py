@@ -32,7 +32,7 @@ from modicum.classify.data import Batch
 from modicum.classify.distillation import AnswerLoss
 from modicum.training.schedules import configure_adam
 
-CERTAIN = 20.0  # log-odds beyond those of blocks that may go: a probability of 1 in single precision
+CERTAIN = 100.0  # log-odds beyond those of blocks that may go: a probability of 1 for any image
 
 
 class NestedStage(LightningModule):
