@@ -1,6 +1,6 @@
 """How right the nested paths of runs of BlockDrop by doubts are for everybody, as their first tuning left them.
 
-    python benchmarks/blockdrop_depths.py runs/doubt-0 runs/doubt-1 runs/doubt-2
+    python benchmarks/blockdrop_depths.py runs/doubt-3 runs/doubt-4 runs/doubt-5
 
 A path of as many multiply-adds as the routed network needs no policy: what a choice by image has to beat. No path is
 tuned further, unlike the rivals of a report. Prints a row of Markdown for each depth, on the test images.

@@ -115,6 +115,11 @@ class TestJson:
         with pytest.raises(DataError, match="nested too deeply"):
             read_json(tmp_path / "a.json")
 
+    def test_number_of_thousands_of_digits_is_refused(self, tmp_path):
+        (tmp_path / "a.json").write_text("1" * 5000)
+        with pytest.raises(DataError, match="too many digits"):
+            read_json(tmp_path / "a.json")
+
     def test_an_object_is_told_from_other_values(self, tmp_path):
         write_json(tmp_path / "a.json", [1])
         with pytest.raises(DataError, match=r"must hold a JSON object, .* but holds a list"):

@@ -141,6 +141,8 @@ def _parse(data: bytes, path: str | Path, first_line: int = 1) -> JSON:
         raise DataError(f"{path} is not valid JSON: not UTF-8 at line {line}, byte column {column}") from error
     except RecursionError as error:
         raise DataError(f"{path} is not usable JSON: it is nested too deeply") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not usable JSON: a number in it has too many digits") from error
     return value
 
 
