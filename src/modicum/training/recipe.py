@@ -51,7 +51,8 @@ def require_unused_allowed(trainer: TrainerOptions, cause: str) -> None:
     Raises:
         RecipeError: If there are several processes, and the strategy expects all gradients.
     """
-    waits = trainer.strategy == "auto" or (trainer.strategy.startswith("ddp") and "find_unused" not in trainer.strategy)
+    is_told = "find_unused_parameters_true" in trainer.strategy
+    waits = trainer.strategy == "auto" or (trainer.strategy.startswith("ddp") and not is_told)
     holds = (trainer.devices, trainer.num_nodes) == (1, 1) or not waits
     wanted = f'"ddp_find_unused_parameters_true" with several devices, because {cause}'
     require(holds, "trainer.strategy", wanted, trainer.strategy)

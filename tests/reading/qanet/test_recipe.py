@@ -33,6 +33,7 @@ def test_named_recipes_build_the_presets(name, preset):
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1.0"),
+        ({"trainer": TrainerOptions(devices=2, strategy="ddp_find_unused_parameters_false")}, "got ddp_find_.*_false"),
         ({"trainer": TrainerOptions(devices=2)}, '"ddp_find_unused_parameters_true" with several devices.*, got auto'),
         (
             {"trainer": TrainerOptions(num_nodes=2, strategy="ddp")},

@@ -6,8 +6,8 @@ then taught by plain regression: the target of the blocks that a path drops last
 to the wrong classes, 1 - p(y | x, path). A threshold on these doubts keeps a block where it is missed; the threshold
 that meets the budget becomes the policy's own.
 
-The backbone has seen the images that it is taught on, and doubts few of them; what a policy learns of them by heart
-helps with no others. The policy "classifier" therefore learns classes first, and doubts by a single figure.
+The backbone may have seen the images that it is taught on, and doubt few of them. The policy "classifier" therefore
+learns classes first, and then no more of the doubts than how they grow with its own.
 """
 
 # B batch, U droppable blocks, D depths
