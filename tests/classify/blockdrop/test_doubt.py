@@ -184,6 +184,7 @@ def test_of_a_classifying_policy_the_classifier_stays_and_the_doubt_learns(batch
     losses = step(stage, batch, steps=60)
     assert changed(network, before) == {"policy_network.slope", "policy_network.bias"}
     assert losses[-1] < 0.9 * losses[0]
+    assert network.scores(batch.images)[:, stage.paths[-1]].min() == 1
 
 
 @given(slope=st.floats(-1, 2), biases=st.lists(st.floats(-3, 3), min_size=6, max_size=6), knob=st.floats(-0.5, 0.5))

@@ -79,9 +79,9 @@ class NestedStage(LightningModule):
 class DoubtStage(LightningModule):
     """Stage 1: the policy learns the doubts that the backbone is left with on nested paths; the backbone stays.
 
-    Blocks that no nested path drops are taught to be kept, but for a `DoubtPolicy`, see `tie`. What is watched is the
-    plain decision, a threshold at 1/2, which keeps little beyond those before `settle` has moved it. A policy's own
-    classifier stays as it is.
+    Blocks that no nested path drops are taught to be kept; a `DoubtPolicy` keeps them from the start, and its
+    classifier stays as it is. What is watched is the plain decision, a threshold at 1/2, which keeps little beyond
+    those before `settle` has moved it.
 
     Args:
         network: What is trained.
@@ -92,9 +92,10 @@ class DoubtStage(LightningModule):
         super().__init__()
         self.network, self.recipe = network, recipe
         train_parts(network, backbone=False)
+        self.paths = nested_paths(network, recipe.doubt.least, recipe.doubt.depths)
         if isinstance(network.policy_network, DoubtPolicy):
             network.policy_network.classifier.requires_grad_(False)
-        self.paths = nested_paths(network, recipe.doubt.least, recipe.doubt.depths)
+            network.policy_network.bias.data[self.paths[-1]] = CERTAIN
         self.figures = RoutedFigures(recipe.gamma)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
