@@ -45,55 +45,73 @@ def batch(vectors, size=2):
     return Inputs(torch.arange(WORDS), vectors, letters, passage, question, torch.zeros(size, 7))
 
 
-def shapes_of_allennlp(blocks=2):
-    """Names and shapes of the state of an AllenNLP model of these sizes."""
-    embedder = "_text_field_embedder.token_embedder_token"
+def block_shapes(convolutions, kernel):
+    """Names and shapes of the weights of a block, as AllenNLP's ``QaNetEncoderBlock`` defines its modules."""
     shapes = {
-        f"{embedder}s.weight": (WORDS, P1),
-        f"{embedder}_characters._embedding._module.weight": (LETTERS, C),
-        f"{embedder}_characters._encoder._module.conv_layer_0.weight": (FEATURES, C, 5),
-        f"{embedder}_characters._encoder._module.conv_layer_0.bias": (FEATURES,),
+        "attention_norm_layer": (D,),
+        "attention_layer._combined_projection": (3 * D, D),
+        "attention_layer._output_projection": (D, D),
+        "feedforward_norm_layer": (D,),
+        "feedforward._linear_layers.0": (2 * D, D),
+        "feedforward._linear_layers.1": (D, 2 * D),
+    }
+    for index in range(convolutions):
+        shapes[f"_conv_norm_layers.{index}"] = (D,)
+        shapes[f"_conv_layers.{index}.1"] = (D, 1, kernel)
+        shapes[f"_conv_layers.{index}.2"] = (D, D, 1)
+    return shapes
+
+
+def shapes_of_allennlp(blocks=2, block_name="_encoder_blocks.{}", kernels=(7, 5)):
+    """Names and shapes of the state of an AllenNLP model of these sizes.
+
+    Written down from the modules that define it: allennlp-models rc/models/qanet.py and its qanet_encoder.py,
+    multi_head_self_attention.py, allennlp's feedforward.py, highway.py, linear_matrix_attention.py, cnn_encoder.py and
+    basic_text_field_embedder.py. Until version 0.9 blocks were named ``encoder_block_{}``.
+    """
+    characters = "_text_field_embedder.token_embedder_token_characters"
+    shapes = {
+        "_text_field_embedder.token_embedder_tokens.weight": (WORDS, P1),
+        f"{characters}._embedding._module.weight": (LETTERS, C),
+        f"{characters}._encoder._module.conv_layer_0.weight": (FEATURES, C, 5),
+        f"{characters}._encoder._module.conv_layer_0.bias": (FEATURES,),
         "_matrix_attention._weight_vector": (3 * D,),
         "_matrix_attention._bias": (1,),
+        "_encoding_proj_layer.weight": (D, D),  # two linear layers have no bias
+        "_modeling_proj_layer.weight": (D, 4 * D),
     }
     linear = {
         "_embedding_proj_layer": (D, P1 + FEATURES),
-        "_encoding_proj_layer": (D, D),
         "_highway_layer._layers.0": (2 * D, D),
         "_highway_layer._layers.1": (2 * D, D),
-        "_modeling_proj_layer": (D, 4 * D),
         "_span_start_predictor": (1, 2 * D),
         "_span_end_predictor": (1, 2 * D),
     }
-    for prefix, number, convolutions, kernel in (("_phrase_layer", 1, 4, 7), ("_modeling_layer", blocks, 2, 5)):
-        for block in (f"{prefix}.encoder_block_{index}" for index in range(number)):
-            for index in range(convolutions):
-                linear[f"{block}._conv_layers.{index}.1"] = (D, 1, kernel)
-                linear[f"{block}._conv_layers.{index}.2"] = (D, D, 1)
-                linear[f"{block}._conv_norm_layers.{index}"] = (D,)
-            linear[f"{block}.attention_layer._combined_projection"] = (3 * D, D)
-            linear[f"{block}.attention_layer._output_projection"] = (D, D)
-            linear[f"{block}.feedforward._linear_layers.0"] = (2 * D, D)
-            linear[f"{block}.feedforward._linear_layers.1"] = (D, 2 * D)
-            linear[f"{block}.attention_norm_layer"] = linear[f"{block}.feedforward_norm_layer"] = (D,)
+    encoders = (("_phrase_layer", 1, 4, kernels[0]), ("_modeling_layer", blocks, 2, kernels[1]))
+    for encoder, number, convolutions, kernel in encoders:
+        for index in range(number):
+            block = f"{encoder}.{block_name.format(index)}"
+            linear |= {f"{block}.{name}": shape for name, shape in block_shapes(convolutions, kernel).items()}
     for name, shape in linear.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     return shapes
 
 
-def allennlp(seed=0):
+def allennlp(seed=0, **options):
     generator = torch.Generator().manual_seed(seed)
-    return {name: 0.4 * torch.randn(shape, generator=generator) for name, shape in shapes_of_allennlp().items()}
+    return {
+        name: 0.4 * torch.randn(shape, generator=generator) for name, shape in shapes_of_allennlp(**options).items()
+    }
 
 
 class PlainAllenNlp:
     """What that model computes in evaluation, written out over its state, for batches without padding."""
 
-    def __init__(self, state):
-        self.state = state
+    def __init__(self, state, layer_dropout=0.1, block_name="_encoder_blocks.{}"):
+        self.state, self.layer_dropout, self.block_name = state, layer_dropout, block_name
 
     def linear(self, name, x):
-        return F.linear(x, self.state[f"{name}.weight"].flatten(1), self.state[f"{name}.bias"])
+        return F.linear(x, self.state[f"{name}.weight"].flatten(1), self.state.get(f"{name}.bias"))
 
     def norm(self, name, x):
         return F.layer_norm(x, (D,), self.state[f"{name}.weight"], self.state[f"{name}.bias"])
@@ -120,7 +138,7 @@ class PlainAllenNlp:
 
     def block(self, name, x, convolutions, kernel):
         x = x + reference.positions(x.shape[1], D)
-        kept = [1 - 0.1 * (place + 1) / (convolutions + 2) for place in range(convolutions + 2)]
+        kept = [1 - self.layer_dropout * (place + 1) / (convolutions + 2) for place in range(convolutions + 2)]
         for index in range(convolutions):
             conv = f"{name}._conv_layers.{index}"
             y = self.norm(f"{name}._conv_norm_layers.{index}", x).transpose(1, 2)
@@ -133,7 +151,7 @@ class PlainAllenNlp:
 
     def __call__(self, inputs):
         c, q = (
-            self.block("_phrase_layer.encoder_block_0", self.embed(rows, inputs.characters[rows]), 4, 7)
+            self.block(f"_phrase_layer.{self.block_name.format(0)}", self.embed(rows, inputs.characters[rows]), 4, 7)
             for rows in (inputs.passage, inputs.question)
         )
         w1, w2, w3 = self.state["_matrix_attention._weight_vector"].chunk(3)
@@ -144,7 +162,7 @@ class PlainAllenNlp:
         passes = []
         for _ in range(3):
             for block in range(2):
-                x = self.block(f"_modeling_layer.encoder_block_{block}", x, 2, 5)
+                x = self.block(f"_modeling_layer.{self.block_name.format(block)}", x, 2, 5)
             passes.append(x)
         start = self.linear("_span_start_predictor", torch.cat(passes[:2], dim=2)).squeeze(2)
         return start, self.linear("_span_end_predictor", torch.cat([passes[0], passes[2]], dim=2)).squeeze(2)
@@ -183,10 +201,43 @@ def test_the_published_numbers_of_parameters_are_those_of_the_states():
     assert trained == 1_210_633
 
 
-def test_other_names_of_blocks_are_understood():
-    state = {name.replace("encoder_block_", "encoder_blocks."): tensor for name, tensor in allennlp().items()}
+def test_states_of_versions_before_the_list_of_blocks_give_their_logits():
+    block_name = "encoder_block_{}"
+    state = allennlp(block_name=block_name)
+    network, words = convert_allennlp(state, HEADS)
+    inputs = batch(words)
 
-    assert convert_allennlp(state, HEADS).network.options.model_encoder.blocks == 2
+    assert network.options.model_encoder.blocks == 2
+    with torch.inference_mode():
+        wanted = PlainAllenNlp(state, block_name=block_name)(inputs)
+        torch.testing.assert_close(tuple(network(*inputs)), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer_dropout", [0.0, 0.5])
+def test_sublayers_are_weighed_by_the_layer_dropout_that_is_told(layer_dropout, tmp_path):
+    state = allennlp()
+    torch.save(state, tmp_path / "best.th")
+    network, words = load_published(tmp_path / "best.th", HEADS, layer_dropout=layer_dropout)
+    inputs = batch(words)
+
+    with torch.inference_mode():
+        wanted = PlainAllenNlp(state, layer_dropout)(inputs)
+        torch.testing.assert_close(tuple(network(*inputs)), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer_dropout", [-0.1, 1.1, math.nan])
+def test_layer_dropout_that_is_no_probability_is_refused(layer_dropout):
+    with pytest.raises(ValueError, match=r"layer_dropout must be a probability in \[0, 1\], got"):
+        convert_allennlp(allennlp(), HEADS, layer_dropout=layer_dropout)
+
+
+@pytest.mark.parametrize(("kernels", "place"), [((6, 5), "embedding"), ((7, 4), "model")])
+def test_even_kernels_are_refused_in_one_line(kernels, place, tmp_path):
+    torch.save(allennlp(kernels=kernels), tmp_path / "best.th")
+    with pytest.raises(
+        WeightsError, match=rf"best\.th .*the {place} encoder has convolutions over [46] words: only odd"
+    ):
+        load_published(tmp_path / "best.th", HEADS)
 
 
 def test_padding_changes_no_logit_of_a_converted_network():

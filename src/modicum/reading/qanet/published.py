@@ -27,8 +27,9 @@ from modicum.reading.qanet.network import QANet
 from modicum.reading.qanet.options import DropoutOptions, EmbeddingOptions, EncoderOptions, NetworkOptions
 from modicum.storage.errors import WeightsError, first_few
 
-SKIPPED_LAST = 0.1  # of the last sublayer of each AllenNLP block, in training
-_ALLENNLP_BLOCK = re.compile(r"encoder_blocks\.(\d+)\.")
+LAYER_DROPOUT = 0.1  # AllenNLP's default, and that of its released configuration
+# Blocks stood in the encoder itself, as ``encoder_block_0``, until a list of modules took them.
+_ALLENNLP_BLOCK = re.compile(r"(?<=_layer\.)_encoder_blocks\.(\d+)\.")
 _ALLENNLP_LINEAR = {
     "embedding.projection": "_embedding_proj_layer",
     "embedding.last_projection": "_encoding_proj_layer",
@@ -87,16 +88,18 @@ class _Rest:
             raise WeightsError(f"tensors unknown: {first_few(sorted(self._tensors))}")
 
 
-def load_published(path: str | Path, heads: int = 8) -> Published:
+def load_published(path: str | Path, heads: int = 8, *, layer_dropout: float = LAYER_DROPOUT) -> Published:
     """The network of a released file; its names tell which implementation wrote it.
 
     Args:
         path: A state of tensors by name, as a pickle of torch or as ``.safetensors``. Nothing in it is executed.
         heads: Of self-attention, which no tensor tells.
+        layer_dropout: ``layer_dropout_undecayed_prob`` of an AllenNLP model's configuration, in [0, 1], which no tensor
+            tells either: evaluation weighs each sublayer by how often training kept it. Ports do not, and ignore it.
 
     Raises:
         WeightsError: If the file cannot be read, or holds other tensors than such a network.
-        ValueError: If ``heads`` does not divide the width.
+        ValueError: If ``heads`` does not divide the width, or ``layer_dropout`` is no probability.
     """
     path = Path(path)
     try:
@@ -105,15 +108,18 @@ def load_published(path: str | Path, heads: int = 8) -> Published:
         raise WeightsError(f"{path} cannot be read as weights: {error}") from error
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise WeightsError(f"{path} holds no state of a network: it must map names to tensors")
-    convert = convert_allennlp if any(name.startswith("_phrase_layer.") for name in state) else convert_port
     try:
-        return convert(state, heads)
+        if any(name.startswith("_phrase_layer.") for name in state):
+            return convert_allennlp(state, heads, layer_dropout=layer_dropout)
+        return convert_port(state, heads)
     except WeightsError as error:
         raise WeightsError(f"{path} does not hold weights of a known QANet: {error}") from error
 
 
-def convert_allennlp(state: Mapping[str, Tensor], heads: int = 8) -> Published:
+def convert_allennlp(state: Mapping[str, Tensor], heads: int = 8, *, layer_dropout: float = LAYER_DROPOUT) -> Published:
     """A network with the weights of AllenNLP's ``qanet`` model; see `load_published` for arguments and errors."""
+    if not 0 <= layer_dropout <= 1:
+        raise ValueError(f"layer_dropout must be a probability in [0, 1], got {layer_dropout}")
     rest = _Rest({_ALLENNLP_BLOCK.sub(r"encoder_block_\1.", name): tensor for name, tensor in state.items()})
     embedder, characters = "_text_field_embedder.token_embedder_tokens", "embedding.characters"
     their_characters = "_text_field_embedder.token_embedder_token_characters"
@@ -137,7 +143,7 @@ def convert_allennlp(state: Mapping[str, Tensor], heads: int = 8) -> Published:
         ours |= _named(f"embedding.highway.gates.{layer}", (-carries[0], -carries[1]))
     for name, theirs in (("embedding_encoder", "_phrase_layer"), ("model_encoder", "_modeling_layer")):
         for block in range(rest.count(f"{theirs}.encoder_block_{{}}.")):
-            ours |= _allennlp_block(rest, f"{name}.blocks.{block}", f"{theirs}.encoder_block_{block}")
+            ours |= _allennlp_block(rest, f"{name}.blocks.{block}", f"{theirs}.encoder_block_{block}", layer_dropout)
     rest.refuse()
     embedding = EmbeddingOptions(highway="between")
     return Published(_network(ours, words, heads, NetworkOptions(embedding=embedding)), words)
@@ -170,10 +176,10 @@ def convert_port(state: Mapping[str, Tensor], heads: int = 8) -> Published:
     return Published(_network(ours, words, heads, options), words)
 
 
-def _allennlp_block(rest: _Rest, ours: str, theirs: str) -> dict[str, Tensor]:
+def _allennlp_block(rest: _Rest, ours: str, theirs: str, layer_dropout: float) -> dict[str, Tensor]:
     """One block, with the share of times that training kept each sublayer in the last weights of that sublayer."""
     convolutions = rest.count(f"{theirs}._conv_norm_layers.{{}}.")
-    kept = [1 - SKIPPED_LAST * (place + 1) / (convolutions + 2) for place in range(convolutions + 2)]
+    kept = [1 - layer_dropout * (place + 1) / (convolutions + 2) for place in range(convolutions + 2)]
     tensors: dict[str, Tensor] = {}
     for place in range(convolutions):
         name, conv = f"{ours}.{place}", f"{theirs}._conv_layers.{place}"
@@ -264,6 +270,11 @@ def _structure(ours: Mapping[str, Tensor], encoder: str) -> EncoderOptions:
     blocks = {name.split(".")[2] for name in ours if name.startswith(f"{encoder}.blocks.")}
     if not kernels:
         raise WeightsError(f"the {encoder.replace('_', ' ')} has no convolutions")
+    if even := [kernel for kernel in kernels if kernel % 2 == 0]:
+        raise WeightsError(
+            f"the {encoder.replace('_', ' ')} has convolutions over {even[0]} words: only odd kernels, which see as "
+            "far to either side, can be converted"
+        )
     return EncoderOptions(len(blocks), len(kernels) // len(blocks), kernels[0])
 
 
