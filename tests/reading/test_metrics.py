@@ -1,4 +1,6 @@
 import json
+import re
+import string
 from collections import Counter
 
 import pytest
@@ -6,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modicum.reading.data.corpus import Answer, Corpus, Passage, Question
+from modicum.reading.data.squad import read_squad
 from modicum.reading.metrics import (
     BestThreshold,
     Figures,
     exact_match,
     f1_v1,
     f1_v2,
-    normalise,
     score,
     score_v1,
     score_v2,
 )
+from modicum.reading.normalisation import Rules, normalise, rules_of
 
 
 def corpus(golds, version="1.1"):
@@ -182,13 +185,51 @@ def test_no_thresholds_without_probabilities():
     assert scores.best_f1 is None
 
 
+def written_in(passage, golds, version="1.1"):
+    questions = corpus(golds, version).passages[0].questions
+    return Corpus((Passage(passage, questions),), version)
+
+
+def test_answers_are_compared_by_the_rules_of_their_passage():
+    chinese = score_v1(written_in("磨坊由李明于1800年建造,位于河边。", {"q": ["李明"]}), {"q": "由李明。"})
+    assert (chinese.overall.exact, chinese.overall.f1) == (0, pytest.approx(80))
+    english = score_v1(written_in("The mill was built by Li Ming (李明) in 1800.", {"q": ["李明"]}), {"q": "由李明。"})
+    assert english.overall == Figures(0, 0, 1)
+
+
+def test_empty_gold_of_another_script_is_dropped_in_2_0():
+    scores = score_v2(written_in("磨坊位于河边。", {"q": ["。", "河边"]}, "2.0"), {"q": ""})
+    assert scores.overall == Figures(0, 0, 1)
+
+
+def official_normal_form(answer):
+    """The published script's ``normalize_answer``."""
+    bare = "".join(sign for sign in answer.lower() if sign not in set(string.punctuation))
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
+
+
+PIECES = st.lists(st.sampled_from(["the", "a", "an", "An.", "co-op", "$5", "x"])).map(" ".join)
+
+
+@given(st.text(st.characters(codec="ascii")) | PIECES)
+def test_normal_form_of_ascii_is_that_of_the_official_script(answer):
+    assert normalise(answer) == official_normal_form(answer)
+
+
+@pytest.mark.data
+def test_every_passage_of_squad_is_scored_by_the_official_rules(real_data):
+    for name in ("dev-v1.1", "dev-v2.0", "train-v1.1-400articles"):
+        passages = read_squad(real_data / "squad" / f"{name}.json.gz").corpus.passages
+        assert {rules_of(passage.text) for passage in passages} == {Rules.OFFICIAL}
+
+
 @pytest.mark.parametrize(("version", "total"), [("1.1", 2), ("2.0", 1)])
 def test_version_of_the_corpus_chooses_the_script(version, total):
     assert score(corpus({"a": ["x"], "b": ["y"]}, version), {"a": "x"}).overall.total == total
 
 
 def test_question_without_gold_is_refused_in_1_1():
-    with pytest.raises(ValueError, match=r"1 questions have no gold answer.*'b'; score them by version 2\.0"):
+    with pytest.raises(ValueError, match=r"1 question without a gold answer.*'b'; score by version 2\.0"):
         score_v1(corpus({"a": ["x"], "b": []}), {})
 
 
@@ -203,7 +244,7 @@ def test_predictions_for_other_questions_are_refused_in_2_0():
 
 
 def test_prediction_without_probability_is_refused():
-    with pytest.raises(ValueError, match="1 predictions have no probability of no answer: 'a'; add them"):
+    with pytest.raises(ValueError, match="1 prediction without a probability of no answer: 'a'; add it"):
         score_v2(corpus({"a": ["x"]}, "2.0"), {"a": "x"}, no_answer={})
 
 

@@ -1,28 +1,26 @@
 """Exact match and F1 of answers by the rules of the two official SQuAD scripts, which differ.
 
-Both lower-case an answer, delete ASCII punctuation and the articles a, an and the, and compare what remains; both take
-the best over the gold answers and give the mean in percent. Version 1.1 counts a missing prediction as 0, and two
+Both compare normal forms of answers, see `modicum.reading.normalisation`, which also says how answers in other than
+Latin letters are compared; the passage decides, so that all answers about it are compared alike. Both take the best
+over the gold answers and give the mean in percent. Version 1.1 counts a missing prediction as 0, and two
 answers without words as an F1 of 0. Version 2.0 leaves missing predictions out of the mean, drops gold answers without
 words, holds unanswerable questions to the empty answer, and can overrule predictions by no-answer probabilities.
 
 Rajpurkar et al., *SQuAD*, 2016, and *Know What You Don't Know*, 2018, with the scripts published beside the data.
 """
 
-import re
-import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from modicum.reading.data.corpus import Corpus, Question
+from modicum.reading.counting import counted
+from modicum.reading.data.corpus import Asked, Corpus, Question
+from modicum.reading.normalisation import Rules, answer_words, normalise, rules_of
 from modicum.storage.errors import first_few
 from modicum.storage.files import JSON
 
 DEFAULT_THRESHOLD = 1.0  # of the 2.0 script: no probability is above it, so predictions stand as they are
-
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 @dataclass(frozen=True)
@@ -97,32 +95,31 @@ class Scores:
     best_f1: BestThreshold | None = None
 
 
-def normalise(answer: str) -> str:
-    """The normal form in which answers are compared.
+def exact_match(prediction: str, gold: str, rules: Rules | None = None) -> bool:
+    """Whether two answers have the same normal form.
 
-    Lower case, without ASCII punctuation (no other: a typographic quote stays), without the articles, with single
-    spaces. Punctuation goes first, so that ``a.`` is an article and ``co-op`` becomes ``coop``.
-
-    Example:
-        >>> normalise('The  "Denver Broncos"!')
-        'denver broncos'
+    Args:
+        prediction: What was answered.
+        gold: What is right.
+        rules: By which to compare; None for those that fit both texts.
     """
-    return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
+    chosen = rules or rules_of(prediction, gold)
+    return normalise(prediction, chosen) == normalise(gold, chosen)
 
 
-def exact_match(prediction: str, gold: str) -> bool:
-    """Whether two answers have the same normal form."""
-    return normalise(prediction) == normalise(gold)
+def f1_v1(prediction: str, gold: str, rules: Rules | None = None) -> float:
+    """F1 of the words of two normal forms, as multisets; 0 where they share none, so also where both are empty.
+
+    Arguments are those of `exact_match`.
+    """
+    chosen = rules or rules_of(prediction, gold)
+    return _f1(answer_words(prediction, chosen), answer_words(gold, chosen))
 
 
-def f1_v1(prediction: str, gold: str) -> float:
-    """F1 of the words of two normal forms, as multisets; 0 where they share none, so also where both are empty."""
-    return _f1(normalise(prediction).split(), normalise(gold).split())
-
-
-def f1_v2(prediction: str, gold: str) -> float:
+def f1_v2(prediction: str, gold: str, rules: Rules | None = None) -> float:
     """F1 as in 1.1, but 1 where both normal forms are empty."""
-    words, gold_words = normalise(prediction).split(), normalise(gold).split()
+    chosen = rules or rules_of(prediction, gold)
+    words, gold_words = answer_words(prediction, chosen), answer_words(gold, chosen)
     return _f1(words, gold_words) if words and gold_words else float(words == gold_words)
 
 
@@ -149,15 +146,15 @@ def score_v1(corpus: Corpus, predictions: Mapping[str, str]) -> Scores:
     Raises:
         ValueError: If the corpus holds no question, or a question without a gold answer.
     """
-    questions = _questions(corpus)
-    unanswerable = [question.id for question in questions if not question.answers]
+    everything = _asked(corpus)
+    unanswerable = [asked.question.id for asked in everything if not asked.question.answers]
     if unanswerable:
         raise ValueError(
-            f"{len(unanswerable)} questions have no gold answer, which SQuAD 1.1 has no rule for: "
-            f"{first_few(unanswerable)}; score them by version 2.0"
+            f"{counted(len(unanswerable), 'question')} without a gold answer, which SQuAD 1.1 has no rule for: "
+            f"{first_few(unanswerable)}; score by version 2.0"
         )
-    rows = tuple(_row(question, _golds_v1(question), predictions.get(question.id), f1_v1) for question in questions)
-    missing = tuple(question.id for question in questions if question.id not in predictions)
+    rows = tuple(_row(asked, _golds_v1(asked), predictions.get(asked.question.id), f1_v1) for asked in everything)
+    missing = tuple(row.id for row in rows if row.id not in predictions)
     return Scores(figures(rows), figures(rows), None, rows, missing)
 
 
@@ -182,20 +179,21 @@ def score_v2(
     Raises:
         ValueError: If the corpus holds no question, no question has a prediction, or a prediction has no probability.
     """
-    questions = _questions(corpus)
-    answered = [question for question in questions if question.id in predictions]
+    everything = _asked(corpus)
+    answered = [asked for asked in everything if asked.question.id in predictions]
     if not answered:
         raise ValueError("no question of the corpus has a prediction: check that their ids agree")
-    _check_probabilities(answered, no_answer)
-    raw = tuple(_row(question, _golds_v2(question), predictions[question.id], f1_v2) for question in answered)
+    _check_probabilities([asked.question for asked in answered], no_answer)
+    raw = tuple(_row(asked, _golds_v2(asked), predictions[asked.question.id], f1_v2) for asked in answered)
     rows = raw if no_answer is None else tuple(_overruled(row, no_answer[row.id] > threshold) for row in raw)
-    search = partial(_best_threshold, raw, predictions, no_answer, sum(not question.answers for question in questions))
+    unanswerable = sum(not asked.question.answers for asked in everything)
+    search = partial(_best_threshold, raw, predictions, no_answer, unanswerable)
     return Scores(
         overall=figures(rows),
         has_answer=_figures_where(rows, has_answer=True),
         no_answer=_figures_where(rows, has_answer=False),
         questions=rows,
-        missing=tuple(question.id for question in questions if question.id not in predictions),
+        missing=tuple(asked.question.id for asked in everything if asked.question.id not in predictions),
         best_exact=search(lambda row: row.exact),
         best_f1=search(lambda row: row.f1),
     )
@@ -213,29 +211,31 @@ def _figures_where(rows: Sequence[QuestionScore], *, has_answer: bool) -> Figure
     return figures(chosen) if chosen else None
 
 
-def _questions(corpus: Corpus) -> list[Question]:
-    questions = [asked.question for asked in corpus.asked()]
-    if not questions:
+def _asked(corpus: Corpus) -> list[Asked]:
+    everything = list(corpus.asked())
+    if not everything:
         raise ValueError("the corpus holds no question: there is nothing to score")
-    return questions
+    return everything
 
 
-def _golds_v1(question: Question) -> list[str]:
-    return [answer.text for answer in question.answers]
+def _golds_v1(asked: Asked) -> list[str]:
+    return [answer.text for answer in asked.question.answers]
 
 
-def _golds_v2(question: Question) -> list[str]:
+def _golds_v2(asked: Asked) -> list[str]:
     """The gold answers that have words; the empty answer where none has."""
-    return [answer.text for answer in question.answers if normalise(answer.text)] or [""]
+    rules = rules_of(asked.passage.text)
+    return [answer.text for answer in asked.question.answers if normalise(answer.text, rules)] or [""]
 
 
 def _row(
-    question: Question, golds: Iterable[str], prediction: str | None, f1: Callable[[str, str], float]
+    asked: Asked, golds: Iterable[str], prediction: str | None, f1: Callable[[str, str, Rules], float]
 ) -> QuestionScore:
+    question, rules = asked.question, rules_of(asked.passage.text)
     has_answer = bool(question.answers)
     if prediction is None:
         return QuestionScore(question.id, 0.0, 0.0, has_answer)
-    pairs = [(float(exact_match(prediction, gold)), f1(prediction, gold)) for gold in golds]
+    pairs = [(float(exact_match(prediction, gold, rules)), f1(prediction, gold, rules)) for gold in golds]
     exact, overlap = (max(values) for values in zip(*pairs, strict=True))
     return QuestionScore(question.id, exact, overlap, has_answer)
 
@@ -243,7 +243,9 @@ def _row(
 def _check_probabilities(answered: Sequence[Question], no_answer: Mapping[str, float] | None) -> None:
     lacking = [] if no_answer is None else [question.id for question in answered if question.id not in no_answer]
     if lacking:
-        raise ValueError(f"{len(lacking)} predictions have no probability of no answer: {first_few(lacking)}; add them")
+        raise ValueError(
+            f"{counted(len(lacking), 'prediction')} without a probability of no answer: {first_few(lacking)}; add it"
+        )
 
 
 def _overruled(row: QuestionScore, is_left: bool) -> QuestionScore:

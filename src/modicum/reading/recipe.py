@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from modicum.training.recipe import require
+
+TokenizerName = Literal["script", "characters", "regex", "spacy"]
+TOKENIZERS: tuple[str, ...] = get_args(TokenizerName)
 
 
 @dataclass(frozen=True)
@@ -12,7 +15,9 @@ class TextOptions:
     """How passages and questions become batches.
 
     Attributes:
-        tokenizer: "regex", or "spacy", which an extra brings.
+        tokenizer: What a reader can point at: "script" cuts words, and single characters in scripts that have no blanks
+            between words and in Korean; "characters" cuts all to characters, for other languages whose answers end
+            inside words; "regex" is "script" as it was before Korean had characters; "spacy" is brought by an extra.
         passage_tokens: Longest passage of the training, and of a window where a longer one is read.
         question_tokens: Longest question of the training; longer ones are left out of it.
         answer_tokens: Longest answer, in training and as the network's.
@@ -29,7 +34,7 @@ class TextOptions:
         strict: Refuse data with faulty questions, instead of going on without them.
     """
 
-    tokenizer: Literal["regex", "spacy"] = "regex"
+    tokenizer: TokenizerName = "script"
     passage_tokens: int = 400
     question_tokens: int = 50
     answer_tokens: int = 30
@@ -45,6 +50,7 @@ class TextOptions:
     strict: bool = False
 
     def __post_init__(self) -> None:
+        require(self.tokenizer in TOKENIZERS, "text.tokenizer", f"one of {', '.join(TOKENIZERS)}", self.tokenizer)
         for name in ("passage_tokens", "question_tokens", "answer_tokens", "word_characters", "stride", "batch_size"):
             require(getattr(self, name) >= 1, f"text.{name}", "at least 1", getattr(self, name))
         require(self.num_workers >= 0, "text.num_workers", "at least 0", self.num_workers)

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modicum.reading.data.tokens import SpacyTokenizer, tokenize, tokenizer
+from modicum.reading.data.tokens import (
+    SpacyTokenizer,
+    split_characters,
+    tokenize,
+    tokenize_as_first,
+    tokenize_characters,
+    tokenizer,
+)
 from modicum.storage.errors import MissingExtraError
 
 
@@ -17,15 +24,20 @@ def is_blank(character):
     return character.isspace() or unicodedata.category(character) == "Cc"
 
 
-@given(st.text())
-def test_each_token_is_what_stands_at_its_place(text):
-    assert all(token.text == text[token.start : token.end] != "" for token in tokenize(text))
+RULES = pytest.mark.parametrize("rules", [tokenize, tokenize_characters, tokenize_as_first])
 
 
-@given(st.text())
-def test_tokens_are_in_order_and_leave_out_blanks_alone(text):
+@RULES
+@given(text=st.text())
+def test_each_token_is_what_stands_at_its_place(rules, text):
+    assert all(token.text == text[token.start : token.end] != "" for token in rules(text))
+
+
+@RULES
+@given(text=st.text())
+def test_tokens_are_in_order_and_leave_out_blanks_alone(rules, text):
     end = 0
-    for token in tokenize(text):
+    for token in rules(text):
         assert all(map(is_blank, text[end : token.start]))
         assert not any(map(is_blank, token.text))
         end = token.end
@@ -80,8 +92,23 @@ def test_doubled_quotation_marks_are_one_token_of_their_length():
         ("می\u200cخواهم", ["می\u200cخواهم"]),  # noqa: RUF001  Persian letters
         ("e\u0301te\u0301", ["e\u0301te\u0301"]),
         ("Straße №5", ["Straße", "№", "5"]),
+        ("1800년에 민수가", ["1800", "년", "에", "민", "수", "가"]),
+        ("BTS는", ["BTS", "는"]),
+        ("\u1112\u1161\u11ab\u1100\u1173\u11af", ["\u1112\u1161\u11ab", "\u1100\u1173\u11af"]),
+        ("ㄅㄆ བོད", ["ㄅ", "ㄆ", "བོ", "ད"]),
     ],
-    ids=["Devanagari", "Han and Kana", "Thai", "Persian", "combining accents", "Latin"],
+    ids=[
+        "Devanagari",
+        "Han and Kana",
+        "Thai",
+        "Persian",
+        "combining accents",
+        "Latin",
+        "Hangul",
+        "Hangul behind Latin",
+        "decomposed Hangul",
+        "Bopomofo and Tibetan",
+    ],
 )
 def test_scripts(text, expected):
     assert words(text) == expected
@@ -104,7 +131,28 @@ def test_no_text_is_slow(unit):
 
 
 def test_rules_are_chosen_by_name():
-    assert tokenizer("regex") is tokenize
+    assert tokenizer("script") is tokenize
+    assert tokenizer("characters") is tokenize_characters
+    assert tokenizer("regex") is tokenize_as_first
+
+
+def test_rules_of_earlier_runs_cut_as_they_did():
+    assert [token.text for token in tokenize_as_first("민수가 1800년에 我是 don't")] == (
+        ["민수가", "1800년에", "我", "是", "do", "n't"]
+    )
+
+
+@given(st.text())
+def test_any_answer_begins_and_ends_where_characters_do(text):
+    starts = [token.start for token in tokenize_characters(text)]
+    marks = [place for place, sign in enumerate(text) if unicodedata.category(sign)[0] == "M" or sign in "\u200c\u200d"]
+    places = {place for place, sign in enumerate(text) if not is_blank(sign)}
+    assert places - set(marks) - {place for place in places if "\u1160" <= text[place] <= "\u11ff"} <= set(starts)
+
+
+@given(st.text())
+def test_parting_a_word_leaves_nothing_out(word):
+    assert "".join(split_characters(word)) == word
 
 
 def test_spacy_gives_the_same_kind_of_tokens():

@@ -7,11 +7,13 @@ span of tokens that covers the answer is taken, and the answer teaches only if t
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from modicum.reading.data.corpus import Answer, Corpus
 from modicum.reading.data.tokens import Token, Tokenizer
 from modicum.reading.metrics import exact_match, f1_v1
+from modicum.reading.normalisation import rules_of
 
 
 class Span(NamedTuple):
@@ -77,7 +79,8 @@ def align(passage: str, tokens: Sequence[Token], answer: Answer) -> Alignment | 
         return None
     text = passage[tokens[first].start : tokens[last].end]
     is_exact = text == answer.text.strip()
-    return Alignment(Span(first, last), text, is_exact, is_exact or exact_match(text, answer.text))
+    is_same = is_exact or exact_match(text, answer.text, rules_of(passage))
+    return Alignment(Span(first, last), text, is_exact, is_same)
 
 
 def report_alignment(corpus: Corpus, tokenizer: Tokenizer, *, num_examples: int = 10) -> AlignmentReport:
@@ -94,13 +97,13 @@ def report_alignment(corpus: Corpus, tokenizer: Tokenizer, *, num_examples: int 
     answers: list[tuple[Answer, Alignment | None]] = []
     em, f1 = [], []
     for passage in corpus.passages:
-        tokens = tokenizer(passage.text)
+        tokens, rules = tokenizer(passage.text), rules_of(passage.text)
         for question in passage.questions:
             found = [(answer, align(passage.text, tokens, answer)) for answer in question.answers]
             answers += found
             if found:
-                em.append(_oracle(found, exact_match))
-                f1.append(_oracle(found, f1_v1))
+                em.append(_oracle(found, partial(exact_match, rules=rules)))
+                f1.append(_oracle(found, partial(f1_v1, rules=rules)))
     if not answers:
         raise ValueError("the corpus has no answers to align")
     lost = [(answer.text, found.text if found else "") for answer, found in answers if not (found and found.is_same)]

@@ -2,27 +2,34 @@
 
 The default splits as the corpora of published word vectors were split (Penn Treebank): "don't" is "do" and "n't",
 "it's" is "it" and "'s", "3.14" and "1,000" stay whole, '' and `` are one quotation mark. Other punctuation stands
-alone, hyphens too, so that an answer rarely begins inside a word. Scripts that do not put spaces between words (Han,
-Kana, Thai, Lao, Khmer, Burmese) give one token per character, with its vowel signs and accents.
+alone, hyphens too, so that an answer rarely begins inside a word. Two kinds of scripts give one token per character,
+with its vowel signs and accents: those that put no blanks between words (Han, Kana, Bopomofo, Thai, Lao, Khmer,
+Burmese, Tibetan, Javanese, Balinese and the scripts of Tai languages), and Hangul, where endings that belong to no
+answer follow a name without a blank. For other languages with such endings there are rules that cut all characters.
 """
 
 import re
 import unicodedata
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, Protocol, assert_never, final
+from typing import Any, NamedTuple, Protocol, assert_never, final
 
+from modicum.reading.recipe import TokenizerName
 from modicum.storage.errors import MissingExtraError
 
-TokenizerName = Literal["regex", "spacy"]
-
-# Blocks of the scripts without spaces between words.
-_UNSPACED = (
+# Blocks of scripts without spaces between words: all that the first rules knew.
+_FIRST_UNSPACED = (
     "\u0e00-\u0eff"  # Thai, Lao
     "\u1000-\u109f\u1780-\u17ff"  # Burmese, Khmer
     "\u2e80-\u2fd5\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3041-\u30ff\u31f0-\u31ff"  # Kana, radicals
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"  # Han, half-width Kana
 )
+_UNSPACED = _FIRST_UNSPACED + (
+    "\u0f40-\u0fbc\u1a20-\u1a9f\u1950-\u1974\u1980-\u19df\u1b00-\u1b7f"  # Tibetan, Tai, Balinese
+    "\u3105-\u312f\u31a0-\u31bf\ua980-\ua9fe\uaa60-\uaadf"  # Bopomofo, Javanese, more Burmese and Tai
+    "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb\uffa0-\uffdc"  # Hangul
+)
+_SYLLABLE = "[\u1100-\u115f\ua960-\ua97c]+[\u1160-\u11a7\ud7b0-\ud7c6]*[\u11a8-\u11ff\ud7cb-\ud7fb]*"  # decomposed
 _JOINERS = "\u200c\u200d"  # zero-width, inside words of Persian and Indic scripts and inside emoji
 _CLITICS = "s|d|m|re|ve|ll"
 
@@ -49,7 +56,32 @@ def tokenize(text: str) -> list[Token]:
         >>> [token.text for token in tokenize("It isn't 3.14, it's the 1973-74 ``war''.")]
         ['It', 'is', "n't", '3.14', ',', 'it', "'s", 'the', '1973', '-', '74', '``', 'war', "''", '.']
     """
-    return [Token(match.group(), match.start(), match.end()) for match in _pattern().finditer(text)]
+    return _found(_pattern(_UNSPACED), text)
+
+
+def tokenize_as_first(text: str) -> list[Token]:
+    """The tokens of a text by the rules of runs made before Hangul was cut into syllables; alike for most scripts."""
+    return _found(_pattern(_FIRST_UNSPACED), text)
+
+
+def tokenize_characters(text: str) -> list[Token]:
+    """One token for each character with its marks: every answer begins and ends where tokens do.
+
+    Example:
+        >>> [token.text for token in tokenize_characters("evde 3")]
+        ['e', 'v', 'd', 'e', '3']
+    """
+    return _found(_characters(), text)
+
+
+def split_characters(word: str) -> list[str]:
+    """A word as scripts part it: characters of scripts that have no blanks, with their marks, other letters together.
+
+    Example:
+        >>> split_characters("K팝은")
+        ['K', '팝', '은']
+    """
+    return _parts().findall(word)
 
 
 def tokenizer(name: TokenizerName) -> Tokenizer:
@@ -59,8 +91,12 @@ def tokenizer(name: TokenizerName) -> Tokenizer:
         MissingExtraError: If it is spaCy's and spaCy is not installed.
     """
     match name:
-        case "regex":
+        case "script":
             return tokenize
+        case "characters":
+            return tokenize_characters
+        case "regex":
+            return tokenize_as_first
         case "spacy":
             return SpacyTokenizer()
         case _:
@@ -95,11 +131,15 @@ def _blank_pipeline(language: str) -> Any:  # noqa: ANN401  an optional module
     return spacy.blank(language)
 
 
+def _found(pattern: re.Pattern[str], text: str) -> list[Token]:
+    return [Token(match.group(), match.start(), match.end()) for match in pattern.finditer(text)]
+
+
 @cache
-def _pattern() -> re.Pattern[str]:
-    """The default rules; built at the first use, because the marks must be looked up (about 0.03 s)."""
+def _pattern(unspaced: str) -> re.Pattern[str]:
+    """Rules for words, and for characters of ``unspaced`` scripts; built at the first use: marks take about 0.03 s."""
     marks = f"[{_marks()}{_JOINERS}]"
-    letter = rf"[^\W{_UNSPACED}]"
+    letter = rf"[^\W{unspaced}]"
     apostrophe = "['\u2019]"
     ends = rf"(?!{letter})"
     return re.compile(
@@ -109,12 +149,30 @@ def _pattern() -> re.Pattern[str]:
         | n{apostrophe}t{ends}
         | (?<=\w){apostrophe}(?:{_CLITICS}){ends}                 # 's  're
         | ''|``
+        | {_SYLLABLE}
         | [^\s\x00-\x1f\x7f-\x9f]{marks}*                       # punctuation, or a character of an unspaced script
         """,
         re.VERBOSE | re.IGNORECASE,
     )
 
 
+@cache
+def _characters() -> re.Pattern[str]:
+    """Each character with its marks; decomposed syllables whole."""
+    return re.compile(rf"{_SYLLABLE}{_any_marks()}|[^\s\x00-\x1f\x7f-\x9f]{_any_marks()}")
+
+
+@cache
+def _parts() -> re.Pattern[str]:
+    """What `split_characters` finds; nothing is left out."""
+    return re.compile(rf"{_SYLLABLE}{_any_marks()}|[{_UNSPACED}]{_any_marks()}|[^{_UNSPACED}]+")
+
+
+def _any_marks() -> str:
+    return f"[{_marks()}{_JOINERS}]*"
+
+
+@cache
 def _marks() -> str:
     """The combining marks of all scripts as ranges of a character class; Python's word characters lack them."""
     # Beyond these planes and the variation selectors Unicode has none; going through all of it takes 0.2 s.
