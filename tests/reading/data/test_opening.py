@@ -33,7 +33,7 @@ def test_no_source_is_the_look_up_task():
 
 def test_file_alone_is_to_be_divided(folder):
     source = open_source(folder("a.json") / "a.json")
-    assert (ids(source), source.name) == ({"train": ["a.json"]}, "1 questions in a.json")
+    assert (ids(source), source.name) == ({"train": ["a.json"]}, "1 question in a.json")
 
 
 def test_names_of_files_say_what_they_are(folder):
@@ -61,13 +61,22 @@ def test_folder_without_training_is_refused(folder):
 
 
 def test_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"but holds no .json or .json.gz file: name the file itself"):
+    with pytest.raises(DataError, match=r"but holds no file of questions, .json, .* or .parquet: name the file itself"):
         open_source(tmp_path)
+
+
+def test_tables_are_found_by_their_names(tmp_path):
+    for name in ("train.csv", "validation.tsv", "test.jsonl"):
+        mark = {"tsv": "\t"}.get(name.split(".")[1], ",")
+        (tmp_path / name).write_text(f"context{mark}question{mark}answer\nblue {name}{mark}What?{mark}blue\n")
+    (tmp_path / "test.jsonl").write_text('{"context": "blue", "question": "What?", "answers": ["blue"]}\n' * 2)
+    found = ids(open_source(tmp_path))
+    assert found == {"train": ["train-1"], "calibration": ["validation-1"], "test": ["test-1", "test-2"]}
 
 
 def test_problems_are_told_or_refused(folder):
     path = folder("a.json") / "a.json"
     path.write_text(path.read_text().replace('"answer_start": 0', '"answer_start": 3'))
     assert [problem.kind for problem in open_source(path).problems] == [ProblemKind.WRONG_OFFSET]
-    with pytest.raises(DataError, match=r"1 answers stood elsewhere.*mend the file, or go on without `strict`"):
+    with pytest.raises(DataError, match=r"1 answer stood elsewhere.*mend the file, or go on without `strict`"):
         open_source(path, strict=True)

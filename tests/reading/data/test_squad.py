@@ -67,11 +67,18 @@ def test_written_files_are_equal_where_the_corpora_are(tmp_path, write):
     assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
 
 
-@pytest.mark.parametrize(("offset", "start"), [(0, 11), (12, 11), (16, 17), (99, 17), (-5, 11), (None, 11), ("7", 11)])
+@pytest.mark.parametrize(("offset", "start"), [(0, 11), (12, 11), (16, 17), (99, 17), (-5, 11), ("7", 11)])
 def test_wrong_offset_is_mended_by_the_nearest_occurrence(write, offset, start):
     loaded = read_squad(write(paragraph(qa(answers=[{"text": "blue", "answer_start": offset}]))))
     assert loaded.corpus.passages[0].questions[0].answers == (Answer("blue", start),)
     assert loaded.problems == (Problem(ProblemKind.WRONG_OFFSET, "q"),)
+
+
+@pytest.mark.parametrize(("text", "start", "kinds_told"), [("blue", 11, [ProblemKind.NO_OFFSET]), ("sky", 4, [])])
+def test_answer_without_an_offset_is_told_only_where_it_occurs_several_times(write, text, start, kinds_told):
+    loaded = read_squad(write(paragraph(qa(answers=[{"text": text}]))))
+    assert loaded.corpus.passages[0].questions[0].answers == (Answer(text, start),)
+    assert kinds(loaded) == kinds_told
 
 
 def test_offset_in_code_points_is_taken_as_it_is(write):
@@ -90,7 +97,7 @@ def test_answer_that_does_not_occur_is_left_out_and_the_question_with_its_last_a
     red = {"text": "red", "answer_start": 3}
     loaded = read_squad(write(paragraph(qa("a", answers=[red]), qa("b", answers=[red, qa()["answers"][0]]))))
     assert [question.id for question in loaded.corpus.passages[0].questions] == ["b"]
-    assert kinds(loaded) == [ProblemKind.LOST_ANSWER, ProblemKind.UNANSWERED, ProblemKind.LOST_ANSWER]
+    assert kinds(loaded) == [ProblemKind.LOST_ANSWER, ProblemKind.LOST_ANSWER, ProblemKind.UNANSWERED]
 
 
 def test_second_question_of_an_id_is_left_out(write):
@@ -114,9 +121,49 @@ def test_texts_without_words_are_left_out(write, empty):
 
 def test_unlabelled_questions_stay_where_they_are_to_be_answered(write):
     lost = {"text": "nowhere", "answer_start": 0}
-    path = write(paragraph(qa("a"), qa("b", answers=[]), qa("c", answers=[lost])))
-    assert kinds(read_squad(path)) == [ProblemKind.UNANSWERED, ProblemKind.LOST_ANSWER, ProblemKind.UNANSWERED]
+    path = write(paragraph(qa("a"), qa("b") | {"answers": None}, qa("c", answers=[lost])))
+    assert kinds(read_squad(path)) == [ProblemKind.LOST_ANSWER, ProblemKind.UNANSWERED, ProblemKind.UNANSWERED]
     assert read_squad(path, labelled=False).corpus.num_questions == 3
+
+
+def test_questions_with_an_empty_list_of_answers_are_unanswerable(write):
+    flagless = {"plausible_answers": [{"text": "blue", "answer_start": 11}]}
+    loaded = read_squad(write(paragraph(qa("a"), qa("b", answers=[], **flagless)), version="v2.0"))
+    assert [question.impossible for question in loaded.corpus.passages[0].questions] == [False, True]
+    assert (loaded.corpus.version, loaded.problems) == ("2.0", ())
+
+
+@pytest.mark.parametrize(("version", "more"), [("1.1", {}), (None, {"is_impossible": False})])
+def test_empty_list_is_told_where_the_file_says_otherwise(write, version, more):
+    loaded = read_squad(write(paragraph(qa("a"), qa("b", answers=[], **more)), version=version))
+    assert (loaded.corpus.version, loaded.problems) == ("2.0", (Problem(ProblemKind.EMPTY_LIST, "b"),))
+
+
+def test_empty_lists_alone_are_questions_without_labels(write):
+    path = write(paragraph(qa("a", answers=[]), qa("b", answers=[])), version=None)
+    with pytest.raises(DataError, match="2 questions without answers were left out"):
+        read_squad(path)
+    assert read_squad(path, labelled=False).corpus.num_questions == 2
+
+
+@pytest.mark.parametrize("version", ["1.0", "KorQuAD_v1.0_dev", "xquad", 3, None])
+def test_any_word_may_stand_in_version(write, version):
+    loaded = read_squad(write(paragraph(qa()), version=version))
+    assert (loaded.corpus.version, loaded.corpus.num_questions) == ("1.1", 1)
+
+
+def test_question_with_unreadable_fields_costs_only_itself(write):
+    broken = [qa("b", text=7), qa("c") | {"answers": {"text": 3}}, {"id": ["d"], "question": "Why?"}, None]
+    loaded = read_squad(write(paragraph(qa("a"), *broken), {"context": 3, "qas": []}))
+    assert [asked.question.id for asked in loaded.corpus.asked()] == ["a"]
+    assert kinds(loaded) == [ProblemKind.MALFORMED] * 5
+    assert loaded.problems[0].place.endswith("qas[1].question must be text, but is a int")
+
+
+def test_question_without_an_id_is_named_by_its_file_and_place(write):
+    without = {"question": "What?", "answers": [{"text": "sky", "answer_start": 4}]}
+    loaded = read_squad(write(paragraph(qa("a"), without, without)))
+    assert [asked.question.id for asked in loaded.corpus.asked()] == ["a", "squad-2", "squad-3"]
 
 
 def test_impossible_question_has_no_answers_whatever_the_file_says(write):
@@ -159,17 +206,17 @@ def test_no_problems_make_no_lines():
     ("content", "message"),
     [
         (b'{"data":\n [1,,2]}', r"not valid JSON: Expecting value at line 2, column 5"),
-        (b'{"data":\n "\xff"}', r"not valid JSON: not UTF-8 at line 2, byte column 3"),
+        (b'{"data":\n "\xff"}', r"bad.json is not UTF-8 text at line 2, byte column 3: save it as UTF-8"),
         (b"[" * 100_000, r"nested too deeply"),
         (b"[" + b"1" * 5000 + b"]", r"bad.json is not usable JSON: a number in it has too many digits"),
         (gzip.compress(b"{}" * 999, mtime=0)[:20], r"damaged gzip file"),
-        (b"[]", r"bad.json must be an object, \{...\}, but is a list"),
+        (b"[]", r"holds no question that can be used: it is empty"),
+        (b"[3]", r"bad.json\[0\] must be an object, \{...\}, but is a int"),
         (b"{}", r"bad.json.data must be a list, \[...\], but is missing"),
         (
             b'{"data": [{"paragraphs": [{"context": 3}]}]}',
             r"data\[0\].paragraphs\[0\].context must be text, but is a int",
         ),
-        (b'{"data": [], "version": "3"}', r"has version '3': SQuAD's versions are '1.1' and '2.0'"),
         (b'{"data": []}', r"holds no question that can be used: it is empty"),
     ],
 )

@@ -1,8 +1,7 @@
-"""JSON files, plain or compressed by gzip, whose errors name line and column; and typed access that names the field."""
+"""JSON whose errors name line and column, written plain or compressed; and typed access that names the field."""
 
 import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
@@ -10,16 +9,17 @@ from typing import Any, final
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON, dump_json, write_atomically
 
-GZIP_MAGIC = b"\x1f\x8b"
 
+def parse_json(text: str, path: str | Path) -> "Node":
+    """The content of a JSON text.
 
-def read_json_file(path: str | Path) -> "Node":
-    """The content of a JSON file; gzip is known by the content, not by the name.
+    Args:
+        text: The JSON.
+        path: The file that it stands in, for messages.
 
     Raises:
-        DataError: If it cannot be read, is truncated, or is not JSON; the message names line and column.
+        DataError: If it is not JSON; the message names line and column.
     """
-    text = _read_text(Path(path))
     try:
         return Node(json.loads(text), str(path))
     except json.JSONDecodeError as error:
@@ -40,7 +40,7 @@ def write_json_file(path: str | Path, value: JSON) -> None:
 
 @final
 class Node:
-    """A value in a JSON file together with its place, for messages.
+    """A value in a file, as JSON has them, together with its place, for messages.
 
     Args:
         value: The value.
@@ -55,6 +55,10 @@ class Node:
         if not isinstance(self.value, Mapping):
             raise self._wrong("an object, {...}")
         return Node(self.value.get(key), f"{self.place}.{key}")
+
+    def has(self, key: str) -> bool:
+        """Whether it is an object with this field, and something in it."""
+        return isinstance(self.value, Mapping) and self.value.get(key) is not None
 
     def items(self) -> Iterator["Node"]:
         """The elements of a list."""
@@ -77,20 +81,3 @@ class Node:
     def _wrong(self, expected: str) -> DataError:
         found = "missing" if self.value is None else f"a {type(self.value).__name__}"
         return DataError(f"{self.place} must be {expected}, but is {found}")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is a damaged gzip file: {error}; get it again") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    try:
-        return content.decode("utf-8-sig")  # editors of one system put a byte order mark first
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
-        raise DataError(f"{path} is not valid JSON: not UTF-8 at line {line}, byte column {column}") from error

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from modicum.reading.counting import counted
 from modicum.reading.data.corpus import Corpus
+from modicum.reading.data.layouts import SUFFIXES, is_question_file
 from modicum.reading.data.lookup import NAME, ORIGIN, draw_lookup
 from modicum.reading.data.problems import Problem, problem_lines
 from modicum.reading.data.splits import Part
 from modicum.reading.data.squad import Loaded, read_squad
 from modicum.storage.errors import DataError, first_few
 
-_FILE = re.compile(r"\.json(\.gz)?$", re.IGNORECASE)
 _PARTS: Mapping[Part, str] = {"train": "train", "calibration": "calibration|valid|validation|dev", "test": "test"}
 
 
@@ -42,7 +43,8 @@ def open_source(source: str | Path | None, *, strict: bool = False, seed: int = 
     are several of a kind, the one of the training's version counts.
 
     Args:
-        source: A SQuAD file, a folder with one for the training and perhaps others, or None for the look-up task.
+        source: A file of questions (see `modicum.reading.data.squad.read_squad`), a folder with one for the training
+            and perhaps others, or None for the look-up task.
         strict: Refuse files in which something is wrong.
         seed: Of the look-up task.
 
@@ -59,14 +61,14 @@ def open_source(source: str | Path | None, *, strict: bool = False, seed: int = 
         raise DataError(f"{path}: {'; '.join(problem_lines(problems))}; mend the file, or go on without `strict`")
     given = {part: found.corpus for part, found in loaded.items()}
     count = sum(corpus.num_questions for corpus in given.values())
-    return Source(f"{count:,} questions in {path.resolve().name}", str(path), given, problems)
+    return Source(f"{counted(count, 'question')} in {path.resolve().name}", str(path), given, problems)
 
 
 def _read_folder(folder: Path) -> dict[Part, Loaded]:
-    files = sorted(path for path in folder.iterdir() if _FILE.search(path.name) and path.is_file())
+    files = sorted(path for path in folder.iterdir() if is_question_file(path.name) and path.is_file())
     of_part = {part: [path for path in files if re.search(word, path.name.lower())] for part, word in _PARTS.items()}
     if not of_part["train"]:
-        names = first_few([path.name for path in files]) or "no .json or .json.gz file"
+        names = first_few([path.name for path in files]) or f"no file of questions, {SUFFIXES}"
         raise DataError(f"{folder} must hold a file with 'train' in its name, but holds {names}: name the file itself")
     if not of_part["test"]:
         of_part["test"], of_part["calibration"] = of_part["calibration"], []

@@ -1,18 +1,23 @@
-"""SQuAD files, versions 1.1 and 2.0: read with every defect repaired or counted, and written.
+"""SQuAD files of any version, and rows of passage, question and answers: every defect repaired or counted; and written.
 
 P. Rajpurkar et al., *SQuAD: 100,000+ Questions for Machine Comprehension of Text*, EMNLP 2016; *Know What You Don't
 Know*, ACL 2018. The layout is ``data[].paragraphs[].{context, qas[].{id, question, answers[].{text, answer_start}}}``.
-Version 2.0 adds ``is_impossible``; its ``plausible_answers`` are not answers and are not read. Augmented paragraphs
-have ``"aug": {source, method, score}`` besides.
+Version 2.0 adds ``is_impossible``; its ``plausible_answers`` are not answers and are not read. The layout decides, not
+the word in ``version``: a question is unanswerable if it is marked so, or if its list of answers is empty, as the
+official script counts. Augmented paragraphs have ``"aug": {source, method, score}`` besides.
 """
 
 import logging
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, final
 
 from modicum.reading.data.corpus import Answer, Corpus, Origin, Passage, Question
-from modicum.reading.data.json_files import Node, read_json_file, write_json_file
+from modicum.reading.data.given_answers import ANSWER_NAMES, Given, given_answers
+from modicum.reading.data.json_files import Node, write_json_file
+from modicum.reading.data.layouts import PASSAGE_NAMES, read_content
 from modicum.reading.data.problems import Problem, ProblemKind, problem_lines
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON
@@ -35,27 +40,28 @@ class Loaded(NamedTuple):
 
 
 def read_squad(path: str | Path, *, labelled: bool = True) -> Loaded:
-    """The passages and questions of a SQuAD file, plain or compressed by gzip.
+    """The passages and questions of a file, of SQuAD's layout or of a row for each question.
 
     What cannot be used is left out and told, never dropped in silence; see `ProblemKind`. The problems are also logged.
+    Rows of one passage and title become one passage. A question without an id gets one from the name of the file and
+    its place among the questions.
 
     Args:
-        path: The file.
+        path: JSON, JSON lines, CSV (each plain or compressed by gzip) or Parquet; see `modicum.reading.data.layouts`.
         labelled: Leave out questions that have no answers though they are not impossible; else they stay.
 
     Raises:
-        DataError: If the file is not JSON (the message names line and column), has another layout (the message names
-            the field), or no usable question.
+        DataError: If the file cannot be read, has another layout, or no usable question; the message names the place.
+        MissingExtraError: If it is Parquet, and pyarrow is not installed.
     """
-    reader = _Reader(labelled)
-    root = read_json_file(path)
-    passages = tuple(
-        passage
-        for article in root.get("data").items()
-        for paragraph in article.get("paragraphs").items()
-        if (passage := reader.passage(paragraph, article.get("title"))) is not None
-    )
-    corpus = Corpus(passages, _version(root, passages))
+    elements, said = read_content(path)
+    reader = _Reader(Path(path).name.split(".")[0], is_first=(said or "").removeprefix("v").startswith("1"))
+    for element in elements:
+        reader.add(element)
+    passages = reader.passages(labelled=labelled)
+    is_impossible = any(question.impossible for passage in passages for question in passage.questions)
+    version = "2.0" if is_impossible or (said or "").removeprefix("v") == "2.0" else "1.1"
+    corpus = Corpus(passages, version)
     for line in problem_lines(reader.problems):
         _log.warning("%s: %s", path, line)
     if corpus.num_questions == 0:
@@ -76,58 +82,146 @@ def write_squad(path: str | Path, corpus: Corpus) -> None:
     write_json_file(path, {"version": corpus.version, "data": articles})
 
 
+@dataclass
+class _Draft:
+    """A passage whose questions come one after the other."""
+
+    text: str
+    title: str
+    origin: Origin | None
+    questions: list[Question] = field(default_factory=list)
+
+
 @final
 class _Reader:
-    """From JSON to passages, keeping what was wrong."""
+    """From elements of files to passages, keeping what was wrong.
 
-    def __init__(self, labelled: bool) -> None:
+    Args:
+        name: What made-up ids begin with.
+        is_first: Whether the file says that it is of version 1, where every question has an answer.
+    """
+
+    def __init__(self, name: str, *, is_first: bool) -> None:
         self.problems: list[Problem] = []
-        self._labelled = labelled
+        self._name, self._is_first = name, is_first
+        self._drafts: list[_Draft] = []
+        self._of_rows: dict[tuple[str, str], _Draft] = {}
         self._ids: set[str] = set()
+        self._unlabelled: dict[str, str] = {}  # ids of questions without answers, with where they stand
+        self._emptied: dict[str, bool] = {}  # of those with an empty list of answers: whether to tell
+        self._is_flagged = False
+        self._num_questions = 0
 
-    def passage(self, node: Node, title: Node) -> Passage | None:
+    def add(self, element: Node) -> None:
+        """Takes an article, a paragraph or a row."""
+        if element.has("paragraphs"):
+            try:
+                for paragraph in element.get("paragraphs").items():
+                    self._attempt(self._add_paragraph, paragraph, _title(element))
+            except DataError as error:
+                self._note(ProblemKind.MALFORMED, str(error))
+        elif element.has("qas"):
+            self._attempt(self._add_paragraph, element, _title(element))
+        else:
+            self._attempt(self._add_row, element, _title(element))
+
+    def passages(self, *, labelled: bool) -> tuple[Passage, ...]:
+        """What was taken, once all is; questions without answers that are ``labelled`` to have some are left out."""
+        has_answers = any(question.answers for draft in self._drafts for question in draft.questions)
+        if labelled and not (has_answers or self._is_flagged):
+            self._unlabelled |= dict.fromkeys(self._emptied, "")  # nothing says that the lists are meant to be empty
+            self._emptied.clear()
+        for name, is_told in self._emptied.items():
+            if is_told:
+                self._note(ProblemKind.EMPTY_LIST, name)
+        for name in self._unlabelled if labelled else ():
+            self._note(ProblemKind.UNANSWERED, name)
+        return tuple(self._finished(draft, labelled) for draft in self._drafts)
+
+    def _finished(self, draft: _Draft, labelled: bool) -> Passage:
+        questions = (
+            replace(question, impossible=True) if question.id in self._emptied else question
+            for question in draft.questions
+            if not (labelled and question.id in self._unlabelled)
+        )
+        return Passage(draft.text, tuple(questions), draft.title, draft.origin)
+
+    def _attempt(self, add: Callable[[Node, str], None], node: Node, title: str) -> None:
+        try:
+            add(node, title)
+        except DataError as error:
+            self._note(ProblemKind.MALFORMED, str(error))
+
+    def _add_paragraph(self, node: Node, title: str) -> None:
         text = self._text(node.get("context"), node.place)
+        questions = list(node.get("qas").items())
         if not _WORD.search(text):
             self._note(ProblemKind.EMPTY_PASSAGE, node.place)
-            return None
-        questions = (self._question(question, text) for question in node.get("qas").items())
-        name = "" if title.value is None else title.text()
-        return Passage(text, tuple(question for question in questions if question), name, _origin(node.get("aug")))
+            return
+        draft = _Draft(text, title, _origin(node.get("aug")))
+        self._drafts.append(draft)
+        for question in questions:
+            self._attempt(lambda each, _: self._add_question(each, draft), question, title)
 
-    def _question(self, node: Node, passage: str) -> Question | None:
-        name = str(node.get("id").value) if isinstance(node.get("id").value, int) else node.get("id").text()
+    def _add_row(self, node: Node, title: str) -> None:
+        name = next((name for name in PASSAGE_NAMES if node.has(name)), PASSAGE_NAMES[0])
+        if not node.has("question") and not isinstance(node.value, Mapping):
+            node.get(name)  # says what it is instead
+        text = self._text(node.get(name), node.place)
+        if not _WORD.search(text):
+            self._note(ProblemKind.EMPTY_PASSAGE, node.place)
+            return
+        if (draft := self._of_rows.get((title, text))) is None:
+            draft = self._of_rows[title, text] = _Draft(text, title, None)
+            self._drafts.append(draft)
+        self._add_question(node, draft)
+
+    def _add_question(self, node: Node, draft: _Draft) -> None:
+        self._num_questions += 1
+        name = self._id(node)
         text = self._text(node.get("question"), name)
         if name in self._ids:
             self._note(ProblemKind.DUPLICATE_ID, name)
-            return None
+            return
         self._ids.add(name)
         if not _WORD.search(text):
             self._note(ProblemKind.EMPTY_QUESTION, name)
-            return None
-        impossible = node.get("is_impossible").value is True
-        given = [] if node.get("answers").value is None else list(node.get("answers").items())
-        if impossible and given:
-            self._note(ProblemKind.CONTRADICTION, name)
-        if impossible:
-            return Question(name, text, (), impossible=True)
-        answers = tuple(answer for each in given if (answer := self._answer(each, passage, name)))
-        if not answers and self._labelled:
-            self._note(ProblemKind.UNANSWERED, name)
-            return None
-        return Question(name, text, answers)
+            return
+        flag, given = _flag(node.get("is_impossible")), given_answers(node)
+        if flag:
+            self._is_flagged = True
+            if given:
+                self._note(ProblemKind.CONTRADICTION, name)
+            draft.questions.append(Question(name, text, (), impossible=True))
+            return
+        found = (self._answer(each, draft.text, name) for each in given or ())
+        answers = tuple(answer for answer in found if answer)
+        draft.questions.append(Question(name, text, answers))
+        if given is not None and not given:
+            is_cell = any(isinstance(node.get(each).value, str) for each in ANSWER_NAMES)
+            self._emptied[name] = flag is False or self._is_first or is_cell
+        elif not answers:
+            self._unlabelled[name] = node.place
 
-    def _answer(self, node: Node, passage: str, name: str) -> Answer | None:
-        text = SURROGATE.sub("\ufffd", node.get("text").text())
+    def _id(self, node: Node) -> str:
+        found = next((node.get(key) for key in ("id", "qid") if node.has(key)), None)
+        if found is None or found.value == "":
+            return f"{self._name}-{self._num_questions}"
+        return str(found.value) if isinstance(found.value, int) else SURROGATE.sub("\ufffd", found.text())
+
+    def _answer(self, given: Given, passage: str, name: str) -> Answer | None:
+        text, offset = SURROGATE.sub("\ufffd", given.text.text()), given.start
         if not _WORD.search(text):
             self._note(ProblemKind.EMPTY_ANSWER, name)
             return None
-        said = node.get("answer_start").value
-        offset = said if isinstance(said, int) else -1
-        if offset >= 0 and passage.startswith(text, offset):
+        if offset is not None and offset >= 0 and passage.startswith(text, offset):
             return Answer(text, offset)
         for form in (text, text.strip()):
-            if (start := _nearest(passage, form, offset)) is not None:
-                self._note(ProblemKind.WRONG_OFFSET, name)
+            if (start := _nearest(passage, form, -1 if offset is None else offset)) is not None:
+                if offset is not None:
+                    self._note(ProblemKind.WRONG_OFFSET, name)
+                elif passage.find(form, start + 1) >= 0:
+                    self._note(ProblemKind.NO_OFFSET, name)
                 return Answer(form, start)
         self._note(ProblemKind.LOST_ANSWER, name)
         return None
@@ -154,16 +248,17 @@ def _nearest(passage: str, text: str, offset: int) -> int | None:
     return min(found, key=lambda start: abs(start - offset)) if found else None
 
 
-def _version(root: Node, passages: tuple[Passage, ...]) -> str:
-    """What the file says, with or without a ``v``; if it says nothing, 2.0 if a question is impossible."""
-    said = root.get("version").value
-    if said is None:
-        impossible = any(question.impossible for passage in passages for question in passage.questions)
-        return "2.0" if impossible else "1.1"
-    version = str(said).removeprefix("v")
-    if version not in ("1.1", "2.0"):
-        raise DataError(f"{root.place} has version {said!r}: SQuAD's versions are '1.1' and '2.0'")
-    return version
+def _title(node: Node) -> str:
+    title = node.get("title") if isinstance(node.value, Mapping) else Node(None, node.place)
+    return "" if title.value is None else str(title.value)
+
+
+def _flag(node: Node) -> bool | None:
+    """Whether a question is impossible; None where the file does not say."""
+    said = node.value.strip().lower() if isinstance(node.value, str) else node.value
+    if said in (True, "true", "1"):
+        return True
+    return False if said in (False, "false", "0") else None
 
 
 def _origin(node: Node) -> Origin | None:

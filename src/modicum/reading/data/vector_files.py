@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from modicum.reading.data.json_files import GZIP_MAGIC
+from modicum.reading.data.regular_files import GZIP_MAGIC
 from modicum.reading.data.vectors import VectorTable, word_forms
 from modicum.storage.errors import DataError, MissingExtraError, first_few
 
