@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -65,6 +66,43 @@ def test_what_has_no_words_costs_only_itself(ask, reason):
     assert [getattr(result, "text", None) for result in results] == ["red", None, None, "blue"]
     assert results[1].reason.startswith(reason)
     assert results[2] == Failure("line 3", "no JSON")
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (None, "must be a passage and a question, two texts, got a NoneType"),
+        ("ab", "must be a passage and a question, two texts, got a str"),
+        ((TEXT, None), "the question must be a text, got a NoneType"),
+        ((math.nan, "Who?"), "the passage must be a text, got a float"),
+        ((b"bytes", "Who?"), "the passage must be a text, got a bytes"),
+        (("", "Who?"), "the passage '' has no words"),
+        (("\0", "Who?"), "the passage '\\x00' has no words"),
+        (("x" * 10_000_001, "Who?"), "the passage has 10,000,001 characters, at most 10,000,000 can be read"),
+    ],
+)
+def test_what_is_no_question_costs_only_itself(ask, reason):
+    first, failure, last = predictor().predict_all([(TEXT, "Bako ?"), ask, (TEXT, "Miru ?")])
+    assert (first.text, last.text) == ("red", "blue")
+    assert failure.reason.startswith(reason)
+
+
+def test_long_texts_are_not_answered_together(monkeypatch):
+    monkeypatch.setattr("modicum.reading.predictor.LONGEST_TEXT", len(TEXT))
+    together = []
+    tool = predictor()
+    find = tool.reader.find
+    object.__setattr__(tool.reader, "find", lambda windows: together.append(len(windows)) or find(windows))
+    assert [reply.text for reply in tool.predict_all([(TEXT, "Bako ?"), (TEXT, "Miru ?")])] == ["red", "blue"]
+    assert together == [1, 1]
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_the_line_of_an_answer():
+    reply = predictor(answer_tokens=9)(("Bako is \x9b31mred \u202e or", "Bako \udc80\x1b[2J ?"))
+    assert str(reply).isprintable()
+    assert "\\x1b[2J" in str(reply)
+    str(reply).encode()
+    assert reply.question == "Bako \ufffd\x1b[2J ?"
 
 
 def test_single_question_without_words_is_an_error():

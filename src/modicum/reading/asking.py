@@ -1,16 +1,22 @@
-"""What a user asks: a question about a text, from lines of JSON, SQuAD files and text files."""
+"""What a user asks: a question about a text, from lines of JSON, files of questions and text files."""
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from modicum.imaging.files import Failure
+from modicum.reading.data.layouts import PASSAGE_NAMES, is_question_file
+from modicum.reading.data.problems import ProblemKind
+from modicum.reading.data.regular_files import decode, read_regular, require_regular
 from modicum.reading.data.squad import SURROGATE, read_squad
 from modicum.storage.errors import DataError
 
-_SQUAD_SUFFIXES = (".json", ".json.gz")
-_ENCODING = "utf-8-sig"  # some editors put a byte order mark first
+LONGEST_LINE = 1 << 26  # bytes of a line of JSON
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors put one first
+_LINES = (".jsonl", ".ndjson")  # read line by line, as they are needed
+_UNASKED = (ProblemKind.MALFORMED, ProblemKind.EMPTY_PASSAGE, ProblemKind.EMPTY_QUESTION, ProblemKind.DUPLICATE_ID)
 
 
 class Ask(NamedTuple):
@@ -25,35 +31,63 @@ def asks_of(entries: Iterable[str | Path]) -> Iterator[Ask | Failure]:
     """What files ask, or lines of JSON (which begin with a brace); what cannot be read costs only itself.
 
     Args:
-        entries: ``.json`` and ``.json.gz`` are SQuAD's files, with answers or without; others hold a JSON object a
-            line, with "passage" and "question", and "id" if it shall have a name.
+        entries: Names of files of questions as for training, with answers or without; other files hold a JSON object a
+            line, with "passage" (or "context") and "question", and "id" if it shall have a name.
     """
     for number, entry in enumerate(entries, start=1):
         try:
+            if not isinstance(entry, str | Path):
+                raise DataError(f"must be a file or a line of JSON, got a {type(entry).__name__}")
             if isinstance(entry, str) and entry.lstrip().startswith("{"):
                 yield ask_of_line(entry, f"input {number}")
-            elif str(entry).endswith(_SQUAD_SUFFIXES):
-                yield from _asks_of_squad(entry)
+            elif is_question_file(str(entry)) and not str(entry).lower().endswith(_LINES):
+                yield from _asks_of_questions(entry)
             else:
                 yield from _asks_of_lines(Path(entry))
         except DataError as error:
             yield Failure(f"input {number}", str(error))
 
 
-def _asks_of_squad(path: str | Path) -> Iterator[Ask]:
-    corpus = read_squad(path, labelled=False).corpus
-    return (Ask(asked.passage.text, asked.question.text, asked.question.id) for asked in corpus.asked())
+def _asks_of_questions(path: str | Path) -> Iterator[Ask | Failure]:
+    """The questions of a file, and behind them what stands in the place of one and is none."""
+    corpus, problems = read_squad(path, labelled=False)
+    for asked in corpus.asked():
+        yield Ask(asked.passage.text, asked.question.text, asked.question.id)
+    for problem in problems:
+        if problem.kind in _UNASKED:
+            yield Failure(problem.place, problem.kind.value.one)
 
 
 def _asks_of_lines(path: Path) -> Iterator[Ask | Failure]:
+    require_regular(path)
     try:
-        with path.open(encoding=_ENCODING) as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield ask_of_line(line, f"{path}:{number}")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DataError(f"{path} cannot be read as lines of JSON: {reason}") from error
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), start=1):
+                is_long = len(line) == LONGEST_LINE and not line.endswith(b"\n")
+                while is_long and (rest := file.readline(LONGEST_LINE)):
+                    is_long = not rest.endswith(b"\n")
+                yield from _asks_of_bytes(line, number, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _asks_of_bytes(line: bytes, number: int, path: Path) -> Iterator[Ask | Failure]:
+    """What one line of a file asks; nothing if it is blank."""
+    place = f"{path}:{number}"
+    if number == 1:
+        line = line.removeprefix(_BYTE_ORDER_MARK)
+    if len(line) >= LONGEST_LINE:
+        yield Failure(place, f"a line of JSON has at most {LONGEST_LINE:,} bytes: ask about a part of the text")
+        return
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        if number == 1 and not line.lstrip().startswith(b"{"):  # a picture, for one: all its lines would be told
+            raise DataError(f"{path} cannot be read as lines of JSON: not UTF-8 text") from error
+        yield Failure(place, f"not UTF-8 text at byte column {error.start + 1}")
+        return
+    if text.strip():
+        yield ask_of_line(text, place)
 
 
 def ask_of_line(line: str, place: str) -> Ask | Failure:
@@ -72,22 +106,18 @@ def ask_of_line(line: str, place: str) -> Ask | Failure:
         return Failure(place, f"not JSON: {error}")
     if not isinstance(value, dict):
         return Failure(place, f"must be a JSON object, {{...}}, but is a {type(value).__name__}")
-    for key in ("passage", "question"):
+    passage = next((name for name in PASSAGE_NAMES if name in value), "passage")
+    for key in (passage, "question"):
         if not isinstance(value.get(key), str):
             return Failure(place, f"{key!r} must be a text, got {json.dumps(value.get(key))[:60]}")
     name = "" if value.get("id") is None else str(value["id"])
-    return Ask(*(SURROGATE.sub("\ufffd", text) for text in (value["passage"], value["question"], name)))
+    return Ask(*(SURROGATE.sub("\ufffd", text) for text in (value[passage], value["question"], name)))
 
 
 def read_passage(path: str | Path) -> str:
-    """The text of a file.
+    """The text of a file, plain or compressed by gzip.
 
     Raises:
-        DataError: If it cannot be read, or is not UTF-8.
+        DataError: If it cannot be read, is no regular file, or is not UTF-8.
     """
-    try:
-        return Path(path).read_text(encoding=_ENCODING)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+    return decode(read_regular(path), path)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 from modicum.imaging.files import Failure
@@ -10,13 +9,16 @@ from modicum.reading.answering import Candidate, Found, Reader
 from modicum.reading.asking import Ask
 from modicum.reading.data.corpus import Passage, Question
 from modicum.reading.data.examples import Example, Tokenised, question_words, tokenise
+from modicum.reading.data.squad import SURROGATE
 from modicum.reading.data.tokens import Tokenizer
 from modicum.reading.data.windows import windows
 from modicum.reading.recipe import TextOptions
+from modicum.reading.showing import one_line
 from modicum.storage.errors import DataError
 
 Input = Ask | tuple[str, str]
 
+LONGEST_TEXT = 10_000_000  # characters, of a passage or question: twice the Bible
 CHUNK = 512  # questions that are looked at together, to make batches of similar lengths
 
 
@@ -45,10 +47,10 @@ class Reply:
     candidates: tuple[Candidate, ...]
 
     def __str__(self) -> str:
-        answer = " ".join(self.text.split()) or "(no answer)"
-        lines = [f"{self.question}  {answer}  ({100 * self.probability:.0f} %)"]
+        answer = one_line(self.text) or "(no answer)"
+        lines = [f"{one_line(self.question)}  {answer}  ({100 * self.probability:.0f} %)"]
         rest = self.candidates[1:] if self.text else self.candidates
-        lines += [f"    {' '.join(each.text.split())}  ({100 * each.probability:.0f} %)" for each in rest]
+        lines += [f"    {one_line(each.text)}  ({100 * each.probability:.0f} %)" for each in rest]
         return "\n".join(lines if len(self.candidates) > 1 else lines[:1])
 
     def to_json(self) -> dict[str, object]:
@@ -61,7 +63,7 @@ class Reply:
 class Predictor:
     """Answers questions about texts; call it with one pair, `ask` for one text, or use `predict_all` for many.
 
-    Texts may be in any script and of any length: long ones are read in windows.
+    Texts may be in any script; long ones are read in windows.
 
     Args:
         reader: The network, and how it is run.
@@ -98,19 +100,29 @@ class Predictor:
         return replies
 
     def predict_all(self, asks: Iterable[Input | Failure], *, chunk: int = CHUNK) -> Iterator[Reply | Failure]:
-        """Each answer, in order; what has no words costs only itself, and a failure is handed on.
+        """Each answer, in order. What is no question costs only itself, and a failure is handed on.
 
         Args:
-            asks: What is asked; read as it is needed.
-            chunk: Questions that are answered together.
+            asks: What is asked; read as it is needed. A text of over `LONGEST_TEXT` characters is refused. Half
+                surrogate pairs, which nothing can print, are read as U+FFFD.
+            chunk: Questions that are answered together, if their texts are not too long for that.
         """
-        rest = iter(enumerate(asks))
-        while part := list(islice(rest, chunk)):
-            yield from self._answer([(_named(place, ask), ask) for place, ask in part])
+        part: list[tuple[str, Ask | Failure]] = []
+        size = 0
+        for place, given in enumerate(asks):
+            name = _named(place, given)
+            ask = _checked(name, given)
+            part.append((name, ask))
+            size += len(ask.passage) if isinstance(ask, Ask) else 0
+            if len(part) >= chunk or size >= LONGEST_TEXT:
+                yield from self._answer(part)
+                part, size = [], 0
+        if part:
+            yield from self._answer(part)
 
-    def _answer(self, asks: list[tuple[str, Input | Failure]]) -> list[Reply | Failure]:
+    def _answer(self, asks: list[tuple[str, Ask | Failure]]) -> list[Reply | Failure]:
         known: dict[str, Tokenised] = {}
-        prepared = [ask if isinstance(ask, Failure) else self._prepare(name, Ask(*ask), known) for name, ask in asks]
+        prepared = [ask if isinstance(ask, Failure) else self._prepare(name, ask, known) for name, ask in asks]
         found = iter(self.reader.find([each.windows for each in prepared if not isinstance(each, Failure)]))
         return [each if isinstance(each, Failure) else self._reply(each, next(found)) for each in prepared]
 
@@ -144,4 +156,18 @@ class _Prepared(NamedTuple):
 
 
 def _named(place: int, ask: Any) -> str:  # noqa: ANN401  any input
-    return (ask.id if isinstance(ask, Ask) else "") or f"question {place + 1}"
+    return str(ask.id if isinstance(ask, Ask) and ask.id is not None else "") or f"question {place + 1}"
+
+
+def _checked(name: str, ask: Any) -> Ask | Failure:  # noqa: ANN401  any input
+    """A question whose texts can be read, or why it is none."""
+    if isinstance(ask, Failure):
+        return ask
+    if not isinstance(ask, tuple | list) or len(ask) not in (2, 3):
+        return Failure(name, f"must be a passage and a question, two texts, got a {type(ask).__name__}")
+    for what, text in zip(("passage", "question"), ask, strict=False):
+        if not isinstance(text, str):
+            return Failure(name, f"the {what} must be a text, got a {type(text).__name__}")
+        if len(text) > LONGEST_TEXT:
+            return Failure(name, f"the {what} has {len(text):,} characters, at most {LONGEST_TEXT:,} can be read")
+    return Ask(SURROGATE.sub("\ufffd", ask[0]), SURROGATE.sub("\ufffd", ask[1]), name)
