@@ -1,5 +1,6 @@
 import gzip
 import io
+import os
 import struct
 import zipfile
 
@@ -54,8 +55,34 @@ def write(tmp_path):
         gzip.compress(as_text(), mtime=0),
         gzip.compress(as_word2vec(), mtime=0),
         as_zip(only=as_text()),
+        as_text(header=True).replace(b"3 3\n", b" 3   3 \r\n", 1),
+        as_text().replace(b" ", b"\t"),
+        as_text(header=True).replace(b" ", b"  "),
+        b"\xef\xbb\xbf" + as_text(),
+        b"\xef\xbb\xbf" + as_text(header=True),
+        b"\xef\xbb\xbf" + as_word2vec(),
+        as_text() + b"\n",
+        b" 1.0 2.0 3.0\n".join([as_text(header=True), b""]),
     ],
-    ids=["GloVe", "header", "blank at line ends", "CRLF", "word2vec", "no newlines", "GloVe gz", "word2vec gz", "zip"],
+    ids=[
+        "GloVe",
+        "header",
+        "blank at line ends",
+        "CRLF",
+        "word2vec",
+        "no newlines",
+        "GloVe gz",
+        "word2vec gz",
+        "zip",
+        "header with blanks",
+        "tabs",
+        "double blanks",
+        "byte order mark",
+        "byte order mark and header",
+        "byte order mark and word2vec",
+        "empty line",
+        "vector of a blank",
+    ],
 )
 @pytest.mark.parametrize("wanted", [None, ["the", "né", ","]], ids=["all", "wanted"])
 def test_published_formats(write, content, wanted):
@@ -104,9 +131,10 @@ def test_member_of_an_archive_is_named_like_a_file_in_it(write):
         (b"", "is no file of word vectors: it begins with b''"),
         (b"hello\n", "is no file of word vectors: it begins with b'hello"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no file of word vectors"),
-        (as_text() + b"cut 1.0 2.0\n", "row 4 of the vectors must be 3 finite numbers, but has 2 numbers"),
-        (as_text() + b"bad 1.0 x 2.0\n", "row 4 of the vectors is damaged: could not convert string to float"),
-        (as_text() + b"bad 1.0 nan 2.0\n", "row 4 .* has 3 numbers, some of them not finite"),
+        (as_text() + b"cut 1.0 2.0\n", "line 4 must have 3 finite numbers, but has 2 numbers"),
+        (as_text() + b"bad 1.0 x 2.0\n", "line 4 is damaged: could not convert string to float"),
+        (as_text() + b"bad 1.0 nan 2.0\n", "line 4 .* has 3 numbers, some of them not finite"),
+        (as_text(header=True) + b"cut 1.0\n", "line 5 must have 3 finite numbers, but has 1 number: the file"),
         (as_word2vec()[:-9], "is cut off or damaged at word 3 of 3"),
         (as_word2vec(ROWS | {"x": [np.inf, 0, 0]}), "row 4 .* not finite"),
         (gzip.compress(as_text() * 99, mtime=0)[:-20], "is damaged: Compressed file ended"),
@@ -116,6 +144,23 @@ def test_member_of_an_archive_is_named_like_a_file_in_it(write):
 def test_damaged_file_is_refused(write, content, message):
     with pytest.raises(DataError, match=message):
         read_vectors(write(content))
+
+
+@pytest.mark.parametrize("wanted", [None, ["the"]])
+@pytest.mark.parametrize("said", [2, 4, 300])
+@pytest.mark.parametrize("change", [bytes, lambda content: content.replace(b"\n", b" \r\n"), gzip.compress])
+def test_header_of_another_dimension_is_refused_with_both(write, wanted, said, change):
+    path = write(change(f"3 {said}\n".encode() + as_text()))
+    message = rf"its header says {said} dimensions, but line 2 has 3 numbers: correct the header to '3 3', or"
+    with pytest.raises(DataError, match=message):
+        read_vectors(path, wanted)
+
+
+def test_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", "a\0b"):
+        with pytest.raises(DataError, match=r"cannot be read: (it is a pipe or a device|.*null)"):
+            read_vectors(path)
 
 
 def test_file_in_another_language_is_refused(write):

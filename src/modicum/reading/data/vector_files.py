@@ -10,20 +10,24 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modicum.reading.data.regular_files import GZIP_MAGIC
+from modicum.reading.counting import counted
+from modicum.reading.data.regular_files import GZIP_MAGIC, require_regular
 from modicum.reading.data.vectors import VectorTable, word_forms
 from modicum.storage.errors import DataError, MissingExtraError, first_few
 
 _FASTTEXT_MAGIC = struct.pack("<i", 793_712_314)
 _ZIP_MAGIC = b"PK\x03\x04"
-_LONGEST_LINE = 1 << 20  # bytes, of the first two lines; a binary file need not have line ends at all
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LONGEST_LINE = 1 << 20  # bytes; a binary file need not have line ends at all
 _CHUNK = 1 << 20  # bytes, also the longest word
 
 Row = tuple[bytes, NDArray[np.float32]]
@@ -72,27 +76,39 @@ def file_of(path: Path) -> Path:
 def _rows(file: IO[bytes], wanted: Collection[bytes] | None, path: Path) -> Iterator[Row]:
     """The rows of a text or word2vec file, of the wanted words alone."""
     first, second = file.readline(_LONGEST_LINE), file.readline(_LONGEST_LINE)
-    header = _parse_header(first)
-    dimension = header.dimension if header else len(first.split()) - 1
-    if dimension < 2 or not (header or _is_text_row(first, dimension)):
+    start = len(_BYTE_ORDER_MARK) if first.startswith(_BYTE_ORDER_MARK) else 0
+    header = _parse_header(first[start:])
+    row = second if header else first[start:]
+    dimension = header.dimension if header else len(row.split()) - 1
+    if dimension < 2 or not (header or _is_text_row(row, dimension)):
         raise DataError(f"{path} is no file of word vectors: it begins with {first[:60]!r}")
-    file.seek(len(first) if header else 0)
-    if header and not _is_text_row(second, dimension):
-        return _binary_rows(file, wanted, header, path)
-    return _text_rows(file, wanted, dimension, path)
+    counts = [_count_numbers(line) for line in (row, file.readline(_LONGEST_LINE)) if line]
+    file.seek(len(first) if header else start)
+    if header is None or dimension in counts:
+        return _text_rows(file, wanted, dimension, path, first_line=2 if header else 1)
+    if min(counts, default=0) >= 2:
+        raise DataError(
+            f"{path}: its header says {header.dimension} dimensions, but line 2 has {counts[0]} numbers: correct the "
+            f"header to '{header.words} {counts[0]}', or get the file again"
+        )
+    return _binary_rows(file, wanted, header, path)
 
 
-def _text_rows(file: IO[bytes], wanted: Collection[bytes] | None, dimension: int, path: Path) -> Iterator[Row]:
-    number = 0
-    for number, line in enumerate(file, start=1):
-        word, *rest = line.rstrip().rsplit(b" ", dimension) if wanted is None else line.rstrip().split(b" ")
-        if wanted is not None and (word not in wanted or len(rest) > dimension):
-            continue  # some published words have blanks in them, ". . ." for one, and tokens never have
+def _text_rows(
+    file: IO[bytes], wanted: Collection[bytes] | None, dimension: int, path: Path, *, first_line: int
+) -> Iterator[Row]:
+    lines = iter(partial(file.readline, _LONGEST_LINE), b"")
+    for number, line in enumerate(lines, start=first_line):
+        # From the right: some published words have blanks in them, ". . ." for one. Tokens never have.
+        word, *rest = (line.rsplit(None, dimension) if wanted is None else line.split()) or [b""]
+        is_blank = not word or line[:1].isspace()  # a word that is a blank, or an empty line
+        if is_blank or (wanted is not None and (word not in wanted or len(rest) > dimension)):
+            continue
         try:
             vector = np.array([float(part) for part in rest], np.float32)
         except ValueError as error:
-            raise DataError(f"{path}: row {number} of the vectors is damaged: {error}") from error
-        yield word, _checked(vector, dimension, path, number)
+            raise DataError(f"{path}: line {number} is damaged: {error}") from error
+        yield word, _checked(vector, dimension, path, f"line {number}")
 
 
 def _binary_rows(file: IO[bytes], wanted: Collection[bytes] | None, header: _Header, path: Path) -> Iterator[Row]:
@@ -108,13 +124,13 @@ def _binary_rows(file: IO[bytes], wanted: Collection[bytes] | None, header: _Hea
         position = blank + 1 + size
         if wanted is None or word in wanted:
             vector = np.frombuffer(buffer, "<f4", header.dimension, blank + 1).astype(np.float32)
-            yield word, _checked(vector, header.dimension, path, number)
+            yield word, _checked(vector, header.dimension, path, f"row {number} of the vectors")
 
 
-def _checked(vector: NDArray[np.float32], dimension: int, path: Path, number: int) -> NDArray[np.float32]:
+def _checked(vector: NDArray[np.float32], dimension: int, path: Path, place: str) -> NDArray[np.float32]:
     if len(vector) != dimension or not np.isfinite(vector).all():
         raise DataError(
-            f"{path}: row {number} of the vectors must be {dimension} finite numbers, but has {len(vector)} numbers"
+            f"{path}: {place} must have {dimension} finite numbers, but has {counted(len(vector), 'number')}"
             f"{'' if np.isfinite(vector).all() else ', some of them not finite'}: the file is damaged, get it again"
         )
     return vector
@@ -126,11 +142,21 @@ def _parse_header(line: bytes) -> _Header | None:
 
 
 def _is_text_row(line: bytes, dimension: int) -> bool:
-    _, *numbers = line.rstrip().rsplit(b" ", dimension)
+    _, *numbers = line.rsplit(None, dimension) or [b""]
+    return len(numbers) == dimension and all(map(_is_number, numbers))
+
+
+def _count_numbers(line: bytes) -> int:
+    """The numbers at the end of a line, the first word aside; in binary content hardly ever two or more."""
+    return len(list(takewhile(_is_number, reversed(line.split()[1:]))))
+
+
+def _is_number(text: bytes) -> bool:
     try:
-        return len([float(number) for number in numbers]) == dimension
+        float(text)
     except ValueError:
         return False
+    return True
 
 
 def _read_fasttext(path: Path, wanted: Collection[str] | None) -> VectorTable:
@@ -148,6 +174,7 @@ def _read_fasttext(path: Path, wanted: Collection[str] | None) -> VectorTable:
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The uncompressed content; damage that shows while it is read is a `DataError`, too."""
     archive = file_of(path)
+    require_regular(archive)
     try:
         with archive.open("rb") as file:
             magic = file.read(4)
