@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from modicum.reading.data.corpus import Answer, Corpus, Passage, Question
 from modicum.reading.data.squad import write_squad
+from modicum.reading.recipe import TextOptions
 from modicum.reading.survey import Lengths, survey
+from modicum.reporting.reading import survey_sheet
 
 
 @pytest.fixture
@@ -32,8 +36,41 @@ def test_set_without_answers_has_no_alignment(tmp_path):
     assert survey(tmp_path / "none.json").alignment is None
 
 
+def corpus_of(tmp_path, text, answer):
+    questions = (Question(f"q{n}", "?", (Answer(answer, text.index(answer)),)) for n in range(4))
+    passages = tuple(Passage(f"{text} {n}", (question,), f"{n}") for n, question in enumerate(questions))
+    write_squad(tmp_path / "set.json", Corpus(passages, "1.1"))
+    return tmp_path / "set.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [("부산의 방앗간은 1800년에 민수가 지었다.", "민수"), ("磨坊由李明于1800年建造。", "李明")]
+)
+def test_answers_in_scripts_with_endings_or_without_blanks_are_all_reached(tmp_path, text, answer):
+    found = survey(corpus_of(tmp_path, text, answer))
+    assert (found.alignment.exact, found.alignment.oracle_em, found.alignment.oracle_f1) == (4, 100, 100)
+    assert survey_sheet(found).headline.endswith("tokens let at most 100.0 % of the answers be found exactly")
+
+
+def test_verdict_says_what_tokens_cannot_reach_and_what_can(tmp_path):
+    file = corpus_of(tmp_path, "Değirmeni Ayşe Ankara'da kurdu", "Değirmen")
+    assert survey_sheet(survey(file)).headline.endswith(
+        "4 questions of "
+        f"{file} can be used, 0 kinds of faults; tokens let at most 0.0 % of the answers be found exactly, the others "
+        "end inside words: train with --text.tokenizer characters"
+    )
+    found = survey(file, options=TextOptions(tokenizer="characters"))
+    assert survey_sheet(found).headline.endswith("at most 100.0 % of the answers be found exactly")
+
+
+def test_verdict_rounds_no_share_up_to_all(file):
+    found = survey(file)
+    close = replace(found, alignment=replace(found.alignment, oracle_em=99.99))
+    assert "at most 99.9 %" in survey_sheet(close).headline
+
+
 def test_problems_are_in_the_survey(file):
     file.write_text(file.read_text().replace('"answer_start": 4', '"answer_start": 5', 1))
     assert survey(file).problems == (
-        "1 answers stood elsewhere than their offset says; the nearest occurrence was taken, e.g. 'q0'",
+        "1 answer stood elsewhere than its offset says; the nearest occurrence was taken, e.g. 'q0'",
     )

@@ -7,6 +7,7 @@ import pytest
 from modicum.reading.breakdowns import Breakdown, Group
 from modicum.reading.calibration import reliability
 from modicum.reading.metrics import Figures, QuestionScore, Scores
+from modicum.reading.normalisation import Rules
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
 from modicum.reporting.reading import reading_sheet
 from modicum.reporting.sheets import render_sheet, write_sheet
@@ -27,6 +28,7 @@ def evaluation():
         system="qanet",
         data="48 articles in dev.json",
         version="1.1",
+        rules=Rules.OFFICIAL,
         num_questions={"train": 8000, "calibration": 100, "test": 2},
         methods=(
             Method("network", figures, 126_898, 321.4),

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 
 import pytest
@@ -30,10 +31,10 @@ def questions(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def run(questions, tmp_path_factory):
+def make_run(questions, path, **text):
     """What a training leaves, as far as the verbs need it."""
     options = {
+        "text": text,
         "data": str(questions),
         "network": {
             "embedding": {"word_dim": 8, "character_dim": 4, "character_features": 4},
@@ -47,12 +48,17 @@ def run(questions, tmp_path_factory):
         "trainer": {"accelerator": "cpu"},
     }
     recipe = build_recipe(QANetRecipe, options)
-    path = tmp_path_factory.mktemp("runs") / "run"
     folder = RunFolder.create(path, system="qanet", recipe_text=recipe_text(recipe), command="", versions={})
     words = prepare_words(recipe, 8, open_parts(recipe, folder)[0], folder)
     torch.manual_seed(0)
     save_network(folder.weights, QANet(recipe.network, num_characters=words.vocabulary.num_characters))
     return path
+
+
+@pytest.fixture(scope="module")
+def run(questions, tmp_path_factory):
+    """A run with the default rules for tokens."""
+    return make_run(questions, tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture
@@ -65,6 +71,23 @@ def passage(tmp_path):
 def test_predictor_answers_about_a_text(run):
     reply = verbs.predictor(run)((PASSAGE, "Who is the king?"))
     assert reply.text == PASSAGE[reply.start : reply.end]
+
+
+def test_run_made_before_korean_had_characters_reads_as_it_did(questions, tmp_path):
+    old = make_run(questions, tmp_path / "old", tokenizer="regex")
+    assert "tokenizer: regex\n" in (old / "recipe.yaml").read_text()
+    tool = verbs.predictor(old)
+    assert [token.text for token in tool.tokenizer("민수가 지었다")] == ["민수가", "지었다"]
+    assert tool(("민수가 지었다", "누가?")).text in ("민수가", "지었다", "민수가 지었다")
+
+
+def test_bad_inputs_cost_only_themselves_at_the_command_line(run, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "rows.csv").write_text(f'context,question\n"{PASSAGE}",Who?\n')
+    inputs = [str(tmp_path / "pipe.json"), "/dev/zero", str(tmp_path / "rows.csv")]
+    assert main(["predict", str(run), *inputs, "--json"]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["error" in row for row in rows] == [True, True, False]
 
 
 def test_question_about_a_text_file_is_answered(run, passage, capsys):

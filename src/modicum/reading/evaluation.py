@@ -1,6 +1,7 @@
 """What a reader, one with LSTMs that was trained alike, and simple baselines reach on the test questions of a run."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
@@ -13,6 +14,7 @@ from modicum.reading.answering import Found, Reader, answer_corpus
 from modicum.reading.baselines import answer_all, baselines
 from modicum.reading.breakdowns import break_down
 from modicum.reading.calibration import Reliability, reliability, tune_no_answer
+from modicum.reading.counting import counted
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.splits import Parts
 from modicum.reading.data.tokens import tokenizer
@@ -21,6 +23,7 @@ from modicum.reading.logistic_reader import NUM_COLUMNS, fit_logistic_reader
 from modicum.reading.lstm_readers import LstmReader, rebuild_lstm_reader
 from modicum.reading.matching import WordWeights
 from modicum.reading.metrics import Scores, score, score_v2
+from modicum.reading.normalisation import rules_of
 from modicum.reading.preparation import ReadingRecipe, Words, open_parts, require_finished
 from modicum.reading.qanet.network import QANet
 from modicum.reading.readers import make_reader
@@ -72,6 +75,7 @@ def evaluate_run(run: RunFolder, network: QANet, recipe: ReadingRecipe, *, syste
         system=system,
         data=source.name,
         version=parts.test.version,
+        rules=Counter(rules_of(passage.text) for passage in parts.test.passages).most_common(1)[0][0],
         num_questions={name: corpus.num_questions for name, corpus in parts._asdict().items()},
         methods=(*methods, *_simple_methods(parts, is_trained=recipe.baselines)),
         scores=ours.scores,
@@ -148,7 +152,7 @@ def _simple_methods(parts: Parts, *, is_trained: bool) -> Iterator[Method]:
     if is_trained:
         corpus = first_questions(parts.train, LOGISTIC_QUESTIONS)
         answers = answer_all(fit_logistic_reader(corpus), parts.test)
-        note = f"trained on {corpus.num_questions:,} questions"
+        note = f"trained on {counted(corpus.num_questions, 'question')}"
         yield Method("logistic regression", score(parts.test, answers).overall, NUM_COLUMNS, note=note)
 
 

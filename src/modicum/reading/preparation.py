@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from modicum.reading.augmentation.augment import augment
 from modicum.reading.augmentation.mixing import mixing_ratios, mixing_weights
 from modicum.reading.augmentation.rules import RuleParaphraser
+from modicum.reading.counting import counted
 from modicum.reading.data.batches import Collator, TokenBudgetSampler, length_batches
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.examples import Example, crop_at_random, reading_examples, training_examples
@@ -223,7 +224,7 @@ def training_batches(recipe: ReadingRecipe, train: Corpus, collator: Collator, s
     corpus = with_paraphrases(train, augmentation, recipe.seed)
     examples, left_out = training_examples(corpus, tokenizer(text.tokenizer), text)
     for reason, count in left_out.items():
-        _log.info("training: %s questions left out: %s", f"{count:,}", reason)
+        _log.info("training: %s left out: %s", counted(count, "question"), reason)
     if not examples:
         raise DataError("no question can be learnt from: see the reasons in the log, and the limits of the recipe")
     weights = None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from modicum.reading.breakdowns import Breakdown
 from modicum.reading.calibration import Reliability
 from modicum.reading.metrics import Figures, Scores
+from modicum.reading.normalisation import Rules
 from modicum.storage.files import JSON
 
 
@@ -95,6 +96,7 @@ class Evaluation:
         system: Id of the system.
         data: One line on the questions.
         version: Of the metric, "1.1" or "2.0".
+        rules: By which most answers of the test were compared.
         num_questions: Of each part, by its name.
         methods: The network, then what it is held against.
         scores: Of the network.
@@ -108,6 +110,7 @@ class Evaluation:
     system: str
     data: str
     version: str
+    rules: Rules
     num_questions: Mapping[str, int]
     methods: tuple[Method, ...]
     scores: Scores
@@ -123,6 +126,7 @@ class Evaluation:
             "system": self.system,
             "data": self.data,
             "version": self.version,
+            "rules": self.rules.name.lower(),
             "num_questions": dict(self.num_questions),
             "methods": [asdict(method) for method in self.methods],
             "groups": asdict(self.groups),

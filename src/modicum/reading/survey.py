@@ -48,6 +48,7 @@ class Survey:
         problems: One line per kind of problem in the files.
         left_out: Questions of the training part that a training with the default options would leave out, by reason.
         alignment: How well tokens fit the answers; None if there are no answers.
+        tokenizer: By whose tokens lengths and alignment are.
         coverage: How many of the passages' words are in the file of word vectors; None without a file.
         splits: Questions of each part, as a training with the default options would split them.
     """
@@ -62,6 +63,7 @@ class Survey:
     problems: tuple[str, ...]
     left_out: dict[str, int]
     alignment: AlignmentReport | None
+    tokenizer: str
     coverage: Coverage | None
     splits: dict[str, int]
 
@@ -105,6 +107,7 @@ def survey(
         problems=tuple(problem_lines(opened.problems)),
         left_out=training_examples(parts.train, split, options).left_out,
         alignment=_alignment(everything, split),
+        tokenizer=options.tokenizer,
         coverage=measure_coverage(read_vectors(vectors, counts), counts) if vectors else None,
         splits={name: corpus.num_questions for name, corpus in parts._asdict().items()},
     )

@@ -1,5 +1,6 @@
 """The report on a reader: scores beside the baselines', by kind of question, how sure it is, and what it attends to."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -8,12 +9,15 @@ from matplotlib.figure import Figure
 
 from modicum.reading.breakdowns import Group
 from modicum.reading.calibration import Reliability
+from modicum.reading.counting import counted
 from modicum.reading.data.alignment import AlignmentReport
+from modicum.reading.normalisation import Rules
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
 from modicum.reading.survey import Lengths, Survey
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure, show_percent
 from modicum.reporting.sheets import Sheet, SheetRow, SheetSection
 
+_ENOUGH = 97.0  # per cent of answers that tokens can reach; SQuAD's are 99.99
 _LONG = 160  # characters of a question or an answer that a table shows
 _DRAWN = 3  # examples of each kind whose attention is drawn
 _LEAST_ROW_IN = 0.17  # height that a word needs
@@ -41,9 +45,8 @@ def reading_sheet(evaluation: Evaluation) -> Sheet:
 def _headline(evaluation: Evaluation) -> str:
     network, *others = evaluation.methods
     questions = evaluation.scores.overall.total
-    text = (
-        f"F1 {network.figures.f1:.1f} % and exact match {network.figures.exact:.1f} % on {questions:,} test questions"
-    )
+    asked = counted(questions, "test question")
+    text = f"F1 {network.figures.f1:.1f} % and exact match {network.figures.exact:.1f} % on {asked}"
     if not others:
         return f"{text}."
     best = max(others, key=lambda method: method.figures.f1)
@@ -52,7 +55,8 @@ def _headline(evaluation: Evaluation) -> str:
 
 def _data_line(evaluation: Evaluation) -> str:
     counts = ", ".join(f"{count:,} {part}" for part, count in evaluation.num_questions.items())
-    return f"{evaluation.data}: {counts} questions; scored by the rules of SQuAD {evaluation.version}"
+    rules = "" if evaluation.rules is Rules.OFFICIAL else f", {evaluation.rules.value}"
+    return f"{evaluation.data}: {counts} questions; scored by the rules of SQuAD {evaluation.version}{rules}"
 
 
 def _methods(evaluation: Evaluation) -> SheetSection:
@@ -200,8 +204,25 @@ def survey_sheet(survey: Survey) -> Sheet:
     ]
     section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
     sections = [section, *([] if survey.alignment is None else [_alignment(survey.alignment)])]
-    headline = f"{survey.questions:,} questions of {survey.origin} can be used, {len(survey.problems)} kinds of faults"
-    return Sheet("reading", headline, survey.origin, tuple(sections), asdict(survey))
+    return Sheet("reading", _verdict(survey), survey.origin, tuple(sections), asdict(survey))
+
+
+def _verdict(survey: Survey) -> str:
+    """Whether the set can be used, and what no reader of its tokens can exceed."""
+    faults = counted(len(survey.problems), "kind of fault", "kinds of faults")
+    text = f"{counted(survey.questions, 'question')} of {survey.origin} can be used, {faults}"
+    if survey.alignment is None:
+        return f"{text}; none has an answer, so that nothing can be learnt"
+    reached = survey.alignment.oracle_em
+    text = f"{text}; tokens let at most {_floored(reached)} % of the answers be found exactly"
+    if reached >= _ENOUGH or survey.tokenizer == "characters":
+        return text
+    return f"{text}, the others end inside words: train with --text.tokenizer characters"
+
+
+def _floored(percent: float) -> str:
+    """A percentage that says 100 only where it is."""
+    return f"{math.floor(10 * percent) / 10:.1f}"
 
 
 def _alignment(report: AlignmentReport) -> SheetSection:

@@ -77,7 +77,8 @@ def predict(
 
     Args:
         run: The run folder.
-        inputs: Files of JSON lines with "passage" and "question" (and "id"), SQuAD's JSON; - for lines from stdin.
+        inputs: Files of questions as for training (SQuAD's JSON, CSV, Parquet), or of JSON lines with "passage" and
+            "question" (and "id"); - for lines from stdin.
         passage: A text file to ask about; without --question, questions are read from standard input, one a line.
         question: What to ask about the passage.
         n_best: Answers to give to each question, the best first.
@@ -89,6 +90,7 @@ def predict(
         DataError: If the passage cannot be read.
     """
     from modicum.imaging.files import Failure
+    from modicum.reading.counting import counted
     from modicum.reading.predictor import CHUNK
     from modicum.storage import write_json
 
@@ -106,7 +108,7 @@ def predict(
     if out is not None:
         write_json(out, answers)
         if repeated:
-            log.warning("%s lacks %s answers whose id had been used before", out, f"{repeated:,}")
+            log.warning("%s lacks %s whose id had been used before", out, counted(repeated, "answer"))
 
 
 def report(run: str | Path) -> "Sheet":

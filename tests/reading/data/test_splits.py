@@ -54,16 +54,16 @@ def test_part_that_the_set_has_stays_and_its_passages_leave_the_training(caplog)
     parts = divide({"train": corpus(*many), "test": test})
     assert parts.test == test
     assert "text 0" not in {passage.text for part in (parts.train, parts.calibration) for passage in part.passages}
-    assert "1 passages were left out because a later part of the data has them, too" in caplog.messages
+    assert "1 passage was left out because a later part of the data has the same text" in caplog.messages
 
 
 def test_too_few_articles_are_refused():
-    with pytest.raises(DataError, match=r"2 article\(s\), no question left for train: give at least 3 articles"):
+    with pytest.raises(DataError, match=r"2 articles, no question left for train: give at least 3 articles"):
         divide({"train": corpus(("a", "A"), ("b", "B"))})
 
 
 def test_id_in_two_parts_is_refused():
-    with pytest.raises(DataError, match="1 questions have an id that occurs in several parts of the data, 'q0'"):
+    with pytest.raises(DataError, match="1 question id used in several parts of the data, 'q0': each question"):
         divide({"train": corpus(*many), "test": corpus(("new", "new"))})
 
 
@@ -76,7 +76,7 @@ def test_saved_splits_find_the_same_parts_again(tmp_path):
 
 def test_question_that_has_gone_is_named():
     splits = Splits(("q0", "q77"), ("q1",), ("q2",))
-    with pytest.raises(DataError, match="1 questions of the splits are no longer in the data, 'q77'"):
+    with pytest.raises(DataError, match="1 question of the splits can no longer be found in the data, 'q77'"):
         splits.choose({"train": corpus(*many)})
 
 

@@ -1,6 +1,6 @@
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from modicum.exporting.parity import ExportError
 from modicum.reading.data.batches import Collator
 from modicum.reading.data.corpus import Passage
 from modicum.reading.data.examples import Example, tokenise
-from modicum.reading.data.tokens import tokenize
+from modicum.reading.data.tokens import tokenize, tokenizer
 from modicum.reading.data.vectors import HashedVectors, TrainedVectors
 from modicum.reading.data.vocabulary import Vocabulary
 from modicum.reading.data.windows import windows
@@ -24,6 +24,7 @@ from modicum.reading.qanet.runner import OnnxQANet, best_span
 from modicum.reading.readers import make_reader
 from modicum.reading.recipe import TextOptions
 from modicum.reading.spans import best_spans
+from modicum.storage.errors import RecipeError
 
 TEXT = (
     "The treaty of Utrecht was signed in 1713. It ended a war; the city has had a museum of it since 1838, on Dom hill."
@@ -92,6 +93,28 @@ def test_answers_are_those_of_the_predictor(exported, text, question):
 
     assert (found.text, found.start, found.end) == (wanted.text, wanted.start, wanted.end)
     assert found.probability == pytest.approx(wanted.probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["script", "characters", "regex"])
+def test_text_is_cut_as_in_the_training_whatever_the_default_is(exported, tmp_path, name):
+    network, folder = exported
+    text = replace(SHORT, tokenizer=name)
+    folder = copied(folder, tmp_path / "qanet", text=asdict(text))
+    reader = make_reader(network, make_collator(network), text)
+    asked = ("부산의 방앗간은 1800년에 민수가 지었다. 我是李明。", "누가 지었는가?")
+    wanted = Predictor(reader, tokenizer(name), text, margin=MARGIN)(asked)
+
+    runner = OnnxQANet(folder, threads=1)
+    found = runner.answer(*asked)
+
+    assert (found.text, found.start, found.end) == (wanted.text, wanted.start, wanted.end)
+    assert runner.text.tokenizer == name
+
+
+def test_rules_that_are_not_known_are_refused_in_one_line(exported, tmp_path):
+    folder = copied(exported[1], tmp_path / "qanet", text=asdict(SHORT) | {"tokenizer": "newer"})
+    with pytest.raises(RecipeError, match=r"text.tokenizer must be one of script, characters, regex, spacy, got newer"):
+        OnnxQANet(folder)
 
 
 def test_long_passages_are_read_in_windows_in_several_runs(exported):

@@ -122,7 +122,7 @@ class TokenBudgetSampler:
         world_size: int = 1,
     ) -> None:
         if len(lengths) < world_size:
-            raise ValueError(f"{world_size} rank(s) need at least as many examples, got {len(lengths)}")
+            raise ValueError(f"each rank needs an example, got {world_size} ranks, {len(lengths)} examples")
         if weights is not None and (len(weights) != len(lengths) or min(weights) < 0 or max(weights) <= 0):
             raise ValueError(f"weights must be {len(lengths)} numbers of at least 0, not all 0, got {len(weights)}")
         self._lengths = np.array(lengths, np.int64)

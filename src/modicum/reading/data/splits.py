@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from modicum.reading.counting import counted
 from modicum.reading.data.corpus import Corpus
 from modicum.storage.errors import DataError, first_few
 from modicum.storage.files import read_json_object, write_json
@@ -60,8 +61,8 @@ def divide(given: Mapping[Part, Corpus], *, calibration: float = 0.1, test: floa
     for name, corpus in zip(get_args(Part), parts, strict=True):
         if not corpus.num_questions:
             raise DataError(
-                f"{len(groups)} article(s), no question left for {name}: give at least 3 articles with different "
-                "titles, or files for each part"
+                f"{counted(len(groups), 'article')}, no question left for {name}: give at least 3 articles with "
+                "different titles, or files for each part"
             )
     return parts
 
@@ -117,8 +118,8 @@ class Splits:
         known = {asked.question.id for corpus in given.values() for asked in corpus.asked()}
         if missing := [name for name in (*self.train, *self.calibration, *self.test) if name not in known]:
             raise DataError(
-                f"{len(missing)} questions of the splits are no longer in the data, {first_few(missing)}: restore them "
-                "or begin a new run"
+                f"{counted(len(missing), 'question')} of the splits can no longer be found in the data, "
+                f"{first_few(missing)}: restore the data, or begin a new run"
             )
         return Parts(*(_asking(given, frozenset(ids)) for ids in (self.train, self.calibration, self.test)))
 
@@ -162,7 +163,8 @@ def _without(corpus: Corpus, *others: Corpus) -> Corpus:
     texts = {passage.text for other in others for passage in other.passages}
     kept = tuple(passage for passage in corpus.passages if passage.text not in texts)
     if left_out := len(corpus.passages) - len(kept):
-        _log.warning("%d passages were left out because a later part of the data has them, too", left_out)
+        were = "passage was" if left_out == 1 else "passages were"
+        _log.warning("%s left out because a later part of the data has the same text", counted(left_out, were, were))
     return replace(corpus, passages=kept)
 
 
@@ -181,6 +183,6 @@ def _check_ids(given: Mapping[Part, Corpus]) -> None:
     counts = Counter(asked.question.id for corpus in given.values() for asked in corpus.asked())
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise DataError(
-            f"{len(repeated)} questions have an id that occurs in several parts of the data, {first_few(repeated)}: "
-            "leave one of them out, or give it another id"
+            f"{counted(len(repeated), 'question id')} used in several parts of the data, {first_few(repeated)}: each "
+            "question needs an id of its own"
         )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modicum.reading.counting import counted
 from modicum.reading.qanet.options import NetworkOptions
 from modicum.reading.recipe import AugmentationOptions, OptimizerOptions, TextOptions
 from modicum.training.recipe import TrainerOptions, require, require_unused_allowed
@@ -13,8 +14,9 @@ class QANetRecipe:
     """One stage trains the network to point at the first and the last word of the answer.
 
     Attributes:
-        data: A file of questions in SQuAD's JSON (1.1 or 2.0, plain or .gz), or a folder with one for train, and
-            further ones for dev and test where there are; None is the embedded default, a procedural look-up task.
+        data: A file of questions: SQuAD's JSON of any version, or rows of context, question and answers as JSON, JSON
+            lines, CSV or Parquet; or a folder with one for train, and further ones for dev and test where there are.
+            None is the embedded default, a procedural look-up task.
         vectors: Pretrained word vectors: a GloVe, word2vec or fastText file. Where they have fewer dimensions than
             ``network.embedding.word_dim``, random ones fill the rest.
         vector_cache: A folder in which to keep what was read of such files, memory-mapped, for further runs on the same
@@ -58,12 +60,12 @@ class QANetRecipe:
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""
         network, text, augmentation = self.network, self.text, self.augmentation
+        blocks = counted(network.model_encoder.blocks, "model block")
         match = ", told which words occur in the question" if network.embedding.match_feature else ""
         return {
-            "Network": f"{network.width} features, {network.heads} heads, {network.model_encoder.blocks} model block(s)"
-            + match,
+            "Network": f"{network.width} features, {counted(network.heads, 'head')}, {blocks}{match}",
             "Word vectors": self.vectors or self.words,
-            "Training": f"{self.epochs} epochs, batches of at most {text.batch_size} questions",
+            "Training": f"{counted(self.epochs, 'epoch')}, batches of at most {counted(text.batch_size, 'question')}",
             "Limits": f"passages of {text.passage_tokens} tokens, answers of {text.answer_tokens}",
             "Augmentation": ", ".join([*augmentation.files, *["rules"] * augmentation.rules]) or "none",
             "Seed": str(self.seed),
