@@ -250,7 +250,7 @@ def _nearest(passage: str, text: str, offset: int) -> int | None:
 
 def _title(node: Node) -> str:
     title = node.get("title") if isinstance(node.value, Mapping) else Node(None, node.place)
-    return "" if title.value is None else str(title.value)
+    return "" if title.value is None else SURROGATE.sub("\ufffd", str(title.value))
 
 
 def _flag(node: Node) -> bool | None:
