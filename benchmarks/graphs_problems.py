@@ -12,10 +12,10 @@ import argparse
 import json
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from modicum.graphs.results import Method
 from modicum.graphs.search import Search
 from modicum.graphs.task import Task
 from modicum.graphs.training import make_plan, make_task
+from modicum.processes import Crew
 from modicum.storage.files import append_jsonl, read_jsonl
 
 MANY_ROUNDS = 10**6  # the CPU time ends a search
@@ -72,11 +73,9 @@ def main() -> None:
     jobs = list(list_jobs(options))
     done = read_jsonl(options.out) if options.out.exists() else []
     waiting = [job for job in jobs if not any(row["job"] == asdict(job) for row in done)]
-    context = get_context("spawn")
-    with ProcessPoolExecutor(options.processes, context) as pool:
-        futures = [pool.submit(run_job, job, options.neat, job.seed == options.seeds[0]) for job in waiting]
-        for number, future in enumerate(as_completed(futures), start=1):
-            row = future.result()
+    work = partial(run_job, neat_seconds=options.neat, seed_with_peers=options.seeds[0])
+    with Crew(options.processes, work) as crew:
+        for number, (_, row) in enumerate(crew.work_off(deque(waiting)), start=1):
             append_jsonl(options.out, row)
             done.append(row)
             print(f"{number}/{len(waiting)} {_line(row)}", flush=True)
@@ -94,8 +93,8 @@ def list_jobs(options: argparse.Namespace) -> Iterator[Job]:
                     yield Job(problem, image, bound, seed, options.seconds, options.side, options.max_points)
 
 
-def run_job(job: Job, neat_seconds: float, with_peers: bool) -> dict[str, Any]:
-    """Searches a graph and a layered network, and on request measures peers of the graph's size."""
+def run_job(job: Job, neat_seconds: float, seed_with_peers: int) -> dict[str, Any]:
+    """Searches a graph and a layered network, and for one of the seeds measures peers of the graph's size."""
     with threadpool_limits(limits=1):
         prepared, recipe = open_problem(job)
         task = make_task(prepared, recipe)
@@ -108,12 +107,12 @@ def run_job(job: Job, neat_seconds: float, with_peers: bool) -> dict[str, Any]:
         graph = prepared.raw(best.graph)
         ours = measure_graph("graph", graph, prepared, seconds=seconds)
         methods = [ours, layered_method(task, prepared, seconds, job.seed)]
-        if with_peers:
+        if job.seed == seed_with_peers:
             methods += [
                 *simple_baselines(prepared, job.seed),
                 *library_baselines(prepared, graph.num_parameters, job.seed),
             ]
-        if with_peers and neat_seconds:
+        if job.seed == seed_with_peers and neat_seconds:
             methods += neat_baseline(prepared, seconds=neat_seconds, seed=job.seed)
     return {
         "job": asdict(job),

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from modicum.processes import start_worker
+
 _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -27,17 +29,18 @@ def peak_memory(work: Callable[..., Callable[[], object]], *arguments: Any) -> i
     Raises:
         RuntimeError: If the process dies.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(sender, work, arguments))
-    process.start()
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = start_worker(_measure, sender, work, arguments)
     sender.close()
     try:
         peak: int = receiver.recv()
     except EOFError as error:
         process.join()
         raise RuntimeError(f"the measured process died with exit code {process.exitcode}") from error
-    process.join()
+    finally:
+        process.kill()  # also where an interrupt ends the wait
+        process.join()
+        receiver.close()
     return peak
 
 

@@ -1,9 +1,8 @@
 """The smallest layered network within a bound: the rival of a searched graph, by the same optimiser and effort."""
 
-import multiprocessing
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -15,6 +14,7 @@ from modicum.graphs.activations import ActivationName
 from modicum.graphs.fitting import Effort, Fit, fit
 from modicum.graphs.graph import Graph
 from modicum.graphs.task import Task
+from modicum.processes import Crew
 
 MAX_LAYERS = 4  # hidden ones
 MAX_PARAMETERS = 2000
@@ -76,9 +76,9 @@ def search_layered_restarts(
     search = partial(_search_one, bounded, seconds, activation, limit)
     if processes == 1:
         return _joined(task, [search(seed) for seed in seeds])
-    context = multiprocessing.get_context("spawn")  # forking a process that runs threads, as torch does, may hang
-    with ProcessPoolExecutor(min(processes, len(seeds)), context) as pool:
-        return _joined(task, list(pool.map(search, seeds)))
+    with Crew(min(processes, len(seeds)), search) as crew:
+        found = dict(crew.work_off(deque(seeds)))
+    return _joined(task, [found[seed] for seed in seeds])  # in their order: of equals the first counts
 
 
 def _search_one(task: Task, seconds: float, activation: ActivationName, limit: int, seed: int) -> LayeredFound:

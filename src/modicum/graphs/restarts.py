@@ -1,10 +1,10 @@
 """Several searches from different seeds, side by side in processes, stored as they go, resumed where they stopped."""
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from modicum.graphs.front import Front, Member
 from modicum.graphs.search import Plan, Progress, Search
 from modicum.graphs.task import Task
+from modicum.processes import Crew
 from modicum.storage.errors import RunError
 from modicum.storage.files import read_json_object, write_json
 
@@ -68,12 +69,13 @@ def search_restarts(
     searches = {seed: _open(task, plan, seed, folder) for seed in seeds}
     with threadpool_limits(limits=1):
         try:
-            for seed, state in _rounds(task, plan, searches, processes):
-                searches[seed].restore(state)
-                if folder is not None:
-                    write_json(_file(folder, seed), state)
-                if watch is not None:
-                    watch(seed, searches[seed].progress)
+            with closing(_rounds(task, plan, searches, processes)) as rounds:
+                for seed, state in rounds:
+                    searches[seed].restore(state)
+                    if folder is not None:
+                        write_json(_file(folder, seed), state)
+                    if watch is not None:
+                        watch(seed, searches[seed].progress)
         except KeyboardInterrupt:
             if not any(len(search.front) for search in searches.values()):
                 raise  # nothing found yet that could be kept
@@ -100,24 +102,19 @@ def merged_front(searches: Sequence[Search]) -> Front:
     return front
 
 
-def _rounds(task: Task, plan: Plan, searches: Mapping[int, Search], processes: int) -> Iterator[tuple[int, State]]:
+def _rounds(
+    task: Task, plan: Plan, searches: Mapping[int, Search], processes: int
+) -> Generator[tuple[int, State], None, None]:
     """The state of each search after each few rounds, until all are over."""
     if processes == 1:
         yield from _rounds_here(searches)
         return
-    context = multiprocessing.get_context("spawn")  # forking a process that runs threads, as torch does, may hang
-    pool = ProcessPoolExecutor(min(processes, len(searches)), context, _prepare_worker, (task, plan))
-    try:
-        running = {pool.submit(_work, seed, s.state()): seed for seed, s in searches.items() if not s.is_over}
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                seed, state = running.pop(future), future.result()
-                yield seed, state
-                if not searches[seed].is_over:
-                    running[pool.submit(_work, seed, state)] = seed
-    finally:
-        pool.shutdown(cancel_futures=True)
+    waiting = deque((seed, search.state()) for seed, search in searches.items() if not search.is_over)
+    with Crew(min(processes, len(searches)), partial(_work, task, plan)) as crew:
+        for (seed, _), state in crew.work_off(waiting):
+            yield seed, state
+            if not searches[seed].is_over:
+                waiting.append((seed, state))
 
 
 def _rounds_here(searches: Mapping[int, Search]) -> Iterator[tuple[int, State]]:
@@ -134,20 +131,12 @@ def _advance(search: Search) -> State:
     return search.state()
 
 
-_in_worker: list[tuple[Task, Plan]] = []  # sent once per process: points may be large, states are small
-
-
-def _prepare_worker(task: Task, plan: Plan) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
-    threadpool_limits(limits=1)
-    _in_worker.append((task, plan))
-
-
-def _work(seed: int, state: State) -> State:
-    task, plan = _in_worker[0]
+def _work(task: Task, plan: Plan, job: tuple[int, State]) -> State:
+    seed, state = job
     search = Search(task, plan, seed)
     search.restore(state)
-    return _advance(search)
+    with threadpool_limits(limits=1):
+        return _advance(search)
 
 
 def _open(task: Task, plan: Plan, seed: int, folder: Path | None) -> Search:

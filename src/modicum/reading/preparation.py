@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader
 
 from modicum.reading.augmentation.augment import augment
@@ -28,6 +27,7 @@ from modicum.reading.data.vocabulary import Vocabulary, count_words, make_vocabu
 from modicum.reading.recipe import AugmentationOptions, TextOptions
 from modicum.storage.errors import DataError, RunError
 from modicum.storage.runs import RunFolder
+from modicum.training.loaders import make_loader
 
 _log = logging.getLogger(__name__)
 
@@ -253,8 +253,7 @@ def _loader(
     examples: Sequence[Example], batches: Iterable[list[int]], collator: Collator, num_workers: int
 ) -> DataLoader[Any]:
     dataset: Any = examples  # any sequence will do
-    generator = torch.Generator()  # seeds the workers, which nothing uses; the global generator stays untouched
-    return DataLoader(dataset, batch_sampler=batches, collate_fn=collator, num_workers=num_workers, generator=generator)
+    return make_loader(dataset, num_workers=num_workers, batch_sampler=batches, collate_fn=collator)
 
 
 def _folder(run: RunFolder) -> Path:

@@ -17,6 +17,7 @@ from modicum.restore.patch_options import PatchOptions
 from modicum.restore.pixels import Bytes, channels_first
 from modicum.restore.sources import StoredImage
 from modicum.restore.task import Task
+from modicum.training.loaders import make_loader
 
 GIB = 2**30
 
@@ -162,14 +163,13 @@ def collate(pairs: Sequence[Pair]) -> PatchBatch:
 
 
 def _loader(patches: Dataset[Pair], positions: range, batch_size: int, num_workers: int) -> DataLoader[Pair]:
-    return DataLoader(
+    return make_loader(
         patches,
+        num_workers=num_workers,
         batch_size=batch_size,
         sampler=positions,
-        num_workers=num_workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # seeds the workers, which nothing uses; the global generator stays untouched
     )
 
 

@@ -11,6 +11,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from modicum.processes import end_with_parent
+
 Sample = TypeVar("Sample")
 
 
@@ -82,7 +84,7 @@ def _loader(
     *,
     drop_last: bool,
 ) -> DataLoader[Sample]:
-    return DataLoader(
+    return make_loader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
@@ -90,7 +92,23 @@ def _loader(
         num_workers=num_workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
+    )
+
+
+def make_loader(dataset: Dataset[Sample], *, num_workers: int, **options: Any) -> DataLoader[Sample]:  # noqa: ANN401  of torch
+    """A torch data loader whose workers end with this process, and which leaves torch's generator untouched.
+
+    Args:
+        dataset: The samples.
+        num_workers: Processes that load; 0 loads in this one.
+        **options: Those of `torch.utils.data.DataLoader`.
+    """
+    return DataLoader(
+        dataset,
+        num_workers=num_workers,
+        worker_init_fn=end_with_parent,
         generator=torch.Generator(),  # seeds the workers, which nothing uses; the global generator stays untouched
+        **options,
     )
 
 
