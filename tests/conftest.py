@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,109 @@ if __name__ == "__main__":
     locate(system.fit)(build_recipe(locate(system.recipe), json.loads(sys.argv[2])), run)
 """
 DEADLINE_S = 240  # imports alone take 15 s on two busy cores
+STAMP = "MODICUM_TEST_SESSION"  # in the environment of every process that this session starts
+IS_LINUX = sys.platform.startswith("linux")  # elsewhere, who started what is not to be read from /proc
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # workers of xdist have that of the process that started them
+        os.environ[STAMP] = uuid.uuid4().hex
+
+
+@pytest.hookimpl(trylast=True)  # xdist ends its workers before
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails a session that leaves a process behind, and ends that."""
+    if hasattr(session.config, "workerinput") or not IS_LINUX:
+        return
+    left = wait_for_end(stamped_processes, seconds=30)
+    if left:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        for pid in left:
+            reporter.write_line(f"the tests left process {pid}: {_command_of(pid)}", red=True)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def stamped_processes() -> list[int]:
+    """Processes that this session started, also through others that are gone; not this one and its own tracker."""
+    mark = f"{STAMP}={os.environ[STAMP]}".encode()
+    mine = os.getpid()
+    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    found = [pid for pid in numbers if pid != mine and (mark in _read(pid, "environ") or _parent_of(pid) == mine)]
+    # Python keeps one tracker of shared memory as long as this process lives, and it ends with it.
+    return [pid for pid in found if is_alive(pid) and not (_parent_of(pid) == mine and _is_tracker(pid))]
+
+
+def descendants_of(pid: int) -> list[int]:
+    """Processes that a process started, and those that they started."""
+    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()] if IS_LINUX else []
+    children = [number for number in numbers if _parent_of(number) == pid]
+    return [*children, *(each for child in children for each in descendants_of(child))]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie, whose exit code nobody has asked for, does not."""
+    return _stat_of(pid)[:1] not in ([], ["Z"], ["X"])
+
+
+def wait_for_end(running: Callable[[], Iterable[int]], seconds: float = DEADLINE_S) -> list[int]:
+    """What still runs when the time is up; polls, because processes end when they like."""
+    deadline = time.monotonic() + seconds
+    while (left := [pid for pid in running() if is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _parent_of(pid: int) -> int:
+    return int([*_stat_of(pid)[1:2], "0"][0])
+
+
+def _stat_of(pid: int) -> list[str]:
+    """State, number of the parent, and more; nothing of a process that is gone."""
+    return _read(pid, "stat").decode(errors="replace").rpartition(")")[2].split()
+
+
+def _is_tracker(pid: int) -> bool:
+    return "multiprocessing.resource_tracker" in _command_of(pid)
+
+
+def _command_of(pid: int) -> str:
+    return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace")
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:  # it is gone by now, or not ours
+        return b""
+
+
+@pytest.fixture(scope="session")
+def end_of_processes() -> Callable[[Iterable[int]], list[int]]:
+    """Function from processes to those that do not end by themselves; skips where that cannot be told."""
+    if not IS_LINUX:
+        pytest.skip("reads /proc")
+
+    def wait(pids: Iterable[int]) -> list[int]:
+        kept = list(pids)
+        return wait_for_end(lambda: kept)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def processes_of() -> Callable[[int], list[int]]:
+    """Function from a process to all that it started; see `descendants_of`."""
+    return descendants_of
+
+
+@pytest.fixture(scope="session")
+def processes_of_session() -> Callable[[], list[int]]:
+    """Function that finds what the check at the end of the session would find now; see `stamped_processes`."""
+    if not IS_LINUX:
+        pytest.skip("reads /proc")
+    return stamped_processes
 
 
 def encode(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -140,15 +245,20 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
 
 
 def kill_training(run: RunFolder, options: dict[str, object], is_time: Callable[[], bool], log: Path) -> None:
-    """Trains by the options of a recipe in another process, and kills that, without asking, when it is time."""
+    """Trains by the options of a recipe in another process, and kills that, without asking, when it is time.
+
+    The processes that it started must end by themselves.
+    """
     deadline = time.monotonic() + DEADLINE_S
     with log.open("w") as output:
         command = [sys.executable, "-W", "error", "-c", TRAINING, str(run.path), json.dumps(options)]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     while process.poll() is None and time.monotonic() < deadline and not is_time():
         time.sleep(0.005)  # polls for a moment that may pass in a tenth of a second
+    started = descendants_of(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, log.read_text()
+    assert wait_for_end(lambda: started) == []
 
 
 @pytest.fixture(scope="session")

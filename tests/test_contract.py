@@ -10,7 +10,7 @@ from modicum import verbs
 from modicum.imaging.files import Failure
 from modicum.presenting import present
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
-from modicum.storage import RecipeError
+from modicum.storage import RecipeError, RunFolder
 from modicum.systems import SYSTEMS, get_system, locate
 
 pytestmark = pytest.mark.parametrize("name", list(SYSTEMS))
@@ -34,6 +34,15 @@ def test_training_leaves_everything_a_user_needs(name, quick_run):
     run = quick_run(name)
     for file in ("model.safetensors", "recipe.yaml", "metrics.jsonl", "report.html"):
         assert (run / file).stat().st_size > 0, file
+
+
+def test_stages_are_those_that_were_told_before_the_first(name, quick_run):
+    system, run = get_system(name), RunFolder.open(quick_run(name))
+    recipe = build_recipe(locate(system.recipe), read_recipe(run.recipe))
+    planned = locate(f"{system.fit.split(':')[0]}:planned_epochs")(recipe)
+    finished = run.finished_stages()
+    assert [stage for stage in planned if stage in finished] == finished
+    assert set(planned) == {*finished, *(folder.name for folder in run.path.glob("stages/*"))}
 
 
 def test_figures_of_the_run_can_be_read_and_shown(name, quick_run, capsys):

@@ -13,7 +13,6 @@ import pytest
 from modicum.processes import Crew
 
 SOURCES = Path(__file__).parents[1] / "src" / "modicum"
-DEADLINE_S = 60
 
 CREW = """
 import os, sys, time
@@ -50,22 +49,6 @@ def refuse(number):
     raise ValueError(f"{number} is not wanted")
 
 
-def is_alive(pid):
-    """Whether a process runs: a zombie, whose exit nobody has asked for, does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def end_of(pids):
-    """Those that are alive still when time is up; polls, because processes end when they like."""
-    deadline = time.monotonic() + DEADLINE_S
-    while (alive := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return alive
-
-
 def test_each_job_is_answered_once():
     with Crew(2, square) as crew:
         assert dict(crew.work_off(deque(range(7)))) == {number: number**2 for number in range(7)}
@@ -99,19 +82,20 @@ def test_leaving_the_block_ends_busy_workers_at_once():
     assert worker.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
     "program", [CREW.replace("BUSY", "0"), CREW.replace("BUSY", "2"), LOADER], ids=["idle", "busy", "loader"]
 )
-def test_workers_end_when_their_parent_is_killed(program, tmp_path):
+def test_workers_end_when_their_parent_is_killed(program, tmp_path, end_of_processes, processes_of):
     file = tmp_path / "program.py"
     file.write_text(program)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, file], text=True, **pipes) as process:
         workers = [int(word) for word in process.stdout.readline().split()]
+        started = processes_of(process.pid)
         process.kill()
     assert len(workers) == 2
-    assert end_of(workers) == []
+    assert set(workers) <= set(started)
+    assert end_of_processes(started) == []
 
 
 @pytest.mark.parametrize(
@@ -122,3 +106,11 @@ def test_processes_are_started_in_one_place(word, home):
     """Elsewhere they would not end with this one."""
     homes = [path for path in SOURCES.rglob("*.py") if word in path.read_text()]
     assert {str(path.relative_to(SOURCES)) for path in homes} <= {home}
+
+
+def test_process_that_outlives_its_parent_is_found_at_the_end_of_the_session(processes_of_session, end_of_processes):
+    told = subprocess.run(["sh", "-c", "sleep 600 >&- 2>&- & echo $!"], capture_output=True, check=True).stdout
+    orphan = int(told)
+    assert orphan in processes_of_session()
+    os.kill(orphan, signal.SIGKILL)
+    assert end_of_processes([orphan]) == []

@@ -1,19 +1,22 @@
 """The command line: one verb per function of `modicum.verbs`, its flags derived from the function.
 
 Exit codes: 0 all went well; 1 something asked for did not hold (an unreadable image, a missed target); 2 the input
-was at fault; 130 interrupted.
+was at fault; 130 interrupted (Ctrl-C); 143 asked to end (SIGTERM).
 """
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from modicum import verbs
+from modicum.stopping import EXIT_CODE, Terminated, terminable
 from modicum.storage.errors import ModicumError, RecipeError
 from modicum.storage.provenance import modicum_version
 from modicum.storage.runs import RunFolder
+from modicum.systems import System
 
 OF_RUNS = ("evaluate", "calibrate", "predict", "report", "compare")
 """Verbs whose options are those of the run's task."""
@@ -85,15 +88,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[0] == "--version":
             print(f"modicum {modicum_version()}")
             return 0
-        return _run_verb(words[0], words[1:], as_json="--json" in flags)
-    except KeyboardInterrupt:
-        print("interrupted; a training goes on with --resume", file=sys.stderr)
+        with terminable():
+            return _run_verb(words[0], words[1:], as_json="--json" in flags)
+    except KeyboardInterrupt as stop:
+        _tell_stop("interrupted", stop)
         return 130
+    except Terminated as stop:
+        _tell_stop("ended by SIGTERM", stop)
+        return EXIT_CODE
     except (ModicumError, ValueError, OSError) as error:
         if "--debug" in flags:
             raise
         print(f"modicum: {error}", file=sys.stderr)
         return 2
+
+
+def _tell_stop(what: str, stop: BaseException) -> None:
+    """Prints how a command was stopped, and how to go on; further processes of a training leave that to the first."""
+    if "lightning" not in sys.modules or verbs.is_first_process():
+        print("; ".join([what, *getattr(stop, "__notes__", [])]), file=sys.stderr)
 
 
 def overview() -> str:
@@ -121,7 +134,7 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
     help_text = f"{_first_line(VERBS[name])}\n\nexamples:\n  " + "\n  ".join(EXAMPLES[name]) + "\n" + COMMON
     parser = verb_parser(name, help_text)
     if name == "train":
-        run = verbs.train_recipe(**parse_training(parser, words))
+        run = _train(**parse_training(parser, words))
         return _present(name, run, as_json=as_json) if verbs.is_first_process() else 0
     check = name == "bench" and "--check" in words
     words = [word for word in words if not (check and word == "--check")]
@@ -129,6 +142,18 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
     if name == "predict":
         values["inputs"] = list(_read_stdin_list(values["inputs"]))
     return _present(name, VERBS[name](**values), as_json=as_json, check=check)
+
+
+def _train(system: System, recipe: object, out: Path, *, resume: bool) -> RunFolder:
+    """Trains; where that is stopped, the exception carries how to go on."""
+    try:
+        with terminable():
+            return verbs.train_recipe(system, recipe, out, resume=resume)
+    except (KeyboardInterrupt, Terminated) as stop:
+        is_begun = RunFolder(out).state.is_file()
+        command = shlex.join(["modicum", "train", system.id, "--resume", "--out", str(out)])
+        stop.add_note(f"go on with: {command}" if is_begun else "nothing had been written yet")
+        raise
 
 
 def _function_of(name: str, words: Sequence[str]) -> Callable[..., Any]:

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -21,10 +22,12 @@ import os, sys, time
 from pathlib import Path
 from modicum.storage.lock import locked
 with locked(Path(sys.argv[1])):
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         time.sleep(30)
         os._exit(0)
     print("held", flush=True)
+    print(child, flush=True)
     sys.stdin.read()
 """
 
@@ -74,12 +77,13 @@ def test_lock_of_a_killed_process_is_free(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 def test_worker_that_outlives_a_killed_process_does_not_keep_the_lock(tmp_path):
     holder = hold(tmp_path / ".lock", FORK_AND_HOLD)
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    with locked(tmp_path / ".lock"):
-        pass
-    subprocess.run(["pkill", "-f", str(tmp_path / ".lock")], check=False)
+    worker = int(holder.stdout.readline())
     end(holder)
+    try:
+        with locked(tmp_path / ".lock"):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_lock_is_released_when_the_block_raises(tmp_path):

@@ -1,6 +1,6 @@
 """What the training of every classifier shares: data, device, finished stages, baselines, the saved network."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Literal, Protocol
@@ -17,6 +17,7 @@ from modicum.storage.files import write_json
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
 from modicum.training.devices import inference_device
+from modicum.training.progress import StagePlan
 from modicum.training.recipe import TrainerOptions
 from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
 
@@ -65,11 +66,16 @@ class Fitting:
         self.device = inference_device(recipe.trainer.accelerator)
         self.data: PreparedData = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
         self._finished = run.finished_stages() if run.state.exists() else []
+        self._plan: StagePlan | None = None
 
     @property
     def num_classes(self) -> int:
         """Classes of the data."""
         return len(self.data.source.classes)
+
+    def plan(self, epochs: Mapping[str, int]) -> None:
+        """Tells all stages in their order, with the epochs of each, before the first begins."""
+        self._plan = StagePlan(epochs)
 
     @contextmanager
     def seeded(self, what: str = "weights") -> Iterator[None]:
@@ -99,7 +105,8 @@ class Fitting:
         """
         loaders = loaders or self.data.loaders(name)
         stage = Stage(name, module, loaders, epochs, monitor, self.recipe.ema_decay, ends_with)
-        fit_stage(stage, self.run, self.recipe.trainer, self.recipe.seed, finished=name in self._finished)
+        finished = name in self._finished
+        fit_stage(stage, self.run, self.recipe.trainer, self.recipe.seed, finished=finished, plan=self._plan)
         module.to(self.device)
         self._mark_finished(name)
 

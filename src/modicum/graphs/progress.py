@@ -1,27 +1,97 @@
-"""A line on the terminal that tells how a search goes on: complexity against error, and how much of it is done."""
+"""How a search goes on, for a person who waits: complexity against error, how much is done, how long the rest takes."""
 
+import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from modicum.graphs.search import Plan, Progress
+from modicum.training.progress import LINE_PAUSE_S, Rhythm, time_left
 
 Show = Callable[[int, Progress], None]
 """Told the seed of a search and where it stands."""
 
+log = logging.getLogger(__name__)
 
-@contextmanager
-def shown_progress(plan: Plan, seeds: tuple[int, ...], error_of: Callable[[float], float]) -> Iterator[Show]:
-    """A bar on standard error while graphs are searched, where that is a terminal.
+
+class SearchClock:
+    """Estimates how long a search still takes, from how much of it got done since this process began.
 
     Args:
-        plan: Of each search.
-        seeds: Of the searches.
-        error_of: From a loss to an error as users know it.
+        plan: Of each restart.
+        seeds: Of the restarts.
+        clock: Seconds since any moment.
     """
-    if not sys.stderr.isatty():
-        yield lambda seed, progress: None
-        return
+
+    def __init__(self, plan: Plan, seeds: tuple[int, ...], clock: Callable[[], float] = time.monotonic) -> None:
+        self.plan, self.clock = plan, clock
+        self.start = clock()
+        self.done = dict.fromkeys(seeds, 0.0)
+        self.before: dict[int, float] = {}  # what an earlier process had done, and the first rounds, which are slow
+
+    def note(self, seed: int, progress: Progress) -> None:
+        """Takes in where a restart stands."""
+        self.done[seed] = done_share(self.plan, progress)
+        if seed not in self.before:
+            self.before[seed] = self.done[seed]
+            self.start = self.clock() if len(self.before) == 1 else self.start
+
+    def whole(self) -> float | None:
+        """Seconds that the whole search takes at the present speed; None while that cannot be told."""
+        gained = sum(self.done[seed] - before for seed, before in self.before.items())
+        return (self.clock() - self.start) * len(self.done) / gained if gained > 0 else None
+
+    def left(self) -> float | None:
+        """Seconds that the rest of the search takes; None while that cannot be told."""
+        whole = self.whole()
+        return None if whole is None else whole * (1 - sum(self.done.values()) / len(self.done))
+
+
+@contextmanager
+def shown_progress(
+    plan: Plan,
+    seeds: tuple[int, ...],
+    error_of: Callable[[float], float],
+    *,
+    place: str = "stage 1 of 1",
+    later: Callable[[float], float] = lambda whole: 0.0,
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[Show]:
+    """Shows graphs being searched: a bar where standard error is a terminal, else a line now and then.
+
+    Args:
+        plan: Of each restart.
+        seeds: Of the restarts.
+        error_of: From a loss to an error as users know it.
+        place: Which of the stages of the training this is.
+        later: From the seconds that the search takes in all to those of the stages after it.
+        now: Seconds since any moment.
+    """
+    clock, rhythm = SearchClock(plan, seeds, now), Rhythm(LINE_PAUSE_S, now)
+    with _bars(plan, seeds) if sys.stderr.isatty() else _no_bars() as advance:
+
+        def show(seed: int, progress: Progress) -> None:
+            clock.note(seed, progress)
+            told = f"{progress.complexity} parameters, error {error_of(progress.loss):.4g}"
+            advance(seed, progress, told)
+            if rhythm.is_due() and (left := clock.left()) is not None:
+                restart = f"restart {seeds.index(seed) + 1} of {len(seeds)}"
+                log.info("%s: search, %s  %s  (%s)", place, restart, told, time_left(left + later(clock.whole() or 0)))
+
+        yield show
+
+
+Advance = Callable[[int, Progress, str], None]
+
+
+@contextmanager
+def _no_bars() -> Iterator[Advance]:
+    yield lambda seed, progress, told: None
+
+
+@contextmanager
+def _bars(plan: Plan, seeds: tuple[int, ...]) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -30,12 +100,11 @@ def shown_progress(plan: Plan, seeds: tuple[int, ...], error_of: Callable[[float
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {seed: bar.add_task(f"search {place}: begins", total=1.0) for place, seed in enumerate(seeds, start=1)}
 
-        def show(seed: int, progress: Progress) -> None:
-            told = f"{progress.complexity} parameters, error {error_of(progress.loss):.4g}"
-            place = list(tasks).index(seed) + 1
-            bar.update(tasks[seed], completed=done_share(plan, progress), description=f"search {place}: {told}")
+        def advance(seed: int, progress: Progress, told: str) -> None:
+            description = f"search {seeds.index(seed) + 1}: {told}"
+            bar.update(tasks[seed], completed=done_share(plan, progress), description=description)
 
-        yield show
+        yield advance
 
 
 def done_share(plan: Plan, progress: Progress) -> float:

@@ -36,6 +36,7 @@ from modicum.storage.errors import DataError
 from modicum.storage.files import JSON, append_jsonl, read_json_object, write_json
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
+from modicum.training.progress import StagePlan, time_left
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,11 @@ def seeds_of(recipe: GraphsRecipe) -> tuple[int, ...]:
     return tuple(recipe.seed * 1000 + number for number in range(recipe.search.restarts))
 
 
+def planned_epochs(recipe: GraphsRecipe) -> dict[str, int]:
+    """The stages of a training in their order; a search is one epoch, and the baselines take as long."""
+    return dict.fromkeys((STAGE, BASELINES) if recipe.baselines else (STAGE,), 1)
+
+
 def check_same_data(run: RunFolder, prepared: Prepared) -> None:
     """Notes on the first call which data a run is of, and refuses others later.
 
@@ -126,6 +132,7 @@ class _Fitting:
         self.recipe, self.run, self.prepared = recipe, run, prepared
         self.task, self.plan, self.seeds = make_task(prepared, recipe), make_plan(recipe), seeds_of(recipe)
         self.processes = min(len(self.seeds), os.cpu_count() or 1)
+        self.stages = StagePlan(planned_epochs(recipe))
 
     def fit(self) -> GraphNetwork:
         outcome = self._search()
@@ -137,16 +144,22 @@ class _Fitting:
         if not self._is_over():
             logger.info("the search was interrupted: --resume goes on with it")
         elif BASELINES not in finished:
+            if self.recipe.baselines:
+                left = time_left(self._seconds_of_baselines(self._search_s))
+                logger.info("%s: baselines, what the graph is held against  (%s)", self.stages.place(BASELINES), left)
             self._save_baselines(outcome.best)
             self.run.mark_finished(BASELINES)
         return network.eval()
 
     def _search(self) -> Outcome:
-        with shown_progress(self.plan, self.seeds, self.prepared.error_of) as show:
+        count, place = len(self.seeds), self.stages.place(STAGE)
+        logger.info("%s: search, %d restart%s of %d rounds", place, count, "" if count == 1 else "s", self.plan.rounds)
+        error_of, later = self.prepared.error_of, self._seconds_of_baselines
+        with shown_progress(self.plan, self.seeds, error_of, place=place, later=later) as show:
 
             def watch(seed: int, progress: Progress) -> None:
                 show(seed, progress)
-                error = self.prepared.error_of(progress.loss)
+                error = error_of(progress.loss)
                 row = {"restart": self.seeds.index(seed), "complexity": progress.complexity, "error": error}
                 append_jsonl(self.run.metrics, {"stage": STAGE, "step": progress.round, **row})
 
@@ -155,6 +168,15 @@ class _Fitting:
             return search_restarts(
                 self.task, self.plan, self.seeds, processes=self.processes, folder=folder, watch=watch
             )
+
+    @property
+    def _search_s(self) -> float:
+        """How long the search took, or would take here, as its restarts share the processes."""
+        return sum(state["seconds"] for state in self._states()) / self.processes
+
+    def _seconds_of_baselines(self, search_s: float) -> float:
+        """How long they take: layered networks are searched for as long as graphs."""
+        return search_s + self.recipe.neat_seconds if self.recipe.baselines else 0.0
 
     def _network(self, standardised: Graph) -> GraphNetwork:
         prepared = self.prepared

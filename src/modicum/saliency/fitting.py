@@ -18,6 +18,7 @@ from modicum.saliency.unet import UNet, unet_of_cost
 from modicum.storage.errors import RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
+from modicum.training.progress import StagePlan
 from modicum.training.stages import Stage, derive_seed, fit_stage
 
 STAGE, BASELINE = "saliency", "unet"
@@ -47,6 +48,11 @@ def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
     return network
 
 
+def planned_epochs(recipe: SaliencyRecipe) -> dict[str, int]:
+    """The stages of a training in their order, with the epochs of each."""
+    return dict.fromkeys((STAGE, BASELINE) if recipe.baselines else (STAGE,), recipe.epochs)
+
+
 class _Fitting:
     """The data of one training, and what each of its stages shares."""
 
@@ -66,7 +72,8 @@ class _Fitting:
         recipe = self.recipe
         module = SaliencyStage(network, recipe.loss, recipe.optimizer, recipe.schedule, recipe.images.batch_px)
         stage = Stage(name, module, self.data.loaders(name), recipe.epochs, "val/iou", recipe.ema_decay)
-        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=name in self._finished)
+        finished, plan = name in self._finished, StagePlan(planned_epochs(recipe))
+        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=finished, plan=plan)
         network.eval().cpu()
         self._mark_finished(name)
 

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from modicum.storage.files import append_jsonl, read_jsonl, write_atomically
+from modicum.training.progress import LINE_PAUSE_S, LONG_PAUSE_S, Rhythm, StagePlan, time_left
 
 log = logging.getLogger(__name__)
 
@@ -58,22 +60,73 @@ class JsonLinesLogger(Logger):
 
 
 class EpochLines(Callback):
-    """Logs one line after each epoch with the figures that matter: those that the module shows in its progress bar."""
+    """Logs where the training stands: when a stage begins, after its epochs, and now and then within long ones.
 
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
-        self.started = time.monotonic()
+    After an epoch, with the figures that the module shows in its progress bar. How much time is left is told for the
+    whole training: from the steps of this stage that are done, as if the epochs of later ones took as long.
+
+    Args:
+        stage: The stage.
+        plan: All stages.
+        clock: Seconds since any moment.
+    """
+
+    def __init__(self, stage: str, plan: StagePlan, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stage, self.plan, self.clock = stage, plan, clock
+        self.after_epochs, self.within_epochs = (Rhythm(pause, clock) for pause in (LINE_PAUSE_S, LONG_PAUSE_S))
+        self.start = self.epoch_start = clock()
+        self.steps = 0
+
+    @rank_zero_only
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs that the stage begins, or goes on."""
+        self.start = self.clock()
+        begun = f", from epoch {trainer.current_epoch + 1}" if trainer.current_epoch else ""
+        epochs = trainer.max_epochs
+        log.info("%s: %s, %s epoch%s%s", self._place, self.stage, epochs, "" if epochs == 1 else "s", begun)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
-        self.started = time.monotonic()
+        """Starts the clock of the epoch."""
+        self.epoch_start = self.clock()
 
+    @rank_zero_only
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  Lightning's signature
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Counts the step, and logs a line if there has been none for long."""
+        self.steps += 1
+        if not trainer.is_last_batch and self.within_epochs.is_due():
+            step, steps = batch_idx + 1, trainer.num_training_batches
+            left = self._left(trainer, step / steps)
+            log.info("%s: %s  step %d of %g  (%s)", self._place, self._epoch(trainer), step, steps, left)
+
+    @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the line, on the first process only."""
-        if not trainer.is_global_zero:
+        """Logs the figures, if the last line is not too recent; always after the first and the last epoch."""
+        is_end = trainer.current_epoch in (0, (trainer.max_epochs or 0) - 1)
+        if not (self.after_epochs.is_due() or is_end):
             return
+        self.within_epochs.is_due()
         figures = "  ".join(
             f"{name} {float(value):.4g}" for name, value in trainer.progress_bar_metrics.items() if "_step" not in name
         )
-        seconds = time.monotonic() - self.started
-        log.info("%s %d/%d  %s  (%.0f s)", self.stage, trainer.current_epoch + 1, trainer.max_epochs, figures, seconds)
+        seconds, left = self.clock() - self.epoch_start, self._left(trainer, 1)
+        log.info("%s: %s  %s  (%.0f s, %s)", self._place, self._epoch(trainer), figures, seconds, left)
+
+    @property
+    def _place(self) -> str:
+        return self.plan.place(self.stage)
+
+    def _epoch(self, trainer: Trainer) -> str:
+        return f"{self.stage} {trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+    def _left(self, trainer: Trainer, done_of_epoch: float) -> str:
+        """How much time the steps of this stage and the epochs of later ones will take."""
+        epochs = (trainer.max_epochs or 0) - trainer.current_epoch - done_of_epoch + self.plan.epochs_after(self.stage)
+        per_epoch = (self.clock() - self.start) / max(1, self.steps) * trainer.num_training_batches
+        return time_left(per_epoch * epochs)

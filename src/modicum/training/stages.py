@@ -7,7 +7,9 @@ state of torch's random generator at its start.
 
 import hashlib
 import logging
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,14 +22,17 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from modicum.processes import end_with_parent
 from modicum.storage.errors import DivergedError, MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.training.averaging import weight_average
 from modicum.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from modicum.training.logs import EpochLines, JsonLinesLogger
+from modicum.training.progress import StagePlan
 from modicum.training.recipe import TrainerOptions
 
 ADVERTISEMENTS = (  # Lightning's hints on things that are meant as they are; all other warnings stay
@@ -39,6 +44,8 @@ ADVERTISEMENTS = (  # Lightning's hints on things that are meant as they are; al
     "Found .* in eval mode at the start of training.*",  # teachers, and what a stage holds still
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 calls what torch 2.11 deprecates
 )
+log = logging.getLogger(__name__)
+
 WATCHED_STEPS = 10  # losses looked at together, because each look waits for the device
 
 
@@ -80,7 +87,15 @@ class Stage:
     ema_warms_up: bool = False
 
 
-def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, *, finished: bool) -> None:
+def fit_stage(
+    stage: Stage,
+    run: RunFolder,
+    options: TrainerOptions,
+    seed: int,
+    *,
+    finished: bool,
+    plan: StagePlan | None = None,
+) -> None:
     """Fits ``stage`` in ``run``, from its last checkpoint if it has one; afterwards its module has the final weights.
 
     Args:
@@ -89,23 +104,29 @@ def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, 
         options: Devices and precision.
         seed: Of everything random.
         finished: The stage ended in an earlier process: its final weights are loaded, nothing is fitted.
+        plan: All stages of the run; None where this is the only one.
 
     Raises:
         DivergedError: If the loss, a weight or a running statistic becomes infinite or no number; no checkpoint holds
             such a state.
     """
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it on import
+        end_with_parent()  # the first process started this one, or a launcher that started both
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if options.channels_last:
         stage.module.to(memory_format=torch.channels_last)
+    plan = plan or StagePlan({stage.name: stage.epochs})
     folder = run.stage(stage.name)
     last = folder / "last.ckpt"
     checkpoint = load_checkpoint(last) if finished or last.exists() else None
     if checkpoint and (finished or checkpoint["epoch"] + 1 == stage.epochs):  # a kill may come before it is recorded
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on import
+            log.info("%s: %s was finished before", plan.place(stage.name), stage.name)
         _load_final_weights(stage, folder)
         return
     step = int(checkpoint["global_step"]) if checkpoint else 0
-    with _advertisements_silenced(), _options_refused_clearly():
+    with _advertisements_silenced(), _options_refused_clearly(), _interrupts_passed_on():
         trainer = Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
@@ -114,7 +135,7 @@ def fit_stage(stage: Stage, run: RunFolder, options: TrainerOptions, seed: int, 
             precision=options.precision,
             max_epochs=stage.epochs,
             logger=_loggers(stage, run, options, step),
-            callbacks=_callbacks(stage, folder, seed),
+            callbacks=_callbacks(stage, plan, folder, seed),
             plugins=[AtomicCheckpointIO()],
             use_distributed_sampler=False,  # `Loaders.train` shares the data out itself
             reload_dataloaders_every_n_epochs=1,
@@ -225,13 +246,14 @@ def _loggers(stage: Stage, run: RunFolder, options: TrainerOptions, step: int) -
     return loggers
 
 
-def _callbacks(stage: Stage, folder: Path, seed: int) -> list[Callback]:
+def _callbacks(stage: Stage, plan: StagePlan, folder: Path, seed: int) -> list[Callback]:
     # After the epoch, so that a resumed run starts with the next.
     settings: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     callbacks: list[Callback] = [
         _SeedEpochs(seed, stage.name),
         _StopDiverged(stage.name, folder),
-        EpochLines(stage.name),
+        _OwnSignals(),
+        EpochLines(stage.name, plan),
         ModelCheckpoint(folder, "best", stage.monitor, mode="max", **settings),
         # Not `save_last` of the first: Lightning 2.6 writes that only after epochs that are the best so far.
         ModelCheckpoint(folder, "last", **settings),
@@ -241,6 +263,40 @@ def _callbacks(stage: Stage, folder: Path, seed: int) -> list[Callback]:
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return callbacks
+
+
+class _OwnSignals(Callback):
+    """Lets SIGTERM do what it did before the fit, and tells the other processes of this training of its end.
+
+    Lightning notes the signal and ends after the batch, as if all were well, with exit code 0.
+    """
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread() and self.handler is not None:
+            signal.signal(signal.SIGTERM, self.handler)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        launcher = trainer.strategy.launcher
+        if launcher is not None and not isinstance(exception, Exception):
+            launcher.kill(signal.SIGTERM)
+
+
+@contextmanager
+def _interrupts_passed_on() -> Iterator[None]:
+    """Raises the `KeyboardInterrupt` that Lightning turns into the end of the process, with exit code 1."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as end:
+        interrupt = end.__context__
+        if not isinstance(interrupt, KeyboardInterrupt):
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)  # Lightning ignores further interrupts from then on
+        raise KeyboardInterrupt from interrupt
 
 
 @contextmanager

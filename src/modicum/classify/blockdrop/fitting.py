@@ -62,6 +62,7 @@ class _BlockDropFitting:
         network = self._build()
         target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
         warn_of_short_curriculum(recipe, len(network.blocks))
+        self.fitting.plan(planned_epochs(recipe))
         given = network.plain_network() if is_given_trained(recipe) else None
         if recipe.base_epochs:
             module = (
@@ -271,6 +272,23 @@ def static_choices(routes: Tensor, seed: int) -> dict[str, Tensor]:
         "first": torch.arange(num_blocks) < mean_kept,
         "random": ranks < mean_kept,
     }
+
+
+def planned_epochs(recipe: BlockDropRecipe) -> dict[str, int]:
+    """The stages of a training in their order, with the epochs of each."""
+    joint, doubt = recipe.joint_epochs, recipe.method == "doubt"
+    epochs = {"base": recipe.base_epochs} if recipe.base_epochs else {}
+    if doubt:
+        epochs["nested"] = recipe.doubt.nested_epochs
+    if doubt and recipe.policy == "classifier":
+        epochs["classes"] = recipe.doubt.class_epochs
+    epochs |= {"policy": recipe.policy_epochs, "joint": joint}
+    if recipe.baselines:
+        names = ("plain", "most_frequent", "first", "random", *(("equal_cost",) if doubt else ()))
+        epochs |= dict.fromkeys(names, joint)
+    if recipe.baselines and recipe.base_drop and not is_given_trained(recipe):
+        epochs["ordinary"] = recipe.base_epochs + joint
+    return epochs
 
 
 def check_start(recipe: BlockDropRecipe) -> None:

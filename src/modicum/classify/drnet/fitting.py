@@ -42,6 +42,17 @@ def fit(recipe: DRNetRecipe, run: RunFolder) -> DRNet:
     return _DRNetFitting(recipe, run).fit()
 
 
+def planned_epochs(recipe: DRNetRecipe) -> dict[str, int]:
+    """The stages of a training in their order, with the epochs of each."""
+    first, joint = recipe.multi_resolution_epochs, recipe.joint_epochs
+    epochs = {"multi_resolution": first}
+    if recipe.warm_start_epochs:
+        epochs |= {f"fold{number}": first for number in range(recipe.warm_start_folds)}
+        epochs["warm_start"] = recipe.warm_start_epochs
+    epochs["joint"] = joint
+    return epochs | ({"static": joint, "plain": first + joint} if recipe.baselines else {})
+
+
 class _DRNetFitting:
     """One training of a DRNet: its stages in order."""
 
@@ -52,6 +63,7 @@ class _DRNetFitting:
     def fit(self) -> DRNet:
         network = self._build()
         target_cost(network, self.recipe.budget)  # refuses an impossible budget before hours of work
+        self.fitting.plan(planned_epochs(self.recipe))
         self._multi_resolution("multi_resolution", network)
         static = copy.deepcopy(network)
         if self.recipe.warm_start_epochs:

@@ -32,6 +32,7 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
     fitting = Fitting(recipe, run)
     network, plain = _build(recipe, fitting), _build_plain(recipe, fitting)
     check_budget(network, recipe.budget)  # refuses an impossible budget before hours of work
+    fitting.plan(planned_epochs(recipe))
     fitting.run_stage("exits", ExitsStage(network, recipe.optimizer, recipe.schedule), recipe.epochs)
     network.eval()
     fit_exit_rule(network, fitting)
@@ -41,6 +42,11 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
     network.cpu()
     fitting.save(network)
     return network
+
+
+def planned_epochs(recipe: RANetRecipe) -> dict[str, int]:
+    """The stages of a training in their order, with the epochs of each."""
+    return dict.fromkeys(("exits", "plain") if recipe.baselines else ("exits",), recipe.epochs)
 
 
 def fit_exit_rule(network: RANet, fitting: Fitting) -> None:

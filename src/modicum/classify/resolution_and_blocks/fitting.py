@@ -25,6 +25,7 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
     fitting = Fitting(recipe, run)
     network = _build(recipe, fitting)
     target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
+    fitting.plan(planned_epochs(recipe))
     first = MultiResolutionStage(
         network.drnet, recipe.optimizer, recipe.multi_resolution_schedule, distillation=recipe.distillation
     )
@@ -36,6 +37,13 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
     network.eval().cpu()
     fitting.save(network)
     return network
+
+
+def planned_epochs(recipe: ResolutionAndBlocksRecipe) -> dict[str, int]:
+    """The stages of a training in their order, with the epochs of each."""
+    first, joint = recipe.multi_resolution_epochs, recipe.joint_epochs
+    epochs = {"multi_resolution": first, "joint": joint}
+    return epochs | ({"plain": first + joint} if recipe.baselines else {})
 
 
 def _build(recipe: ResolutionAndBlocksRecipe, fitting: Fitting) -> ResolutionAndBlocks:

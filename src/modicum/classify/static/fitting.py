@@ -29,9 +29,11 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
     fitting = Fitting(recipe, run)
     network = _build(recipe, fitting)
     check_budget(network, recipe.budget)  # refuses an impossible budget before hours of work
+    fitting.plan(planned_epochs(recipe))
     if not recipe.weights:
-        for name, member in zip(network.names, network.networks, strict=True):
-            fitting.run_stage(name, PlainStage(member, recipe.optimizer, recipe.schedule), recipe.epochs)
+        members = dict(zip(network.names, network.networks, strict=True))
+        for name in recipe.members:
+            fitting.run_stage(name, PlainStage(members[name], recipe.optimizer, recipe.schedule), recipe.epochs)
     network.to(fitting.device)
 
     def measure() -> Sequence[Point]:
@@ -41,6 +43,11 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
     network.eval().cpu()
     fitting.save(network)
     return network
+
+
+def planned_epochs(recipe: StaticRecipe) -> dict[str, int]:
+    """The stages of a training in their order, with the epochs of each."""
+    return {} if recipe.weights else dict.fromkeys(recipe.members, recipe.epochs)
 
 
 def check_budget(network: StaticFamily, budget: float) -> None:

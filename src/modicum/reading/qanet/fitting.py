@@ -24,6 +24,7 @@ from modicum.reading.readers import make_reader
 from modicum.reading.training import ReadingStage
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
+from modicum.training.progress import StagePlan
 from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
 
 STAGE, BASELINE = "reading", "lstm"
@@ -52,6 +53,11 @@ def fit(recipe: QANetRecipe, run: RunFolder) -> QANet:
         fitting.save(baseline_path(run), reader)
     fitting.save(run.weights, network)
     return network
+
+
+def planned_epochs(recipe: QANetRecipe) -> dict[str, int]:
+    """The stages of a training in their order, with the epochs of each."""
+    return dict.fromkeys((STAGE, BASELINE) if recipe.baselines else (STAGE,), recipe.epochs)
 
 
 class _Fitting:
@@ -102,7 +108,8 @@ class _Fitting:
             watched=self.parts.calibration,
         )
         stage = Stage(name, module, self._loaders(), recipe.epochs, "val/f1", recipe.ema_decay, ema_warms_up=True)
-        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=name in self._finished)
+        finished, plan = name in self._finished, StagePlan(planned_epochs(recipe))
+        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=finished, plan=plan)
         network.eval().cpu()
         self._mark_finished(name)
 

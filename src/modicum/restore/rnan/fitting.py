@@ -21,6 +21,7 @@ from modicum.storage.errors import WeightsError
 from modicum.storage.header import FORMAT, read_raw_header
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network, save_network
+from modicum.training.progress import StagePlan
 from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
 
 STAGE, BASELINE = "restoration", "dncnn"
@@ -38,6 +39,12 @@ def fit(recipe: RNANRecipe, run: RunFolder) -> RNAN:
         WeightsError: If given weights cannot be read or do not fit.
     """
     return _Fitting(recipe, run).fit()
+
+
+def planned_epochs(recipe: RNANRecipe) -> dict[str, int]:
+    """The stages of a training in their order, with the epochs of each."""
+    names = (STAGE, BASELINE) if recipe.baselines else (STAGE,)
+    return dict.fromkeys(names, recipe.epochs) if recipe.epochs else {}
 
 
 class _Fitting:
@@ -72,7 +79,8 @@ class _Fitting:
             gradient_clip=recipe.gradient_clip,
         )
         stage = Stage(name, module, self._loaders(name), recipe.epochs, "val/psnr", recipe.ema_decay)
-        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=name in self.finished)
+        finished, plan = name in self.finished, StagePlan(planned_epochs(recipe))
+        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=finished, plan=plan)
         module.cpu()
         self._mark_finished(name)
 
