@@ -172,7 +172,7 @@ class _Fitting:
     @property
     def _search_s(self) -> float:
         """How long the search took, or would take here, as its restarts share the processes."""
-        return sum(state["seconds"] for state in self._states()) / self.processes
+        return float(sum(state["seconds"] for state in self._states())) / self.processes
 
     def _seconds_of_baselines(self, search_s: float) -> float:
         """How long they take: layered networks are searched for as long as graphs."""
