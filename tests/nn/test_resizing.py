@@ -75,3 +75,12 @@ def test_unknown_kernel_is_refused():
 
 def test_printed_form_names_size_and_kernel():
     assert str(Resize(8, "bilinear")) == "Resize(8, kernel='bilinear')"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kernel", ["antialiased", "bilinear"])
+def test_half_precision_is_resized_on_a_cpu(dtype, kernel):
+    images = noise(2, 3, 16, 16)
+    resized = Resize(6, kernel)(images.to(dtype))
+    assert resized.dtype == dtype
+    torch.testing.assert_close(resized.float(), Resize(6, kernel)(images), atol=0.01, rtol=0)

@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,9 +31,12 @@ class Resize(nn.Module):
         """Images (B, C, size, size)."""
         if images.shape[-2:] == (self.size, self.size):
             return images
-        return F.interpolate(
-            images, size=(self.size, self.size), mode="bilinear", antialias=self.kernel == "antialiased"
-        )
+        is_antialiased = self.kernel == "antialiased"
+        # torch has no antialiased kernel in half precision on a CPU: it is computed in single precision there.
+        is_widened = is_antialiased and images.device.type == "cpu" and images.dtype in (torch.bfloat16, torch.float16)
+        pixels = images.float() if is_widened else images
+        resized = F.interpolate(pixels, size=(self.size, self.size), mode="bilinear", antialias=is_antialiased)
+        return resized.to(images.dtype)
 
     def extra_repr(self) -> str:
         """Size and kernel, for printing."""

@@ -21,7 +21,7 @@ def make_reader(network: QANet | LstmReader, collator: Collator, text: TextOptio
     device = next(network.parameters()).device
 
     def logits(inputs: Inputs) -> Logits:
-        placed = inputs.to(device)
+        placed = inputs.to(device, next(network.parameters()).dtype)
         if isinstance(network, QANet):
             return share_passages(network, placed)
         found: Logits = network(*placed)

@@ -55,9 +55,16 @@ class Inference:
         """
         planes = channels_first(image)
         network = averaged_over_symmetries(self.network) if self.is_ensemble else self.network
-        device = next(self.network.parameters()).device
+        weight = next(self.network.parameters())
         tiling = self._fitting_tiling(planes)
-        restored = run_tiled(network, planes, tiling, scale=self.scale, device=device, progress=progress)
+        restored = run_tiled(
+            lambda windows: network(windows.to(weight.dtype)),
+            planes,
+            tiling,
+            scale=self.scale,
+            device=weight.device,
+            progress=progress,
+        )
         return channels_last(restored)
 
     def _fitting_tiling(self, planes: NDArray[Any]) -> Tiling:

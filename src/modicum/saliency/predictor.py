@@ -143,7 +143,8 @@ class Predictor:
         """Maps (n, S, S) of some pictures (H, W, 3) uint8 at the network's own size, in [0, 1], on the CPU."""
         images = torch.stack([to_input(pixels, self.preprocessing.size) for pixels in pictures]).to(self._device)
         batch = self.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
-        maps: Tensor = self._network.saliency(batch)[:, 0].float().cpu()
+        dtype = next(self._network.parameters()).dtype
+        maps: Tensor = self._network.saliency(batch.to(dtype))[:, 0].float().cpu()
         return maps
 
     def enlarge(self, saliency: Tensor, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
