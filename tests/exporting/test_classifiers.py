@@ -1,6 +1,7 @@
 import pytest
 
-from modicum.exporting.classifiers import check_fit, stated_preprocessing
+from modicum.exporting import ExportError
+from modicum.exporting.classifiers import check_fit, read_knob, stated_preprocessing
 
 PREPROCESSING = {"size": 32, "resize_short": 36, "mean": [0.5] * 3, "std": [0.25] * 3}
 FITTING = {"preprocessing": PREPROCESSING, "classes": ["a", "b"], "knob": 0.5, "image_px": 32, "num_classes": 2}
@@ -29,3 +30,10 @@ def test_what_does_not_fit_is_refused_by_name(change, message):
 
 def test_other_keys_of_the_preprocessing_are_not_stated():
     assert stated_preprocessing(PREPROCESSING | {"interpolation": "bicubic"}) == PREPROCESSING
+
+
+@pytest.mark.parametrize("knob", [float("inf"), float("nan"), None, "0.5"])
+def test_a_manifest_whose_knob_is_no_number_is_refused_by_name(tmp_path, knob):
+    message = rf"manifest\.json is damaged: knob must be a finite number, got {knob}.*; export again"
+    with pytest.raises(ExportError, match=message):
+        read_knob({"knob": knob}, tmp_path)

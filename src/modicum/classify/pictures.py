@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from modicum.storage.errors import DataError
+from modicum.imaging.decoding import BadImageError, decode, upright_rgb
+from modicum.imaging.files import Failure, read_content
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # among Pillow's others are some that start programs
+Source = str | Path | bytes | Image.Image | NDArray[np.uint8]
+"""What every runner takes as a picture."""
 
 
 class RunnerResult(NamedTuple):
@@ -34,25 +36,27 @@ class Classified(NamedTuple):
     cost: float  # share of the plain network's multiply-adds that it took, the decision included
 
 
-def open_picture(path: Path) -> Image.Image:
-    """The picture in a file, upright and RGB; transparent pixels are laid on white.
+def open_picture(picture: Source) -> Image.Image:
+    """Returns a picture upright, RGB and in 8 bit, as `modicum.imaging.decoding.decode` gives it, whatever holds it.
+
+    Args:
+        picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
 
     Raises:
-        DataError: If the file is missing, is not a picture, or has more than 8 bits per channel.
+        BadImageError: If it cannot be read or used; the message names the file.
     """
+    if isinstance(picture, Image.Image):
+        return upright_rgb(picture)
+    if isinstance(picture, bytes):
+        return decode(picture)
+    if isinstance(picture, np.ndarray):
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+            raise BadImageError(f"an array must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
+        return Image.fromarray(np.ascontiguousarray(picture))
     try:
-        with Image.open(path, formats=FORMATS) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith(("I", "F")):
-                raise DataError(f"{path} has more than 8 bits per channel: convert it to 8 bits")
-            if not image.has_transparency_data:
-                return image.convert("RGB")
-            layer = image.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist: check the path") from error
-    except (OSError, Image.DecompressionBombError, SyntaxError) as error:  # what Pillow raises on damaged files
-        raise DataError(f"{path} is not a picture that can be read: {error}") from error
+        return decode(read_content(Path(picture)))
+    except BadImageError as error:
+        raise BadImageError(str(Failure(str(picture), str(error)))) from error
 
 
 def prepare_picture(image: Image.Image, preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -77,14 +81,13 @@ def prepare_picture(image: Image.Image, preprocessing: Mapping[str, Any]) -> NDA
     return normalised
 
 
-def read_input(picture: str | Path | Image.Image, preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
-    """A batch (1, 3, S, S) of one picture, a path or a PIL image; see `prepare_picture`.
+def read_input(picture: Source, preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Returns a batch (1, 3, S, S) of one picture; see `open_picture` and `prepare_picture`.
 
     Raises:
-        DataError: If the file is missing or is not a picture.
+        BadImageError: If the picture cannot be read or used.
     """
-    image = picture if isinstance(picture, Image.Image) else open_picture(Path(picture))
-    return prepare_picture(image, preprocessing)[None]
+    return prepare_picture(open_picture(picture), preprocessing)[None]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

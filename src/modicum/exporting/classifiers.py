@@ -1,8 +1,12 @@
 """What the manifest of every exported classifier states: whether it fits the network, and how pictures are prepared."""
 
-import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from modicum.adaptive.knobs import KnobError, check_knob
+from modicum.exporting.manifest import MANIFEST_NAME
+from modicum.exporting.parity import ExportError
 from modicum.storage.files import JSON
 
 PREPROCESSING = ("size", "resize_short", "mean", "std")
@@ -35,5 +39,16 @@ def check_fit(
         raise ValueError(f"preprocessing must give images of {image_px} px, not {preprocessing['size']}")
     if len(classes) != num_classes:
         raise ValueError(f"classes must name the network's {num_classes} classes, got {len(classes)} names")
-    if not math.isfinite(knob):
-        raise ValueError(f"knob must be a finite number, got {knob}")
+    check_knob(knob)
+
+
+def read_knob(details: Mapping[str, Any], folder: Path) -> float:
+    """Returns the knob that the manifest of an export states.
+
+    Raises:
+        ExportError: If it is not a finite number.
+    """
+    try:
+        return check_knob(details["knob"])
+    except KnobError as error:
+        raise ExportError(f"{folder / MANIFEST_NAME} is damaged: {error}; export again") from error

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modicum.adaptive.knobs import KnobError
 from modicum.classify.backbones import SmallResNet
 from modicum.classify.blockdrop.export import export_blockdrop
 from modicum.classify.blockdrop.network import BlockDrop
@@ -191,3 +192,15 @@ def test_a_picture_is_classified_alike_from_path_and_memory(net, tmp_path):
     assert 1 / 3 <= found.probability <= 1
     assert found.route == "0 of 2 blocks"
     assert found.cost == net._fixed_macs / (net._fixed_macs - net._decision_macs + net._unit_macs.sum())
+
+
+@pytest.mark.parametrize("knob", [float("inf"), float("-inf"), float("nan")])
+def test_a_knob_that_is_no_finite_number_is_refused(net, knob):
+    images = np.zeros((3, 3, 16, 16), np.float32)
+    for use in (
+        lambda: net.decide(net.scores(images), knob),
+        lambda: net.predict(images, knob),
+        lambda: net.classify(Image.new("RGB", (16, 16)), knob),
+    ):
+        with pytest.raises(KnobError, match=f"knob must be a finite number, got {knob}"):
+            use()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modicum.adaptive.knobs import KnobError
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet
@@ -151,3 +152,15 @@ def test_a_picture_is_classified_alike_from_path_and_memory(net, tmp_path):
     assert 1 / 3 <= found.probability <= 1
     assert found.route == "16 px"
     assert 0 < found.cost < 1
+
+
+@pytest.mark.parametrize("knob", [float("inf"), float("-inf"), float("nan")])
+def test_a_knob_that_is_no_finite_number_is_refused(net, knob):
+    images = np.zeros((3, 3, 32, 32), np.float32)
+    for use in (
+        lambda: net.decide(net.scores(images), knob),
+        lambda: net.predict(images, knob),
+        lambda: net.classify(Image.new("RGB", (32, 32)), knob),
+    ):
+        with pytest.raises(KnobError, match=f"knob must be a finite number, got {knob}"):
+            use()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modicum.adaptive.knobs import KnobError
 from modicum.classify.ranet.deciding import CLOSED
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.exporting import ExportError
@@ -208,3 +209,15 @@ def test_a_picture_is_classified_alike_from_path_and_memory(net, tmp_path):
     assert found.route == "exit 1"
     last_alone = net._trunk_macs.sum() + net._head_macs[-1]
     assert found.cost == pytest.approx((net._trunk_macs[0] + net._head_macs[0]) / last_alone)
+
+
+@pytest.mark.parametrize("knob", [float("inf"), float("-inf"), float("nan")])
+def test_a_knob_that_is_no_finite_number_is_refused(net, knob):
+    images = np.zeros((3, 3, 16, 16), np.float32)
+    for use in (
+        lambda: net.decide(net.scores(images), knob),
+        lambda: net.predict(images, knob),
+        lambda: net.classify(Image.new("RGB", (16, 16)), knob),
+    ):
+        with pytest.raises(KnobError, match=f"knob must be a finite number, got {knob}"):
+            use()

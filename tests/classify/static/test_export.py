@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip("onnxruntime", reason="the export extra is not installed")
 
+from modicum.adaptive.knobs import KnobError
 from modicum.classify.static.export import check_export, export_static
 from modicum.classify.static.runner import OnnxStatic
 from modicum.exporting.parity import ExportError
@@ -86,3 +88,15 @@ def test_what_does_not_fit_is_refused(family, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         export_static(family, tmp_path / "out", **(fitting | change))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("knob", [float("inf"), float("-inf"), float("nan")])
+def test_a_knob_that_is_no_finite_number_is_refused(runner, knob):
+    images = np.zeros((3, 3, 32, 32), np.float32)
+    for use in (
+        lambda: runner.decide(3, knob),
+        lambda: runner.predict(images, knob),
+        lambda: runner.classify(Image.new("RGB", (32, 32)), knob),
+    ):
+        with pytest.raises(KnobError, match=f"knob must be a finite number, got {knob}"):
+            use()

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input
+from modicum.adaptive.knobs import check_knob
+from modicum.classify.pictures import Classified, RunnerResult, Source, check_images, name_answer, read_input
+from modicum.exporting.classifiers import read_knob
 from modicum.exporting.manifest import read_manifest
 from modicum.exporting.sessions import GraphRunner
 
@@ -50,7 +51,7 @@ class OnnxBlockDrop:
         manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
         details = manifest.details
         self.classes: tuple[str, ...] = tuple(details["classes"])
-        self.knob: float = details["knob"]
+        self.knob: float = read_knob(details, Path(folder))
         self._side: int = details["image_px"]
         self._preprocessing: dict[str, Any] = details["preprocessing"]
         self._thresholds = np.array(details["decision"]["thresholds"], np.float64)
@@ -85,7 +86,7 @@ class OnnxBlockDrop:
 
     def decide(self, scores: NDArray[np.float32], knob: float | None = None) -> NDArray[np.bool_]:
         """Keep-vectors (B, U): a block is kept if its score is at least its threshold + knob, in double precision."""
-        knob = self.knob if knob is None else knob
+        knob = self.knob if knob is None else check_knob(knob)
         keep: NDArray[np.bool_] = scores.astype(np.float64) >= self._thresholds + knob
         return keep
 
@@ -132,11 +133,16 @@ class OnnxBlockDrop:
         keep = self.decide(self.scores(images), knob)
         return RunnerResult(self.run(images, keep), keep, keep @ self._unit_macs + self._fixed_macs)
 
-    def classify(self, picture: str | Path | Image.Image, knob: float | None = None) -> Classified:
-        """The class of one picture, a path or a PIL image, preprocessed as the network was trained.
+    def classify(self, picture: Source, knob: float | None = None) -> Classified:
+        """Returns the class of one picture, preprocessed as the network was trained.
+
+        Args:
+            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
+            knob: As of `predict`.
 
         Raises:
-            DataError: If the file is missing or is not a picture.
+            BadImageError: If the picture cannot be read or used.
+            KnobError: If ``knob`` is not a finite number.
         """
         result = self.predict(read_input(picture, self._preprocessing), knob)
         route = f"{result.routes[0].sum()} of {self.num_blocks} blocks"

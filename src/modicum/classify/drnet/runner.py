@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input
+from modicum.adaptive.knobs import check_knob
+from modicum.classify.pictures import Classified, RunnerResult, Source, check_images, name_answer, read_input
+from modicum.exporting.classifiers import read_knob
 from modicum.exporting.manifest import read_manifest
 from modicum.exporting.sessions import GraphRunner
 
@@ -37,7 +38,7 @@ class OnnxDRNet:
         manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
         details = manifest.details
         self.classes: tuple[str, ...] = tuple(details["classes"])
-        self.knob: float = details["knob"]
+        self.knob: float = read_knob(details, Path(folder))
         self.labels: tuple[str, ...] = tuple(details["costs"]["labels"])
         self._side: int = details["resolutions"][0]
         self._preprocessing: dict[str, Any] = details["preprocessing"]
@@ -56,7 +57,7 @@ class OnnxDRNet:
 
     def decide(self, scores: NDArray[np.float32], knob: float | None = None) -> NDArray[np.int64]:
         """Routes (B,): argmax_j (log pi_j - knob C_j / C_max), in double precision; of routes that tie, the first."""
-        knob = self.knob if knob is None else knob
+        knob = self.knob if knob is None else check_knob(knob)
         worth = scores.astype(np.float64) - knob * self._relative_costs
         routes: NDArray[np.int64] = worth.argmax(axis=1)
         return routes
@@ -85,11 +86,16 @@ class OnnxDRNet:
         routes = self.decide(self.scores(images), knob)
         return RunnerResult(self.run(images, routes), routes, self._route_macs[routes] + self._decision_macs)
 
-    def classify(self, picture: str | Path | Image.Image, knob: float | None = None) -> Classified:
-        """The class of one picture, a path or a PIL image, preprocessed as the network was trained.
+    def classify(self, picture: Source, knob: float | None = None) -> Classified:
+        """Returns the class of one picture, preprocessed as the network was trained.
+
+        Args:
+            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
+            knob: As of `predict`.
 
         Raises:
-            DataError: If the file is missing or is not a picture.
+            BadImageError: If the picture cannot be read or used.
+            KnobError: If ``knob`` is not a finite number.
         """
         result = self.predict(read_input(picture, self._preprocessing), knob)
         route, plain_macs = self.labels[result.routes[0]], float(self._route_macs.max())

@@ -8,7 +8,6 @@ body does not read does not pass through it.
 # B batch, E exits, K classes, C channels, H W positions
 import copy
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +24,7 @@ from modicum.classify.ranet.rules import GainRule, GeometricRule
 from modicum.classify.ranet.runner import BODY, HEAD, STEM, SYSTEM, OnnxRANet
 from modicum.classify.ranet.segments import Segment, count_pieces
 from modicum.classify.ranet.structure import BlockPlan
+from modicum.exporting.classifiers import check_fit, stated_preprocessing
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph, write_manifest
@@ -34,7 +34,6 @@ from modicum.exporting.samples import sample_images
 from modicum.storage.files import JSON
 
 TOLERANCE = 1e-4
-NEEDED = ("size", "resize_short", "mean", "std")  # of the preprocessing
 
 _Outputs: TypeAlias = dict[str, NDArray[Any]]
 
@@ -72,7 +71,7 @@ def export_ranet(
         MissingExtraError: If the packages for ONNX are not installed.
         ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    _check_fit(network, preprocessing, classes, knob)
+    check_fit(preprocessing, classes, knob, image_px=network.image_px, num_classes=network.num_classes)
     details = _details(network, preprocessing, classes, knob, calibration)
     plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
     with replaced_folder(folder) as new:
@@ -181,7 +180,7 @@ def _details(
     trunk, heads = count_pieces(network.structure, network.num_classes, side, network.head)
     return {
         "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
-        "preprocessing": {key: preprocessing[key] for key in NEEDED},
+        "preprocessing": stated_preprocessing(preprocessing),
         "classes": list(classes),
         "image_px": side,
         "knob": knob,
@@ -213,17 +212,6 @@ def describe_decision(network: RANet, knob: float) -> dict[str, JSON]:
             "correctness": correctness,
         }
     return {"rule": "common", "how": HOW["common"]}
-
-
-def _check_fit(network: RANet, preprocessing: Mapping[str, JSON], classes: Sequence[str], knob: float) -> None:
-    if missing := sorted(set(NEEDED) - preprocessing.keys()):
-        raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {', '.join(missing)}")
-    if preprocessing["size"] != network.image_px:
-        raise ValueError(f"preprocessing must give images of {network.image_px} px, not {preprocessing['size']}")
-    if len(classes) != network.num_classes:
-        raise ValueError(f"classes must name the network's {network.num_classes} classes, got {len(classes)} names")
-    if not math.isfinite(knob):
-        raise ValueError(f"knob must be a finite number, got {knob}")
 
 
 @torch.inference_mode()

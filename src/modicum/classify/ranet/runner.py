@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input, softmax
+from modicum.adaptive.knobs import check_knob
+from modicum.classify.pictures import Classified, RunnerResult, Source, check_images, name_answer, read_input, softmax
 from modicum.classify.ranet.deciding import read_rule
+from modicum.exporting.classifiers import read_knob
 from modicum.exporting.manifest import Graph, Manifest, read_manifest
 from modicum.exporting.sessions import GraphRunner
 
@@ -43,7 +44,7 @@ class OnnxRANet:
         manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
         details = manifest.details
         self.classes: tuple[str, ...] = tuple(details["classes"])
-        self.knob: float = details["knob"]
+        self.knob: float = read_knob(details, Path(folder))
         self.labels: tuple[str, ...] = tuple(details["costs"]["labels"])
         self._side: int = details["image_px"]
         self._preprocessing: dict[str, Any] = details["preprocessing"]
@@ -73,7 +74,7 @@ class OnnxRANet:
 
     def decide(self, scores: NDArray[np.float32], knob: float | None = None) -> NDArray[np.int64]:
         """Routes (B,) of images with these confidences: the first exit at which each may leave."""
-        knob = self.knob if knob is None else knob
+        knob = self.knob if knob is None else check_knob(knob)
         leaves = [self.rule.leaves(index, scores[:, index], knob) for index in range(len(self.labels))]
         routes: NDArray[np.int64] = np.stack(leaves, axis=1).argmax(axis=1)
         return routes
@@ -103,7 +104,7 @@ class OnnxRANet:
         Raises:
             ValueError: If the images are of another shape or type.
         """
-        knob = self.knob if knob is None else knob
+        knob = self.knob if knob is None else check_knob(knob)
         open_exits = self.rule.open_exits(knob)
 
         def leave(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
@@ -116,11 +117,16 @@ class OnnxRANet:
         logits, routes = self._walk(images, leave)
         return RunnerResult(logits, routes, (self._trunk_macs + self._head_macs * open_exits).cumsum()[routes])
 
-    def classify(self, picture: str | Path | Image.Image, knob: float | None = None) -> Classified:
-        """The class of one picture, a path or a PIL image, preprocessed as the network was trained.
+    def classify(self, picture: Source, knob: float | None = None) -> Classified:
+        """Returns the class of one picture, preprocessed as the network was trained.
+
+        Args:
+            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
+            knob: As of `predict`.
 
         Raises:
-            DataError: If the file is missing or is not a picture.
+            BadImageError: If the picture cannot be read or used.
+            KnobError: If ``knob`` is not a finite number.
         """
         result = self.predict(read_input(picture, self._preprocessing), knob)
         plain_macs = float(self._trunk_macs.sum() + self._head_macs[-1])  # the last exit alone

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input
+from modicum.adaptive.knobs import check_knob
+from modicum.classify.pictures import Classified, RunnerResult, Source, check_images, name_answer, read_input
+from modicum.exporting.classifiers import read_knob
 from modicum.exporting.manifest import read_manifest
 from modicum.exporting.sessions import GraphRunner
 
@@ -35,7 +36,7 @@ class OnnxStatic:
         manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
         details = manifest.details
         self.classes: tuple[str, ...] = tuple(details["classes"])
-        self.knob: float = details["knob"]
+        self.knob: float = read_knob(details, Path(folder))
         self.labels: tuple[str, ...] = tuple(details["costs"]["labels"])
         self._side: int = details["image_px"]
         self._preprocessing: dict[str, Any] = details["preprocessing"]
@@ -45,7 +46,7 @@ class OnnxStatic:
 
     def decide(self, count: int, knob: float | None = None) -> NDArray[np.int64]:
         """Routes (B,) of ``count`` images, all the same: the dearest member whose share is at most 1 - knob."""
-        knob = self.knob if knob is None else knob
+        knob = self.knob if knob is None else check_knob(knob)
         within = np.flatnonzero(self._relative_costs <= 1 - knob)  # they fall, so the first is the dearest
         return np.full(count, within[0] if len(within) else len(self.labels) - 1, np.int64)
 
@@ -73,11 +74,16 @@ class OnnxStatic:
         routes = self.decide(len(images), knob)
         return RunnerResult(self.run(images, routes), routes, self._route_macs[routes])
 
-    def classify(self, picture: str | Path | Image.Image, knob: float | None = None) -> Classified:
-        """The class of one picture, a path or a PIL image, preprocessed as the members were trained.
+    def classify(self, picture: Source, knob: float | None = None) -> Classified:
+        """Returns the class of one picture, preprocessed as the members were trained.
+
+        Args:
+            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
+            knob: As of `predict`.
 
         Raises:
-            DataError: If the file is missing or is not a picture.
+            BadImageError: If the picture cannot be read or used.
+            KnobError: If ``knob`` is not a finite number.
         """
         result = self.predict(read_input(picture, self._preprocessing), knob)
         route, plain_macs = self.labels[result.routes[0]], float(self._route_macs.max())
