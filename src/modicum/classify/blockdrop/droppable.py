@@ -8,8 +8,8 @@ convolution, negative values pass to the next block, as in the authors' code.
 # B rows of the batch, U droppable blocks
 import copy
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import timm.models._efficientnet_blocks as timm_mobile
@@ -20,6 +20,7 @@ import torchvision.models.regnet as torchvision_regnet
 import torchvision.models.resnet as torchvision_resnet
 from torch import Tensor, nn
 
+from modicum.adaptive.per_call import PerCall
 from modicum.classify.backbones import BasicBlock
 from modicum.classify.blockdrop.plans import Plan
 
@@ -58,19 +59,19 @@ _SHORTCUTS: dict[type[nn.Module], Callable[[Any], str | None]] = {
 
 
 class BlockSwitch:
-    """What the rows of a run keep; one per network, read by all its droppable blocks. Outside a run all is kept."""
+    """What the rows of a call keep; one per network, read by all its droppable blocks, never kept beyond the call."""
 
     def __init__(self) -> None:
-        self.plan: Plan | None = None
+        self._plan: PerCall[Plan | None] = PerCall(None)
 
-    @contextmanager
-    def following(self, plan: Plan) -> Iterator[None]:
-        """Runs the body, one pass through the network, as ``plan`` says."""
-        before, self.plan = self.plan, plan
-        try:
-            yield
-        finally:
-            self.plan = before
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the call under way in this thread; None outside a call, where all is kept."""
+        return self._plan.value
+
+    def following(self, plan: Plan) -> AbstractContextManager[None]:
+        """Runs the body, one pass through the network, as ``plan`` says, in this thread alone."""
+        return self._plan.holding(plan)
 
 
 class DroppableBlock(nn.Module):

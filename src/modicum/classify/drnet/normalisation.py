@@ -5,12 +5,13 @@ resolution, with its own affine parameters and running statistics; all other wei
 """
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+from modicum.adaptive.per_call import PerCall
 
 ShortcutNorm = Literal["switched", "shared"]
 
@@ -18,19 +19,19 @@ SHORTCUT_NAMES = ("downsample", "shortcut")  # what torchvision and timm call th
 
 
 class ResolutionSwitch:
-    """Which resolution the network is running at; one per network, read by all its normalisations."""
+    """Which resolution a call runs at; one per network, read by all its normalisations, never kept beyond the call."""
 
     def __init__(self) -> None:
-        self.index = 0
+        self._index = PerCall(0)
 
-    @contextmanager
-    def at(self, index: int) -> Iterator[None]:
-        """Runs the body at resolution ``index``."""
-        before, self.index = self.index, index
-        try:
-            yield
-        finally:
-            self.index = before
+    @property
+    def index(self) -> int:
+        """The resolution of the call under way in this thread; outside a call, that of the full image."""
+        return self._index.value
+
+    def at(self, index: int) -> AbstractContextManager[None]:
+        """Runs the body at resolution ``index``, in this thread alone."""
+        return self._index.holding(index)
 
 
 class ResolutionNorm(nn.Module):

@@ -104,9 +104,10 @@ class ShareRule:
 
     def thresholds(self, knob: float) -> NDArray[np.float32]:
         """Thresholds (E,)."""
-        if self._solved[0] != knob:
-            self._solved = knob, _solve_thresholds(self.confidence, knob)
-        return self._solved[1]
+        solved = self._solved  # read once: another thread may solve for another knob meanwhile
+        if solved[0] != knob:
+            solved = self._solved = knob, _solve_thresholds(self.confidence, knob)
+        return solved[1]
 
     def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
         """Whether the confidence reaches the threshold; at the last exit, all leave."""
