@@ -64,6 +64,9 @@ def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
         return [{"id": system.id, "wing": system.wing, "summary": system.summary} for system in result]
     if verb == "bench":
         return [row.to_json() for row in result]
+    if verb == "calibrate":
+        shares = {"target_share": result.target / result.plain, "achieved_share": result.achieved / result.plain}
+        return {**asdict(result), **shares}
     return asdict(result) if is_dataclass(result) and not isinstance(result, type) else str(result)
 
 
@@ -137,11 +140,16 @@ def _systems_table(systems: Iterable[Any]) -> Table:
 
 
 def _calibration_line(calibration: Any) -> str:  # noqa: ANN401  a Calibration; its module needs torch
-    share = calibration.achieved / calibration.plain
+    asked, achieved = calibration.target / calibration.plain, calibration.achieved / calibration.plain
+    if calibration.unit == "MAC":  # asked for as a share, so answered as one
+        cost = f"{achieved:.1%} of the plain network's multiply-adds per image (at most {asked:.1%} were asked for"
+        cost += f"; {calibration.achieved:.6g} MAC)"
+    else:
+        cost = f"{calibration.achieved:.4g} ms per image (at most {calibration.target:.4g} ms were asked for; "
+        cost += f"{achieved:.1%} of the plain network's)"
     return (
-        f"knob {calibration.knob:.6g}: {calibration.achieved:.6g} {calibration.unit} per image ({share:.1%} of the "
-        f"plain network's) and {calibration.accuracy:.1%} right on {calibration.num_samples} calibration images; "
-        "modicum report shows what the test images make of it"
+        f"knob {calibration.knob:.6g}: {cost} and {calibration.accuracy:.1%} right on {calibration.num_samples} "
+        "calibration images; modicum report shows what the test images make of it"
     )
 
 

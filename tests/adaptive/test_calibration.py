@@ -7,15 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modicum.adaptive.calibration import (
-    BudgetError,
+    Calibration,
     bisect_knob,
     calibrate,
     check_disjoint,
+    describe_share,
     hash_ids,
     relative_budget,
 )
 from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.evidence import Scored
+from modicum.adaptive.knobs import BudgetError, KnobError
 from modicum.storage.errors import ModicumError
 
 IDS = st.lists(st.text(max_size=4), unique=True, max_size=8)
@@ -148,10 +150,23 @@ def test_relative_budget_is_a_share_of_the_plain_network():
     assert relative_budget(0.25, MenuCosts(("a", "b"), (8.0, 2.0), decision=1.0)) == 2
 
 
-@pytest.mark.parametrize("budget", [0.0, -0.5, math.inf, math.nan])
-def test_relative_budget_must_be_positive_and_finite(budget):
-    with pytest.raises(ValueError, match=rf"^budget must be a positive share of the plain .* cost, got {budget}$"):
+@pytest.mark.parametrize("budget", [0.0, -0.5, 1.01, 50, math.inf, math.nan])
+def test_relative_budget_must_be_a_share(budget):
+    with pytest.raises(BudgetError, match=rf"^budget must be a share of the plain .* cost, in \(0, 1\], got {budget}$"):
         relative_budget(budget, MenuCosts(("a",), (1.0,)))
+
+
+def test_a_share_that_cannot_be_met_is_refused_in_shares():
+    costs = MenuCosts(("a", "b"), (8.0, 2.0), decision=1.0)
+    message = r"^budget 0\.25 of the plain network's multiply-adds is below the cheapest routes, 0\.375 of the plain"
+    with pytest.raises(BudgetError, match=message):
+        bisect_knob(lambda knob: 3.0, 2.0, (0.0, 1.0), describe=describe_share(costs))
+
+
+@pytest.mark.parametrize("knob", [math.inf, math.nan, "1"])
+def test_calibration_with_a_knob_that_is_no_number_is_refused(knob):
+    with pytest.raises(KnobError, match=f"knob must be a finite number, got {knob}"):
+        Calibration(1.0, "MAC", knob, 1.0, 2.0, 0.5, 4, "0")
 
 
 def test_accuracy_is_the_share_of_hits():

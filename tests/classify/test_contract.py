@@ -1,10 +1,14 @@
 """What every registered classifier must do beside the contract of all systems."""
 
 import json
+import math
 
 import pytest
+import torch
 
 from modicum import verbs
+from modicum.adaptive.knobs import BudgetError, KnobError
+from modicum.storage import RecipeError
 from modicum.systems import SYSTEMS
 
 pytestmark = pytest.mark.parametrize("name", [system.id for system in SYSTEMS.values() if system.wing == "classify"])
@@ -23,3 +27,48 @@ def test_curve_stands_beside_all_baselines_that_its_kind_of_route_allows(name, q
 def test_calibrated_cost_is_within_the_budget(name, quick_run):
     calibration = json.loads((quick_run(name) / "calibration.json").read_text())
     assert calibration["achieved"] <= calibration["target"]
+
+
+@pytest.mark.parametrize("knob", [math.nan, math.inf, -math.inf])
+def test_a_knob_that_is_no_finite_number_is_refused_everywhere(name, knob, quick_run, inputs_of):
+    run, (picture, _, _) = quick_run(name), inputs_of(name)
+    predictor, message = verbs.predictor(run), f"knob must be a finite number, got {knob}"
+    network = predictor.network
+    for use in (
+        lambda: verbs.predictor(run, knob=knob),
+        lambda: predictor(picture, knob=knob),
+        lambda: predictor.predict_all([picture], knob=knob),
+        lambda: verbs.predict(run, [picture], knob=knob),
+        lambda: verbs.evaluate(run, knob=knob),
+        lambda: network.policy.decide(network.scores(torch.zeros(1, 3, 32, 32)), knob),
+        lambda: network.predict(torch.zeros(1, 3, 32, 32), knob),
+    ):
+        with pytest.raises(KnobError, match=message):
+            use()
+
+
+@pytest.mark.parametrize("budget", [0.0, 1.5, 50.0, math.nan, math.inf])
+def test_a_budget_that_is_no_share_is_refused_by_training_and_calibration_alike(name, budget, quick_run, tmp_path):
+    with pytest.raises(RecipeError, match=rf"budget must be a share of .* in \(0, 1\], got {budget}"):
+        verbs.train(name, recipe=f"{name}-quick", budget=budget, out=tmp_path / "run")
+    with pytest.raises(BudgetError, match=rf"budget must be a share of .* in \(0, 1\], got {budget}"):
+        verbs.calibrate(quick_run(name), budget=budget)
+
+
+@pytest.mark.parametrize("budget_ms", [0.0, -1.0, math.nan, math.inf])
+def test_a_time_that_is_no_positive_number_is_refused(name, budget_ms, quick_run):
+    with pytest.raises(BudgetError, match="budget_ms must be a positive number of milliseconds"):
+        verbs.calibrate(quick_run(name), budget_ms=budget_ms)
+
+
+def test_a_budget_out_of_reach_is_refused_as_the_share_that_was_asked(name, quick_run):
+    with pytest.raises(BudgetError, match=r"budget 0\.0001 of the plain network's multiply-adds is below the cheapest"):
+        verbs.calibrate(quick_run(name), budget=0.0001)
+
+
+def test_a_knob_of_a_call_leaves_that_of_the_predictor_alone(name, quick_run, inputs_of):
+    predictor, (picture, _, _) = verbs.predictor(quick_run(name)), inputs_of(name)
+    before, knob = predictor(picture), predictor.knob
+    cheapest = predictor(picture, knob=50.0)
+    assert cheapest.macs <= before.macs
+    assert (predictor(picture), predictor.knob) == (before, knob)

@@ -2,18 +2,13 @@
 # N samples
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import CostTable, Unit
 from modicum.adaptive.evidence import Outcome, Scored
-from modicum.storage.errors import ModicumError
-
-
-class BudgetError(ModicumError, ValueError):
-    """No knob meets the budget; the message says what is the least."""
+from modicum.adaptive.knobs import BudgetError, check_knob, check_share
 
 
 @dataclass(frozen=True)
@@ -40,8 +35,19 @@ class Calibration:
     num_samples: int
     data_hash: str
 
+    def __post_init__(self) -> None:
+        check_knob(self.knob)
 
-def calibrate(scored: Scored, outcome: Outcome, policy: Policy, costs: CostTable, target: float) -> Calibration:
+
+def calibrate(
+    scored: Scored,
+    outcome: Outcome,
+    policy: Policy,
+    costs: CostTable,
+    target: float,
+    *,
+    describe: Callable[[float], str] | None = None,
+) -> Calibration:
     """The least knob (so the most accurate one) whose mean cost on these samples is at most ``target``.
 
     Args:
@@ -50,6 +56,7 @@ def calibrate(scored: Scored, outcome: Outcome, policy: Policy, costs: CostTable
         policy: The decision.
         costs: Its price, in the unit of ``target``.
         target: Mean cost per sample, the decision included.
+        describe: How a message names a cost; None names it in the unit of ``costs``.
 
     Raises:
         BudgetError: If even the cheapest routes cost more than ``target``.
@@ -60,7 +67,7 @@ def calibrate(scored: Scored, outcome: Outcome, policy: Policy, costs: CostTable
     def mean_cost(knob: float) -> float:
         return float(costs.of(policy.decide(scored.scores, knob)).mean())
 
-    knob = bisect_knob(mean_cost, target, policy.knob_range(scored.scores), costs.unit)
+    knob = bisect_knob(mean_cost, target, policy.knob_range(scored.scores), costs.unit, describe=describe)
     return Calibration(
         target=target,
         unit=costs.unit,
@@ -74,7 +81,12 @@ def calibrate(scored: Scored, outcome: Outcome, policy: Policy, costs: CostTable
 
 
 def bisect_knob(
-    mean_cost: Callable[[float], float], target: float, knob_range: tuple[float, float], unit: Unit = "MAC"
+    mean_cost: Callable[[float], float],
+    target: float,
+    knob_range: tuple[float, float],
+    unit: Unit = "MAC",
+    *,
+    describe: Callable[[float], str] | None = None,
 ) -> float:
     """The least knob, to 2**-60 of the range, at which ``mean_cost`` is at most ``target``.
 
@@ -83,12 +95,15 @@ def bisect_knob(
         target: The mean cost allowed.
         knob_range: From the dearest knob to the cheapest.
         unit: What costs count, for the message of the error.
+        describe: How that message names a cost instead.
 
     Raises:
         BudgetError: If ``mean_cost`` exceeds ``target`` at the cheapest knob.
     """
     dearest, cheapest = knob_range
     if not (least := mean_cost(cheapest)) <= target:  # so that nan is refused, too
+        if describe is not None:
+            raise BudgetError(f"budget {describe(target)} is below the cheapest routes, {describe(least)}: raise it")
         raise BudgetError(f"budget {target:.6g} {unit} per sample is below the cheapest routes, {least:.6g} {unit}")
     if mean_cost(dearest) <= target:
         return dearest
@@ -123,8 +138,12 @@ def relative_budget(budget: float, costs: CostTable) -> float:
     """The cost that is the share ``budget`` of the plain network's.
 
     Raises:
-        ValueError: If ``budget`` is not a positive finite number.
+        BudgetError: If ``budget`` is not in (0, 1].
     """
-    if not (budget > 0 and math.isfinite(budget)):
-        raise ValueError(f"budget must be a positive share of the plain network's cost, got {budget}")
-    return budget * costs.plain
+    return check_share(budget) * costs.plain
+
+
+def describe_share(costs: CostTable) -> Callable[[float], str]:
+    """How messages name costs to whoever asked for a share of the plain network's."""
+    what = "multiply-adds" if costs.unit == "MAC" else "time"
+    return lambda cost: f"{cost / costs.plain:.4g} of the plain network's {what}"

@@ -33,6 +33,9 @@ class Policy(ABC):
         The decision on a sample depends on its own scores alone. As ``knob`` grows, the mean cost of the samples that
         the policy was fitted on does not rise, nor, where nothing was fitted, that of any samples; where a policy deals
         out shares of samples, this holds up to rounding them to whole samples.
+
+        Raises:
+            KnobError: If ``knob`` is not a finite number.
         """
 
     @abstractmethod
@@ -76,3 +79,9 @@ def device_of(model: AdaptiveClassifier) -> torch.device:
     """Where the weights of ``model`` are."""
     assert isinstance(model, nn.Module)  # every adaptive classifier is one; the protocol cannot say so
     return next(model.parameters()).device
+
+
+def dtype_of(model: AdaptiveClassifier) -> torch.dtype:
+    """The precision of the weights of ``model``, in which it takes images."""
+    assert isinstance(model, nn.Module)  # as above
+    return next(parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())

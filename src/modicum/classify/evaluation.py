@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from modicum.adaptive.calibration import Calibration, calibrate, check_disjoint, hash_ids
+from modicum.adaptive.calibration import Calibration, calibrate, check_disjoint, describe_share, hash_ids
 from modicum.adaptive.contract import AdaptiveClassifier, device_of
 from modicum.adaptive.costs import CostTable
 from modicum.adaptive.curve import Point, point_of, trace_curve
 from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
 from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outcome, remembered, score, tabulate
+from modicum.adaptive.knobs import check_knob
 from modicum.classify.data import Part
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
@@ -103,11 +104,14 @@ def calibrate_run(
 ) -> Calibration:
     """Chooses the knob for a mean cost of ``target`` on the calibration part, and keeps it in the run folder.
 
+    Multiply-adds are asked for as shares of the plain network's, so that is how they are named where none can be met.
+
     Raises:
         BudgetError: If the target is below the cheapest routes.
     """
     part = judge(model, data, "calibration")
-    calibration = calibrate(part.scored, part.outcome, model.policy, costs, target)
+    describe = describe_share(costs) if costs.unit == "MAC" else None
+    calibration = calibrate(part.scored, part.outcome, model.policy, costs, target, describe=describe)
     write_json(run.calibration, asdict(calibration))
     return calibration
 
@@ -147,7 +151,10 @@ def evaluate_run(
     Raises:
         RunError: If the training is not finished.
         ValueError: If calibration and test data overlap.
+        KnobError: If ``knob`` is not a finite number.
     """
+    if knob is not None:  # refused before the data are opened
+        check_knob(knob)
     data = open_data(recipe, run)
     check_disjoint(data.splits.calibration, data.splits.test)
     calibration = read_calibration(run)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from modicum.adaptive.contract import AdaptiveClassifier, device_of
+from modicum.adaptive.contract import AdaptiveClassifier, device_of, dtype_of
+from modicum.adaptive.knobs import check_knob
 from modicum.classify.data import Preprocessing
 from modicum.imaging.decoding import BadImageError, decode, upright_rgb
 from modicum.imaging.files import Failure
@@ -53,39 +54,63 @@ class Predictor:
         network: In evaluation mode, on the device to run on.
         preprocessing: How a picture becomes what the network gets: also says what the network takes.
         classes: Names of the classes.
-        knob: Trades accuracy for cost.
+        knob: Trades accuracy for cost, where a call names none; the higher, the cheaper.
+
+    Raises:
+        KnobError: If ``knob`` is not a finite number.
     """
 
     def __init__(
         self, network: AdaptiveClassifier, *, preprocessing: Preprocessing, classes: Sequence[str], knob: float
     ) -> None:
-        self.network, self.preprocessing, self.classes, self.knob = network, preprocessing, tuple(classes), knob
+        self.network, self.preprocessing, self.classes = network, preprocessing, tuple(classes)
+        self.knob = check_knob(knob)
         self._transform = preprocessing.eval_transform()
         self._device = device_of(network)
 
-    def __call__(self, image: Input) -> Prediction:
-        """What the network says of one image: a path, a PIL image, or an array (H, W, 3) uint8.
+    def __call__(self, image: Input, *, knob: float | None = None) -> Prediction:
+        """Returns what the network says of one image: a path, a PIL image, or an array (H, W, 3) uint8.
+
+        Args:
+            image: The image.
+            knob: Of this call; None takes the predictor's.
 
         Raises:
             BadImageError: If it cannot be read.
+            KnobError: If ``knob`` is not a finite number.
         """
-        prediction = next(self.predict_all([image], batch_size=1))
+        prediction = next(self.predict_all([image], batch_size=1, knob=knob))
         if isinstance(prediction, Failure):
             raise BadImageError(str(prediction))
         return prediction
 
-    def predict_all(self, images: Iterable[Input], *, batch_size: int = 32) -> Iterator[Prediction | Failure]:
-        """What the network says of each image, in order, as they come; one that cannot be read costs only itself."""
+    def predict_all(
+        self, images: Iterable[Input], *, batch_size: int = 32, knob: float | None = None
+    ) -> Iterator[Prediction | Failure]:
+        """Yields what the network says of each image, in order; unreadable images are reported and skipped.
+
+        Args:
+            images: Read as they are needed.
+            batch_size: Images per call of the network.
+            knob: Of this call; None takes the predictor's.
+
+        Raises:
+            ValueError: If ``batch_size`` is below 1.
+            KnobError: If ``knob`` is not a finite number.
+        """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        return self._predict_batches(images, batch_size, self.knob if knob is None else check_knob(knob))
+
+    def _predict_batches(self, images: Iterable[Input], batch_size: int, knob: float) -> Iterator[Prediction | Failure]:
         waiting: list[tuple[str, Tensor | Failure]] = []
         for place, image in enumerate(images):
             name = str(image) if isinstance(image, str | Path) else f"image {place}"
             waiting.append((name, self._read(name, image)))
             if len(waiting) == batch_size:
-                yield from self._flush(waiting)
+                yield from self._flush(waiting, knob)
                 waiting = []
-        yield from self._flush(waiting)
+        yield from self._flush(waiting, knob)
 
     def _read(self, name: str, image: Input) -> Tensor | Failure:
         try:
@@ -93,16 +118,17 @@ class Predictor:
         except BadImageError as error:
             return Failure(name, str(error))
 
-    def _flush(self, waiting: list[tuple[str, Tensor | Failure]]) -> Iterator[Prediction | Failure]:
+    def _flush(self, waiting: list[tuple[str, Tensor | Failure]], knob: float) -> Iterator[Prediction | Failure]:
         readable = [(name, image) for name, image in waiting if isinstance(image, Tensor)]
-        predictions = iter(self._predict(readable) if readable else [])
+        predictions = iter(self._predict(readable, knob) if readable else [])
         for _, image in waiting:
             yield image if isinstance(image, Failure) else next(predictions)
 
     @torch.inference_mode()
-    def _predict(self, readable: Sequence[tuple[str, Tensor]]) -> list[Prediction]:
+    def _predict(self, readable: Sequence[tuple[str, Tensor]], knob: float) -> list[Prediction]:
         pixels = torch.stack([image for _, image in readable]).to(self._device)
-        routed = self.network.predict(self.preprocessing.normalise(pixels), self.knob)
+        images = self.preprocessing.normalise(pixels).to(dtype_of(self.network))
+        routed = self.network.predict(images, knob)
         probabilities, labels = routed.logits.float().softmax(dim=1).max(dim=1)
         names, plain = self.network.costs.names(routed.routes), self.network.costs.plain
         columns = (labels.tolist(), probabilities.tolist(), names, routed.macs.tolist())

@@ -23,11 +23,14 @@ log = logging.getLogger(__name__)
 
 def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
     """What classifies images with the network of a run, at its calibrated knob unless another is given."""
+    from modicum.adaptive.knobs import check_knob
     from modicum.classify.evaluation import read_calibration
     from modicum.classify.predictor import Predictor
     from modicum.classify.preparation import preprocessing_of
     from modicum.storage.header import read_header
 
+    if knob is not None:  # refused before the weights are loaded
+        check_knob(knob)
     folder, recipe = open_run(run)
     calibration = read_calibration(folder)
     return Predictor(
@@ -53,9 +56,12 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
         knob: Look at this knob instead of the calibrated one.
         clock: Also time the routed against the plain network.
     """
+    from modicum.adaptive.knobs import check_knob
     from modicum.classify.evaluation import evaluate_run
     from modicum.reporting.serial import evaluation_to_json
 
+    if knob is not None:  # refused before the weights are loaded
+        check_knob(knob)
     folder, recipe = open_run(run)
     system = get_system(folder.read_state().system)
     model = load_for_inference(folder, recipe)
@@ -85,7 +91,7 @@ def calibrate(
         batch_size: Images per call, for ``budget_ms``.
 
     Raises:
-        BudgetError: If even the cheapest routes exceed the budget.
+        BudgetError: If the budget is no share in (0, 1] or no time, or even the cheapest routes exceed it.
         ValueError: If not exactly one budget is given.
     """
     import torch
@@ -93,11 +99,16 @@ def calibrate(
     from modicum.adaptive.calibration import relative_budget
     from modicum.adaptive.contract import device_of
     from modicum.adaptive.efficiency import measure_route_times
+    from modicum.adaptive.knobs import check_milliseconds, check_share
     from modicum.classify.evaluation import calibrate_run, open_data
     from modicum.classify.preparation import EVALUATION_BATCH
 
     if (budget is None) == (budget_ms is None):
         raise ValueError("give either budget, a share of the plain network's multiply-adds, or budget_ms")
+    if budget is not None:  # refused before the weights are loaded
+        check_share(budget)
+    else:
+        check_milliseconds(budget_ms)
     folder, recipe = open_run(run)
     model = load_for_inference(folder, recipe)
     data = open_data(recipe, folder)

@@ -392,7 +392,7 @@ def test_missing_weights_are_refused(short, tmp_path):
 
 
 def test_policy_weights_of_another_network_are_refused(short, weights, tmp_path):
-    options = {"policy": "resnet10", "policy_weights": str(weights[0]), "budget": 2.0}
+    options = {"policy": "resnet10", "policy_weights": str(weights[0]), "budget": 1.0}
     with pytest.raises((WeightsError, RecipeError), match=r"resnet8\.safetensors is not that of a ResNet-18"):
         fit(replace(short, **options, backbone="resnet18"), new_run(tmp_path / "run"))
 
@@ -404,7 +404,7 @@ def resnet50_file(tmp_path):
 
 
 def test_policy_weights_of_a_resnet50_are_refused(short, resnet50_file, tmp_path):
-    options = {"policy": "resnet10", "policy_weights": str(resnet50_file), "budget": 2.0}
+    options = {"policy": "resnet10", "policy_weights": str(resnet50_file), "budget": 1.0}
     message = r"resnet50\.safetensors is not that of a ResNet-18: .* layer1\.0\.conv1\.weight has shape"
     with pytest.raises(WeightsError, match=message):
         fit(replace(short, **options, backbone="resnet18"), new_run(tmp_path / "run"))

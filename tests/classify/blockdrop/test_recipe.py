@@ -28,7 +28,7 @@ def test_facts_tell_where_the_backbone_came_from():
     ("options", "message"),
     [
         ({"image_px": 0}, "image_px must be a side in pixels, got 0"),
-        ({"budget": 0}, r"budget must be a share of the plain network's cost, in \(0, 2\], got 0"),
+        ({"budget": 0}, r"budget must be a share of the plain network's cost, in \(0, 1\], got 0"),
         ({"base_epochs": -1}, "base_epochs must be at least 0, got -1"),
         ({"base_drop": 1.0}, r"base_drop must be a share of the blocks, in \[0, 1\), got 1\.0"),
         ({"policy_epochs": 0}, "policy_epochs must be at least 1, got 0"),

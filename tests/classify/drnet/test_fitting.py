@@ -263,7 +263,7 @@ def test_missing_data_are_refused(short, tmp_path):
     [
         ({"resolutions": (32,)}, "resolutions must be at least two sides in pixels, got"),
         ({"resolutions": (16, 32)}, "resolutions must be falling sides in pixels"),
-        ({"budget": 0}, r"budget must be a share of the plain network's cost, in \(0, 2\], got 0"),
+        ({"budget": 0}, r"budget must be a share of the plain network's cost, in \(0, 1\], got 0"),
         ({"temperature": 0}, "temperature must be above 0, got 0"),
         ({"joint_epochs": 0}, "joint_epochs must be at least 1, got 0"),
         ({"multi_resolution_epochs": 0}, "multi_resolution_epochs must be at least 1, got 0"),

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from modicum.adaptive.calibration import BudgetError, calibrate
+from modicum.adaptive.calibration import calibrate
 from modicum.adaptive.evidence import score, tabulate
+from modicum.adaptive.knobs import BudgetError
 from modicum.classify.static.network import OneForAll, StaticFamily, rebuild_static
 from modicum.storage.errors import RecipeError
 from modicum.storage.weights import load_network, save_network

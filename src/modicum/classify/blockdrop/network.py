@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy, Routed
 from modicum.adaptive.costs import UnitCosts, count_network_macs
+from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
 from modicum.classify.blockdrop.plans import MaskedPlan, SelectedPlan
@@ -49,7 +50,7 @@ class KeepThreshold(Policy):
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Keep-vectors (B, U), bool, on the CPU, for probabilities (B, U); the one wait for the device of those."""
-        return scores.cpu().double() >= self.thresholds + knob
+        return scores.cpu().double() >= self.thresholds + check_knob(knob)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
         """At the first knob even probability 0 is kept, at the second even probability 1 is dropped."""

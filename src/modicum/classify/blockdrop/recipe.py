@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require, require_unused_allowed
 
@@ -147,7 +148,7 @@ class BlockDropRecipe:
 
     def __post_init__(self) -> None:
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        require(is_share(self.budget), "budget", "a share of the plain network's cost, in (0, 1]", self.budget)
         require(self.base_epochs >= 0, "base_epochs", "at least 0", self.base_epochs)
         require(0 <= self.base_drop < 1, "base_drop", "a share of the blocks, in [0, 1)", self.base_drop)
         for name in ("policy_epochs", "joint_epochs"):

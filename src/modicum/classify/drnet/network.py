@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from modicum.adaptive.contract import Policy, Routed
 from modicum.adaptive.costs import MenuCosts, count_network_macs
 from modicum.adaptive.execution import select_run_scatter
+from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.drnet.normalisation import (
     ResolutionNorm,
@@ -49,7 +50,7 @@ class PricedChoice(Policy):
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Route indices (B,), on the CPU, for log-probabilities (B, R); the one wait for the device of those."""
-        return (scores.cpu().double() - knob * self.relative_costs).argmax(dim=1)
+        return (scores.cpu().double() - check_knob(knob) * self.relative_costs).argmax(dim=1)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
         """Beyond these knobs, the price of a route outweighs any difference among these log-probabilities."""

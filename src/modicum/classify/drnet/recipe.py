@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
 
@@ -82,7 +83,7 @@ class DRNetRecipe:
         require(len(self.resolutions) >= 2, "resolutions", "at least two sides in pixels", self.resolutions)
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and self.resolutions[-1] > 0
         require(falling, "resolutions", "falling sides in pixels, e.g. 224 168 112", self.resolutions)
-        require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        require(is_share(self.budget), "budget", "a share of the plain network's cost, in (0, 1]", self.budget)
         require(self.temperature > 0, "temperature", "above 0", self.temperature)
         require(
             self.multi_resolution_epochs >= 1, "multi_resolution_epochs", "at least 1", self.multi_resolution_epochs

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from modicum.adaptive.contract import Routed
 from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import Exits, Leaving, run_through_exits
+from modicum.adaptive.knobs import check_knob
 from modicum.classify.ranet.blocks import HeadName, Stem
 from modicum.classify.ranet.confidence import confidence_of, fit_temperatures
 from modicum.classify.ranet.rules import (
@@ -140,7 +141,7 @@ class RANet(nn.Module):
         an upper bound, met where none before an image's own exit is closed.
         """
         self.check_images(images)
-        open_exits, temperatures = self.policy.open_exits(knob), self.temperatures.values()
+        open_exits, temperatures = self.policy.open_exits(check_knob(knob)), self.temperatures.values()
 
         def leave(index: int, rows: Tensor, features: Tensor) -> Leaving:
             if not open_exits[index]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modicum.adaptive.knobs import is_share
 from modicum.classify.ranet.structure import STRUCTURES, Structure
 from modicum.classify.recipe import ImageOptions
 from modicum.recipes import closest
@@ -65,7 +66,7 @@ class RANetRecipe:
             raise RecipeError(f"structure {self.structure!r} is not known: {closest(self.structure, STRUCTURES)}")
         least = 2 * self.plan.total_stride
         require(self.image_px >= least, "image_px", f"at least {least} pixels for this structure", self.image_px)
-        require(0 < self.budget <= 1, "budget", "a share of the last exit's cost alone, in (0, 1]", self.budget)
+        require(is_share(self.budget), "budget", "a share of the last exit's cost alone, in (0, 1]", self.budget)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)

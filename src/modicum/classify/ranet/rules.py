@@ -14,6 +14,7 @@ from sklearn.isotonic import IsotonicRegression
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy
+from modicum.adaptive.knobs import check_knob
 
 RuleName = Literal["geometric", "gain"]
 
@@ -96,10 +97,11 @@ class GeometricRule(nn.Module, ExitRule):
 
     def thresholds(self, knob: float) -> Tensor:
         """Thresholds (E,), float32, on the CPU."""
-        if self._solved is None or self._solved[0] != knob:
+        solved = self._solved  # read once: another thread may solve for another knob meanwhile
+        if solved is None or solved[0] != knob:
             shares = geometric_shares(knob, self.num_exits)
-            self._solved = knob, solve_thresholds(self.calibration.values().cpu(), shares)
-        return self._solved[1]
+            solved = self._solved = knob, solve_thresholds(self.calibration.values().cpu(), shares)
+        return solved[1]
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Exits (N,), on the CPU, for confidences (N, E)."""
@@ -244,7 +246,7 @@ def _forget_solution(rule: nn.Module, _: object) -> None:
 
 def _first_exit(rule: ExitRule, scores: Tensor, knob: float) -> Tensor:
     """The first exit at which each sample with scores (N, E) leaves."""
-    scores = scores.cpu()
+    scores, knob = scores.cpu(), check_knob(knob)
     leaves = [rule.leaves(index, scores[:, index], knob) for index in range(scores.shape[1])]
     return torch.stack(leaves, dim=1).int().argmax(dim=1)
 

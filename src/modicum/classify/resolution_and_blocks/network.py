@@ -8,7 +8,6 @@ kept blocks at the chosen resolution. The choice of blocks does not see the chos
 
 # B batch, R resolutions, U droppable blocks, K classes, S side of the full image in pixels
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from modicum.adaptive.contract import Policy, Routed
 from modicum.adaptive.costs import UnitCosts, count_network_macs
 from modicum.adaptive.execution import group_rows, select_run_scatter
+from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
 from modicum.classify.blockdrop.network import KeepThreshold, check_policy
@@ -44,7 +44,7 @@ class TwoDecisions(Policy):
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Routes (B, 1 + U) for log-probabilities and keep-probabilities (B, R + U)."""
-        shift = LARGEST_SHIFT * knob / (1 + abs(knob)) if math.isfinite(knob) else math.copysign(LARGEST_SHIFT, knob)
+        shift = LARGEST_SHIFT * knob / (1 + abs(check_knob(knob)))
         resolutions = self.resolution.decide(scores[:, : self.num_resolutions], knob)
         return join_routes(resolutions, self.blocks.decide(scores[:, self.num_resolutions :], shift))
 

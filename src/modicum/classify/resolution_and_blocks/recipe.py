@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
 
@@ -67,7 +68,7 @@ class ResolutionAndBlocksRecipe:
     def __post_init__(self) -> None:
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and min(self.resolutions) > 0
         require(len(self.resolutions) >= 2 and falling, "resolutions", "two or more falling sides", self.resolutions)
-        require(0 < self.budget <= 2, "budget", "a share of the plain network's cost, in (0, 2]", self.budget)
+        require(is_share(self.budget), "budget", "a share of the plain network's cost, in (0, 1]", self.budget)
         for name in ("multi_resolution_epochs", "joint_epochs"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("distillation", "penalty", "auxiliary"):

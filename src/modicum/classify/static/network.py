@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from modicum.adaptive.contract import Policy, Routed
 from modicum.adaptive.costs import MenuCosts, count_network_macs
 from modicum.adaptive.execution import select_run_scatter
+from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 
 
@@ -32,7 +33,8 @@ class OneForAll(Policy):
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Route indices (B,), on the CPU, all the same; of ``scores`` (B, 1) only the number of samples counts."""
-        within = (route for route, share in enumerate(self.relative_costs) if share <= 1 - knob)
+        most = 1 - check_knob(knob)
+        within = (route for route, share in enumerate(self.relative_costs) if share <= most)
         return torch.full((len(scores),), next(within, len(self.relative_costs) - 1))
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:

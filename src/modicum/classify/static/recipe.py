@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
 
@@ -48,7 +49,7 @@ class StaticRecipe:
         each = len(self.weights) in (0, len(self.members))
         require(each, "weights", "one file per member, or none at all", ", ".join(self.weights))
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        require(0 < self.budget <= 1, "budget", "a share of the dearest member's cost, in (0, 1]", self.budget)
+        require(is_share(self.budget), "budget", "a share of the dearest member's cost, in (0, 1]", self.budget)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
