@@ -139,7 +139,7 @@ def test_questions_left_out_are_told(recipe, run, train, caplog):
     caplog.set_level("INFO")
     tight = replace(recipe, text=replace(recipe.text, answer_tokens=1))
     training_batches(tight, train, collator_of(recipe, run), seed=1)
-    assert "questions left out: answer of over 1 tokens" in caplog.text
+    assert "questions left out: answer of over 1 token" in caplog.text
 
 
 def test_nothing_to_learn_from_is_an_error(recipe, run, train):

@@ -76,7 +76,7 @@ def test_saved_splits_find_the_same_parts_again(tmp_path):
 
 def test_question_that_has_gone_is_named():
     splits = Splits(("q0", "q77"), ("q1",), ("q2",))
-    with pytest.raises(DataError, match="1 question of the splits can no longer be found in the data, 'q77'"):
+    with pytest.raises(DataError, match="1 question of the splits is no longer in the data, 'q77'"):
         splits.choose({"train": corpus(*many)})
 
 

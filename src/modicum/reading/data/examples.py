@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from modicum.reading.counting import counted
 from modicum.reading.data.alignment import Alignment, Span, align
 from modicum.reading.data.corpus import Corpus, Origin, Passage, Question
 from modicum.reading.data.tokens import Token, Tokenizer
@@ -91,7 +92,7 @@ def training_examples(corpus: Corpus, tokenizer: Tokenizer, options: TextOptions
         for question in passage.questions:
             words = question_words(question, tokenizer)
             if len(words) > options.question_tokens:
-                left_out[f"question of over {options.question_tokens} tokens"] += 1
+                left_out[f"question of over {counted(options.question_tokens, 'token')}"] += 1
             elif question.impossible:
                 examples.append(Example(question.id, tokenised, pieces[0], words, impossible=True))
             elif isinstance(found := _learnable(question, tokenised, options), str):
@@ -178,4 +179,4 @@ def _learnable(question: Question, passage: Tokenised, options: TextOptions) -> 
         return "answer that begins or ends inside a word"
     span = votes.most_common(1)[0][0]
     too_long = span.last - span.first >= options.answer_tokens
-    return f"answer of over {options.answer_tokens} tokens" if too_long else span
+    return f"answer of over {counted(options.answer_tokens, 'token')}" if too_long else span

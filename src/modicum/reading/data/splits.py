@@ -118,8 +118,8 @@ class Splits:
         known = {asked.question.id for corpus in given.values() for asked in corpus.asked()}
         if missing := [name for name in (*self.train, *self.calibration, *self.test) if name not in known]:
             raise DataError(
-                f"{counted(len(missing), 'question')} of the splits can no longer be found in the data, "
-                f"{first_few(missing)}: restore the data, or begin a new run"
+                f"{counted(len(missing), 'question of the splits is', 'questions of the splits are')} no longer in the "
+                f"data, {first_few(missing)}: restore the data, or begin a new run"
             )
         return Parts(*(_asking(given, frozenset(ids)) for ids in (self.train, self.calibration, self.test)))
 
