@@ -1,5 +1,6 @@
 import itertools
 import json
+import time
 
 import numpy as np
 import pytest
@@ -145,3 +146,32 @@ def test_history_tells_every_change_of_the_best():
 def test_impossible_plans_are_refused(field, message):
     with pytest.raises(ValueError, match=message):
         Plan(**field)
+
+
+def limited(task, seconds):
+    """CPU seconds that a search with a limit takes in all, polishing included, and its best graph."""
+    before = time.process_time()
+    search = run(task, 10**6, plan=Plan(rounds=10**6, seconds=seconds))
+    best = search.polished()
+    return time.process_time() - before, best
+
+
+@pytest.mark.parametrize("task", [WITHIN.bounded(1e-4), OF_SIZE])
+def test_limit_of_seconds_holds_within_a_tenth_with_polishing(task):
+    seconds, best = limited(task, 1.5)
+    assert 0.8 * 1.5 < seconds < 1.1 * 1.5
+    assert best.graph.num_edges > 0
+
+
+def test_polishing_ends_where_the_time_is_up():
+    search = run(WITHIN, 1)
+    search.plan = Plan(rounds=1, seconds=search.seconds + 0.01)
+    before = time.process_time()
+    assert search.polished().loss <= search.best.loss
+    assert time.process_time() - before < 0.2
+
+
+def test_search_without_time_for_a_round_still_has_a_graph():
+    search = run(WITHIN, 5, plan=Plan(rounds=5, seconds=1e-6))
+    assert search.round == 0
+    assert search.polished().graph.num_inputs == 2

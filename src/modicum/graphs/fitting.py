@@ -7,6 +7,7 @@ fixed points stay the same, and the matrix, which costs parameters^2 x points, s
 """
 # P parameters, O outputs, N points, C points of the matrix, K residuals per point
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,12 +63,25 @@ class Effort:
         min_gain: Ends when the last four steps together lowered the objective by less than this share of it.
         stop_at: Ends when the loss is at most this.
         abandon_above: Ends when the loss, at its present rate of fall, would still be above this after the last step.
+        deadline: CPU time of the process, in seconds as `time.process_time` gives it, at which it ends by
+            `OutOfTimeError`.
     """
 
     iterations: int
     min_gain: float = 1e-4
     stop_at: float = 0.0
     abandon_above: float = np.inf
+    deadline: float = np.inf
+
+
+class OutOfTimeError(Exception):
+    """The CPU time that was allowed is spent; whoever set the limit catches this and keeps what it has."""
+
+
+def check_time(deadline: float) -> None:
+    """Raises OutOfTimeError once the process has spent ``deadline`` seconds of CPU time."""
+    if time.process_time() >= deadline:
+        raise OutOfTimeError
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,9 @@ def fit(graph: Graph, points: Points, effort: Effort) -> Fit:
 
     Returns:
         The graph of the same structure with the least objective found, never above that of the start.
+
+    Raises:
+        OutOfTimeError: At the effort's deadline.
     """
     return _Descent(graph, points).run(effort)
 
@@ -154,6 +171,7 @@ class _Descent:
         damping, history = 1e-2, [self._objective()]
         iteration = 0
         while iteration < effort.iterations and not self._is_over(history, iteration, effort):
+            check_time(effort.deadline)
             iteration += 1
             found = self._step(damping)
             if found is None:

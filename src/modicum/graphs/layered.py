@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from modicum.graphs.activations import ActivationName
-from modicum.graphs.fitting import Effort, Fit, fit
+from modicum.graphs.fitting import Effort, Fit, OutOfTimeError, check_time, fit
 from modicum.graphs.graph import Graph
 from modicum.graphs.task import Task
 from modicum.processes import Crew
@@ -108,10 +108,12 @@ class _LayeredSearch:
 
     def run(self, seconds: float) -> LayeredFound:
         start = time.process_time()
-        for shape in self._shapes_to_try():
-            self._try(shape)
-            if time.process_time() - start >= seconds:
-                break
+        try:
+            for shape in self._shapes_to_try():
+                self._try(shape, start + seconds)
+                check_time(start + seconds)
+        except OutOfTimeError:
+            pass  # what was found is kept
         assert self.least is not None  # the first shape has been tried in any case
         return LayeredFound(self.best, self.least, self.fits, time.process_time() - start)
 
@@ -147,9 +149,10 @@ class _LayeredSearch:
                         yield shape
                 width += 1
 
-    def _try(self, shape: Sequence[int]) -> None:
+    def _try(self, shape: Sequence[int], deadline: float) -> None:
         graph = Graph.layered((self.ends[0], *shape, self.ends[1]), self.activation, rng=self.rng)
-        fitted = fit(graph, self.task.points, self.effort)
+        effort = self.effort if self.least is None else replace(self.effort, deadline=deadline)  # one there has to be
+        fitted = fit(graph, self.task.points, effort)
         self.fits += 1
         if self.least is None or self.task.judged_loss(fitted) < self.task.judged_loss(self.least):
             self.least = fitted

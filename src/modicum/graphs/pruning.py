@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from modicum.graphs.activations import Array
-from modicum.graphs.fitting import WEIGHT_DECAY, Fit, curvature, fit
+from modicum.graphs.fitting import WEIGHT_DECAY, Fit, check_time, curvature, fit
 from modicum.graphs.graph import Flags, Graph, Indices
 from modicum.graphs.task import Task
 
@@ -84,6 +84,7 @@ def prune(start: Fit, task: Task, care: Care = USUAL) -> Iterator[Fit]:
     """
     current: Fit | None = start
     while current is not None and current.graph.num_edges > 0:
+        check_time(task.deadline)
         surgeon = Surgeon.of(current.graph, task)
         current = _remove_batch(surgeon, current, task) or _remove_one(surgeon, task, care)
         if current is not None:

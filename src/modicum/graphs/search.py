@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from modicum.graphs.connecting import connect
-from modicum.graphs.fitting import Effort, Fit, fit
+from modicum.graphs.fitting import Effort, Fit, OutOfTimeError, check_time, fit
 from modicum.graphs.front import Front, Member
 from modicum.graphs.graph import Graph
 from modicum.graphs.graph_files import from_json, to_json
@@ -24,6 +24,7 @@ from modicum.storage.files import JSON
 HEADROOM = 0.72  # a first graph grows until its loss is this share of the bound, so that pruning has room
 MAX_NEW_EDGES = 4  # and biases, in a round that adds connections
 STALLED = 5  # rounds without a better graph, after which a larger one may become the next to start from
+POLISHING_SHARE = 0.1  # of the seconds, kept for `Search.polished`
 TIGHTEN = 0.97  # the bound, once a graph of the complexity allowed keeps it, as a share of that graph's loss
 
 
@@ -33,7 +34,8 @@ class Plan:
 
     Attributes:
         rounds: Of growing and pruning, at most; what is found depends on this and the seed alone.
-        seconds: CPU time, at most, checked between rounds; None: rounds alone decide.
+        seconds: CPU time, at most, polishing included; a round that is under way then ends unfinished. None: rounds
+            alone decide.
         max_parameters: Where growing gives up.
         connecting: Share of the rounds that add connections instead of neurons.
         max_new_neurons: Other rounds add one to this many.
@@ -58,6 +60,15 @@ class Plan:
             raise ValueError(f"rounds must be at least 0, max_new_neurons and return_after at least 1, got {told}")
         if not (0 <= self.uphill <= 1 and 0 <= self.connecting <= 1):
             raise ValueError(f"uphill and connecting must be in [0, 1], got {self.uphill} and {self.connecting}")
+
+    @property
+    def searching_seconds(self) -> float:
+        """CPU time of the rounds alone; infinite where rounds alone decide."""
+        return np.inf if self.seconds is None else (1 - POLISHING_SHARE) * self.seconds
+
+    def is_over(self, rounds: int, seconds: float) -> bool:
+        """Tells whether a search that has done so many rounds in so many seconds is to end."""
+        return rounds >= self.rounds or (rounds >= 0 and seconds >= self.searching_seconds)
 
 
 @dataclass(frozen=True)
@@ -121,16 +132,19 @@ class Search:
     @property
     def is_over(self) -> bool:
         """Whether the plan's rounds or seconds are spent."""
-        is_late = self.plan.seconds is not None and self.seconds >= self.plan.seconds
-        return self.round >= self.plan.rounds or (self.round >= 0 and is_late)
+        return self.plan.is_over(self.round, self.seconds)
 
     def advance(self) -> Progress:
-        """One round; the first makes the graph that others start from."""
+        """One round; the first makes the graph that others start from. Ends where the plan's time is up."""
         before = time.process_time()
-        if self.round < 0:
-            self._start()
-        else:
-            self._alternate()
+        self.task = self.task.until(before + self.plan.searching_seconds - self.seconds)
+        try:
+            if self.round < 0:
+                self._start()
+            else:
+                self._alternate()
+        except OutOfTimeError:
+            self.incumbent = self.best.graph
         self.round += 1
         self.seconds += time.process_time() - before
         if not self.history or self.progress.is_news(self.history[-1]):
@@ -161,17 +175,25 @@ class Search:
     def polished(self) -> Member:
         """The best graph without what it can do without after all, fitted until its loss falls no more.
 
-        Where complexity is bounded it stays as large as it is. The search itself does not change.
+        Where complexity is bounded it stays as large as it is. The search itself does not change. Ends where the plan's
+        time is up.
         """
+        left = np.inf if self.plan.seconds is None else self.plan.seconds - self.seconds
+        task = self.task.until(time.process_time() + left)
         front = Front()
         graph: Graph | None = self.best.graph
         front.add(self.best)  # validation loss may rise where training loss falls
-        while graph is not None:
-            fitted = fit(graph, self.task.points, Effort(300, 1e-5))
-            smaller = list(prune(fitted, self.task, LAST)) if self._may_shrink(fitted) else []
-            for member in map(self._member, (fitted, *smaller)):
-                front.add(member)
-            graph = smaller[-1].graph if smaller else None
+        try:
+            while graph is not None:
+                fitted = fit(graph, task.points, task.unbounded_effort(300, 1e-5))
+                front.add(self._member(fitted))
+                graph = None
+                if self._may_shrink(fitted):
+                    for smaller in prune(fitted, task, LAST):
+                        front.add(self._member(smaller))
+                        graph = smaller.graph
+        except OutOfTimeError:
+            pass  # the front has all that was found
         return self._best_of(front)
 
     def _may_shrink(self, fitted: Fit) -> bool:
@@ -179,7 +201,9 @@ class Search:
 
     def _start(self) -> None:
         """Linear regression, grown at its end until pruning has room, then pruned."""
-        fitted = self._grown_at_end(self._fitted(self.incumbent, 60))
+        linear = fit(self.incumbent, self.task.points, Effort(60))  # whatever the time: there is to be a graph
+        self.front.add(self._member(linear))
+        fitted = self._grown_at_end(linear)
         if self.task.max_complexity is not None:
             fitted = self._shrunk(fitted, self.task.max_complexity)
             self._tighten()
@@ -191,6 +215,7 @@ class Search:
         limit = min(self.plan.max_parameters, self.task.points.num_points)
         losses = [self.task.judged_loss(fitted)]
         while self._is_too_small(fitted) and not _is_stuck(losses):
+            check_time(self.task.deadline)
             graph = grow(fitted.graph, self.task.points, self.plan.candidates, self.rng, at_end=True)
             if graph.num_parameters > limit:
                 break
@@ -231,6 +256,7 @@ class Search:
         if self.rng.random() < self.plan.connecting:
             return connect(graph, self.task, int(self.rng.integers(1, MAX_NEW_EDGES + 1)), self.rng)
         for _ in range(int(self.rng.integers(1, self.plan.max_new_neurons + 1))):
+            check_time(self.task.deadline)
             graph = grow(graph, self.task.points, self.plan.candidates, self.rng)
         return graph
 
@@ -240,7 +266,7 @@ class Search:
             self.task = self.task.bounded(min(self.task.max_loss, TIGHTEN * best.loss))
 
     def _fitted(self, graph: Graph, iterations: int) -> Fit:
-        fitted = fit(graph, self.task.points, Effort(iterations))
+        fitted = fit(graph, self.task.points, self.task.unbounded_effort(iterations))
         self.front.add(self._member(fitted))
         return fitted
 

@@ -21,6 +21,7 @@ class Task:
         measure: What is counted as complexity.
         shifted: Inputs, by number, that were centred for the fit. Neurons that one of these feeds keep their biases:
             the graph on raw inputs needs them, and shall not be more complex than the one that was searched.
+        deadline: Of all fits, see `Effort`.
     """
 
     points: Points
@@ -29,6 +30,7 @@ class Task:
     validation: Points | None = None
     measure: Complexity = "parameters"
     shifted: tuple[int, ...] = ()
+    deadline: float = np.inf
 
     def judged_loss(self, fitted: Fit) -> float:
         """The loss that the bound is held against."""
@@ -59,9 +61,17 @@ class Task:
         With validation points the loss of the fit says little about either, and the fit goes on until it converges.
         """
         if self.validation is not None or not np.isfinite(self.max_loss):
-            return Effort(iterations)
-        return Effort(iterations, stop_at=slack * self.max_loss, abandon_above=self.max_loss)
+            return self.unbounded_effort(iterations)
+        return Effort(iterations, stop_at=slack * self.max_loss, abandon_above=self.max_loss, deadline=self.deadline)
+
+    def unbounded_effort(self, iterations: int, min_gain: float = 1e-4) -> Effort:
+        """An effort that goes on until the fit converges, or the time is up."""
+        return Effort(iterations, min_gain, deadline=self.deadline)
 
     def bounded(self, max_loss: float) -> Self:
         """The same task with another bound."""
         return replace(self, max_loss=max_loss)
+
+    def until(self, deadline: float) -> Self:
+        """The same task with another deadline."""
+        return replace(self, deadline=deadline)

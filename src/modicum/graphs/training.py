@@ -32,6 +32,7 @@ from modicum.graphs.results import FrontPoint, Method, Step
 from modicum.graphs.search import Plan, Progress
 from modicum.graphs.task import Task
 from modicum.graphs.torch_module import GraphNetwork
+from modicum.graphs.wording import counted
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON, append_jsonl, read_json_object, write_json
 from modicum.storage.runs import RunFolder
@@ -197,8 +198,14 @@ class _Fitting:
 
     def _tell(self, best: Member) -> None:
         error = self.prepared.error_of(best.loss)
-        if best.loss <= self.task.max_loss or self.recipe.max_error is None:
-            logger.info("%d parameters, error %.4g", best.complexity, error)
+        allowed = self.recipe.allowed_complexity
+        if allowed is not None and best.complexity > allowed:
+            told = counted(best.complexity, "parameter")
+            logger.warning(
+                "no graph of at most %d was found in time: the one kept has %s; search longer", allowed, told
+            )
+        elif best.loss <= self.task.max_loss or self.recipe.max_error is None:
+            logger.info("%s, error %.4g", counted(best.complexity, "parameter"), error)
         else:
             logger.warning(
                 "no graph kept the bound of %g: the one of least error, %.4g, is kept; search longer, or bound less",
@@ -209,9 +216,8 @@ class _Fitting:
     def _is_over(self) -> bool:
         """Whether every search has spent its rounds or its seconds."""
         states = self._states()
-        late = [self.plan.seconds is not None and state["seconds"] >= self.plan.seconds for state in states]
-        done = [state["round"] >= self.plan.rounds for state in states]
-        return len(states) == len(self.seeds) and all(a or b for a, b in zip(late, done, strict=True))
+        are_over = all(self.plan.is_over(state["round"], state["seconds"]) for state in states)
+        return len(states) == len(self.seeds) and are_over
 
     def _states(self) -> list[dict[str, Any]]:
         return [read_json_object(file) for file in sorted(self.run.stage(STAGE).glob("search-*.json"))]
