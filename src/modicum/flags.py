@@ -1,11 +1,15 @@
 """Flags from signatures: what the command line accepts is what the functions and recipes take."""
 
 import argparse
+import csv
 import inspect
-from collections.abc import Callable, Container, Mapping, Sequence
+import json
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_origin, get_type_hints
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from modicum.recipes import build_recipe, read_recipe, recipe_names, with_suggestion
@@ -81,6 +85,7 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
     names = list(system_parser.get_defaults().keys())
     strict = next((name for name in names if name.endswith(".strict")), "strict")
     words = [word if word != "--strict" else f"--{strict}=true" for word in words]
+    words = _with_text_lists(words, set(_text_lists(recipe_class)))
     options = read_recipe(name)
     build_recipe(recipe_class, options)  # says what is wrong with the file, before flags come into it
     system_parser.set_defaults(_flat(options, whole=set(system_parser.get_defaults().keys())))
@@ -109,6 +114,43 @@ def _spelt(word: str) -> str:
         return SHORT.get(word, word)
     name, is_given, value = word[2:].partition("=")
     return f"--{name.replace('-', '_')}{is_given}{value}"
+
+
+def _text_lists(recipe_class: type, prefix: str = "") -> Iterator[str]:
+    """Dotted names of the options that are lists of texts."""
+    for name, hint in get_type_hints(recipe_class).items():
+        if hint in (tuple[str, ...], tuple[str, ...] | None):
+            yield f"{prefix}{name}"
+        elif is_dataclass(hint) and isinstance(hint, type):
+            yield from _text_lists(hint, f"{prefix}{name}.")
+
+
+def _with_text_lists(words: Sequence[str], names: Container[str]) -> list[str]:
+    """Words in which every list of texts is JSON: ``no,2019`` and ``[no, 2019]`` are two texts, not what YAML sees."""
+    spelt, is_list = [], False
+    for word in words:
+        name, is_given, value = word[2:].partition("=")
+        if is_list:
+            spelt.append(_text_list(word))
+        elif word.startswith("--") and is_given and name in names:
+            spelt.append(f"--{name}={_text_list(value)}")
+        else:
+            spelt.append(word)
+        is_list = not is_list and word.startswith("--") and not is_given and name in names
+    return spelt
+
+
+def _text_list(value: str) -> str:
+    if value in ("null", ""):
+        return "[]" if value == "" else value
+    if not value.startswith("["):
+        found = next(csv.reader([value], skipinitialspace=True))
+        return json.dumps([text.strip() for text in found])
+    try:
+        listed = yaml.load(value, Loader=yaml.BaseLoader)  # makes texts of everything
+    except yaml.YAMLError:
+        return value  # the parser says what is wrong with it
+    return json.dumps(listed)
 
 
 def _value_of(flag: str, words: Sequence[str]) -> str | None:
