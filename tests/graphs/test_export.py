@@ -68,3 +68,15 @@ def test_wrong_input_is_refused(exported):
         runner.run(np.zeros((2, 3)))
     with pytest.raises(DataError, match="the table has no column 'size \\(mm\\)'"):
         runner.predict({"weight": [1.0]})
+
+
+def test_onnx_takes_odd_cells_as_the_predictor_does(exported, table_run):
+    cells = {
+        "size (mm)": [1.0, None, 1.0, np.inf, 1.0, "?", 2.0],
+        "weight": [1000.0, 1000.0, None, 1000.0, "n/a", 1000.0, 1000.0],
+        "colour": ["red", "red", "red", "red", "blue", "blue", "purple"],
+    }
+    expected = verbs.predictor(table_run.path)(cells).values
+    assert np.isnan(expected).tolist() == [False, True, False, True, False, True, True]
+    np.testing.assert_allclose(OnnxGraph(exported).predict(cells)[:, 0], expected, rtol=0, atol=1e-9)
+    assert "the row has no answer: NaN" in json.loads((exported / "manifest.json").read_text())["details"]["policy"]

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import sympy
@@ -51,3 +53,36 @@ def test_wrong_number_of_names_is_refused(random_graph):
 def test_missing_biases_leave_nothing_behind():
     graph = Graph(1, 1, ("tanh",), [0, 1], [1, 2], [0.5, 2.0], [0.0, 0.0], without_bias=(1, 2))
     assert make_formula(graph, ("x",), ("y",)).lines() == ["h1 = tanh(0.5*x)", "y = 2.0*h1"]
+
+
+HOSTILE = (
+    "temp_Annual_%",
+    "cost_$&more",
+    "a#b",
+    "[x^2]",
+    r"\\in{}~put",
+    "gamma",
+    "x|y<z>",
+    "a = b",
+    "é\x00 \n!",
+    "h2",
+    "q",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_in_latex_are_escaped(name):
+    graph = Graph(1, 1, ("tanh",), np.array([0, 1]), np.array([1, 2]), np.array([0.5, 1.0]), np.array([0.25, 0.0]))
+    for lines in (
+        make_formula(graph, (name,), ("y",)).latex(relation="&="),
+        make_formula(graph, ("x",), (name + "=1",)).latex(relation="&="),
+    ):
+        for line in lines:
+            texts = re.findall(r"\\text\{((?:[^{}\\]|\\[a-z]+\{\}|\\[#$%&_{}])*)\}", line)
+            rest = re.sub(r"\\text\{((?:[^{}\\]|\\[a-z]+\{\}|\\[#$%&_{}])*)\}", "N", line)
+            assert re.fullmatch(r"[A-Za-z0-9_{}. &=+()\\-]*", rest), line  # numbers, neurons and tanh
+            assert rest.count("&") == 1
+            assert rest.count("{") == rest.count("}")
+            for text in texts:
+                plain = re.sub(r"\\text[a-z]+\{\}|\\[#$%&_{}]", "", text)
+                assert not set(plain) & set('#$%&_{}~^\\<>|"\n\x00'), text

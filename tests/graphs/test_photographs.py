@@ -1,8 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from modicum.graphs.photographs import PHOTOGRAPHS, open_brightness, to_brightness
+from modicum.graphs.photographs import PHOTOGRAPHS, Picture, open_brightness, to_brightness
+from modicum.graphs.preparation import prepare
+from modicum.graphs.recipe import GraphsRecipe
 from modicum.storage.errors import DataError
 
 
@@ -36,3 +40,29 @@ def test_file_that_is_no_picture_is_refused(tmp_path):
         open_brightness(str(tmp_path / "t.txt"))
     with pytest.raises(DataError, match=r"t\.png: not an image in one of the formats"):
         open_brightness(str(tmp_path / "t.png"))
+
+
+@pytest.mark.parametrize("problem", ["image-function", "next-pixel"])
+def test_large_picture_is_sampled_before_it_becomes_points(tmp_path, monkeypatch, problem):
+    pytest.importorskip("skimage", reason="the graphs extra is not installed")
+    monkeypatch.setattr("modicum.graphs.preparation.MAX_TEST_POINTS", 100_000)
+    side = 4200  # all of it as brightness in doubles takes 141 MB, and 1.7 GB with its contexts
+    pixels = np.add.outer(np.arange(side) // 40, np.arange(side) // 60).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    del pixels
+    tracemalloc.start()
+    try:
+        prepared = prepare(GraphsRecipe(data=str(tmp_path / "large.png"), problem=problem))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(prepared.parts["train"]) == {"image-function": 64 * 64, "next-pixel": 20_000}[problem]
+    assert peak < 200e6
+
+
+def test_reduced_picture_has_the_means_of_squares():
+    pixels = np.random.default_rng(0).integers(0, 256, (41, 30), np.uint8)
+    picture = Picture.of_array(pixels)
+    expected = to_brightness(pixels)[:40].reshape(10, 4, 30, 1)[:, :, :28].reshape(10, 4, 7, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(picture.reduced(10), expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(picture.reduced(30), to_brightness(pixels))

@@ -29,13 +29,13 @@ def test_classes_are_predicted_with_probabilities(class_run, mixed_table):
     assert set(found.values) <= {"big", "small"}
     assert ((found.probabilities >= 0.5) & (found.probabilities <= 1)).all()
     assert found.share_wrong == np.mean(found.values != pd.read_csv(mixed_table)["kind"])
-    assert set(found.to_json()) == {"name", "target", "share_wrong", "values", "probabilities"}
+    assert set(found.to_json()) == {"name", "target", "share_wrong", "values", "probabilities", "notes"}
 
 
 def test_predicted_table_is_written(class_run, mixed_table, tmp_path):
     found = verbs.predictor(class_run.path)(mixed_table)
     written = pd.read_csv(found.save(tmp_path))
-    assert list(written) == ["predicted kind", "probability"]
+    assert list(written) == [*pd.read_csv(mixed_table), "predicted kind", "probability"]
     assert written["predicted kind"].tolist() == found.values.tolist()
     np.testing.assert_array_equal(written["probability"], found.probabilities)
 
@@ -82,3 +82,91 @@ def test_table_that_lacks_a_column_costs_only_itself(table_run, mixed_table, tmp
     assert isinstance(found[0], Failure)
     assert "the table has no column 'weight'" in str(found[0])
     assert len(found[1].values) == 120
+
+
+def test_row_that_cannot_be_answered_costs_only_itself(table_run, mixed_table, tmp_path):
+    lines = mixed_table.read_text().splitlines()
+    cells = lines[2].split(",")
+    lines[2] = ",".join([*cells[:2], "purple", *cells[3:]])
+    (tmp_path / "new.csv").write_text("\n".join(lines) + "\n")
+    whole = verbs.predictor(table_run.path)(mixed_table)
+    found = verbs.predictor(table_run.path)(tmp_path / "new.csv")
+    assert np.isnan(found.values[1])
+    np.testing.assert_array_equal(np.delete(found.values, 1), np.delete(whole.values, 1))
+    assert found.rmse is not None
+    assert "1 without an answer" in str(found)
+    assert "column 'colour' cannot be used in 1 row: 'purple' in line 3, which training never saw" in str(found)
+    assert found.to_json()["values"][1] is None
+    assert pd.read_csv(found.save(tmp_path))["predicted y"].isna().tolist() == [False, True, *[False] * 118]
+
+
+def test_table_with_such_rows_is_refused_on_request(table_run, mixed_table):
+    frame = pd.read_csv(mixed_table).assign(colour="purple")
+    frame.loc[3:, "colour"] = "red"
+    with pytest.raises(
+        DataError, match="'purple' in row 1, 'purple' in row 2, 'purple' in row 3, which training never"
+    ):
+        verbs.predictor(table_run.path, unseen="refuse")(frame)
+    assert np.isnan(verbs.predictor(table_run.path)(frame).values).sum() == 3
+
+
+def test_class_of_a_row_that_cannot_be_answered_is_none(class_run, mixed_table):
+    frame = pd.read_csv(mixed_table)
+    frame.loc[0, "size (mm)"] = np.inf
+    found = verbs.predictor(class_run.path)(frame)
+    assert found.values[0] is None
+    assert np.isnan(found.probabilities[0])
+    assert found.to_json()["probabilities"][0] is None
+
+
+def test_cell_without_a_number_is_taken_as_empty_and_named(table_run, mixed_table):
+    frame = pd.read_csv(mixed_table)
+    expected = verbs.predictor(table_run.path)(frame).values  # the weight of row 4 is empty
+    frame["weight"] = frame["weight"].astype(object)
+    frame.loc[3, "weight"] = "n/a"
+    found = verbs.predictor(table_run.path)(frame)
+    np.testing.assert_array_equal(found.values, expected)
+    assert found.notes == ("column 'weight' has 1 cell without a number, taken as empty: 'n/a' in row 4",)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "german.csv", "t.tsv", "t.csv.gz", "t.parquet"])
+def test_predictions_are_added_to_the_table_in_its_own_form(table_run, mixed_table, tmp_path, name):
+    frame = pd.read_csv(mixed_table).assign(note="kept; as it is").set_index("note")
+    if name.endswith("parquet"):
+        frame.to_parquet(tmp_path / name)
+    elif name == "german.csv":
+        frame.to_csv(tmp_path / name, sep=";", decimal=",", encoding="utf-8-sig", lineterminator="\r\n")
+    else:
+        frame.to_csv(tmp_path / name, sep="\t" if "tsv" in name else ",")
+    found = verbs.predictor(table_run.path)(tmp_path / name)
+    place = found.save(tmp_path / "out")
+    assert place.name == name.replace(".", "_predicted.", 1)
+    if name.endswith("parquet"):
+        written = pd.read_parquet(place)
+        pd.testing.assert_frame_equal(written.drop(columns="predicted y"), frame)
+    else:
+        form = {"sep": ";", "decimal": ",", "encoding": "utf-8-sig"} if name == "german.csv" else {}
+        written = pd.read_csv(place, **({"sep": "\t"} if "tsv" in name else form))
+        assert list(written) == ["note", *frame, "predicted y"]
+        assert (written["note"] == "kept; as it is").all()
+    np.testing.assert_allclose(written["predicted y"], found.values, rtol=1e-14)
+    if name == "german.csv":
+        own, added = (file.read_bytes().split(b"\r\n") for file in (tmp_path / name, place))
+        assert all(new.startswith(old) for old, new in zip(own, added, strict=True))
+
+
+def test_table_that_was_predicted_before_gets_another_column(table_run, mixed_table, tmp_path):
+    place = verbs.predictor(table_run.path)(mixed_table).save(tmp_path)
+    again = pd.read_csv(verbs.predictor(table_run.path)(place).save(tmp_path / "again"))
+    assert list(again)[-2:] == ["predicted y", "predicted y 2"]
+
+
+def test_large_picture_is_predicted_by_the_strip(picture_runs, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (45, 37, 3), np.uint8)
+    for run in picture_runs.values():
+        whole = verbs.predictor(run.path)(pixels)
+        monkeypatch.setattr("modicum.graphs.photographs.STRIP_PIXELS", 100)
+        parts = verbs.predictor(run.path)(pixels)
+        monkeypatch.undo()
+        np.testing.assert_allclose(parts.predicted, whole.predicted, rtol=0, atol=1e-12)
+        assert parts.bits_per_pixel == pytest.approx(whole.bits_per_pixel, abs=1e-12)

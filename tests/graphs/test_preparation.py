@@ -4,7 +4,7 @@ from PIL import Image
 
 from modicum.graphs.evaluation import evaluate
 from modicum.graphs.graph import Graph
-from modicum.graphs.preparation import prepare
+from modicum.graphs.preparation import _standard, prepare
 from modicum.graphs.recipe import GraphsRecipe, ImageOptions, TableOptions
 from modicum.storage.errors import DataError
 
@@ -102,3 +102,19 @@ def test_picture_with_too_few_squares_to_judge_is_refused(tmp_path):
     recipe = GraphsRecipe(data=str(tmp_path / "p.png"), problem="next-pixel", bound_on="validation")
     with pytest.raises(DataError, match="the picture has 2 black squares of 64 px, of which every third judges"):
         prepare(recipe)
+
+
+def test_column_that_differs_in_no_training_row_is_left_out(tmp_path):
+    flow = np.full(200, 1.1)
+    flow[80] = 2.5  # one row, and the search for a seed by which it is not fitted
+    lines = [f"{n % 7},{value},{n % 7 * 2.5}" for n, value in enumerate(flow)]
+    (tmp_path / "t.csv").write_text("a,flow,y\n" + "\n".join(lines) + "\n")
+    recipes = [GraphsRecipe(data=str(tmp_path / "t.csv"), max_error=1, seed=seed) for seed in range(12)]
+    found = [[column.name for column in prepare(recipe).encoding.columns] for recipe in recipes]
+    assert ["a"] in found
+    assert ["a", "flow"] in found
+
+
+def test_numbers_constant_but_for_rounding_are_divided_by_1():
+    assert _standard(np.full((199, 1), 1.1))[1].tolist() == [1.0]
+    assert _standard(np.linspace(0, 1e-9, 9)[:, None])[1][0] < 1e-9

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
+from modicum.graphs.photographs import Picture
 from modicum.graphs.problems import (
     BLOCK,
     CONTEXT,
     Samples,
+    Squares,
     coordinates,
     image_function,
     left_pixel,
@@ -15,7 +17,17 @@ from modicum.graphs.problems import (
 )
 from modicum.storage.errors import DataError
 
-NOISE = np.random.default_rng(0).random((2 * BLOCK + 9, 2 * BLOCK - 5))
+PIXELS = np.random.default_rng(0).integers(0, 256, (2 * BLOCK + 9, 2 * BLOCK - 5), dtype=np.uint8)
+NOISE = PIXELS / 255
+
+
+def all_pixels(pixels):
+    """Every pixel with a whole context, and row and column of each."""
+    picture = Picture.of_array(pixels)
+    squares = Squares(*picture.size)
+    places = squares.places(np.ones_like(squares.is_white))
+    numbers = np.arange(len(places))
+    return next_pixel(picture, places, numbers), np.stack(places.find(numbers), axis=1)
 
 
 def test_context_is_causal():
@@ -51,7 +63,7 @@ def test_image_smaller_than_the_grid_is_refused():
 
 
 def test_context_of_a_pixel_holds_its_neighbours():
-    samples, _ = next_pixel(NOISE)
+    samples, _ = all_pixels(PIXELS)
     row, column = 2, 3  # the first whose whole context is there
     assert samples.targets[0] == NOISE[row, column]
     for name, value in zip(CONTEXT, samples.inputs[0], strict=True):
@@ -61,20 +73,20 @@ def test_context_of_a_pixel_holds_its_neighbours():
 
 def test_no_context_crosses_the_border_of_its_square():
     squares = np.add.outer(np.arange(NOISE.shape[0]) // BLOCK, np.arange(NOISE.shape[1]) // BLOCK) % 2
-    samples, places = next_pixel(squares.astype(float))
-    is_white = places.sum(axis=1) % 2
+    samples, places = all_pixels((255 * squares).astype(np.uint8))
+    is_white = (places // BLOCK).sum(axis=1) % 2
     assert (samples.inputs == is_white[:, None]).all()
     assert (samples.targets == is_white).all()
 
 
 def test_image_within_one_square_is_refused():
     with pytest.raises(DataError, match="64x50 px has no squares of both colours of 64 px"):
-        next_pixel(NOISE[:50, :64])
+        Squares(50, 64)
 
 
 def test_context_of_a_whole_image_repeats_its_edges():
     contexts = whole_context(NOISE).reshape(*NOISE.shape, 12)
-    samples, _ = next_pixel(NOISE)
+    samples, _ = all_pixels(PIXELS)
     np.testing.assert_array_equal(contexts[2, 3], samples.inputs[0])
     assert contexts[0, 0, list(CONTEXT).index("W")] == NOISE[0, 0]
     assert contexts[0, 5, list(CONTEXT).index("N")] == NOISE[0, 5]
@@ -95,3 +107,23 @@ def test_drawn_samples_are_a_part_in_order():
     assert len(np.unique(drawn.targets)) == 30
     assert (np.diff(drawn.targets) > 0).all()
     assert samples.sample(100, np.random.default_rng(0)) is samples
+
+
+def test_pixels_are_those_whose_whole_context_lies_in_their_square():
+    rows, columns = np.mgrid[: PIXELS.shape[0], : PIXELS.shape[1]]
+    inside = np.ones(PIXELS.shape, dtype=bool)
+    for row, column in CONTEXT.values():
+        inside &= (rows % BLOCK + row >= 0) & (columns % BLOCK + column >= 0)
+        inside &= (columns % BLOCK + column < BLOCK) & (columns + column < PIXELS.shape[1])
+    samples, places = all_pixels(PIXELS)
+    np.testing.assert_array_equal(places, np.argwhere(inside))
+    np.testing.assert_array_equal(samples.targets, NOISE[inside])
+
+
+def test_some_pixels_are_the_same_as_those_of_all():
+    samples, _ = all_pixels(PIXELS)
+    picture = Picture.of_array(PIXELS)
+    places = Squares(*picture.size).places(np.ones((3, 2), dtype=bool))
+    numbers = places.draw(50, np.random.default_rng(1))
+    np.testing.assert_array_equal(next_pixel(picture, places, numbers).inputs, samples.inputs[numbers])
+    assert places.spread(7)[[0, -1]].tolist() == [0, len(samples) - 1]

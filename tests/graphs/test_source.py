@@ -36,11 +36,13 @@ def python_function(graph, encoding):
 
 
 def c_function(graph, encoding, folder, standard="c99"):
-    if shutil.which("cc") is None:
-        pytest.skip("there is no C compiler")
-    (folder / "model.c").write_text(to_c(graph, encoding), encoding="utf-8")
+    compiler, suffix = ("c++", "cpp") if "++" in standard else ("cc", "c")
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler}")
+    source = folder / f"model.{suffix}"
+    source.write_text(to_c(graph, encoding), encoding="utf-8")
     flags = [f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(folder / "model.so")]
-    subprocess.run(["cc", *flags, str(folder / "model.c"), "-lm"], check=True)
+    subprocess.run([compiler, *flags, str(source), "-lm"], check=True)
     function = ctypes.CDLL(str(folder / "model.so")).predict
     function.restype = None
     kinds = [ctypes.c_double if column.categories is None else ctypes.c_char_p for column in encoding.columns]
@@ -90,8 +92,8 @@ def test_names_that_are_words_of_the_language_or_alike_get_their_own(random_grap
     assert "predict(double for_2, double a_b, double a_b_2, double column_1st," in to_c(random_graph(0), encoding)
 
 
-@pytest.mark.parametrize("standard", ["c99", "gnu17"])
-@pytest.mark.parametrize("names", [("unix", "NAN", "M_PI", "NULL"), ("linux", "true", "asm", "FP_ZERO")])
+@pytest.mark.parametrize("standard", ["c99", "gnu17", "c++11", "gnu++20"])
+@pytest.mark.parametrize("names", [("unix", "NAN", "class__", "NULL"), ("new", "true", "and", "__template")])
 def test_names_that_compilers_and_headers_define_compile(random_graph, tmp_path, names, standard):
     graph = random_graph(0)
     inputs = np.random.default_rng(0).standard_normal((1, 4))
@@ -104,8 +106,79 @@ def test_text_that_means_missing_is_taken_as_an_empty_cell(random_graph, tmp_pat
     graph = random_graph(0, num_inputs=3)
     expected = evaluate(graph, encoding.encode({"colour": np.array(["missing", None, "red"], object)}))
     for function in (python_function(graph, encoding), c_function(graph, encoding, tmp_path)):
-        found = [np.ravel(function(text))[0] for text in ("missing", "", "red")]
+        found = [np.ravel(function(text))[0] for text in ("missing", None, "red")]
         np.testing.assert_allclose(found, expected[:, 0], rtol=0, atol=1e-12)
+
+
+FILLED = Encoding(
+    (
+        Column("size (mm)", fill=2.5),
+        Column("class"),
+        Column("colour", ("blue", "missing", "red")),
+        Column("is old", ("False", "True")),
+        Column("day", fill=19000.25, is_date=True),
+    ),
+    "y",
+    missing_words=("unknown", 'n"a'),
+)
+GOOD = (1.5, -0.5, "red", "True", 19358.0)
+ODD_CELLS = {
+    "size (mm)": (None, math.nan, math.inf, -math.inf, 3, 0.0),
+    "class": (None, math.nan, math.inf, -0.25),
+    "colour": (None, "", "missing", "unknown", 'n"a', "NA", "purple", "Red", "blue"),
+    "is old": (None, "", "missing", "unknown", "NA", "False"),
+    "day": (None, math.nan, math.inf, 0.0),
+}
+
+
+@pytest.mark.parametrize(("num_outputs", "standard"), [(1, "c99"), (2, "c++11")])
+def test_cells_that_say_nothing_or_nothing_known_are_taken_alike_everywhere(
+    random_graph, tmp_path, num_outputs, standard
+):
+    graph = random_graph(3, num_inputs=len(FILLED.features), num_hidden=12, num_outputs=num_outputs)
+    assert graph.used_inputs.all()
+    rows = [GOOD]
+    for place, cells in enumerate(ODD_CELLS.values()):
+        rows += [(*GOOD[:place], cell, *GOOD[place + 1 :]) for cell in cells]
+    columns = {column.name: list(cells) for column, cells in zip(FILLED.columns, zip(*rows, strict=True), strict=True)}
+    read = FILLED.read(columns)
+    expected = evaluate(graph, read.inputs)
+    expected[~read.is_usable] = np.nan
+    assert 10 < read.is_usable.sum() < len(rows) - 10
+    predict, compiled = python_function(graph, FILLED), c_function(graph, FILLED, tmp_path, standard)
+    found = np.array([predict(*row) for row in rows]).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    as_c = [[math.nan if cell is None and place not in (2, 3) else cell for place, cell in enumerate(r)] for r in rows]
+    np.testing.assert_allclose([compiled(*row) for row in as_c], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_python_source_takes_what_pandas_calls_missing(random_graph):
+    pd = pytest.importorskip("pandas", reason="the graphs extra is not installed")
+    graph = random_graph(3, num_inputs=len(FILLED.features), num_hidden=12)
+    predict = python_function(graph, FILLED)
+    expected = predict(None, *GOOD[1:2], None, *GOOD[3:])
+    assert predict(pd.NA, *GOOD[1:2], pd.NA, *GOOD[3:]) == expected
+    assert predict(np.float64("nan"), *GOOD[1:2], math.nan, *GOOD[3:]) == expected
+    assert predict(1.5, -0.5, "red", True, 19358.0) == predict(*GOOD)
+
+
+def test_columns_that_the_graph_does_not_read_are_not_looked_at(tmp_path):
+    encoding = Encoding((Column("a"), Column("colour", ("blue", "red"))), "y")
+    graph = Graph(2, 1, (), np.array([0]), np.array([2]), np.ones(1), np.zeros(1))
+    assert python_function(graph, encoding)(2.0, "purple") == 2.0
+    assert c_function(graph, encoding, tmp_path)(2.0, None) == [2.0]
+    assert encoding.read({"a": [2.0]}, graph.used_inputs).is_usable.all()
+
+
+def test_sources_state_what_becomes_of_odd_cells(random_graph):
+    graph = random_graph(3, num_inputs=len(FILLED.features), num_hidden=12)
+    for source in (to_c(graph, FILLED), to_python(graph, FILLED)):
+        assert "size_mm: a number; missing is taken as 2.5." in source
+        assert "class_2: a number; missing gives no answer." in source
+        assert "colour: one of 'blue', 'red' or missing; any other text gives no answer." in source
+        assert "is_old: one of 'False', 'True'; missing or any other text gives no answer." in source
+        assert "day: days since 1970-01-01 (UTC); missing is taken as 19000.25." in source
+        assert "These texts count as missing: 'unknown', 'n\"a'." in source
 
 
 def test_large_sums_do_not_overflow(tmp_path):

@@ -52,9 +52,9 @@ def test_what_was_filled_or_left_out_is_told(frame):
     frame.loc[4, "y"] = np.nan
     learned = learn_table(frame, "y", OPTIONS)
     assert learned.notes == (
-        "1 of 20 rows have no y: left out",
-        "column 'size' has 1 empty cells: taken as its mean, 9.333",
-        "column 'colour' has 1 empty cells: taken as a category of their own, 'missing'",
+        "1 of 20 rows has no y: left out",
+        "column 'size' has 1 empty cell: taken as its mean, 9.333",
+        "column 'colour' has 1 empty cell: taken as a category of their own, 'missing'",
         "column 'unit' says the same in every row: left out",
     )
     assert len(learned.rows) == 19
@@ -67,7 +67,9 @@ def test_rows_with_empty_cells_can_be_dropped(frame):
 
 
 def test_empty_cells_can_be_refused(frame):
-    with pytest.raises(DataError, match=r"column .size. has 1 empty cells: fill them, or choose --table.missing"):
+    with pytest.raises(
+        DataError, match=r"column .size. has 1 empty cell, 'nan' in row 1: fill them, or choose --table.missing"
+    ):
         learn_table(frame, "y", TableOptions(missing="refuse"))
 
 
@@ -88,7 +90,6 @@ def test_target_of_texts_makes_classes(frame):
         ({"y": 1.0}, "'y' is 1 in every row: there is nothing to predict"),
         ({"size": np.inf}, "column 'size' is infinite in row 1: remove that row"),
         ({"colour": [f"n{row}" for row in range(60)][:20] * 1}, None),
-        ({"size": pd.Timestamp("2026-01-01")}, "column 'size' holds dates: turn it into numbers"),
     ],
 )
 def test_column_that_cannot_be_used_is_named(frame, change, message):
@@ -133,7 +134,7 @@ def test_tables_are_read_whatever_their_form(frame, tmp_path, name):
     [
         ("none.csv", None, "does not exist"),
         ("table.xlsx", b"PK", "is no table: its name should end in one of"),
-        ("empty.csv", b"", "cannot be read as a table"),
+        ("empty.csv", b"", "is empty: the first line should name the columns"),
         ("rows.csv", b"a,b\n", "holds no rows"),
         ("broken.parquet", b"PAR1nonsense", "cannot be read as a table"),
         ("twice.csv", b"a , a,b\n1,2,3\n", "several columns of the name 'a'"),
@@ -157,12 +158,16 @@ def test_parts_share_no_row_and_miss_none():
 def test_cell_that_training_never_saw_is_refused_at_prediction():
     encoding = Encoding((Column("size"), Column("colour", ("green", "red"))), "y")
     with pytest.raises(
-        DataError, match=r"column 'colour' says 'blue', which training never saw: it knows 'green', 'red'"
+        DataError, match=r"cannot be used in 1 row: 'blue' in row 1, which training never saw: it knows 'green', 'red'"
     ):
         encoding.encode({"size": [1.0], "colour": ["blue"]})
-    with pytest.raises(DataError, match="column 'size' is empty in row 2, which no row of the training data was"):
+    with pytest.raises(
+        DataError, match="'size' cannot be used in 1 row: 1 empty cell, from row 2 on, where training had none"
+    ):
         encoding.encode({"size": [1.0, np.nan], "colour": ["red", "red"]})
-    with pytest.raises(DataError, match="column 'size' should hold numbers, but row 1 says 'large'"):
+    with pytest.raises(
+        DataError, match="column 'size' should hold numbers, but most of its cells do not: 'large' in row 1"
+    ):
         encoding.encode({"size": ["large"], "colour": ["red"]})
     with pytest.raises(DataError, match="the table has no column 'colour': it needs 'size', 'colour'"):
         encoding.encode({"size": [1.0]})
@@ -174,7 +179,7 @@ def test_columns_that_a_graph_does_not_read_are_not_asked_for():
     assert inputs.tolist() == [[0, 0, 0, 1, 0], [0, 1, 0, 0, 0]]
     with pytest.raises(DataError, match="the table has no column 'age': it needs 'age'"):
         encoding.encode({"colour": ["red"]}, used=np.array([False, False, False, False, True]))
-    assert encoding.encode({"size": [7.0, 8.0]}, used=np.zeros(5, bool)).tolist() == [[7, 0, 0, 0, 0], [8, 0, 0, 0, 0]]
+    assert encoding.encode({"size": [7.0, 8.0]}, used=np.zeros(5, bool)).tolist() == [[0] * 5] * 2
 
 
 def test_encoding_survives_json():

@@ -24,6 +24,12 @@ logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-6
 NUM_SAMPLES = 257  # random inputs that the export is held against the graph on
+POLICY = (
+    "Missing cells are empty, NaN, NA or None, and the missing_words; in columns of numbers, also texts that are no "
+    "numbers. Missing numbers are taken as fill, missing texts as the category 'missing'; where there is none, and for "
+    "texts that are no category and infinite numbers, the row has no answer: NaN. Columns without used inputs are not "
+    "looked at. Dates are days since 1970-01-01 (UTC)."
+)
 SOURCES = ("predict.c", "predict.py", "formula.txt", "formula.tex", "graph.graphml")
 
 
@@ -55,6 +61,8 @@ def export_searched(network: GraphNetwork, folder: str | Path) -> Path:
         },
         "outputs": list(plain.encoding.outputs),
         "encoding": plain.encoding.to_json(),
+        "used": plain.graph.used_inputs.tolist(),
+        "policy": POLICY,
     }
     with replaced_folder(folder, others=SOURCES) as new:
         graph = export_graph(
@@ -79,8 +87,8 @@ def write_sources(network: GraphNetwork, folder: Path) -> None:
         to_c(graph, encoding),
         to_python(graph, encoding),
         "\n".join(formula.lines(digits=17)) + "\n",
-        "\\begin{align*}\n"
-        + " \\\\\n".join(line.replace("=", "&=", 1) for line in formula.latex())
+        "% needs \\usepackage{amsmath}\n\\begin{align*}\n"
+        + " \\\\\n".join(formula.latex(relation="&="))
         + "\n\\end{align*}\n",
     )
     for name, text in zip(SOURCES, texts, strict=False):

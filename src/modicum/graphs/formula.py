@@ -1,5 +1,6 @@
 """A graph as a formula that people read: one line per neuron, or one closed expression per output, in SymPy."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,18 @@ _FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {
     "sin": sympy.sin,
     "silu": lambda x: x / (1 + sympy.exp(-x)),
     "softplus": lambda x: sympy.log(1 + sympy.exp(x)),
+}
+
+
+_LATEX: Mapping[str, str] = {
+    **{sign: f"\\{sign}" for sign in "#$%&_{}"},
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
 }
 
 
@@ -41,10 +54,20 @@ class Formula:
         """``name = expression`` for every neuron and output, numbers to some significant digits."""
         return [f"{symbol} = {shorten(expression, digits)}" for symbol, expression in (*self.neurons, *self.outputs)]
 
-    def latex(self, digits: int = 4) -> list[str]:
-        """The same in LaTeX."""
+    def latex(self, digits: int = 4, *, relation: str = "=") -> list[str]:
+        """The same in LaTeX, for math mode; names that are more than a letter and digits are upright texts.
+
+        Args:
+            digits: Significant ones of each number.
+            relation: Between the two sides, such as "&=" in an alignment.
+        """
         pairs = (*self.neurons, *self.outputs)
-        return [f"{sympy.latex(symbol)} = {sympy.latex(_rounded(value, digits))}" for symbol, value in pairs]
+        symbols = {*self.inputs, *(symbol for symbol, _ in pairs)}
+        names = {symbol: _latex_name(symbol.name) for symbol in symbols}
+        return [
+            f"{names[symbol]} {relation} {sympy.latex(_rounded(value, digits), symbol_names=names)}"
+            for symbol, value in pairs
+        ]
 
 
 def make_formula(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Formula:
@@ -75,6 +98,16 @@ def make_formula(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) ->
         tuple(zip(hidden, neurons, strict=True)),
         tuple(zip(last, sums[graph.num_hidden :], strict=True)),
     )
+
+
+def _latex_name(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z]", name):
+        return name
+    if found := re.fullmatch(r"([A-Za-z])(\d+)", name):
+        return f"{found[1]}_{{{found[2]}}}"
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    plain = " ".join("".join(sign if sign.isprintable() else " " for sign in bare).split())
+    return rf"\text{{{''.join(_LATEX.get(sign, sign) for sign in plain)}}}"
 
 
 def shorten(expression: Expr, digits: int) -> str:

@@ -3,10 +3,11 @@
 # H W size of a picture in px
 import numpy as np
 
+from modicum.graphs.activations import Array
 from modicum.graphs.baselines import measure_graph
 from modicum.graphs.evaluation import evaluate
 from modicum.graphs.formula import make_formula
-from modicum.graphs.photographs import open_brightness
+from modicum.graphs.photographs import Picture, open_picture
 from modicum.graphs.predictor import to_pixels
 from modicum.graphs.preparation import Prepared, prepare
 from modicum.graphs.problems import whole_context
@@ -17,6 +18,8 @@ from modicum.graphs.training import check_same_data, layered_path, read_baseline
 from modicum.storage.errors import RunError
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
+
+SHOWN_PX = 1024  # sides of the part of a large picture that a report shows
 
 
 def evaluate_run(run: RunFolder, network: GraphNetwork, recipe: GraphsRecipe, *, system: str = "graphs") -> Evaluation:
@@ -74,13 +77,24 @@ def _pictures(run: RunFolder, network: GraphNetwork, recipe: GraphsRecipe, prepa
         train = prepared.parts["train"]
         inputs, target, size = train.inputs, train.targets, prepared.size
     else:
-        image = open_brightness(recipe.data)
+        image = _centre(open_picture(recipe.data))
         inputs, target, size = whole_context(image), image.ravel(), (image.shape[0], image.shape[1])
     networks = [network, _load_layered(run)]
     drawn = [None if n is None else to_pixels(evaluate(n.graph, inputs).reshape(size)) for n in networks]
     predicted, layered = drawn
     assert predicted is not None
     return Pictures(to_pixels(np.asarray(target, dtype=np.float64).reshape(size)), predicted, layered)
+
+
+def _centre(picture: Picture) -> Array:
+    """The brightness of a picture, of a large one the middle, which a report can show."""
+    (top, bottom), (left, right) = (_middle(length) for length in picture.size)
+    return picture.brightness(slice(top, bottom))[:, left:right]
+
+
+def _middle(length: int) -> tuple[int, int]:
+    first = max(0, (length - SHOWN_PX) // 2)
+    return first, min(length, first + SHOWN_PX)
 
 
 def _load_layered(run: RunFolder) -> GraphNetwork | None:

@@ -4,78 +4,31 @@
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from modicum.graphs.activations import Array
+from modicum.graphs.encoding import EncodedRows
 from modicum.graphs.evaluation import evaluate
 from modicum.graphs.losses import softmax
-from modicum.graphs.photographs import to_brightness
-from modicum.graphs.problems import coordinates, whole_context
-from modicum.graphs.recipe import TABLE_SUFFIXES, ProblemName
-from modicum.graphs.tables import is_table_name, read_table
+from modicum.graphs.photographs import Picture, strips
+from modicum.graphs.problems import CONTEXT_ROWS, coordinates, whole_context
+from modicum.graphs.recipe import TABLE_SUFFIXES, ProblemName, TableOptions
+from modicum.graphs.table import Table, as_table, is_table_name, read_table
+from modicum.graphs.table_prediction import TablePrediction
 from modicum.graphs.torch_module import GraphNetwork
-from modicum.imaging.decoding import BadImageError, decode, upright_rgb
+from modicum.imaging.decoding import decode, upright_rgb
 from modicum.imaging.files import Failure, read_content
 from modicum.storage.errors import DataError
 from modicum.storage.files import write_atomically
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
+DOUBLE_PIXELS = 1 << 22  # pictures of more are kept in single precision
 Input = str | Path | Image.Image | NDArray[np.uint8] | Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class TablePrediction:
-    """What a graph says of the rows of a table.
-
-    Attributes:
-        name: Of the table.
-        target: What was predicted.
-        values: (N,) numbers, or names of classes.
-        probabilities: Of the predicted classes, (N,); None where the target is a number.
-        rmse: Root mean squared error against the table's own target; None where it has none, or names classes.
-        share_wrong: Of the classes against the table's own; None where it has none, or the target is a number.
-    """
-
-    name: str
-    target: str
-    values: NDArray[Any]
-    probabilities: Array | None
-    rmse: float | None
-    share_wrong: float | None
-
-    def __str__(self) -> str:
-        if self.probabilities is None:
-            spread = f"{self.target} from {self.values.min():.6g} to {self.values.max():.6g}"
-            judged = "" if self.rmse is None else f"; root mean squared error {self.rmse:.6g}"
-        else:
-            classes, counts = np.unique(self.values, return_counts=True)
-            spread = ", ".join(f"{count:,} {name}" for name, count in zip(classes, counts, strict=True))
-            judged = "" if self.share_wrong is None else f"; {self.share_wrong:.1%} wrong"
-        return f"{self.name}: {len(self.values):,} rows, {spread}{judged}"
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON."""
-        plain = {"name": self.name, "target": self.target, "values": self.values.tolist()}
-        if self.probabilities is None:
-            return {**plain, "rmse": self.rmse}
-        return {**plain, "probabilities": self.probabilities.tolist(), "share_wrong": self.share_wrong}
-
-    def save(self, folder: str | Path) -> Path:
-        """Writes ``NAME_predicted.csv``, one row per row of the table; returns its place."""
-        head, columns = [f"predicted {self.target}"], [self.values.tolist()]
-        if self.probabilities is not None:
-            head, columns = [*head, "probability"], [*columns, self.probabilities.tolist()]
-        lines = [",".join(map(_csv_cell, row)) for row in (head, *zip(*columns, strict=True))]
-        place = Path(folder) / f"{Path(self.name).name.partition('.')[0]}_predicted.csv"
-        write_atomically(place, "\n".join(lines) + "\n")
-        return place
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +47,26 @@ class PicturePrediction:
     target: Array
     predicted: Array
 
-    @property
+    @cached_property
     def rmse(self) -> float:
         """Root mean squared error, where white is 1."""
-        return float(np.sqrt(np.mean((self.predicted - self.target) ** 2)))
+        squares = sum(
+            float(((self.predicted[r] - self.target[r]).astype(np.float64) ** 2).sum()) for r in self._strips()
+        )
+        return float(np.sqrt(squares / self.target.size))
 
-    @property
+    @cached_property
     def bits_per_pixel(self) -> float:
         """Entropy of what the prediction, rounded to 256 levels, leaves to be said of the picture."""
-        target, predicted = (np.rint(255 * values.clip(0, 1)) for values in (self.target, self.predicted))
-        counts = np.unique(target - predicted, return_counts=True)[1]
-        shares = counts / counts.sum()
+        counts = np.zeros(511, dtype=np.int64)
+        for rows in self._strips():
+            target, predicted = (to_pixels(values[rows]).astype(np.int64) for values in (self.target, self.predicted))
+            counts += np.bincount((target - predicted + 255).ravel(), minlength=511)
+        shares = counts[counts > 0] / counts.sum()
         return float(-(shares * np.log2(shares)).sum())
+
+    def _strips(self) -> Iterator[slice]:
+        return strips(*self.target.shape)
 
     def __str__(self) -> str:
         height, width = self.target.shape
@@ -124,12 +85,18 @@ class PicturePrediction:
         """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; returns the first's place."""
         stem = Path(self.name).stem
         place = Path(folder) / f"{stem}_predicted.png"
-        write_atomically(place, _png(to_pixels(self.predicted)))
-        write_atomically(place.with_name(f"{stem}_residual.png"), _png(to_pixels(0.5 + self.target - self.predicted)))
+        pixels = np.empty(self.target.shape, dtype=np.uint8)
+        for rows in self._strips():
+            pixels[rows] = to_pixels(self.predicted[rows])
+        write_atomically(place, _png(pixels))
+        for rows in self._strips():
+            pixels[rows] = to_pixels(0.5 + self.target[rows] - self.predicted[rows])
+        write_atomically(place.with_name(f"{stem}_residual.png"), _png(pixels))
         return place
 
 
 Prediction = TablePrediction | PicturePrediction
+Unseen = Literal["empty", "refuse"]
 
 
 class Predictor:
@@ -138,10 +105,21 @@ class Predictor:
     Args:
         network: The graph and its encoding.
         problem: What it was searched for.
+        options: How files of tables are read.
+        unseen: What becomes of rows that cannot be answered, see `modicum.graphs.encoding`: "empty" leaves their
+            answers empty, "refuse" the whole table out.
     """
 
-    def __init__(self, network: GraphNetwork, problem: ProblemName) -> None:
+    def __init__(
+        self,
+        network: GraphNetwork,
+        problem: ProblemName,
+        *,
+        options: TableOptions | None = None,
+        unseen: Unseen = "empty",
+    ) -> None:
         self.graph, self.encoding, self.problem = network.graph, network.encoding, problem
+        self.options, self.unseen = options or TableOptions(), unseen
 
     def __call__(self, source: Input) -> Prediction:
         """What the graph says of a table or a picture.
@@ -156,10 +134,10 @@ class Predictor:
         if isinstance(source, str | Path):
             return self._predict_file(Path(source))
         if isinstance(source, Image.Image):
-            return self._predict_picture("picture", np.array(upright_rgb(source)))
+            return self._predict_picture("picture", Picture(upright_rgb(source)))
         if isinstance(source, np.ndarray):
-            return self._predict_picture("picture", source)
-        return self._predict_table("table", source)
+            return self._predict_picture("picture", Picture.of_array(source))
+        return self._predict_table("table", as_table(source))
 
     def predict_all(self, sources: Iterable[Input]) -> Iterator[Prediction | Failure]:
         """What the graph says of each, in order, as they come; one that cannot be read costs only itself."""
@@ -169,63 +147,86 @@ class Predictor:
             except DataError as error:
                 yield Failure(str(source) if isinstance(source, str | Path) else f"input {number}", str(error))
 
-    def predict_rows(self, table: Mapping[str, Any]) -> tuple[NDArray[Any], Array | None]:
-        """Values (N,) of the rows of a table, and the probabilities (N,) of classes, where it predicts those."""
-        outputs = evaluate(self.graph, self.encoding.encode(table, self.graph.used_inputs))
+    def predict_rows(self, table: Mapping[str, Any] | Table) -> tuple[NDArray[Any], Array | None]:
+        """Values (N,) of the rows of a table, and the probabilities (N,) of classes, where it predicts those.
+
+        Rows that cannot be answered have NaN, and None as class.
+        """
+        return self._answers(self._read(as_table(table)))
+
+    def _read(self, table: Table) -> EncodedRows:
+        rows = self.encoding.read(table, self.graph.used_inputs)
+        if rows.problems and (self.unseen == "refuse" or not rows.is_usable.any()):
+            raise DataError("; ".join(rows.problems))
+        return rows
+
+    def _answers(self, rows: EncodedRows) -> tuple[NDArray[Any], Array | None]:
+        outputs = evaluate(self.graph, rows.inputs)
+        outputs[~rows.is_usable] = np.nan
         if not self.encoding.classes:
             return outputs[:, 0], None
         probabilities = softmax(outputs.T).T
         names = np.array(self.encoding.classes, dtype=object)[probabilities.argmax(axis=1)]
+        names[~rows.is_usable] = None
         return names, probabilities.max(axis=1)
 
     def _predict_file(self, path: Path) -> Prediction:
         if is_table_name(path.name):
-            return self._predict_table(str(path), _cells(read_table(path)))
+            return self._predict_table(str(path), read_table(path, self.options))
         if self.problem == "table":
             raise DataError(f"it is no table: its name should end in one of {' '.join(TABLE_SUFFIXES)}")
-        return self._predict_picture(str(path), np.array(decode(read_content(path))))
+        return self._predict_picture(str(path), Picture(decode(read_content(path))))
 
-    def _predict_table(self, name: str, table: Mapping[str, Any]) -> TablePrediction:
-        values, probabilities = self.predict_rows(table)
-        judged = self._judge(table, values)
+    def _predict_table(self, name: str, table: Table) -> TablePrediction:
+        rows = self._read(table)
+        values, probabilities = self._answers(rows)
+        judged = self._judge(table, values, rows.is_usable)
         rmse, share_wrong = (None, judged) if self.encoding.classes else (judged, None)
-        return TablePrediction(name, self.encoding.target, values, probabilities, rmse, share_wrong)
+        told = [f"{problem}; left empty" for problem in rows.problems]
+        return TablePrediction(
+            name, self.encoding.target, values, probabilities, rmse, share_wrong, table, (*told, *rows.notes)
+        )
 
-    def _judge(self, table: Mapping[str, Any], values: NDArray[Any]) -> float | None:
-        """The error against the table's own target; None where it has none, or not in every row."""
-        if self.encoding.target not in table:
+    def _judge(self, table: Table, values: NDArray[Any], is_usable: NDArray[np.bool_]) -> float | None:
+        """The error against the table's own target, of rows that have both; None where none has."""
+        if self.encoding.target not in table.columns:
             return None
-        try:
-            truth = self.encoding.encode_target(np.asarray(table[self.encoding.target]))
-        except DataError:
+        truth, is_known = self.encoding.encode_target(self.encoding.cells(table, self.encoding.target))
+        both = is_known & is_usable
+        if not both.any():
             return None
         if self.encoding.classes:
-            return float(np.mean(np.array(self.encoding.classes, dtype=object)[truth] != values))
-        return float(np.sqrt(np.mean((truth - values) ** 2)))
+            return float(np.mean(np.array(self.encoding.classes, dtype=object)[truth[both]] != values[both]))
+        return float(np.sqrt(np.mean((truth[both] - values[both]) ** 2)))
 
-    def _predict_picture(self, name: str, pixels: NDArray[np.uint8]) -> PicturePrediction:
+    def _predict_picture(self, name: str, picture: Picture) -> PicturePrediction:
         if self.problem == "table":
             raise DataError("this graph predicts rows of a table, not pictures")
-        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
-            raise BadImageError(f"an array must be (H, W, 3) or (H, W) uint8, got {pixels.shape} {pixels.dtype}")
-        target = to_brightness(pixels)
-        inputs = whole_context(target) if self.problem == "next-pixel" else coordinates(*target.shape)
-        return PicturePrediction(name, self.problem, target, evaluate(self.graph, inputs).reshape(target.shape))
+        height, width = picture.size
+        dtype = np.float64 if height * width <= DOUBLE_PIXELS else np.float32
+        target, predicted = np.empty((height, width), dtype), np.empty((height, width), dtype)
+        for rows, brightness, inputs in self._strips(picture):
+            target[rows] = brightness
+            predicted[rows] = evaluate(self.graph, inputs).reshape(brightness.shape)
+        return PicturePrediction(name, self.problem, target, predicted)
+
+    def _strips(self, picture: Picture) -> Iterator[tuple[slice, Array, Array]]:
+        """Strips of a picture: their rows, brightness, and the inputs of the graph for all of their pixels."""
+        height, width = picture.size
+        for rows in strips(height, width):
+            brightness = picture.brightness(rows)
+            if self.problem == "next-pixel":
+                above = picture.brightness(slice(max(0, rows.start - CONTEXT_ROWS), rows.stop))
+                inputs = whole_context(above)[(len(above) - len(brightness)) * width :]
+            else:
+                inputs = coordinates(height, width, rows=rows)
+            yield rows, brightness, inputs
 
 
 def to_pixels(brightness: Array) -> NDArray[np.uint8]:
     """Grey levels of brightness in [0, 1]; what is beyond is cut off."""
     pixels: NDArray[np.uint8] = np.rint(255 * brightness.clip(0, 1)).astype(np.uint8)
     return pixels
-
-
-def _cells(frame: "DataFrame") -> dict[str, NDArray[Any]]:
-    return {name: frame[name].to_numpy(object) for name in frame.columns}
-
-
-def _csv_cell(value: object) -> str:
-    text = repr(value) if isinstance(value, float) else str(value)
-    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\n\r') else text
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

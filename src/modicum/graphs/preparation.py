@@ -10,17 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.graphs.activations import Array
+from modicum.graphs.column_kinds import ROUNDING, is_constant
 from modicum.graphs.encoding import Encoding
 from modicum.graphs.fitting import Points
 from modicum.graphs.graph import Graph
 from modicum.graphs.losses import CrossEntropy, SquaredError
-from modicum.graphs.photographs import DEFAULT, PHOTOGRAPHS, open_brightness
-from modicum.graphs.problems import BLOCK, CONTEXT, Samples, grid_size, image_function, next_pixel
+from modicum.graphs.photographs import DEFAULT, PHOTOGRAPHS, open_picture
+from modicum.graphs.problems import BLOCK, CONTEXT, Samples, Squares, grid_size, image_function, next_pixel
 from modicum.graphs.recipe import GraphsRecipe, ProblemName
-from modicum.graphs.tables import learn_table, read_table, split_rows
+from modicum.graphs.table import read_table
+from modicum.graphs.tables import learn_table, split_rows
+from modicum.graphs.wording import counted
 from modicum.storage.errors import DataError
 
 OTHER_PHOTOGRAPHS = ("coins", "moon")  # what the next pixel is tested on, too
+SAMPLED_PX, SAMPLED_PER_POINT = 2048, 8  # longer side from twice which on a picture is reduced before it is sampled
+MAX_TEST_POINTS = 1_000_000  # pixels of a part that none is fitted to; a larger picture gives as many, evenly spread
 JUDGING_SQUARE = 3  # every third black square judges, where the bound is held on points that are not fitted
 
 
@@ -110,16 +115,16 @@ def prepare(recipe: GraphsRecipe) -> Prepared:
 def prepare_table(recipe: GraphsRecipe) -> Prepared:
     """A table: its target from its other columns; see `prepare`."""
     assert recipe.data is not None  # the recipe has seen to it
-    frame = read_table(recipe.data)
-    learned = learn_table(frame, recipe.target or frame.columns[-1], recipe.table)
+    table = read_table(recipe.data, recipe.table)
+    learned = learn_table(table, recipe.target or table.names[-1], recipe.table)
     rows = split_rows(len(learned.samples), recipe.table, np.random.default_rng(recipe.seed))
+    if "validation" in rows and recipe.bound_on == "training":  # nothing else would need them
+        rows["train"] = np.sort(np.concatenate([rows["train"], rows.pop("validation")]))
+    learned = learned.without_constants(rows["train"])
     parts = {name: learned.samples.take(chosen) for name, chosen in rows.items()}
-    if "validation" in parts and recipe.bound_on == "training":  # nothing else would need them
-        parts["train"] = learned.samples.take(np.sort(np.concatenate([rows["train"], rows["validation"]])))
-        del parts["validation"]
     prepared = Prepared(
         "table",
-        f"{Path(recipe.data).name}: {learned.encoding.target} from {len(learned.encoding.columns)} columns",
+        f"{Path(recipe.data).name}: {learned.encoding.target} from {counted(len(learned.encoding.columns), 'column')}",
         learned.encoding,
         parts,
         *_standard(parts["train"].inputs),
@@ -128,14 +133,15 @@ def prepare_table(recipe: GraphsRecipe) -> Prepared:
     if prepared.is_classification:
         return prepared
     targets = parts["train"].targets
-    if not targets.std():
+    if is_constant(targets):
         raise DataError(f"{learned.encoding.target!r} is the same in all training rows: give more rows or another seed")
     return replace(prepared, target_centre=float(targets.mean()), target_scale=float(targets.std()))
 
 
 def prepare_image_function(recipe: GraphsRecipe) -> Prepared:
     """A picture as brightness over x and y in [-2, 2]; see `prepare`."""
-    image = open_brightness(recipe.data)
+    picture = open_picture(recipe.data)
+    image = picture.reduced(max(SAMPLED_PX, SAMPLED_PER_POINT * recipe.image.side))
     fitted, between = image_function(image, recipe.image.side)
     size = grid_size((image.shape[0], image.shape[1]), recipe.image.side)
     return Prepared(
@@ -156,23 +162,17 @@ def prepare_next_pixel(recipe: GraphsRecipe) -> Prepared:
     white ones test, and so do photographs of scikit-image, where it is installed.
     """
     rng = np.random.default_rng(recipe.seed)
-    samples, squares = next_pixel(open_brightness(recipe.data))
-    is_white = squares.sum(axis=1) % 2 == 1
-    judges = np.zeros(len(samples), dtype=bool)
+    picture = open_picture(recipe.data)
+    squares = Squares(*picture.size)
+    judges = np.zeros(squares.is_white.shape, dtype=bool)
     if recipe.bound_on == "validation":
-        number = squares[:, 0] * (squares[:, 1].max() + 1) + squares[:, 1]  # of each pixel's square, in raster order
-        black = np.unique(number[~is_white])
-        if len(black) < JUDGING_SQUARE:
-            raise DataError(
-                f"the picture has {len(black)} black squares of {BLOCK} px, of which every third judges the bound: "
-                "give a larger one, or choose --bound_on training"
-            )
-        judges = np.isin(number, black[JUDGING_SQUARE - 1 :: JUDGING_SQUARE])
-    parts = {
-        "train": samples.take(np.flatnonzero(~is_white & ~judges)).sample(recipe.image.max_points, rng),
-        **({"validation": samples.take(np.flatnonzero(judges))} if judges.any() else {}),
-        "test": samples.take(np.flatnonzero(is_white)),
-    }
+        judges = _judging_squares(squares)
+    train, test = squares.places(~squares.is_white & ~judges), squares.places(squares.is_white)
+    parts = {"train": next_pixel(picture, train, train.draw(recipe.image.max_points, rng))}
+    if judges.any():
+        judging = squares.places(judges)
+        parts["validation"] = next_pixel(picture, judging, judging.spread(MAX_TEST_POINTS))
+    parts["test"] = next_pixel(picture, test, test.spread(MAX_TEST_POINTS))
     return Prepared(
         "next-pixel",
         f"the next pixel of {picture_name(recipe.data)} from {len(CONTEXT)} before it",
@@ -180,6 +180,19 @@ def prepare_next_pixel(recipe: GraphsRecipe) -> Prepared:
         {**parts, **_other_parts(recipe.data)},
         *_standard(parts["train"].inputs),
     )
+
+
+def _judging_squares(squares: Squares) -> NDArray[np.bool_]:
+    """Every third black square that has pixels with a whole context, in raster order."""
+    black = np.argwhere(~squares.is_white & squares.has_pixels)
+    if len(black) < JUDGING_SQUARE:
+        raise DataError(
+            f"the picture has {counted(len(black), 'black square')} of {BLOCK} px, of which every third judges the "
+            "bound: give a larger one, or choose --bound_on training"
+        )
+    judges = np.zeros(squares.is_white.shape, dtype=bool)
+    judges[tuple(black[JUDGING_SQUARE - 1 :: JUDGING_SQUARE].T)] = True
+    return judges
 
 
 def picture_name(data: str | None) -> str:
@@ -193,10 +206,18 @@ def _other_parts(data: str | None) -> dict[str, Samples]:
     if importlib.util.find_spec("skimage") is None:
         return {}
     names = [name for name in OTHER_PHOTOGRAPHS if name != data]
-    return {name: next_pixel(open_brightness(name))[0] for name in names}
+    return {name: _all_pixels(name) for name in names}
+
+
+def _all_pixels(name: str) -> Samples:
+    """All pixels of a photograph that have a whole context."""
+    picture = open_picture(name)
+    squares = Squares(*picture.size)
+    everywhere = squares.places(np.ones_like(squares.is_white))
+    return next_pixel(picture, everywhere, np.arange(len(everywhere)))
 
 
 def _standard(inputs: Array) -> tuple[Array, Array]:
-    """Means and standard deviations (F,) of inputs; what is constant in these rows is divided by 1."""
-    spread = inputs.std(axis=0)
-    return inputs.mean(axis=0), np.where(spread > 0, spread, 1.0)
+    """Means and standard deviations (F,) of inputs; what is constant but for rounding in these rows is divided by 1."""
+    spread, largest = inputs.std(axis=0), np.abs(inputs).max(axis=0, initial=0.0)
+    return inputs.mean(axis=0), np.where(spread > ROUNDING * largest, spread, 1.0)

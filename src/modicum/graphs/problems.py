@@ -5,13 +5,16 @@ as its abstract tells; neighbourhood, sizes, splits and images are ours.
 """
 
 # H W size of an image in px, N points, F inputs
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from modicum.graphs.activations import Array
+from modicum.graphs.photographs import Picture
 from modicum.storage.errors import DataError
 
 CONTEXT = {
@@ -29,6 +32,7 @@ CONTEXT = {
     "NNWW": (-2, -2),
 }
 """The pixels that the next one is predicted from, nearest first: rows and columns away, by compass."""
+CONTEXT_ROWS = 2  # above a pixel that its context reaches
 BLOCK = 64  # side in px of the squares that are divided between fitting and testing, like those of a chessboard
 EXTENT = 2.0  # coordinates of the image function run from -EXTENT to EXTENT
 FILTER_TRUNCATE = 4.0  # standard deviations that the filter before sampling reaches
@@ -77,11 +81,19 @@ def sample_brightness(image: Array, rows: int, columns: int, *, offset: float = 
     return sampled
 
 
-def coordinates(rows: int, columns: int, *, offset: float = 0.0) -> Array:
-    """The inputs x and y of every point of a grid, (rows * columns, 2): x to the right, y down, both in [-2, 2]."""
-    axes = [np.linspace(-EXTENT, EXTENT, n) if n > 1 else np.zeros(1) for n in (columns, rows)]
-    steps = [2 * EXTENT / max(n - 1, 1) for n in (columns, rows)]
-    x, y = np.meshgrid(*(axis + offset * step for axis, step in zip(axes, steps, strict=True)))
+def coordinates(rows_count: int, columns: int, *, offset: float = 0.0, rows: slice | None = None) -> Array:
+    """The inputs x and y of every point of a grid, (points, 2): x to the right, y down, both in [-2, 2].
+
+    Args:
+        rows_count: Of the grid.
+        columns: Of the grid.
+        offset: Of the points, in cells to the right and down.
+        rows: Those that are wanted; None for all.
+    """
+    axes = [np.linspace(-EXTENT, EXTENT, n) if n > 1 else np.zeros(1) for n in (columns, rows_count)]
+    steps = [2 * EXTENT / max(n - 1, 1) for n in (columns, rows_count)]
+    across, down = (axis + offset * step for axis, step in zip(axes, steps, strict=True))
+    x, y = np.meshgrid(across, down if rows is None else down[rows])
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
@@ -112,34 +124,121 @@ def grid_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return rows, columns
 
 
-def next_pixel(image: Array) -> tuple[Samples, NDArray[np.int64]]:
-    """Every pixel whose whole context lies in its own square of the chessboard, in raster order.
+@dataclass(frozen=True)
+class Squares:
+    """The chessboard over a picture, and the pixels whose whole context lies in their own square.
+
+    Which these are depends on row and column separately, so that nothing as large as the picture is needed.
+
+    Attributes:
+        height: Of the picture.
+        width: Of the picture.
+    """
+
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if not all(len(self.places(colour)) for colour in (self.is_white, ~self.is_white)):
+            raise DataError(
+                f"an image of {self.width}x{self.height} px has no squares of both colours of {BLOCK} px, by which "
+                f"fitting and testing are kept apart: give one that is wider or higher than {BLOCK} px"
+            )
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """Rows that have pixels with a whole context."""
+        rows = np.arange(self.height)
+        above = max(-row for row, _ in CONTEXT.values())
+        return rows[rows % BLOCK >= above]
+
+    @cached_property
+    def columns(self) -> NDArray[np.int64]:
+        """Columns that have pixels with a whole context."""
+        columns = np.arange(self.width)
+        left, right = max(-column for _, column in CONTEXT.values()), max(column for _, column in CONTEXT.values())
+        place = columns % BLOCK
+        return columns[(place >= left) & (place + right < BLOCK) & (columns + right < self.width)]
+
+    @cached_property
+    def is_white(self) -> NDArray[np.bool_]:
+        """Colours of the squares, (rows of squares, columns of squares); the first one is black."""
+        rows, columns = np.indices((-(-self.height // BLOCK), -(-self.width // BLOCK)))
+        white: NDArray[np.bool_] = (rows + columns) % 2 == 1
+        return white
+
+    @cached_property
+    def has_pixels(self) -> NDArray[np.bool_]:
+        """Which squares hold pixels with a whole context, in the shape of `is_white`."""
+        down, across = (np.arange(count) for count in self.is_white.shape)
+        has: NDArray[np.bool_] = np.logical_and.outer(
+            np.isin(down, self.rows // BLOCK), np.isin(across, self.columns // BLOCK)
+        )
+        return has
+
+    def places(self, chosen: NDArray[np.bool_]) -> "Places":
+        """Returns the pixels in some squares, chosen in the shape of `is_white`."""
+        lists = [self.columns[chosen[row, self.columns // BLOCK]] for row in range(len(chosen))]
+        return Places(self.rows, lists)
+
+
+class Places:
+    """Pixels in raster order, of which only the columns in each row of squares are kept.
 
     Args:
-        image: (H, W) in [0, 1].
-
-    Returns:
-        The pixels with their contexts as inputs, in the order of `CONTEXT`, and row and column of each one's square,
-        (N, 2); a square is white where these add up to an odd number.
-
-    Raises:
-        DataError: If no pixel has a context, or the image lacks squares of one colour.
+        rows: Rows that have pixels.
+        columns: Their columns, for each row of squares.
     """
-    height, width = image.shape
-    rows, columns = np.mgrid[:height, :width]
-    inside = np.ones(image.shape, dtype=bool)
-    for row, column in CONTEXT.values():
-        inside &= (rows % BLOCK + row >= 0) & (columns % BLOCK + column >= 0)
-        inside &= (columns % BLOCK + column < BLOCK) & (columns + column < width)
-    white = (rows // BLOCK + columns // BLOCK) % 2 == 1
-    if not (inside & white).any() or not (inside & ~white).any():
-        raise DataError(
-            f"an image of {width}x{height} px has no squares of both colours of {BLOCK} px, by which fitting and "
-            f"testing are kept apart: give one that is wider or higher than {BLOCK} px"
-        )
-    at, across = np.nonzero(inside)
-    inputs = np.stack([image[at + row, across + column] for row, column in CONTEXT.values()], axis=1)
-    return Samples(inputs, image[at, across]), np.stack([at, across], axis=1) // BLOCK
+
+    def __init__(self, rows: NDArray[np.int64], columns: Sequence[NDArray[np.int64]]) -> None:
+        self._rows, self._columns = rows, columns
+        self._ends = np.cumsum([len(columns[row // BLOCK]) for row in rows.tolist()])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Returns ``count`` numbers of pixels, drawn without repetition, in order; all where no more are there."""
+        if len(self) <= count:
+            return np.arange(len(self))
+        return np.sort(rng.choice(len(self), count, replace=False))
+
+    def spread(self, count: int) -> NDArray[np.int64]:
+        """Returns ``count`` numbers of pixels, evenly spread; all where no more are there."""
+        if len(self) <= count:
+            return np.arange(len(self))
+        return np.linspace(0, len(self) - 1, count).astype(np.int64)
+
+    def find(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns rows and columns in the picture of pixels by their numbers, in rising order."""
+        at = np.searchsorted(self._ends, numbers, side="right")
+        starts = np.concatenate([[0], self._ends])[at]
+        rows, columns = self._rows[at], np.empty(len(numbers), dtype=np.int64)
+        for square in np.unique(rows // BLOCK):
+            own = rows // BLOCK == square
+            columns[own] = self._columns[square][(numbers - starts)[own]]
+        return rows, columns
+
+
+def next_pixel(picture: Picture, places: Places, numbers: NDArray[np.int64]) -> Samples:
+    """Some pixels of a picture with their contexts as inputs, in the order of `CONTEXT`.
+
+    Args:
+        picture: The picture.
+        places: Pixels whose whole context lies in their own square.
+        numbers: Of those that are wanted, in rising order.
+    """
+    at, across = places.find(numbers)
+    inputs, targets = np.empty((len(at), len(CONTEXT))), np.empty(len(at))
+    for square in np.unique(at // BLOCK):
+        first = int(square) * BLOCK
+        image = picture.brightness(slice(first, min(first + BLOCK, picture.size[0])))
+        own = np.flatnonzero(at // BLOCK == square)
+        rows, columns = at[own] - first, across[own]
+        targets[own] = image[rows, columns]
+        for place, (row, column) in enumerate(CONTEXT.values()):
+            inputs[own, place] = image[rows + row, columns + column]
+    return Samples(inputs, targets)
 
 
 def whole_context(image: Array) -> Array:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from modicum.graphs.wording import counted
 from modicum.storage.errors import RecipeError
 from modicum.training.recipe import require
 
@@ -23,6 +24,11 @@ class TableOptions:
         categories: Columns of numbers that are codes of categories; texts and truth values are categories anyway.
         missing: What becomes of empty cells: "fill" takes numbers as the mean and categories as one of their own,
             "drop" leaves out the row, "refuse" stops. Rows without a target are left out in any case.
+        missing_words: Texts that count as empty cells, such as unknown, in every column. A cell without a number in a
+            column of numbers counts as empty anyway; other texts are texts, also NA, which is a country.
+        separator: Between the cells of a CSV file, such as ";" or tab; None tells it by the file, as for the next two.
+        decimal: Decimal mark of a CSV file.
+        encoding: Of a CSV file, such as cp1252; None is UTF-8, or what a byte order mark says.
         validation: Share of the rows that are kept from fitting and may judge the bound, in [0, 0.5].
         test: Share of the rows that the report's figures are on, in (0, 0.5].
     """
@@ -30,12 +36,24 @@ class TableOptions:
     ignore: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     missing: Literal["fill", "drop", "refuse"] = "fill"
+    missing_words: tuple[str, ...] = ()
+    separator: str | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: str | None = None
     validation: float = 0.2
     test: float = 0.2
 
     def __post_init__(self) -> None:
         require(0 <= self.validation <= 0.5, "table.validation", "in [0, 0.5]", self.validation)
         require(0 < self.test <= 0.5, "table.test", "in (0, 0.5]", self.test)
+        require(self.mark is None or len(self.mark) == 1, "table.separator", "a single character or tab", self.mark)
+        if self.mark is not None and self.mark == self.decimal:
+            raise RecipeError(f"table.separator and table.decimal must differ, got {self.mark!r} for both")
+
+    @property
+    def mark(self) -> str | None:
+        """The separator as the character that it is."""
+        return "\t" if self.separator in ("tab", "\\t") else self.separator
 
     @property
     def shares(self) -> dict[str, float]:
@@ -66,7 +84,8 @@ class SearchLimits:
 
     Attributes:
         rounds: Of growing and pruning in each restart.
-        seconds: CPU time of each restart; what is found then depends on the machine. None: the rounds alone decide.
+        seconds: CPU time of each restart, the final polish included; what is found then depends on the machine. None:
+            the rounds alone decide.
         restarts: Searches with seeds of their own, side by side on the cores there are; the best result counts.
     """
 
@@ -157,7 +176,7 @@ class GraphsRecipe:
         bound = (
             f"error at most {self.max_error:g} on the {self.bound_on} points"
             if self.max_error is not None
-            else f"at most {self.allowed_complexity} parameters"
+            else f"at most {counted(self.allowed_complexity or 0, 'parameter')}"
         )
         limits = self.search
         late = "" if limits.seconds is None else f", at most {limits.seconds:g} s of CPU time"
@@ -165,6 +184,6 @@ class GraphsRecipe:
             "Problem": f"{self.kind} of {Path(self.data).name if self.data else 'the embedded photograph'}",
             "Bound": bound,
             "Activation": self.activation,
-            "Search": f"{limits.restarts} restarts of {limits.rounds} rounds{late}",
+            "Search": f"{counted(limits.restarts, 'restart')} of {counted(limits.rounds, 'round')}{late}",
             "Seed": str(self.seed),
         }

@@ -31,6 +31,8 @@ class OnnxGraph:
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
         manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
         self.encoding = Encoding.from_json(manifest.details["encoding"])
+        used = manifest.details.get("used")  # exports of before 0.3 do not say
+        self._used = None if used is None else np.array(used, dtype=bool)
         self._graph = GraphRunner(Path(folder), manifest.graphs["graph"], threads=threads)
 
     def run(self, inputs: Array) -> Array:
@@ -49,7 +51,12 @@ class OnnxGraph:
     def predict(self, table: Mapping[str, Any]) -> Array:
         """Outputs (N, O) of the rows of a table, cells by name of column, such as a pandas data frame.
 
+        Rows that cannot be answered have NaN, as `modicum.graphs.encoding` says.
+
         Raises:
-            DataError: If a column is missing or a cell cannot be used.
+            DataError: If a column is missing, or most cells of a column of numbers are none.
         """
-        return self.run(self.encoding.encode(table))
+        rows = self.encoding.read(table, self._used)
+        outputs = self.run(rows.inputs)
+        outputs[~rows.is_usable] = np.nan
+        return outputs

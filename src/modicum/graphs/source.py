@@ -1,10 +1,14 @@
-"""A graph as source code that depends on nothing but the language's own mathematics: C or Python."""
+"""A graph as source code that depends on nothing but the language's own mathematics: C (also C++) or Python.
+
+Missing, unknown and infinite cells are treated as `modicum.graphs.encoding` says, and the source states how.
+"""
 
 import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from modicum.graphs.c_words import C_WORDS
 from modicum.graphs.encoding import MISSING, Column, Encoding
 from modicum.graphs.graph import Graph
 
@@ -17,10 +21,13 @@ class _Dialect:
         number: Parameter of a function for a column of numbers.
         text: The same for one of categories.
         assign: Definition of a number by an expression.
+        read_number: Makes NaN of a number that is missing, where anything is to be done.
         fill: Replaces a number that is NaN by another.
-        equals: A number that is 1 where a text is another, else 0.
-        either: A number that is 1 where one of two such numbers is.
-        quote: A text as a literal.
+        is_endless: Holds where a number is NaN or infinite.
+        read_text: Makes an empty text of a text that is missing.
+        is_one_of: Holds where a text is one of some.
+        is_none_of: Holds where it is none of them.
+        refuse: Ends the function without an answer where a condition holds.
         calls: The call of each activation.
         helpers: Definition of those activations that the language lacks.
         reserved: Words that nothing may be called.
@@ -29,10 +36,13 @@ class _Dialect:
     number: str
     text: str
     assign: str
+    read_number: Callable[[str], list[str]]
     fill: str
-    equals: str
-    either: str
-    quote: Callable[[str], str]
+    is_endless: str
+    read_text: Callable[[str, Sequence[str]], list[str]]
+    is_one_of: Callable[[str, Sequence[str]], str]
+    is_none_of: Callable[[str, Sequence[str]], str]
+    refuse: Callable[[str, int], list[str]]
     calls: Mapping[str, str]
     helpers: Mapping[str, str]
     reserved: tuple[str, ...]
@@ -44,69 +54,100 @@ def _quote_c(text: str) -> str:
     return '"' + "".join(chr(b) if plain.fullmatch(bytes([b])) else f"\\{b:03o}" for b in text.encode()) + '"'
 
 
-# C's own words, those that C23 and GNU C add, what headers and compilers define, and the functions that are called.
-_C_WORDS = {
-    *(
-        "auto",
-        "break",
-        "case",
-        "char",
-        "const",
-        "continue",
-        "default",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "extern",
-        "float",
-    ),
-    *("for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof"),
-    *("static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"),
-    *("alignas", "alignof", "asm", "bool", "constexpr", "false", "linux", "nullptr", "static_assert", "thread_local"),
-    *("true", "typeof", "typeof_unqual", "unix", "NULL", "NAN", "INFINITY", "HUGE_VAL", "HUGE_VALF", "HUGE_VALL"),
-    *("math_errhandling", "MATH_ERRNO", "MATH_ERREXCEPT", "FP_NAN", "FP_INFINITE", "FP_ZERO", "FP_SUBNORMAL"),
-    *("FP_NORMAL", "FP_ILOGB0", "FP_ILOGBNAN", "M_E", "M_LOG2E", "M_LOG10E", "M_LN2", "M_LN10", "M_PI", "M_PI_2"),
-    *("M_PI_4", "M_1_PI", "M_2_PI", "M_2_SQRTPI", "M_SQRT2", "M_SQRT1_2"),
-    *("exp", "log1p", "sin", "tanh", "fabs", "isnan", "strcmp", "silu", "softplus", "outputs", "main"),
-}
+def _equal_c(name: str, texts: Sequence[str]) -> list[str]:
+    return [f"strcmp({name}, {_quote_c(text)}) == 0" for text in texts]
+
+
+def _read_text_c(name: str, missing_words: Sequence[str]) -> list[str]:
+    return [f'if ({" || ".join([f"{name} == NULL", *_equal_c(name, missing_words)])}) {name} = "";']
+
+
+def _refuse_c(condition: str, num_outputs: int) -> list[str]:
+    nothing = " ".join(f"outputs[{place}] = NAN;" for place in range(num_outputs))
+    return [f"if ({condition}) {{ {nothing} return; }}"]
+
+
+def _refuse_python(condition: str, num_outputs: int) -> list[str]:
+    nothing = "math.nan" if num_outputs == 1 else f"({', '.join(['math.nan'] * num_outputs)})"
+    return [f"if {condition}:", f"    return {nothing}"]
+
+
+def _read_text_python(name: str, missing_words: Sequence[str]) -> list[str]:
+    lines = [f"{name} = text({name})"]
+    if missing_words:
+        lines.append(f'{name} = "" if {_among(name, missing_words)} else {name}')
+    return lines
+
+
+def _among(name: str, texts: Sequence[str]) -> str:
+    return f"{name} in ({', '.join(map(repr, texts))},)"
+
+
 _C = _Dialect(
     number="double {}",
     text="const char *{}",
     assign="const double {} = {};",
+    read_number=lambda _: [],
     fill="if (isnan({0})) {0} = {1};",
-    equals="strcmp({}, {}) == 0",
-    either="{} || {}",
-    quote=_quote_c,
+    is_endless="!isfinite({})",
+    read_text=_read_text_c,
+    is_one_of=lambda name, texts: " || ".join(_equal_c(name, texts)),
+    is_none_of=lambda name, texts: f"!({' || '.join(_equal_c(name, texts))})",
+    refuse=_refuse_c,
     calls={"tanh": "tanh({})", "sin": "sin({})", "silu": "silu({})", "softplus": "softplus({})"},
     helpers={
         "silu": "static double silu(double x) { return x * (0.5 + 0.5 * tanh(0.5 * x)); }\n",
         "softplus": "static double softplus(double x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }\n",
     },
-    reserved=tuple(_C_WORDS),
+    reserved=tuple(C_WORDS),
+)
+_READERS = (
+    "def is_missing(cell):\n"
+    "    if isinstance(cell, str):\n"
+    '        return cell == ""\n'
+    '    return cell is None or str(cell) in ("nan", "NaN", "<NA>", "NaT")\n\n\n'
+)
+_NUMBER_READER = (
+    "def number(cell):\n"
+    "    try:\n"
+    "        return math.nan if is_missing(cell) else float(cell)\n"
+    "    except ValueError:\n"
+    "        return math.nan\n\n\n"
+)
+_TEXT_READER = (
+    "def text(cell):\n"
+    "    if is_missing(cell):\n"
+    '        return ""\n'
+    "    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)\n\n\n"
 )
 _PYTHON = _Dialect(
     number="{}",
     text="{}",
     assign="{} = {}",
+    read_number=lambda name: [f"{name} = number({name})"],
     fill="{0} = {0} if {0} == {0} else {1}",
-    equals="float({} == {})",
-    either="max({}, {})",
-    quote=repr,
+    is_endless="not math.isfinite({})",
+    read_text=_read_text_python,
+    is_one_of=lambda name, texts: f"float({_among(name, texts)})",
+    is_none_of=lambda name, texts: f"not {_among(name, texts)}",
+    refuse=_refuse_python,
     calls={"tanh": "math.tanh({})", "sin": "math.sin({})", "silu": "silu({})", "softplus": "softplus({})"},
     helpers={
         "silu": "def silu(x):\n    return x * (0.5 + 0.5 * math.tanh(0.5 * x))\n\n",
         "softplus": "def softplus(x):\n    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))\n\n",
     },
-    reserved=(*keyword.kwlist, *keyword.softkwlist, "math", "float", "max", "abs", "silu", "softplus"),
+    reserved=(
+        *(*keyword.kwlist, *keyword.softkwlist, "math", "float", "int", "str", "isinstance", "max", "abs"),
+        *("ValueError", "is_missing", "number", "text", "silu", "softplus"),
+    ),
 )
 
 
 def to_c(graph: Graph, encoding: Encoding, *, name: str = "predict") -> str:
-    """A C file (C99) with one function, ``void predict(columns..., double *outputs)``.
+    """A file that is C (C99) and C++ alike, with one function, ``void predict(columns..., double *outputs)``.
 
-    Columns of numbers are ``double``, columns of categories ``const char *``; an empty cell is NaN or an empty text.
-    A category that training never saw counts as none of the known ones.
+    Columns of numbers are ``double``, those of dates days since 1970-01-01, columns of categories ``const char *``; a
+    missing cell is NaN, or NULL or an empty text. A row that cannot be answered gives NaN in all outputs.
 
     Args:
         graph: On raw inputs.
@@ -119,15 +160,27 @@ def to_c(graph: Graph, encoding: Encoding, *, name: str = "predict") -> str:
     has_texts = any(column.categories is not None for column in encoding.columns)
     signature = ", ".join([*_parameters(encoding, names, _C), "double *outputs"])
     unused = [f"(void){names.columns[column.name]};" for column in encoding.columns]
+    comment = [
+        _summary(graph, encoding) + " Link with -lm.",
+        *_policy(graph, encoding, names, "NaN, NULL or an empty text"),
+    ]
     lines = [
-        f"/* {_summary(graph, encoding).replace('*/', '* /')} Link with -lm. */",
+        "/* " + "\n   ".join(line.replace("*/", "* /") for line in comment) + " */",
         "#include <math.h>",
         *(["#include <string.h>"] if has_texts else []),
+        "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
         "",
         *_helpers(graph, _C),
         f"void {name}({signature}) {{",
         *(f"    {line}" for line in (*unused, *_statements(graph, encoding, names, _C), *stores)),
         "}",
+        "",
+        "#ifdef __cplusplus",
+        "}",
+        "#endif",
     ]
     return "\n".join(lines) + "\n"
 
@@ -135,8 +188,8 @@ def to_c(graph: Graph, encoding: Encoding, *, name: str = "predict") -> str:
 def to_python(graph: Graph, encoding: Encoding, *, name: str = "predict") -> str:
     """A Python file with one function, ``predict(columns...)``, that returns the output, or a tuple of several.
 
-    Columns of numbers are floats, columns of categories texts; an empty cell is NaN or an empty text. A category that
-    training never saw counts as none of the known ones.
+    Columns of numbers are floats, those of dates days since 1970-01-01, columns of categories texts; a missing cell is
+    None, NaN, NA or an empty text. A row that cannot be answered gives NaN.
 
     Args:
         graph: On raw inputs.
@@ -146,16 +199,48 @@ def to_python(graph: Graph, encoding: Encoding, *, name: str = "predict") -> str
     names = _Names(graph, encoding, (*_PYTHON.reserved, name))
     outputs = _sums(graph, names)[graph.num_hidden :]
     result = outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})"
+    comment = [_summary(graph, encoding), *_policy(graph, encoding, names, "None, NaN, NA or an empty text")]
     lines = [
-        f"# {_summary(graph, encoding)}",
+        *(f"# {line}" for line in comment),
         "import math",
         "",
         "",
-        *_helpers(graph, _PYTHON),
-        f"def {name}({', '.join(_parameters(encoding, names, _PYTHON))}):",
+        _readers(graph, encoding)
+        + "".join(_helpers(graph, _PYTHON))
+        + f"def {name}({', '.join(_parameters(encoding, names, _PYTHON))}):",
         *(f"    {line}" for line in (*_statements(graph, encoding, names, _PYTHON), f"return {result}")),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _readers(graph: Graph, encoding: Encoding) -> str:
+    kinds = {column.categories is None for column in encoding.read_columns(graph.used_inputs)}
+    texts = [_NUMBER_READER if is_number else _TEXT_READER for is_number in sorted(kinds)]
+    return "".join([_READERS, *texts]) if texts else ""
+
+
+def _policy(graph: Graph, encoding: Encoding, names: "_Names", missing: str) -> list[str]:
+    """What becomes of cells that say nothing, or nothing known, one line each."""
+    lines = [f"A missing cell is {missing}. A row that cannot be answered gives NaN in all outputs."]
+    if encoding.missing_words:
+        lines.append(f"These texts count as missing: {', '.join(map(_on_one_line, encoding.missing_words))}.")
+    used = encoding.read_columns(graph.used_inputs)
+    return [*lines, *(f"{names.columns[column.name]}: {_column_policy(column)}." for column in used)]
+
+
+def _column_policy(column: Column) -> str:
+    if column.categories is not None:
+        known = ", ".join(_on_one_line(text) for text in column.categories if text != MISSING)
+        is_fillable = MISSING in column.categories
+        told = "or missing; any other text" if is_fillable else "; missing or any other text"
+        return f"one of {known}{' ' if is_fillable else ''}{told} gives no answer"
+    kind = "days since 1970-01-01 (UTC)" if column.is_date else "a number"
+    gap = "missing gives no answer" if column.fill is None else f"missing is taken as {column.fill!r}"
+    return f"{kind}; {gap}"
+
+
+def _on_one_line(text: str) -> str:
+    return repr(" ".join(text.split()))
 
 
 class _Names:
@@ -164,10 +249,13 @@ class _Names:
     Attributes:
         columns: By name of the column.
         nodes: One per input and hidden neuron of the graph.
+        num_outputs: Of the graph.
+        missing_words: Texts that count as missing.
     """
 
     def __init__(self, graph: Graph, encoding: Encoding, reserved: Sequence[str]) -> None:
         taken = set(reserved)
+        self.num_outputs, self.missing_words = graph.num_outputs, encoding.missing_words
         self.columns = {column.name: _identifier(column.name, taken) for column in encoding.columns}
         inputs = [
             self.columns[column.name] if column.categories is None else _identifier(feature, taken)
@@ -179,7 +267,7 @@ class _Names:
 
 def _identifier(name: str, taken: set[str]) -> str:
     """A new identifier that reminds of ``name``; it is added to ``taken``."""
-    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "column"
+    plain = re.sub(r"[\W_]+", "_", name, flags=re.ASCII).strip("_") or "column"  # C++ reserves double underscores
     plain = f"column_{plain}" if plain[0].isdigit() else plain
     number, candidate = 1, plain
     while candidate in taken:
@@ -209,18 +297,29 @@ def _statements(graph: Graph, encoding: Encoding, names: _Names, dialect: _Diale
 
 
 def _column_statements(column: Column, used: Sequence[int], first: int, names: _Names, dialect: _Dialect) -> list[str]:
+    """Reads a column that the graph reads, and ends the function where its cell cannot be used."""
+    if not used:
+        return []
     name = names.columns[column.name]
     if column.categories is None:
-        return [dialect.fill.format(name, repr(column.fill))] if used and column.fill is not None else []
+        fill = [] if column.fill is None else [dialect.fill.format(name, repr(column.fill))]
+        return [*dialect.read_number(name), *fill, *dialect.refuse(dialect.is_endless.format(name), names.num_outputs)]
+    known = [text for category in column.categories for text in _texts_of(category)]
     return [
-        dialect.assign.format(names.nodes[node], _is_category(name, column.shown_categories[node - first], dialect))
-        for node in used
+        *dialect.read_text(name, names.missing_words),
+        *dialect.refuse(dialect.is_none_of(name, known), names.num_outputs),
+        *(
+            dialect.assign.format(
+                names.nodes[node], dialect.is_one_of(name, _texts_of(column.shown_categories[node - first]))
+            )
+            for node in used
+        ),
     ]
 
 
-def _is_category(name: str, category: str, dialect: _Dialect) -> str:
-    says = dialect.equals.format(name, dialect.quote(category))
-    return dialect.either.format(dialect.equals.format(name, dialect.quote("")), says) if category == MISSING else says
+def _texts_of(category: str) -> tuple[str, ...]:
+    """The texts that mean a category."""
+    return ("", MISSING) if category == MISSING else (category,)
 
 
 def _sums(graph: Graph, names: _Names) -> list[str]:

@@ -2,21 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
-from modicum.graphs.encoding import MISSING, as_categories
-from modicum.graphs.photographs import open_brightness
+from modicum.graphs.cells import Cells, Sort, read_cells
+from modicum.graphs.column_kinds import UnusableColumnError, decide_kind, flag, is_constant
+from modicum.graphs.encoding import Column, named_cells
+from modicum.graphs.photographs import open_picture, strips
 from modicum.graphs.predictor import to_pixels
 from modicum.graphs.preparation import picture_name
 from modicum.graphs.problems import BLOCK
-from modicum.graphs.recipe import TABLE_SUFFIXES, TableOptions
-from modicum.graphs.tables import MAX_CATEGORIES, is_categorical, read_table
+from modicum.graphs.recipe import TABLE_SUFFIXES
+from modicum.graphs.table import Table, read_table
+from modicum.graphs.tables import MAX_CATEGORIES
 from modicum.storage.errors import DataError
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class ColumnSurvey:
 
     Attributes:
         name: As the table has it.
-        kind: "number", "category", "constant", "dates", or "names", which cannot be used.
-        empty: Cells without a value.
-        holds: Least, mean and greatest number, or the first categories.
+        kind: "number", "category", "constant", "dates", or "names" and "unusable", which cannot be used.
+        empty: Cells without a value, or without a number in a column of numbers.
+        holds: Least, mean and greatest number, the first categories, or why it cannot be used.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Survey:
         rows: Of a table, or height of a picture in px.
         columns: Of a table; empty for a picture.
         width_px: Of a picture; None for a table.
+        hint: The flag that leaves out all columns that cannot be used; empty where there is none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Survey:
     rows: int
     columns: tuple[ColumnSurvey, ...]
     width_px: int | None = None
+    hint: str = ""
 
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
@@ -72,36 +74,55 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
 
 
 def _survey_table(source: str, strict: bool, preview: str | Path | None) -> Survey:
-    frame = read_table(source)
-    columns = tuple(_survey_column(frame, name) for name in frame.columns)
-    bad = [c.name for c in columns if c.kind in ("dates", "names") or c.empty]
+    table = read_table(source)
+    columns = tuple(_survey_column(table, name) for name in table.names)
+    bad = [c.name for c in columns if c.kind in ("names", "unusable") or c.empty]
     if strict and bad:
-        raise DataError(f"columns with empty cells, dates or names: {', '.join(bad)}")
+        raise DataError(f"columns with empty or odd cells, names, or nothing usable: {', '.join(bad)}")
     if preview is not None:
-        frame.head(20).to_csv(preview, index=False)
-    return Survey(Path(source).name, source, len(frame), columns)
+        Path(preview).write_bytes(table.head(20))
+    hint = [c.name for c in columns if c.kind in ("names", "unusable")]
+    return Survey(Path(source).name, source, table.num_rows, columns, hint=flag("table.ignore", hint) if hint else "")
 
 
-def _survey_column(frame: "DataFrame", name: str) -> ColumnSurvey:
-    from pandas.api.types import is_datetime64_any_dtype
+def _survey_column(table: Table, name: str) -> ColumnSurvey:
+    cells = read_cells(table.columns[name], decimal=table.decimal)
+    empty = cells.count(Sort.EMPTY)
+    try:
+        kind = decide_kind(name, cells, table)
+    except UnusableColumnError as error:
+        return ColumnSurvey(name, "unusable", empty, str(error))
+    if kind == "categories":
+        return _survey_texts(name, cells, empty)
+    is_known = Column(name, is_date=kind == "dates").has_number(cells)
+    known, odd = cells.values[is_known], ~is_known & ~cells.are(Sort.EMPTY)
+    missing = int((~is_known).sum())
+    told = f"; no number: {named_cells(cells, odd, table)}" if odd.any() else ""
+    if is_constant(known, table.eps.get(name, 0.0)):
+        return ColumnSurvey(name, "constant", missing, (f"{known[0]:.6g}" if len(known) else "") + told)
+    if kind == "dates":
+        first, last = (np.datetime64(round(day * 86400), "s").item() for day in (known.min(), known.max()))
+        return ColumnSurvey(name, "dates", missing, f"{first:%Y-%m-%d} to {last:%Y-%m-%d}{told}")
+    numbers = f"{known.min():.6g} to {known.max():.6g}, mean {known.mean():.6g}"
+    return ColumnSurvey(name, "number", missing, numbers + told)
 
-    cells, empty = frame[name], int(frame[name].isna().sum())
-    if cells.nunique() < 2:
-        return ColumnSurvey(name, "constant", empty, str(cells.dropna().iloc[0]) if empty < len(cells) else "")
-    if is_datetime64_any_dtype(cells):
-        return ColumnSurvey(name, "dates", empty, f"{cells.min()} to {cells.max()}")
-    if not is_categorical(frame, name, TableOptions()):
-        return ColumnSurvey(name, "number", empty, f"{cells.min():.6g} to {cells.max():.6g}, mean {cells.mean():.6g}")
-    found = sorted({text for text in as_categories(cells.to_numpy(object)) if text != MISSING})
+
+def _survey_texts(name: str, cells: Cells, empty: int) -> ColumnSurvey:
+    found = sorted(set(cells.texts()[~cells.are(Sort.EMPTY)]))
+    if len(found) < 2:
+        return ColumnSurvey(name, "constant", empty, found[0] if found else "")
     kind = "names" if len(found) > MAX_CATEGORIES else "category"
     return ColumnSurvey(name, kind, empty, f"{len(found):,}: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}")
 
 
 def _picture(source: str, preview: str | Path | None) -> Survey:
-    image = open_brightness(source)
+    picture = open_picture(source)
+    height, width = picture.size
     if preview is not None:
-        Image.fromarray(to_pixels(image)).save(preview)
-    height, width = image.shape
+        pixels = np.empty(picture.size, dtype=np.uint8)
+        for rows in strips(height, width):
+            pixels[rows] = to_pixels(picture.brightness(rows))
+        Image.fromarray(pixels).save(preview)
     if min(height, width) < 3 or max(height, width) <= BLOCK:
         raise DataError(f"{source} has {width}x{height} px: the next pixel needs more than {BLOCK} px in one direction")
     return Survey(picture_name(source), source, height, (), width)

@@ -1,23 +1,28 @@
-"""Tables of users, CSV or Parquet, as points to fit: what each column is, what is left out, and why."""
+"""Tables of users as points to fit: what each column is, what is left out, and why."""
 
 # N rows
-import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modicum.graphs.encoding import MISSING, Column, Encoding, as_categories, as_numbers
+from modicum.graphs.cells import Cells, Sort, read_cells
+from modicum.graphs.column_kinds import Kind, UnusableColumnError, decide_kind, flag, is_constant
+from modicum.graphs.encoding import MISSING, Column, Encoding, category_texts, named_cells
 from modicum.graphs.problems import Samples
 from modicum.graphs.recipe import TABLE_SUFFIXES, TableOptions
+from modicum.graphs.table import Table, as_table, is_table_name, read_table
+from modicum.graphs.wording import counted
 from modicum.imaging.files import expand_inputs, is_image_name
-from modicum.storage.errors import DataError, MissingExtraError, first_few
+from modicum.storage.errors import DataError, first_few
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+__all__ = ["LearnedTable", "expand_sources", "is_table_name", "learn_table", "read_table", "split_rows"]
 
 MAX_CATEGORIES = 50  # more are names, not kinds: each would cost an input
 MIN_ROWS = 10
@@ -39,6 +44,26 @@ class LearnedTable:
     rows: NDArray[np.int64]
     notes: tuple[str, ...]
 
+    def without_constants(self, rows: NDArray[np.int64]) -> "LearnedTable":
+        """Returns the table without columns that say the same in some of its rows: those that are to be fitted.
+
+        Raises:
+            DataError: If no column is left.
+        """
+        ends = np.cumsum([len(column.features) for column in self.encoding.columns])
+        parts = np.split(self.samples.inputs, ends[:-1], axis=1)
+        same = [all(is_constant(values) for values in part[rows].T) for part in parts]
+        gone = [column.name for column, is_same in zip(self.encoding.columns, same, strict=True) if is_same]
+        if not gone:
+            return self
+        notes = (*self.notes, *(f"column {name!r} says the same in every training row: left out" for name in gone))
+        if len(gone) == len(parts):
+            raise DataError(f"no column is left to predict {self.encoding.target!r} from: {'; '.join(notes)}")
+        kept = tuple(column for column in self.encoding.columns if column.name not in gone)
+        inputs = np.concatenate([part for part, is_same in zip(parts, same, strict=True) if not is_same], axis=1)
+        encoding, samples = replace(self.encoding, columns=kept), Samples(inputs, self.samples.targets)
+        return LearnedTable(encoding, samples, self.rows, notes)
+
 
 def expand_sources(inputs: Iterable[str | Path]) -> list[Path]:
     """The files that a user means: files as they are, tables and images of folders, and what glob patterns match.
@@ -58,95 +83,23 @@ def expand_sources(inputs: Iterable[str | Path]) -> list[Path]:
     return files
 
 
-def is_table_name(name: str) -> bool:
-    """Whether a file of this name counts as a table."""
-    return name.lower().endswith(TABLE_SUFFIXES) and not name.startswith(".")
+def learn_table(source: "Table | DataFrame | Mapping[str, Any]", target: str, options: TableOptions) -> LearnedTable:
+    """Learns what each column of a table is, and takes its rows as points.
 
-
-def read_table(path: str | Path) -> "DataFrame":
-    """A table from a CSV (comma, semicolon or tab, also compressed) or Parquet file; the first line names the columns.
-
-    Raises:
-        DataError: If the file is missing, unreadable, empty, or names a column twice.
-        MissingExtraError: If pandas, or what it reads Parquet with, is not installed.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise DataError(f"{path} does not exist: give a table ({' '.join(TABLE_SUFFIXES)})")
-    if not is_table_name(path.name):
-        raise DataError(f"{path} is no table: its name should end in one of {' '.join(TABLE_SUFFIXES)}")
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingExtraError("pandas", "graphs") from error
-    try:
-        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "graphs") from error
-    except (ValueError, OSError) as error:  # pandas and pyarrow derive theirs from these
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path} cannot be read as a table: {reason}") from error
-    if frame.empty:
-        raise DataError(f"{path} holds no rows")
-    frame.columns = [str(name).strip() for name in frame.columns]
-    _refuse_twice(path, list(frame.columns))
-    return frame
-
-
-def _refuse_twice(path: Path, names: Sequence[str]) -> None:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path} has several columns of the name {first_few(twice)}: rename them")
-
-
-def _read_csv(path: Path) -> "DataFrame":
-    import pandas as pd
-
-    with pd.io.common.get_handle(path, "r", encoding="utf-8-sig", compression="infer") as handle:
-        first = handle.handle.readline()
-    # By the first line alone: pandas' own guess takes a letter where there is a single column.
-    separator = max((",", ";", "\t"), key=lambda mark: (first.count(mark), mark == ","))
-    decimal = "," if separator == ";" else "."
-    names = next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])
-    _refuse_twice(path, [name for name in map(str.strip, names) if name])  # pandas would give the second another name
-    return pd.read_csv(path, sep=separator, encoding="utf-8-sig", decimal=decimal, skipinitialspace=True)
-
-
-def learn_table(frame: "DataFrame", target: str, options: TableOptions) -> LearnedTable:
-    """What a table says of its columns, and its rows as points.
-
-    A column of texts or truth values is one of categories, as is one that ``options`` names; a target of texts makes
-    classes. Columns that say the same everywhere are left out, as are rows without a target.
+    What a column is, `modicum.graphs.column_kinds.decide_kind` says; a target of texts makes classes. Columns that say
+    the same everywhere are left out, as are rows without a target.
 
     Args:
-        frame: As `read_table` gives it, or any data frame with texts as names of its columns.
+        source: A table, or cells by name of column, such as a data frame.
         target: The column to predict.
         options: Which columns count, and what becomes of empty cells.
 
     Raises:
-        DataError: If the target or a named column is missing, a column cannot be used, or nothing is left.
+        DataError: If the target or a named column is missing, columns cannot be used, or nothing is left.
     """
-    _check_names(frame, [target, *options.ignore, *options.categories])
-    notes: list[str] = []
-    filled = np.flatnonzero(frame[target].notna().to_numpy())
-    if gone := len(frame) - len(filled):
-        notes.append(f"{gone:,} of {len(frame):,} rows have no {target}: left out")
-    names = [name for name in frame.columns if name != target and name not in options.ignore]
-    if options.missing == "drop":
-        whole = frame[names].notna().all(axis=1).to_numpy()[filled]
-        if not whole.all():
-            notes.append(f"{int((~whole).sum()):,} rows have an empty cell: left out")
-        filled = filled[whole]
-    if len(filled) < MIN_ROWS:
-        raise DataError(f"{len(filled)} usable rows are too few to fit anything: it takes {MIN_ROWS}")
-    kept = frame.iloc[filled]
-    columns = [_learn_column(kept, name, options, notes) for name in names]
-    encoding = Encoding(tuple(c for c in columns if c is not None), target, _classes(kept, target, options))
-    if not encoding.columns:
-        raise DataError(f"no column is left to predict {target!r} from: {'; '.join(notes) or 'the table has no other'}")
-    samples = Samples(encoding.encode(_cells(kept)), encoding.encode_target(kept[target].to_numpy(object)))
-    if not encoding.classes and samples.targets.std() == 0:
-        raise DataError(f"{target!r} is {samples.targets[0]:g} in every row: there is nothing to predict")
-    return LearnedTable(encoding, samples, filled, tuple(notes))
+    table = as_table(source)
+    _check_names(table, [target, *options.ignore, *options.categories])
+    return _Lesson(table, target, options).learn()
 
 
 def split_rows(count: int, options: TableOptions, rng: np.random.Generator) -> dict[str, NDArray[np.int64]]:
@@ -158,77 +111,180 @@ def split_rows(count: int, options: TableOptions, rng: np.random.Generator) -> d
     return {"train": np.sort(parts[-1]), **{name: np.sort(part) for name, part in zip(sizes, parts, strict=False)}}
 
 
-def _check_names(frame: "DataFrame", names: Sequence[str]) -> None:
-    if missing := [name for name in names if name not in frame.columns]:
-        raise DataError(f"the table has no column {first_few(missing)}: it has {first_few(list(frame.columns), 20)}")
+def _check_names(table: Table, names: Sequence[str]) -> None:
+    if missing := [name for name in names if name not in table.columns]:
+        raise DataError(f"the table has no column {first_few(missing)}: it has {first_few(table.names, 20)}")
 
 
-def _cells(frame: "DataFrame") -> dict[str, NDArray[Any]]:
-    return {name: frame[name].to_numpy(object) for name in frame.columns}
+class _Lesson:
+    """One table being learned; the steps fill ``notes`` and ``unusable``."""
 
+    def __init__(self, table: Table, target: str, options: TableOptions) -> None:
+        self.table, self.target, self.options = table, target, options
+        self.notes: list[str] = []
+        self.unusable: dict[str, str] = {}  # reasons by name of column
+        self.names = [name for name in table.names if name != target and name not in options.ignore]
+        words = options.missing_words
+        self.cells = {
+            name: read_cells(table.columns[name], decimal=table.decimal, missing_words=words)
+            for name in (*self.names, target)
+        }
 
-def _learn_column(frame: "DataFrame", name: str, options: TableOptions, notes: list[str]) -> Column | None:
-    """What a column is; None, and a note, where it says nothing."""
-    from pandas.api.types import is_datetime64_any_dtype
-
-    if is_datetime64_any_dtype(frame[name]):
-        raise DataError(
-            f"column {name!r} holds dates: turn it into numbers, such as days, or leave it out by "
-            f"--table.ignore '[{name}]'"
+    def learn(self) -> LearnedTable:
+        kinds = {name: kind for name in self.names if (kind := self._kind(name)) is not None}
+        target_kind = self._target_kind()
+        rows = self._rows(kinds, target_kind)
+        if len(rows) < MIN_ROWS:
+            counts = f"{counted(len(rows), 'usable row')} {'is' if len(rows) == 1 else 'are'}"
+            raise DataError(f"{counts} too few to fit anything: it takes {MIN_ROWS}")
+        columns = [self._column(name, kind, rows) for name, kind in kinds.items()]
+        self._refuse_unusable()
+        classes = self._classes(rows) if target_kind == "categories" else ()
+        encoding = Encoding(
+            tuple(column for column in columns if column is not None),
+            self.target,
+            classes,
+            self.options.missing_words,
+            target_kind == "dates",
         )
-    cells = frame[name].to_numpy(object)
-    empty = int(frame[name].isna().sum())
-    if empty and options.missing == "refuse":
-        raise DataError(f"column {name!r} has {empty:,} empty cells: fill them, or choose --table.missing fill or drop")
-    if is_categorical(frame, name, options):
-        column = _learn_categories(name, cells, empty, notes)
-    else:
-        column = _learn_numbers(name, cells, empty, notes)
-    if column is None:
-        notes.append(f"column {name!r} says the same in every row: left out")
-    return column
+        return LearnedTable(encoding, self._samples(encoding, rows), rows, tuple(self.notes))
 
+    def _kind(self, name: str) -> Kind | None:
+        try:
+            return decide_kind(name, self.cells[name], self.table, self.options.categories)
+        except UnusableColumnError as error:
+            self.unusable[name] = str(error)
+            return None
 
-def is_categorical(frame: "DataFrame", name: str, options: TableOptions) -> bool:
-    """Whether a column counts as one of categories: it is named so, or holds something else than numbers."""
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+    def _target_kind(self) -> Kind:
+        try:
+            return decide_kind(self.target, self.cells[self.target], self.table, self.options.categories)
+        except UnusableColumnError as error:
+            raise DataError(f"the target {self.target!r} {error}") from error
 
-    return name in options.categories or is_bool_dtype(frame[name]) or not is_numeric_dtype(frame[name])
+    def _rows(self, kinds: Mapping[str, Kind], target_kind: Kind) -> NDArray[np.int64]:
+        """Numbers of the rows that are fitted."""
+        missing = self._missing(self.target, target_kind)
+        if missing.any():
+            odd = missing & ~self.cells[self.target].are(Sort.EMPTY)
+            told = f" ({named_cells(self.cells[self.target], odd, self.table)})" if odd.any() else ""
+            count = int(missing.sum())
+            verb = "has" if count == 1 else "have"
+            self.notes.append(f"{count:,} of {counted(len(missing), 'row')} {verb} no {self.target}{told}: left out")
+        rows = np.flatnonzero(~missing)
+        if self.options.missing == "drop":
+            holes = np.zeros(len(missing), dtype=bool)
+            for name, kind in kinds.items():
+                holes |= self._missing(name, kind)
+            if count := int(holes[rows].sum()):
+                self.notes.append(f"{counted(count, 'row')} {'has' if count == 1 else 'have'} an empty cell: left out")
+            rows = rows[~holes[rows]]
+        return rows
 
+    def _missing(self, name: str, kind: Kind) -> NDArray[np.bool_]:
+        cells = self.cells[name]
+        if kind == "categories":
+            return cells.are(Sort.EMPTY)
+        return ~Column(name, is_date=kind == "dates").has_number(cells) & ~cells.are(Sort.INFINITE)
 
-def _learn_categories(name: str, cells: NDArray[Any], empty: int, notes: list[str]) -> Column | None:
-    found = sorted(set(as_categories(cells)))
-    if len(found) < 2:
-        return None
-    if len(found) > MAX_CATEGORIES:
+    def _column(self, name: str, kind: Kind, rows: NDArray[np.int64]) -> Column | None:
+        """What a column is; None, and a note, where it says nothing."""
+        missing = self._missing(name, kind)
+        if missing[rows].any() and self.options.missing == "refuse":
+            self._refuse_missing(name, missing, rows)
+        learn = self._learn_categories if kind == "categories" else self._learn_numbers
+        column = learn(name, self.cells[name].take(rows), missing[rows], rows, is_date=kind == "dates")
+        if column is None and name not in self.unusable:
+            self.notes.append(f"column {name!r} says the same in every row: left out")
+        return column
+
+    def _refuse_missing(self, name: str, missing: NDArray[np.bool_], rows: NDArray[np.int64]) -> None:
+        places = rows[missing[rows]]
         raise DataError(
-            f"column {name!r} holds {len(found):,} different texts such as {found[0]!r}, more than {MAX_CATEGORIES}: "
-            f"leave it out by --table.ignore '[{name}]', or group them"
+            f"column {name!r} has {counted(len(places), 'empty cell')}, {str(self.cells[name].raw[places[0]])!r} in "
+            f"{self.table.place(int(places[0]))}: fill them, or choose --table.missing fill or drop"
         )
-    if empty:
-        notes.append(f"column {name!r} has {empty:,} empty cells: taken as a category of their own, {MISSING!r}")
-    return Column(name, tuple(found))
 
+    def _learn_categories(
+        self, name: str, cells: Cells, missing: NDArray[np.bool_], rows: NDArray[np.int64], *, is_date: bool
+    ) -> Column | None:
+        found = sorted(set(category_texts(cells)))
+        if len(found) < 2:
+            return None
+        if len(found) > MAX_CATEGORIES:
+            example = next(text for text in found if text != MISSING)
+            self.unusable[name] = (
+                f"holds {len(found):,} different texts such as {example!r}, more than {MAX_CATEGORIES}"
+            )
+            return None
+        if count := int(missing.sum()):
+            told = counted(count, "empty cell")
+            self.notes.append(f"column {name!r} has {told}: taken as a category of their own, {MISSING!r}")
+        words = cells.are(Sort.WORD)
+        if words.any():
+            texts = sorted(set(cells.raw[words]))
+            self.notes.append(
+                f"column {name!r} says {first_few(texts)} in {counted(int(words.sum()), 'cell')}: taken as "
+                f"{'a category like others' if len(texts) == 1 else 'categories like others'}; if it means missing, "
+                f"{flag('table.missing_words', texts)}"
+            )
+        return Column(name, tuple(found))
 
-def _learn_numbers(name: str, cells: NDArray[Any], empty: int, notes: list[str]) -> Column | None:
-    numbers = as_numbers(name, cells)
-    known = numbers[~np.isnan(numbers)]
-    if len(known) == 0 or np.ptp(known) == 0:
-        return None
-    if not empty:
-        return Column(name)
-    fill = float(known.mean())
-    notes.append(f"column {name!r} has {empty:,} empty cells: taken as its mean, {fill:.4g}")
-    return Column(name, fill=fill)
+    def _learn_numbers(
+        self, name: str, cells: Cells, missing: NDArray[np.bool_], rows: NDArray[np.int64], *, is_date: bool
+    ) -> Column | None:
+        self._refuse_infinite(name, cells, rows)
+        known = cells.values[~missing]
+        if is_constant(known, self.table.eps.get(name, 0.0)):
+            return None
+        if not missing.any():
+            return Column(name, is_date=is_date)
+        fill = float(known.mean())
+        odd = missing & ~cells.are(Sort.EMPTY)
+        told = counted(int(missing.sum()), "empty cell")
+        if odd.any():
+            kind = "date" if is_date else "number"
+            told = (
+                f"{counted(int(missing.sum()), 'cell')} without a {kind} ({named_cells(cells, odd, self.table, rows)})"
+            )
+        self.notes.append(f"column {name!r} has {told}: taken as its mean, {fill:.4g}")
+        return Column(name, fill=fill, is_date=is_date)
 
+    def _refuse_infinite(self, name: str, cells: Cells, rows: NDArray[np.int64]) -> None:
+        infinite = cells.are(Sort.INFINITE)
+        if infinite.any():
+            place = self.table.place(int(rows[int(np.argmax(infinite))]))
+            raise DataError(f"column {name!r} is infinite in {place}: remove that row")
 
-def _classes(frame: "DataFrame", target: str, options: TableOptions) -> tuple[str, ...]:
-    if not is_categorical(frame, target, options):
-        return ()
-    classes = tuple(sorted(set(as_categories(frame[target].to_numpy(object)))))
-    if not 2 <= len(classes) <= MAX_CATEGORIES:
-        raise DataError(
-            f"the target {target!r} holds {len(classes):,} different texts, from {classes[0]!r} on: between 2 and "
-            f"{MAX_CATEGORIES} can be classes, and numbers must be written as numbers"
-        )
-    return classes
+    def _refuse_unusable(self) -> None:
+        if self.unusable:
+            reasons = "; ".join(f"column {name!r} {reason}" for name, reason in self.unusable.items())
+            raise DataError(f"{reasons}. To leave out: {flag('table.ignore', [*self.options.ignore, *self.unusable])}")
+
+    def _classes(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        cells = self.cells[self.target].take(rows)
+        classes = tuple(sorted(set(category_texts(cells))))
+        if not 2 <= len(classes) <= MAX_CATEGORIES:
+            raise DataError(
+                f"the target {self.target!r} holds {counted(len(classes), 'different text')}, from {classes[0]!r} on: "
+                f"between 2 and {MAX_CATEGORIES} can be classes, and numbers must be written as numbers"
+            )
+        if words := sorted(set(cells.raw[cells.are(Sort.WORD)])):
+            role = "is a class" if len(words) == 1 else "are classes"
+            self.notes.append(
+                f"{first_few(words)} of the target {self.target!r} {role} like others; if it means missing, "
+                f"{flag('table.missing_words', words)}"
+            )
+        return classes
+
+    def _samples(self, encoding: Encoding, rows: NDArray[np.int64]) -> Samples:
+        if not encoding.columns:
+            told = "; ".join(self.notes) or "the table has no other"
+            raise DataError(f"no column is left to predict {self.target!r} from: {told}")
+        cells = self.cells[self.target].take(rows)
+        self._refuse_infinite(self.target, cells, rows)
+        targets, _ = encoding.encode_target(cells)
+        if not encoding.classes and is_constant(targets, self.table.eps.get(self.target, 0.0)):
+            raise DataError(f"{self.target!r} is {targets[0]:g} in every row: there is nothing to predict")
+        inputs = [column.encode(self.cells[column.name].take(rows)).inputs for column in encoding.columns]
+        return Samples(np.concatenate(inputs, axis=1), targets)

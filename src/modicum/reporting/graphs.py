@@ -11,6 +11,7 @@ from PIL import Image
 from modicum.graphs.drawing import draw_graph, to_networkx
 from modicum.graphs.results import Evaluation, FrontPoint, Method, Step
 from modicum.graphs.survey import Survey
+from modicum.graphs.wording import counted
 from modicum.reporting.plots.drawing import BLUE, CYCLE, INK, MARKERS, MUTED, STYLE, is_narrow, new_figure
 from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
 
@@ -40,7 +41,8 @@ def _headline(evaluation: Evaluation) -> str:
     graph, *others = evaluation.methods
     kind = "cross-entropy" if evaluation.encoding.classes else "error"
     article = "a" if evaluation.encoding.classes else "an"
-    text = f"{graph.parameters} parameters with {article} {kind} of {graph.errors[evaluation.judged_on]:.4g}"
+    size = counted(graph.parameters or 0, "parameter")
+    text = f"{size} with {article} {kind} of {graph.errors[evaluation.judged_on]:.4g}"
     if evaluation.holds is not None:
         text += f", which {'keeps' if evaluation.holds else 'does not keep'} the bound of {evaluation.max_error:g}"
     if evaluation.max_error is not None and graph.errors["test"] > evaluation.max_error and evaluation.holds:
@@ -131,8 +133,9 @@ def _staircase(front: Sequence[FrontPoint], most: float) -> tuple[list[float], l
 def _picture_of_graph(evaluation: Evaluation) -> SheetSection:
     graph = evaluation.graph
     note = (
-        f"{graph.num_edges} connections, {graph.num_hidden} hidden neurons on {max(graph.depth - 1, 0)} levels, "
-        f"{graph.complexity('macs')} multiply-adds per evaluation, activations included."
+        f"{counted(graph.num_edges, 'connection')}, {counted(graph.num_hidden, 'hidden neuron')} on "
+        f"{counted(max(graph.depth - 1, 0), 'level')}, {counted(graph.complexity('macs'), 'multiply-add')} per "
+        "evaluation, activations included."
     )
     caption = (
         "Inputs are squares, hidden neurons circles, outputs diamonds. Blue connections have positive weights, red "
@@ -182,11 +185,14 @@ def _pictures(evaluation: Evaluation) -> SheetSection:
     assert pictures is not None
     shown = [SheetPicture(Image.fromarray(pictures.target), "picture")]
     shown.append(
-        SheetPicture(Image.fromarray(pictures.predicted), f"graph, {evaluation.methods[0].parameters} parameters")
+        SheetPicture(
+            Image.fromarray(pictures.predicted), f"graph, {counted(evaluation.methods[0].parameters or 0, 'parameter')}"
+        )
     )
     if pictures.layered is not None:
         layered = next((m for m in evaluation.methods if "layered network" in m.name), None)
-        caption = "layered network" if layered is None else f"{layered.name}, {layered.parameters} parameters"
+        told = "" if layered is None else counted(layered.parameters or 0, "parameter")
+        caption = "layered network" if layered is None else f"{layered.name}, {told}"
         shown.append(SheetPicture(Image.fromarray(pictures.layered), caption))
     return SheetSection("Pictures", strips=(Strip(evaluation.data, tuple(shown)),))
 
@@ -196,9 +202,10 @@ def survey_sheet(survey: Survey) -> Sheet:
     if survey.width_px is None:
         columns: tuple[str, ...] = ("column", "kind", "empty cells", "holds")
         rows = [SheetRow((c.name, c.kind, f"{c.empty:,}", c.holds)) for c in survey.columns]
-        headline = f"{survey.rows:,} rows and {len(survey.columns)} columns"
+        headline = f"{counted(survey.rows, 'row')} and {counted(len(survey.columns), 'column')}"
     else:
         columns, rows = ("what", "found"), [SheetRow(("size", f"{survey.width_px}x{survey.rows} px"))]
         headline = f"{survey.name} can be fitted as a function, and its next pixel predicted"
-    section = SheetSection(survey.name, columns, tuple(rows))
+    note = f"To leave out what cannot be used: {survey.hint}" if survey.hint else ""
+    section = SheetSection(survey.name, columns, tuple(rows), note)
     return Sheet("graphs", headline, survey.origin, (section,), asdict(survey))

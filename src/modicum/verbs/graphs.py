@@ -1,8 +1,9 @@
 """The verbs for graphs of neurons; see `modicum.verbs`. Importing this module is instant."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from modicum.verbs.runs import load, open_run
 from modicum.verbs.sheets import check_written_once, compare, figures, write_report
@@ -10,22 +11,36 @@ from modicum.verbs.sheets import check_written_once, compare, figures, write_rep
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
 if TYPE_CHECKING:
-    from modicum.graphs.predictor import PicturePrediction, Predictor, TablePrediction
+    from modicum.graphs.predictor import PicturePrediction, Predictor
+    from modicum.graphs.table_prediction import TablePrediction
     from modicum.graphs.torch_module import GraphNetwork
     from modicum.imaging.files import Failure
     from modicum.reporting.sheets import Sheet
 
 
-def predictor(run: str | Path) -> "Predictor":
-    """What answers for tables and pictures with the graph of a run.
+def predictor(
+    run: str | Path,
+    *,
+    unseen: Literal["empty", "refuse"] = "empty",
+    separator: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    encoding: str | None = None,
+) -> "Predictor":
+    """Returns what answers for tables and pictures with the graph of a run.
 
     Args:
         run: The run folder.
+        unseen: What becomes of rows with cells that training never saw; see `predict`.
+        separator: Of CSV files; see `predict`.
+        decimal: Of CSV files.
+        encoding: Of CSV files.
     """
     from modicum.graphs.predictor import Predictor
 
     folder, recipe = open_run(run)
-    return Predictor(_network(folder.path), recipe.kind)
+    told = {"separator": separator, "decimal": decimal, "encoding": encoding}
+    options = replace(recipe.table, **{name: value for name, value in told.items() if value is not None})
+    return Predictor(_network(folder.path), recipe.kind, options=options, unseen=unseen)
 
 
 def evaluate(run: str | Path) -> "Sheet":
@@ -45,14 +60,28 @@ def evaluate(run: str | Path) -> "Sheet":
 
 
 def predict(
-    run: str | Path, inputs: Sequence[str | Path], *, out: str | Path = "predicted"
+    run: str | Path,
+    inputs: Sequence[str | Path],
+    *,
+    out: str | Path = "predicted",
+    unseen: Literal["empty", "refuse"] = "empty",
+    separator: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    encoding: str | None = None,
 ) -> Iterator["TablePrediction | PicturePrediction | Failure"]:
     """Predicts the target of every row of tables, or pixels of pictures; writes a file for each.
+
+    A table is written with all of its columns and the predicted one beside them, in the form that it was read in.
 
     Args:
         run: The run folder.
         inputs: Tables; for a graph of a picture also image files, or folders of images.
         out: The folder for tables of predictions, and pictures with what is left to be said of them.
+        unseen: "empty" names rows that cannot be answered, because a cell is missing or says what training never saw,
+            and leaves their answers empty; "refuse" leaves out a table that has such rows.
+        separator: Between the cells of CSV files; without it, what the training was told, or what the file shows.
+        decimal: Decimal mark of CSV files; likewise.
+        encoding: Of CSV files, such as cp1252; likewise.
 
     Raises:
         RecipeError: If two inputs would be written under the same name.
@@ -62,7 +91,8 @@ def predict(
 
     files = expand_sources(inputs)
     check_written_once(files, (Path(out) / f"{file.name.partition('.')[0]}_predicted" for file in files))
-    for found in predictor(run).predict_all(files):
+    tool = predictor(run, unseen=unseen, separator=separator, decimal=decimal, encoding=encoding)
+    for found in tool.predict_all(files):
         if not isinstance(found, Failure):
             found.save(out)
         yield found
