@@ -1,13 +1,16 @@
 import json
 
 import pytest
+import yaml
 
 from modicum.cli import main
 from modicum.flags import parse_training, verb_parser
+from modicum.graphs.preparation import prepare
 from modicum.graphs.recipe import GraphsRecipe
 from modicum.graphs.training import fit
 from modicum.recipes import build_recipe, recipe_text
 from modicum.storage import DataError, RecipeError, RunError, RunFolder
+from modicum.verbs import _task_of
 from modicum.verbs import graphs as verbs
 
 pytest.importorskip("pandas", reason="the graphs extra is not installed")
@@ -117,7 +120,62 @@ def test_data_says_what_columns_hold(table, tmp_path, capsys):
 def test_data_refuses_empty_cells_on_request(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("a,y\n1,2\n,3\n")
     assert main(["data", str(tmp_path / "t.csv"), "--task", "graphs", "--strict"]) == 2
-    assert "columns with empty cells, dates or names: a" in capsys.readouterr().err
+    assert "columns with empty or odd cells, names, or nothing usable: a" in capsys.readouterr().err
+
+
+def test_data_tells_tables_and_questions_without_a_task(table, tmp_path, capsys):
+    assert main(["data", str(table)]) == 0
+    assert "60 rows and 3 columns" in capsys.readouterr().out
+    (tmp_path / "q.csv").write_text("context;question;answers\na b;a?;a\n")
+    (tmp_path / "q.json").write_text("{}")
+    (tmp_path / "photos").mkdir()
+    tasks = [_task_of(str(tmp_path / name)) for name in ("q.csv", "q.json", "photos", "p.tar")]
+    assert tasks == ["reading", "reading", "classify", "classify"]
+    assert _task_of(str(tmp_path)) == "classify"  # it has folders, as photographs by class do
+
+
+def test_data_prints_one_flag_for_all_columns_that_cannot_be_used(tmp_path, capsys):
+    rows = "".join(f"n{n},{n % 28 + 1}/1/24,{n}\n" for n in range(60))
+    (tmp_path / "t.csv").write_text("first name,when,y\n" + rows)
+    assert main(["data", str(tmp_path / "t.csv")]) == 0
+    assert "To leave out what cannot be used: --table.ignore 'first name,when'" in capsys.readouterr().out
+
+
+def test_lists_of_names_are_texts_whatever_yaml_makes_of_them():
+    def options(*words):
+        return parse_training(verb_parser("train", ""), ["graphs", "--data", "t.csv", *words])["recipe"].table
+
+    assert options("--table.ignore", "no,2019").ignore == ("no", "2019")
+    assert options("--table.ignore=[yes, null]").ignore == ("yes", "null")
+    assert options("--table.categories", '["a, b", "1e3"]').categories == ("a, b", "1e3")
+    assert options("--table.missing-words", "?,NA").missing_words == ("?", "NA")
+    assert options("--table.ignore", "").ignore == ()
+
+
+def test_columns_with_the_names_of_yaml_values_are_left_out(tmp_path):
+    (tmp_path / "t.csv").write_text("no,2019,a: b,y\n" + "".join(f"{n},{n},{n},{n}\n" for n in range(20)))
+    words = ["graphs", "--data", str(tmp_path / "t.csv"), "--table.ignore", "no,2019"]
+    recipe = parse_training(verb_parser("train", ""), words)["recipe"]
+    again = build_recipe(GraphsRecipe, yaml.safe_load(recipe_text(recipe)))
+    assert [column.name for column in prepare(again).encoding.columns] == ["a: b"]
+
+
+def test_one_row_that_training_never_saw_is_left_empty_or_refused(run, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("a;colour;other\n1,5;red;x\n2,5;blue;y\n")
+    assert main(["predict", str(run.path), str(tmp_path / "new.csv"), "-o", str(tmp_path)]) == 0
+    assert "'blue' in line 3, which training never saw: it knows 'green', 'red'" in capsys.readouterr().out
+    head, first, second = (tmp_path / "new_predicted.csv").read_text().splitlines()
+    assert (head, second) == ("a;colour;other;predicted y", "2,5;blue;y;")
+    assert float(first.rsplit(";", 1)[1].replace(",", ".")) == pytest.approx(8, abs=3)
+    words = ["predict", str(run.path), str(tmp_path / "new.csv"), "-o", str(tmp_path), "--unseen", "refuse"]
+    assert main(words) == 1
+    assert "which training never saw" in capsys.readouterr().err
+
+
+def test_one_restart_is_told_in_the_singular(run):
+    recipe = build_recipe(GraphsRecipe, {"search": {"rounds": 2, "restarts": 1}, "max_complexity": 1})
+    assert recipe.facts()["Search"] == "1 restart of 2 rounds"
+    assert recipe.facts()["Bound"] == "at most 1 parameter"
 
 
 def test_folder_is_free_again_after_data_that_cannot_be_used(tmp_path, capsys):

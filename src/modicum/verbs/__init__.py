@@ -42,6 +42,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+QUESTION_SUFFIXES = (".json", ".jsonl")
+"""File names that count as questions about texts, beside tables with the columns context and question."""
+
 
 def verb_of_run(verb: str, run: str | Path) -> Callable[..., Any]:
     """The function that does ``verb`` for the task of a run.
@@ -226,7 +229,7 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "l
 def data(
     source: str,
     *,
-    task: Literal["classify", "restore", "saliency", "reading", "graphs"] = "classify",
+    task: Literal["classify", "restore", "saliency", "reading", "graphs"] | None = None,
     strict: bool = False,
     preview: str | Path | None = None,
     vectors: str | Path | None = None,
@@ -235,7 +238,8 @@ def data(
 
     Args:
         source: The data, as for training.
-        task: What they are for.
+        task: What they are for; without it, tables are for graphs, files of questions for reading, all else for
+            classify.
         strict: Fail if something cannot be read.
         preview: Write a sheet of examples here.
         vectors: For reading, a file of word vectors: how many of the words it has.
@@ -243,11 +247,29 @@ def data(
     Raises:
         RecipeError: If ``vectors`` are given for another task.
     """
+    task = task or _task_of(source)
     if vectors is not None and task != "reading":
         raise RecipeError(f"vectors mean something for --task reading alone, not for {task}: leave them out")
     system = next(system for system in SYSTEMS.values() if system.wing == task)
     options = {} if vectors is None else {"vectors": vectors}
     return verb_of_wing("data", system)(source, strict=strict, preview=preview, **options)
+
+
+def _task_of(source: str) -> Literal["classify", "reading", "graphs"]:
+    """What a data set is probably for."""
+    from modicum.graphs.recipe import TABLE_SUFFIXES
+
+    path = Path(source).expanduser()
+    if path.is_dir():
+        is_reading = any(file.suffix.lower() in QUESTION_SUFFIXES for file in path.iterdir() if file.is_file())
+        return "reading" if is_reading and not any(file.is_dir() for file in path.iterdir()) else "classify"
+    if path.name.lower().endswith(QUESTION_SUFFIXES):
+        return "reading"
+    if not path.name.lower().endswith(TABLE_SUFFIXES):
+        return "classify"
+    from modicum.graphs.table import read_table
+
+    return "reading" if {"context", "question"} <= set(read_table(path).names) else "graphs"
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
