@@ -129,7 +129,7 @@ def test_cell_without_a_number_is_taken_as_empty_and_named(table_run, mixed_tabl
     assert found.notes == ("column 'weight' has 1 cell without a number, taken as empty: 'n/a' in row 4",)
 
 
-@pytest.mark.parametrize("name", ["t.csv", "german.csv", "t.tsv", "t.csv.gz", "t.parquet"])
+@pytest.mark.parametrize("name", ["t.csv", "german.csv", "t.tsv.gz", "t.csv.gz", "t.parquet"])
 def test_predictions_are_added_to_the_table_in_its_own_form(table_run, mixed_table, tmp_path, name):
     frame = pd.read_csv(mixed_table).assign(note="kept; as it is").set_index("note")
     if name.endswith("parquet"):

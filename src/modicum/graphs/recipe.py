@@ -8,7 +8,7 @@ from modicum.graphs.wording import counted
 from modicum.storage.errors import RecipeError
 from modicum.training.recipe import require
 
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 """File names that count as tables, in lower case."""
 DEFAULT_COMPLEXITY = 30
 """Parameters that a graph may have where no bound is stated."""

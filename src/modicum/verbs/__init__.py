@@ -42,7 +42,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-QUESTION_SUFFIXES = (".json", ".jsonl")
+QUESTION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 """File names that count as questions about texts, beside tables with the columns context and question."""
 
 
@@ -261,7 +261,7 @@ def _task_of(source: str) -> Literal["classify", "reading", "graphs"]:
 
     path = Path(source).expanduser()
     if path.is_dir():
-        is_reading = any(file.suffix.lower() in QUESTION_SUFFIXES for file in path.iterdir() if file.is_file())
+        is_reading = any(file.name.lower().endswith(QUESTION_SUFFIXES) for file in path.iterdir() if file.is_file())
         return "reading" if is_reading and not any(file.is_dir() for file in path.iterdir()) else "classify"
     if path.name.lower().endswith(QUESTION_SUFFIXES):
         return "reading"
