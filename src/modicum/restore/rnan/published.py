@@ -16,18 +16,18 @@ from torch import Tensor
 from modicum.restore.rnan.network import RNAN
 from modicum.storage.errors import WeightsError, first_few
 
-# Modules of one attention block: this package's name, and theirs.
+# Modules of one attention block: this package's name, and theirs. Theirs has each branch in a Sequential of its own.
 RESIDUAL_BLOCKS = {
     "before": "RA_RB1.0",
-    "trunk.0": "RA_TB.body.0",
-    "trunk.1": "RA_TB.body.1",
-    "mask.within.0": "RA_MB.MB_RB2.0",
-    "mask.within.1": "RA_MB.MB_RB2.1",
-    "mask.after.0": "RA_MB.MB_RB3.0",
+    "trunk.0": "RA_TB.0.body.0",
+    "trunk.1": "RA_TB.0.body.1",
+    "mask.within.0": "RA_MB.0.MB_RB2.0",
+    "mask.within.1": "RA_MB.0.MB_RB2.1",
+    "mask.after.0": "RA_MB.0.MB_RB3.0",
     "after.0": "RA_tail.0",
     "after.1": "RA_tail.1",
 }
-CONVOLUTIONS = {"mask.down": "RA_MB.MB_Down.0", "mask.up": "RA_MB.MB_Up.0", "mask.after.1": "RA_MB.MB_1x1conv.0"}
+CONVOLUTIONS = {"mask.down": "RA_MB.0.MB_Down.0", "mask.up": "RA_MB.0.MB_Up.0", "mask.after.1": "RA_MB.0.MB_1x1conv.0"}
 NON_LOCAL = {"theta": "theta", "phi": "phi", "g": "g", "projection": "W"}
 MEAN_SHIFTS = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.bias")
 
@@ -49,7 +49,7 @@ def load_published(path: str | Path) -> RNAN:
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise WeightsError(f"{path} holds no state of a network: it must map names to tensors")
     try:
-        return convert_published(state)
+        return convert_published(state).float()
     except WeightsError as error:
         raise WeightsError(f"{path} does not hold weights of RNAN: {error}") from error
 
@@ -60,7 +60,7 @@ def convert_published(state: Mapping[str, Tensor]) -> RNAN:
     The network computes in 0..255 and normalises attention over the outputs, as the authors' code does.
 
     Args:
-        state: Tensors by the authors' names.
+        state: Tensors by the authors' names. Doubles stay doubles, all else becomes single precision.
 
     Raises:
         WeightsError: If a tensor is missing, unknown or of another shape; the message names it.
@@ -72,11 +72,14 @@ def convert_published(state: Mapping[str, Tensor]) -> RNAN:
     if network.scale > 1:
         shapes |= dict(zip(MEAN_SHIFTS, (torch.Size((3, 3, 1, 1)), torch.Size((3,))) * 2, strict=True))
     _refuse_misfits(state, shapes)
-    tensors = {ours: state[theirs].float().clone() for ours, theirs in names.items()}
+    dtype = torch.float64 if all(tensor.dtype == torch.float64 for tensor in state.values()) else torch.float32
+    tensors = {ours: state[theirs].to(dtype, copy=True) for ours, theirs in names.items()}
     if network.scale > 1:
         tensors |= _without_shifts(tensors, [state[name].double() for name in MEAN_SHIFTS], network)
     else:
-        network.mean = torch.zeros(1, network.channels, 1, 1)  # of images that are not shifted; no tensor of a file
+        network.mean = torch.zeros(
+            1, network.channels, 1, 1, dtype=dtype
+        )  # of images that are not shifted; no tensor of a file
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.eval()
 
@@ -108,7 +111,7 @@ def _modules(network: RNAN) -> Iterator[tuple[str, str]]:
 def _group(ours: str, theirs: str, *, non_local: bool) -> Iterator[tuple[str, str]]:
     """An attention block and the convolution that ends its group."""
     block, their_block = f"{ours}.0", f"{theirs}.body.0"
-    first, their_first = f"{block}.mask.before", f"{their_block}.RA_MB.MB_RB1"
+    first, their_first = f"{block}.mask.before", f"{their_block}.RA_MB.0.MB_RB1"
     residual_blocks = [(f"{block}.{name}", f"{their_block}.{other}") for name, other in RESIDUAL_BLOCKS.items()]
     if non_local:
         for name, other in NON_LOCAL.items():
@@ -141,7 +144,7 @@ def _without_shifts(tensors: Mapping[str, Tensor], shifts: Sequence[Tensor], net
         f"{tail}.weight": torch.einsum("dc,cfhw->dfhw", last_matrix, tensors[f"{tail}.weight"].double()),
         f"{tail}.bias": bias,
     }
-    return {name: tensor.float() for name, tensor in folded.items()}
+    return {name: tensor.to(tensors["head.weight"].dtype) for name, tensor in folded.items()}
 
 
 def _refuse_misfits(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
