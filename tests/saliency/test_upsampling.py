@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from modicum.saliency.upsampling import guided_upsample, plain_upsample
+from modicum.saliency.upsampling import default_radius, guided_upsample, plain_upsample
 
 
 def scene(height=240, width=320):
@@ -48,3 +48,19 @@ def test_enlarging_is_torchs_bilinear():
     grey = np.full((50, 61, 3), 90, np.uint8)
     smoothed = guided_upsample(saliency, grey, radius=0)
     assert np.abs(smoothed.astype(int) - plain_upsample(saliency, (50, 61))).max() <= 1
+
+
+@pytest.mark.parametrize(("side", "radius"), [(16, 1), (64, 1), (128, 2), (224, 3), (320, 4), (352, 4)])
+def test_window_goes_with_the_side_of_the_map(side, radius):
+    assert default_radius(side) == radius
+
+
+def test_small_map_is_not_blurred_where_the_photograph_has_no_edge():
+    inside = np.zeros((256, 256), bool)
+    inside[64:160, 96:200] = True
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    small = small_map(inside, side=64)
+    default, wide = (
+        np.abs(guided_upsample(small, pixels, radius=radius) / 255.0 - inside).mean() for radius in (None, 4)
+    )
+    assert default < 0.5 * wide

@@ -22,7 +22,6 @@ from modicum.saliency.preparation import PreparedPairs, prepare
 from modicum.saliency.recipe import SaliencyRecipe
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.unet import UNet, unet_macs
-from modicum.saliency.upsampling import plain_upsample
 from modicum.storage.errors import RunError
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
@@ -94,12 +93,12 @@ def _sized(name: str, scores: Scores, network: nn.Module, macs: int) -> MethodSc
 
 
 def score_network(predictor: Predictor, data: PreparedPairs) -> Scores:
-    """What the network reaches on the test part; its maps are enlarged bilinearly, as in published figures."""
+    """What the network reaches on the test part, with masks as `Predictor` gives them."""
     scorer = Scorer()
     for chunk in _chunks(data.pairs("test")):
         maps = predictor.maps([pair.pixels for _, pair in chunk])
         for (name, pair), saliency in zip(chunk, maps, strict=True):
-            scorer.add(name, plain_upsample(saliency, pair.mask.shape), pair.mask)
+            scorer.add(name, predictor.enlarge(saliency, pair.pixels), pair.mask)
     return scorer.scores()
 
 
@@ -145,7 +144,7 @@ def _make_examples(predictor: Predictor, data: PreparedPairs, chosen: Sequence[I
     pairs = [data.source.pair(index_of[score.name]) for score in chosen]
     maps = predictor.maps([pair.pixels for pair in pairs])
     return tuple(
-        Example(score.name, pair.pixels, pair.mask, plain_upsample(saliency, pair.mask.shape), score)
+        Example(score.name, pair.pixels, pair.mask, predictor.enlarge(saliency, pair.pixels), score)
         for score, pair, saliency in zip(chosen, pairs, maps, strict=True)
     )
 

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-RADIUS_PX = 4  # of the window, at the small map's resolution
+SIDE_PER_RADIUS = 80  # px of the small map's side for each px of the window's radius: 4 for maps of 320 px, 1 for 64
 SMOOTHNESS = 1e-3  # variance of the guide, of full range 1, below which a window counts as flat
 _LUMA = (0.299, 0.587, 0.114)
 _BAND = 1_000_000  # pixels finished at a time: bounds the memory to some 30 MB whatever the photograph
 
 
 def guided_upsample(
-    saliency: Tensor, pixels: NDArray[np.uint8], *, radius: int = RADIUS_PX, smoothness: float = SMOOTHNESS
+    saliency: Tensor, pixels: NDArray[np.uint8], *, radius: int | None = None, smoothness: float = SMOOTHNESS
 ) -> NDArray[np.uint8]:
     """The map at the photograph's size, (H, W) uint8.
 
@@ -28,10 +28,13 @@ def guided_upsample(
     Args:
         saliency: The small map, (h, w), in [0, 1].
         pixels: The photograph, (H, W, 3) uint8.
-        radius: Of the window, at the small map's resolution, px.
+        radius: Of the window, at the small map's resolution, px; None takes one that goes with the map's side: a
+            window that is large against the map blurs it.
         smoothness: Regularisation; greater follows the photograph's edges less.
     """
     height, width = pixels.shape[:2]
+    if radius is None:
+        radius = default_radius(min(saliency.shape[-2:]))
     small_guide = _small_grey(pixels, saliency.shape[-2:])
     slope, offset = _fit(small_guide, saliency.float()[None, None], radius, smoothness)
     coefficients = torch.cat([slope, offset], dim=1)
@@ -44,6 +47,11 @@ def guided_upsample(
         fitted = band[0].mul_(grey).add_(band[1])
         out[top:bottom] = fitted.clamp_(0, 1).mul_(255).round_().to(torch.uint8).numpy()
     return out
+
+
+def default_radius(side: int) -> int:
+    """Radius of the guided filter's window for a map of ``side`` px."""
+    return max(1, round(side / SIDE_PER_RADIUS))
 
 
 def plain_upsample(saliency: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
