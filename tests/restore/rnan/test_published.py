@@ -179,18 +179,15 @@ def test_every_official_network_loads_and_answers_as_published(channels, scale):
     torch.testing.assert_close(network(image), Reference(state, scale, groups=2)(image), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("channels", "scale", "tensors"), [(1, 1, 462), (3, 1, 462), (3, 2, 468), (3, 3, 468), (3, 4, 470)]
-)
-def test_official_states_of_full_size_load_from_their_files(tmp_path, channels, scale, tensors):
+@pytest.mark.parametrize(("channels", "scale", "tensors"), [(1, 1, 462), (3, 4, 470)])
+def test_official_states_of_full_size_tell_the_published_networks(channels, scale, tensors):
     shapes = {layer: official_shape(layer, channels, scale, 64) for layer in official_layers(scale)}
     state = {f"{layer}.weight": torch.zeros(o, i, side, side) for layer, (o, i, side) in shapes.items()}
     state |= {f"{layer}.bias": torch.zeros(outputs) for layer, (outputs, _, _) in shapes.items()}
     if scale > 1:
         state |= {f"{shift}.weight": torch.eye(3).view(3, 3, 1, 1) for shift in ("sub_mean", "add_mean")}
-    torch.save(state, tmp_path / "model.pt")
 
-    network = load_published(tmp_path / "model.pt")
+    network = convert_published(state)
 
     assert len(state) == tensors
     with torch.device("meta"):
