@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_batch_of_broken_files_is_legal(predictor, folder):
 
 def test_missing_file_is_named_with_the_reason(predictor, folder):
     (missing,) = predictor.predict_all([folder / "none.png"])
-    assert str(missing) == f"{folder / 'none.png'}: not read: No such file or directory"
+    assert str(missing) == f"{folder / 'none.png'}: not read: cannot be read: No such file or directory"
 
 
 @pytest.mark.parametrize(("name", "reason"), [("none.png", "No such file"), ("broken.png", "not read: ")])
@@ -135,9 +136,11 @@ def test_single_image_that_cannot_be_read_is_an_error(predictor, folder, name, r
         predictor(folder / name)
 
 
-@pytest.mark.parametrize("array", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3))])
+@pytest.mark.parametrize("array", [np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3))])
 def test_array_of_another_form_is_refused(predictor, array):
-    with pytest.raises(BadImageError, match=r"image 0: not read: an array must be \(H, W, 3\) uint8, got \(8, 8"):
+    with pytest.raises(
+        BadImageError, match=r"image 0: not read: an array must be \(H, W\) or \(H, W, 3\) uint8, got \(8, 8"
+    ):
         predictor(array)
 
 
@@ -165,3 +168,16 @@ def test_failure_prints_and_is_json():
     failure = Failure("cat.png", "the file is empty")
     assert str(failure) == "cat.png: not read: the file is empty"
     assert json.loads(json.dumps(failure.to_json())) == {"name": "cat.png", "error": "the file is empty"}
+
+
+def test_grey_array_is_read_like_its_colours(predictor):
+    grey = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    assert predictor(grey).probability == predictor(np.dstack([grey] * 3)).probability
+
+
+def test_what_cannot_be_read_costs_only_itself(predictor, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    good = np.zeros((8, 8, 3), np.uint8)
+    bad = [None, good[:0], "a\0b.png", tmp_path / "pipe.png", "/dev/zero", "x" * 5000, 7]
+    answers = list(predictor.predict_all([good, *bad, good], batch_size=3))
+    assert [isinstance(answer, Failure) for answer in answers] == [False, *[True] * len(bad), False]

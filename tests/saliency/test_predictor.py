@@ -1,12 +1,20 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.files import Failure
+from modicum.imaging.pictures import Picture
 from modicum.saliency.data.transforms import Preprocessing
 from modicum.saliency.predictor import Predictor, Salience
+
+
+def picture_of(pixels):
+    return Picture(pixels, pixels)
 
 
 @pytest.fixture
@@ -24,7 +32,7 @@ def found():
     mask = np.zeros((10, 20), np.uint8)
     mask[2:5, 4:12] = 255
     mask[0, 0] = 127
-    return Salience("folder/cat.jpg", np.full((10, 20, 3), 50, np.uint8), mask)
+    return Salience("folder/cat.jpg", picture_of(np.full((10, 20, 3), 50, np.uint8)), mask)
 
 
 def test_mask_has_the_size_of_the_picture(predictor, pixels):
@@ -75,7 +83,7 @@ def test_unreadable_picture_is_refused_by_name(predictor, tmp_path):
 
 
 def test_array_of_floats_is_refused(predictor):
-    with pytest.raises(BadImageError, match=r"must be \(H, W, 3\) uint8, got \(4, 4, 3\) float64"):
+    with pytest.raises(BadImageError, match=r"must be \(H, W\) or \(H, W, 3\) uint8, got \(4, 4, 3\) float64"):
         predictor(np.zeros((4, 4, 3)))
 
 
@@ -91,7 +99,7 @@ def test_box_and_share_are_those_of_the_salient_pixels(found):
 
 
 def test_nothing_salient_has_no_box():
-    nothing = Salience("x", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
+    nothing = Salience("x", picture_of(np.zeros((4, 4, 3), np.uint8)), np.zeros((4, 4), np.uint8))
     assert nothing.box is None
     assert str(nothing) == "x: 0% salient, nothing stands out"
 
@@ -118,3 +126,35 @@ def test_saved_pictures_stand_beside_each_other(found, tmp_path):
 def test_json_says_what_was_found(found):
     expected = {"name": "folder/cat.jpg", "width": 20, "height": 10, "share": 0.12, "box": (4, 2, 12, 5)}
     assert found.to_json() == expected
+
+
+def test_cut_out_does_not_bring_back_what_was_transparent():
+    colours = np.full((2, 3, 3), 50, np.uint8)
+    alpha = np.array([[0, 128, 255]] * 2, np.uint8)
+    mask = np.array([[255, 255, 128]] * 2, np.uint8)
+    found = Salience("x", Picture(np.full((2, 3, 3), 200, np.uint8), colours, alpha), mask)
+    values = np.asarray(found.cut_out())
+    np.testing.assert_array_equal(values[0, :, 3], [0, 128, 128])
+    np.testing.assert_array_equal(values[..., :3], colours)
+
+
+def test_belongings_of_a_photograph_come_back_in_all_pictures(predictor, pixels, tmp_path):
+    exif = Image.Exif()
+    exif[0x013B] = "someone"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, icc_profile=profile, dpi=(300, 300), xmp=b"<x>mine</x>")
+    files = predictor(tmp_path / "a.jpg").save(tmp_path)
+    for kind, file in files.items():
+        with Image.open(file) as picture:
+            picture.load()
+            assert picture.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
+            assert picture.getexif()[0x013B] == "someone"
+            assert b"mine" in picture.info["xmp"]
+            assert ("icc_profile" in picture.info) == (kind != "mask")  # a mask is grey
+
+
+def test_what_cannot_be_read_costs_only_itself(predictor, pixels, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    bad = [None, np.zeros((0, 4, 3), np.uint8), "a\0b.png", tmp_path / "pipe.png", Path("/dev/zero"), 7]
+    answers = list(predictor.predict_all([pixels, *bad, pixels], batch_size=3))
+    assert [type(answer) for answer in answers] == [Salience, *[Failure] * len(bad), Salience]

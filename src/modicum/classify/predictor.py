@@ -2,21 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from modicum.adaptive.contract import AdaptiveClassifier, device_of, dtype_of
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.data import Preprocessing
-from modicum.imaging.decoding import BadImageError, decode, upright_rgb
+from modicum.imaging.decoding import BadImageError
 from modicum.imaging.files import Failure
-
-Input = str | Path | Image.Image | NDArray[np.uint8]
+from modicum.imaging.pictures import Source, name_of, read_pixels
 
 
 @dataclass(frozen=True)
@@ -68,8 +63,8 @@ class Predictor:
         self._transform = preprocessing.eval_transform()
         self._device = device_of(network)
 
-    def __call__(self, image: Input, *, knob: float | None = None) -> Prediction:
-        """Returns what the network says of one image: a path, a PIL image, or an array (H, W, 3) uint8.
+    def __call__(self, image: Source, *, knob: float | None = None) -> Prediction:
+        """Returns what the network says of one image: a path, the bytes of a file, a PIL image, or an array.
 
         Args:
             image: The image.
@@ -85,7 +80,7 @@ class Predictor:
         return prediction
 
     def predict_all(
-        self, images: Iterable[Input], *, batch_size: int = 32, knob: float | None = None
+        self, images: Iterable[Source], *, batch_size: int = 32, knob: float | None = None
     ) -> Iterator[Prediction | Failure]:
         """Yields what the network says of each image, in order; unreadable images are reported and skipped.
 
@@ -102,19 +97,21 @@ class Predictor:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         return self._predict_batches(images, batch_size, self.knob if knob is None else check_knob(knob))
 
-    def _predict_batches(self, images: Iterable[Input], batch_size: int, knob: float) -> Iterator[Prediction | Failure]:
+    def _predict_batches(
+        self, images: Iterable[Source], batch_size: int, knob: float
+    ) -> Iterator[Prediction | Failure]:
         waiting: list[tuple[str, Tensor | Failure]] = []
         for place, image in enumerate(images):
-            name = str(image) if isinstance(image, str | Path) else f"image {place}"
+            name = name_of(image, place)
             waiting.append((name, self._read(name, image)))
             if len(waiting) == batch_size:
                 yield from self._flush(waiting, knob)
                 waiting = []
         yield from self._flush(waiting, knob)
 
-    def _read(self, name: str, image: Input) -> Tensor | Failure:
+    def _read(self, name: str, image: Source) -> Tensor | Failure:
         try:
-            return self._transform(_open(image))
+            return self._transform(read_pixels(image))
         except BadImageError as error:
             return Failure(name, str(error))
 
@@ -136,16 +133,3 @@ class Predictor:
             Prediction(name, self.classes[label], probability, route, macs, macs / plain)
             for (name, _), label, probability, route, macs in zip(readable, *columns, strict=True)
         ]
-
-
-def _open(image: Input) -> Image.Image | NDArray[np.uint8]:
-    if isinstance(image, str | Path):
-        try:
-            return decode(Path(image).read_bytes())
-        except OSError as error:
-            raise BadImageError(error.strerror or str(error)) from error
-    if isinstance(image, Image.Image):
-        return upright_rgb(image)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise BadImageError(f"an array must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
-    return np.ascontiguousarray(image)  # OpenCV's users reverse the channels by a negative stride

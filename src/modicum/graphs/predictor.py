@@ -22,13 +22,13 @@ from modicum.graphs.recipe import TABLE_SUFFIXES, ProblemName, TableOptions
 from modicum.graphs.table import Table, as_table, is_table_name, read_table
 from modicum.graphs.table_prediction import TablePrediction
 from modicum.graphs.torch_module import GraphNetwork
-from modicum.imaging.decoding import decode, upright_rgb
-from modicum.imaging.files import Failure, read_content
+from modicum.imaging.files import Failure
+from modicum.imaging.pictures import Source, read_upright
 from modicum.storage.errors import DataError
 from modicum.storage.files import write_atomically
 
 DOUBLE_PIXELS = 1 << 22  # pictures of more are kept in single precision
-Input = str | Path | Image.Image | NDArray[np.uint8] | Mapping[str, Any]
+Input = Source | Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +133,8 @@ class Predictor:
         """
         if isinstance(source, str | Path):
             return self._predict_file(Path(source))
-        if isinstance(source, Image.Image):
-            return self._predict_picture("picture", Picture(upright_rgb(source)))
-        if isinstance(source, np.ndarray):
-            return self._predict_picture("picture", Picture.of_array(source))
+        if isinstance(source, bytes | Image.Image | np.ndarray | None):
+            return self._predict_picture("picture", Picture(read_upright(source)))
         return self._predict_table("table", as_table(source))
 
     def predict_all(self, sources: Iterable[Input]) -> Iterator[Prediction | Failure]:
@@ -175,7 +173,7 @@ class Predictor:
             return self._predict_table(str(path), read_table(path, self.options))
         if self.problem == "table":
             raise DataError(f"it is no table: its name should end in one of {' '.join(TABLE_SUFFIXES)}")
-        return self._predict_picture(str(path), Picture(decode(read_content(path))))
+        return self._predict_picture(str(path), Picture(read_upright(path)))
 
     def _predict_table(self, name: str, table: Table) -> TablePrediction:
         rows = self._read(table)

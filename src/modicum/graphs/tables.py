@@ -16,7 +16,7 @@ from modicum.graphs.problems import Samples
 from modicum.graphs.recipe import TABLE_SUFFIXES, TableOptions
 from modicum.graphs.table import Table, as_table, is_table_name, read_table
 from modicum.graphs.wording import counted
-from modicum.imaging.files import expand_inputs, is_image_name
+from modicum.imaging.files import expand_inputs, is_image_name, warn_of_left_out
 from modicum.storage.errors import DataError, first_few
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def expand_sources(inputs: Iterable[str | Path]) -> list[Path]:
         if not Path(entry).is_dir():
             files += expand_inputs([entry])
             continue
-        found = [file for file in Path(entry).rglob("*") if is_image_name(file.name) or is_table_name(file.name)]
+        inside = [file for file in Path(entry).rglob("*") if not file.is_dir()]
+        warn_of_left_out(Path(entry), inside)
+        found = [file for file in inside if is_image_name(file.name) or is_table_name(file.name)]
         if not found:
             raise DataError(f"{entry} holds neither table nor image ({' '.join(TABLE_SUFFIXES)})")
         files += sorted(found)

@@ -1,13 +1,19 @@
 """Image files: which count, how they are found and read, and what becomes of one that cannot be."""
 
 import hashlib
-from collections.abc import Iterable
+import logging
+import os.path
+import stat
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from modicum.imaging.decoding import BadImageError
-from modicum.storage.errors import DataError
+from modicum.storage.errors import DataError, first_few
+
+log = logging.getLogger(__name__)
 
 SPLIT_NAMES = {
     "train": "train",
@@ -19,8 +25,28 @@ SPLIT_NAMES = {
 }
 """The names that sets give to their parts, and what we call that part."""
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    *(".apng", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+)
 """File names that count as images, in lower case; the comparison ignores case."""
+
+OTHER_SUFFIXES = (
+    *(".cfg", ".csv", ".db", ".gz", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".npy", ".npz"),
+    *(".parquet", ".pdf", ".pt", ".py", ".rst", ".safetensors", ".tar", ".toml", ".tsv", ".txt", ".xlsx", ".xml"),
+    *(".yaml", ".yml", ".zip"),
+)
+"""What stands beside pictures and is none; of all other files, those that are not read are named."""
+
+PICTURE_SUFFIXES = (
+    *IMAGE_SUFFIXES,
+    *(".arw", ".avif", ".cr2", ".cr3", ".dib", ".dng", ".eps", ".exr", ".heic", ".heif", ".icns", ".ico", ".j2k"),
+    *(".jp2", ".jxl", ".nef", ".orf", ".pcx", ".psd", ".raw", ".rw2", ".sgi", ".svg", ".tga", ".xbm", ".xpm"),
+)
+"""Names that mean a picture in some format, whether it is read here or not; never those of folders for results."""
+
+MAX_BYTES = 2**30
+"""Larger files are refused; the largest picture that is decoded has 0.7 GiB of 16-bit colours with alpha."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +74,44 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
+def is_left_out(name: str) -> bool:
+    """Whether a file of this name may be a picture that is not read: it is neither hidden nor of `OTHER_SUFFIXES`."""
+    return not (name.startswith(".") or name.lower().endswith((*IMAGE_SUFFIXES, *OTHER_SUFFIXES)))
+
+
+def count_suffixes(names: Iterable[str]) -> str:
+    """Names the suffixes of some files and how many have each, the most frequent first: ``10 .heic, 1 without``."""
+    counts = Counter(PurePosixPath(name).suffix.lower() for name in names)
+    return ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in counts.most_common())
+
+
+def left_out_line(names: Sequence[str], origin: object) -> str:
+    """One line on files that may be pictures and are not read: how many, of which suffixes, and what to do."""
+    return (
+        f"{len(names):,} file(s) of {origin} are not read for their suffix ({count_suffixes(names)}), "
+        f"{first_few(sorted(names), 3)}: convert pictures among them to JPEG or PNG"
+    )
+
+
 def read_content(path: Path) -> bytes:
-    """All bytes of an image file; raises `BadImageError` where it cannot be read."""
+    """All bytes of an image file.
+
+    Raises:
+        BadImageError: If it cannot be read, is no regular file (a pipe or a device may never end), or is larger than
+            `MAX_BYTES`.
+    """
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadImageError(f"cannot be read: {error.strerror or error}") from error
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a device or a socket"
+            raise BadImageError(f"cannot be read: it is {kind}, not a file")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)  # files of /proc and growing files do not say how long they are
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL, or one that the system cannot encode
+        raise BadImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(content) > MAX_BYTES:
+        raise BadImageError(f"cannot be read: it has more than {MAX_BYTES:,} bytes, more than any picture needs")
+    return content
 
 
 def content_digest(content: bytes) -> str:
@@ -69,16 +127,34 @@ def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
     """
     files: list[Path] = []
     for entry in inputs:
-        path = Path(entry)
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if is_image_name(file.name))
-        elif not path.exists() and any(sign in str(entry) for sign in "*?["):
+        # Not by methods of paths: those raise on names that are too long.
+        if os.path.isdir(entry):  # noqa: PTH112
+            found = list_pictures(Path(entry))
+        elif not os.path.lexists(entry) and _is_pattern(str(entry)):
             found = [Path(match) for match in sorted(glob(str(entry), recursive=True))]  # noqa: PTH207  ** and / alike
         else:
-            found = [path]
+            found = [Path(entry)]
         if not found:
             raise DataError(
                 f"{entry} holds no image: give image files, a folder of them, or a pattern that matches some"
             )
         files += found
     return files
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The images below a folder, sorted; files beside them that may be pictures are named in the log."""
+    files = sorted(file for file in folder.rglob("*") if not file.is_dir())
+    warn_of_left_out(folder, files)
+    return [file for file in files if is_image_name(file.name)]
+
+
+def warn_of_left_out(folder: Path, files: Iterable[Path]) -> None:
+    """Names in the log those files below a folder that may be pictures, but have no suffix that is read."""
+    names = [file.relative_to(folder).as_posix() for file in files if is_left_out(file.name)]
+    if left_out := [name for name in names if not name.startswith(".") and "/." not in name]:
+        log.warning("%s", left_out_line(left_out, folder))
+
+
+def _is_pattern(entry: str) -> bool:
+    return any(sign in entry for sign in "*?[") and "\0" not in entry

@@ -11,6 +11,7 @@ from torch import nn
 
 from modicum.adaptive.rows import Row
 from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
+from modicum.imaging.belongings import Belongings
 from modicum.saliency.data.transforms import Preprocessing
 from modicum.saliency.folding import fold_saliency
 from modicum.saliency.network import SaliencyNet, rebuild_saliency
@@ -101,10 +102,10 @@ def photograph_rows(network: SaliencyNet, side: int, *, quick: bool) -> list[Row
     plain = Predictor(network, Preprocessing(side), is_guided=False)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "photograph.jpg"
-        file.write_bytes(encode(_photograph(width, height), "JPEG"))
+        file.write_bytes(encode(_photograph(width, height), "JPEG", Belongings()))
         seconds = time_in_turn(
             {
-                "file to mask file": lambda: encode(Image.fromarray(predictor(file).mask), "PNG"),
+                "file to mask file": lambda: encode(Image.fromarray(predictor(file).mask), "PNG", Belongings()),
                 "file to mask": lambda: predictor(file),
                 "file to mask, not guided": lambda: plain(file),
             },

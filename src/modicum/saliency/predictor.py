@@ -15,16 +15,16 @@ from PIL import Image
 from torch import Tensor
 
 from modicum.exporting.folding import fold_batch_norms
-from modicum.imaging.decoding import BadImageError, decode, upright_rgb
-from modicum.imaging.files import Failure, read_content
+from modicum.imaging.belongings import Belongings, save_options
+from modicum.imaging.decoding import BadImageError
+from modicum.imaging.files import Failure
+from modicum.imaging.pictures import Picture, Source, name_of, read_picture
 from modicum.saliency.data.transforms import Preprocessing, to_input
 from modicum.saliency.folding import fold_saliency
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.unet import UNet
 from modicum.saliency.upsampling import guided_upsample, plain_upsample
 from modicum.storage.files import write_atomically
-
-Input = str | Path | Image.Image | NDArray[np.uint8]
 
 GUIDED_ABOVE = 2.0  # times the network's input: below that a bilinear map has no coarser edges than the photograph
 HALF = 128
@@ -38,17 +38,22 @@ class Salience:
 
     Attributes:
         name: Its path, or its place among the inputs.
-        pixels: The picture, upright, (H, W, 3) uint8.
+        picture: The picture, upright.
         mask: (H, W) uint8, 255 where the network is certain that a viewer would look.
     """
 
     name: str
-    pixels: NDArray[np.uint8]
+    picture: Picture
     mask: NDArray[np.uint8]
 
     def __str__(self) -> str:
         place = "nothing stands out" if self.box is None else "within {}, {}, {}, {}".format(*self.box)
         return f"{self.name}: {self.share:.0%} salient, {place}"
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The picture as the network saw it, (H, W, 3) uint8, transparent parts laid on white."""
+        return self.picture.pixels
 
     @cached_property
     def share(self) -> float:
@@ -64,8 +69,11 @@ class Salience:
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
     def cut_out(self) -> Image.Image:
-        """The picture with the mask as its alpha channel, RGBA."""
-        return Image.fromarray(np.dstack([self.pixels, self.mask]))
+        """The picture with the mask as its alpha channel, RGBA; what was transparent stays so."""
+        alpha = self.mask
+        if self.picture.alpha is not None:
+            alpha = ((self.mask.astype(np.uint16) * self.picture.alpha + 127) // 255).astype(np.uint8)
+        return Image.fromarray(np.dstack([self.picture.colours, alpha]))
 
     def overlay(self) -> Image.Image:
         """The picture with what is salient tinted, RGB."""
@@ -74,7 +82,10 @@ class Salience:
         return Image.composite(tint, Image.fromarray(self.pixels), opacity)
 
     def save(self, folder: str | Path) -> dict[str, Path]:
-        """Writes ``<name>_mask.png``, ``<name>_cut_out.png`` and ``<name>_overlay.jpg``; says where each stands."""
+        """Writes ``<name>_mask.png``, ``<name>_cut_out.png`` and ``<name>_overlay.jpg``; says where each stands.
+
+        All three keep EXIF, XMP and resolution of the picture, and those in colour its profile.
+        """
         stem = Path(folder) / Path(self.name).stem
         pictures = {
             "mask": (Image.fromarray(self.mask), "PNG", ".png"),
@@ -84,7 +95,7 @@ class Salience:
         files = {}
         for kind, (picture, form, suffix) in pictures.items():
             files[kind] = stem.with_name(f"{stem.name}_{kind}{suffix}")
-            write_atomically(files[kind], encode(picture, form))
+            write_atomically(files[kind], encode(picture, form, self.picture.belongings))
         return files
 
     def to_json(self) -> dict[str, object]:
@@ -110,8 +121,8 @@ class Predictor:
         self._device = next(network.parameters()).device
         self._network: Any = fold_saliency(network) if isinstance(network, SaliencyNet) else fold_batch_norms(network)
 
-    def __call__(self, image: Input) -> Salience:
-        """What is salient in one picture: a path, a PIL image, or an array (H, W, 3) uint8.
+    def __call__(self, image: Source) -> Salience:
+        """What is salient in one picture: a path, the bytes of a file, a PIL image, or an array.
 
         Raises:
             BadImageError: If it cannot be read.
@@ -121,7 +132,7 @@ class Predictor:
             raise BadImageError(str(found))
         return found
 
-    def predict_all(self, images: Iterable[Input], *, batch_size: int = 8) -> Iterator[Salience | Failure]:
+    def predict_all(self, images: Iterable[Source], *, batch_size: int = 8) -> Iterator[Salience | Failure]:
         """What is salient in each picture, in order, as they come; one that cannot be read costs only itself.
 
         Raises:
@@ -129,9 +140,9 @@ class Predictor:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        waiting: list[tuple[str, NDArray[np.uint8] | Failure]] = []
+        waiting: list[tuple[str, Picture | Failure]] = []
         for place, image in enumerate(images):
-            name = str(image) if isinstance(image, str | Path) else f"image {place}"
+            name = name_of(image, place)
             waiting.append((name, _read(name, image)))
             if len(waiting) == batch_size:
                 yield from self._flush(waiting)
@@ -155,36 +166,26 @@ class Predictor:
             return guided_upsample(saliency, pixels)
         return plain_upsample(saliency, (height, width))
 
-    def _flush(self, waiting: list[tuple[str, NDArray[np.uint8] | Failure]]) -> Iterator[Salience | Failure]:
-        readable = [pixels for _, pixels in waiting if not isinstance(pixels, Failure)]
+    def _flush(self, waiting: list[tuple[str, Picture | Failure]]) -> Iterator[Salience | Failure]:
+        readable = [picture.pixels for _, picture in waiting if not isinstance(picture, Failure)]
         maps = iter(self.maps(readable) if readable else ())
-        for name, pixels in waiting:
-            if isinstance(pixels, Failure):
-                yield pixels
+        for name, picture in waiting:
+            if isinstance(picture, Failure):
+                yield picture
             else:
-                yield Salience(name, pixels, self.enlarge(next(maps), pixels))
+                yield Salience(name, picture, self.enlarge(next(maps), picture.pixels))
 
 
-def encode(picture: Image.Image, form: str) -> bytes:
-    """The bytes of an image file; PNG is written fast rather than small."""
+def encode(picture: Image.Image, form: str, belongings: Belongings) -> bytes:
+    """The bytes of an image file with what belongs to the picture; PNG is written fast rather than small."""
     stream = io.BytesIO()
     options = {"compress_level": 1} if form == "PNG" else {"quality": 90}
-    picture.save(stream, form, **options)
+    picture.save(stream, form, **options, **save_options(belongings, form, picture.mode))
     return stream.getvalue()
 
 
-def _read(name: str, image: Input) -> NDArray[np.uint8] | Failure:
+def _read(name: str, image: Source) -> Picture | Failure:
     try:
-        return _open(image)
+        return read_picture(image)
     except BadImageError as error:
         return Failure(name, str(error))
-
-
-def _open(image: Input) -> NDArray[np.uint8]:
-    if isinstance(image, str | Path):
-        return np.array(decode(read_content(Path(image))))
-    if isinstance(image, Image.Image):
-        return np.array(upright_rgb(image))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise BadImageError(f"an array must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
-    return np.ascontiguousarray(image)  # OpenCV's users reverse the channels by a negative stride

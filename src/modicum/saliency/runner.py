@@ -10,8 +10,8 @@ from PIL import Image
 
 from modicum.exporting.manifest import read_manifest
 from modicum.exporting.sessions import GraphRunner
-from modicum.imaging.decoding import decode, upright_rgb
-from modicum.imaging.files import read_content
+from modicum.imaging.decoding import upright_rgb
+from modicum.imaging.pictures import Source, read_pixels
 
 SYSTEM = "saliency"
 DETAILS = ("image_px", "preprocessing")  # of the manifest
@@ -60,13 +60,13 @@ class OnnxSaliency:
         batch: NDArray[np.float32] = ((pixels - mean) / std)[None]
         return batch
 
-    def find(self, picture: str | Path | Image.Image) -> NDArray[np.uint8]:
+    def find(self, picture: Source) -> NDArray[np.uint8]:
         """The mask (H, W) of one picture at its full size and upright, enlarged bilinearly.
 
         Raises:
             BadImageError: If the file is missing, or the picture cannot be used; see `prepare`.
         """
-        image = upright_rgb(picture) if isinstance(picture, Image.Image) else decode(read_content(Path(picture)))
+        image = Image.fromarray(read_pixels(picture))
         saliency = Image.fromarray(self.run(self.prepare(image))[0, 0])
         enlarged = np.asarray(saliency.resize(image.size, Image.Resampling.BILINEAR))
         mask: NDArray[np.uint8] = np.rint(255 * enlarged.clip(0, 1)).astype(np.uint8)
