@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
+from modicum.imaging.belongings import Belongings
 from modicum.imaging.decoding import BadImageError
-from modicum.restore.photo import Photo, decode_photo, read_photo, write_photo
+from modicum.restore.photo import Photo, decode_photo, decode_photos, photo_of_picture, read_photo, read_photos
+from modicum.restore.photo_files import check_writable, output_suffix, write_photo, write_photos
+from modicum.restore.pixels import as_colour
 from modicum.storage.errors import DataError, MissingExtraError
 
 GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = (14, 12), (14, 12, 3), (14, 12, 2), (14, 12, 4)
@@ -104,10 +107,10 @@ def test_sixteen_bit_grey_with_alpha_is_grey():
 
 
 def test_sixteen_bit_colour_keeps_exif_and_profile(tmp_path):
-    photo = Photo(values(COLOUR).astype(np.float32), bits=16, exif=exif().tobytes(), icc=profile())
+    photo = Photo(values(COLOUR).astype(np.float32), bits=16, belongings=Belongings(exif().tobytes(), profile()))
     write_photo(photo, tmp_path / "out.png")
     again = read_photo(tmp_path / "out.png")
-    assert again.icc == photo.icc
+    assert again.belongings.icc == photo.belongings.icc
     assert opened(tmp_path / "out.png").getexif()[ExifTags.Base.Make] == "Maker"
 
 
@@ -148,7 +151,7 @@ def test_tags_of_a_tiffs_storage_do_not_travel(tmp_path):
 def test_broken_exif_does_not_matter():
     content = file_of(values(COLOUR), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff\x01")
     with pytest.warns(UserWarning, match="Corrupt EXIF"):
-        assert decode_photo(content).exif == b""
+        assert decode_photo(content).belongings.exif == b""
 
 
 def test_palettes_become_colours(tmp_path):
@@ -170,7 +173,7 @@ def test_transparent_palettes_get_alpha(tmp_path):
 def test_cmyk_becomes_colour_without_its_profile(tmp_path):
     Image.fromarray(values(COLOUR)).convert("CMYK").save(tmp_path / "in.jpg", icc_profile=b"of inks")
     photo = read_photo(tmp_path / "in.jpg")
-    assert (photo.pixels.shape, photo.icc) == (COLOUR, b"")
+    assert (photo.pixels.shape, photo.belongings.icc) == (COLOUR, b"")
 
 
 def test_restored_pixels_are_clipped_and_rounded(tmp_path):
@@ -236,3 +239,111 @@ def test_writing_takes_little_memory_beside_the_photograph(tmp_path, bits, white
     assert peak < 14 * rows * columns  # bytes; doubles of the whole alone would take 24 and more
     whole = np.floor(values.astype(np.float64) * (white / 255) + 0.5)
     assert np.array_equal(np.rint(read_photo(tmp_path / "large.tif").pixels * (white / 255)), whole)
+
+
+def pages(*images):
+    return [Image.fromarray(image) for image in images]
+
+
+def several(kind, *images, **options):
+    first, *others = pages(*images)
+    stream = io.BytesIO()
+    first.save(stream, kind, save_all=True, append_images=others, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("TIFF", ".tif"), ("WEBP", ".webp"), ("PNG", ".png"), ("PNG", ".apng"), ("GIF", ".webp")]
+)
+def test_all_pages_and_frames_come_back(tmp_path, kind, suffix):
+    images = [values(COLOUR, seed=seed) // 128 * 255 for seed in range(3)]  # eight colours, which a GIF can hold
+    options = {"WEBP": {"lossless": True, "duration": 70}, "PNG": {"duration": 70}, "GIF": {"duration": 70}}.get(
+        kind, {}
+    )
+    photos = decode_photos(several(kind, *images, **options))
+    write_photos(photos, tmp_path / f"out{suffix}")
+    again = read_photos(tmp_path / f"out{suffix}")
+    assert len(photos) == len(again) == 3
+    for photo, image in zip(again, images, strict=True):
+        assert np.array_equal(as_colour(photo.pixels), image)
+    assert {photo.duration_ms for photo in again} == ({None} if kind == "TIFF" else {70})
+
+
+def test_pages_of_a_tiff_may_differ_in_size_and_channels(tmp_path):
+    images = [values(COLOUR), values((5, 6)), values(GREY, np.uint16)]
+    write_photos(decode_photos(several("TIFF", *images)), tmp_path / "out.tiff")
+    assert [photo.pixels.shape for photo in read_photos(tmp_path / "out.tiff")] == [COLOUR, (5, 6), GREY]
+
+
+@pytest.mark.parametrize(
+    ("photo", "name", "message"),
+    [
+        (Photo(np.zeros(GREY, np.float32)), "out.jpg", r"JPEG holds one picture, not 2 pages or frames; use \.tif"),
+        (Photo(np.zeros(GREY, np.float32)), "out.bmp", r"BMP holds one picture, not 2 pages or frames; use \.tif"),
+        (Photo(np.zeros(GREY, np.float32), bits=16), "out.png", r"frames of PNG have 8 bit, the pages have 16; use"),
+        (
+            Photo(np.zeros((9, 9), np.float32)),
+            "out.webp",
+            r"frames of WEBP are of one size, the pages differ; use \.tif",
+        ),
+    ],
+)
+def test_formats_that_cannot_hold_the_pages_are_refused(tmp_path, photo, name, message):
+    with pytest.raises(DataError, match=message):
+        check_writable([photo, Photo(np.zeros(GREY, np.float32))], tmp_path / name)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_sides_that_a_format_does_not_have_are_refused_at_the_size_of_the_result(scale):
+    photo = Photo(np.zeros((1, 10_000), np.float32))
+    if scale == 1:
+        check_writable([photo], "out.webp")
+    else:
+        with pytest.raises(DataError, match=r"WEBP has no sides of 20,000 px; use \.png"):
+            check_writable([photo], "out.webp", scale=scale)
+
+
+def test_alpha_is_refused_by_bmp():
+    with pytest.raises(DataError, match="BMP has no alpha"):
+        check_writable([Photo(np.zeros(GREY, np.float32), np.zeros(GREY, np.uint8))], "out.bmp")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_resolution_survives(tmp_path, suffix):
+    photo = decode_photo(file_of(values(COLOUR), dpi=(300, 200)))
+    write_photo(photo, tmp_path / f"out{suffix}")
+    with opened(tmp_path / f"out{suffix}") as image:
+        tags = image.getexif()
+        found = image.info.get("dpi") or (tags[ExifTags.Base.XResolution], tags[ExifTags.Base.YResolution])
+    assert [float(value) for value in found] == pytest.approx([300, 200], rel=1e-3)
+
+
+def test_resolution_and_xmp_of_sixteen_bit_colour_survive(tmp_path):
+    photo = Photo(values(COLOUR).astype(np.float32), bits=16, belongings=Belongings(xmp=b"<x>mine</x>", dpi=(300, 300)))
+    write_photo(photo, tmp_path / "out.png")
+    with opened(tmp_path / "out.png") as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
+        assert b"mine" in image.info["xmp"]
+    assert np.array_equal(read_photo(tmp_path / "out.png").pixels, photo.pixels)
+
+
+def test_declared_white_is_white_and_comes_back_as_white(tmp_path):
+    image = np.linspace(0, 4095, 168).astype(np.uint16).reshape(GREY)
+    photo = decode_photo(file_of(image, "TIFF", tiffinfo={281: 4095}))
+    write_photo(photo, tmp_path / "out.png")
+    assert (photo.bits, photo.pixels.max()) == (16, 255)
+    assert np.array_equal(np.asarray(opened(tmp_path / "out.png")), np.rint(image / 4095 * 65535))
+
+
+def test_opened_pictures_are_upright_and_keep_their_belongings():
+    content = file_of(values(COLOUR), exif=exif(6), dpi=(300, 300))
+    by_path, by_picture = decode_photo(content), photo_of_picture(Image.open(io.BytesIO(content)))
+    assert np.array_equal(by_path.pixels, by_picture.pixels)
+    assert by_path.belongings == by_picture.belongings
+
+
+@pytest.mark.parametrize(("kind", "count", "suffix"), [("TIFF", 2, ".tif"), ("TIFF", 1, ".png"), ("WEBP", 2, ".webp")])
+def test_suffix_for_results_holds_all_pages(tmp_path, kind, count, suffix):
+    path = tmp_path / f"in.{kind.lower()}"
+    path.write_bytes(several(kind, *(values(COLOUR, seed=seed) for seed in range(count))))
+    assert output_suffix(path) == suffix

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
@@ -8,6 +10,7 @@ from modicum.restore.colour import replace_studio_luma, studio_luma
 from modicum.restore.degradations import mosaic
 from modicum.restore.predictor import Predictor, Restored
 from modicum.restore.task import Task
+from modicum.storage.errors import DataError
 
 GREY, COLOUR = Task("denoise", 50), Task("denoise", 50, colour=True)
 JPEG, DEMOSAIC, DOUBLE = Task("jpeg", 10), Task("demosaic"), Task("super-resolution", 2)
@@ -175,3 +178,35 @@ def test_result_prints_and_serialises(picture):
     assert str(restored).startswith("image 0: 6x4 pixels in ")
     assert restored.to_json() == {"name": "image 0", "width": 6, "height": 4, "mean_change": 50.0}
     assert restored.image().size == (6, 4)
+
+
+def test_what_cannot_be_read_costs_only_itself(picture, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    bad = [None, np.zeros((0, 4), np.uint8), "a\0b.png", tmp_path / "pipe.png", "/dev/zero", "x" * 5000, 7]
+    answers = list(Predictor(Darkener(), GREY).predict_all([picture(0), *bad, picture(1)]))
+    assert [isinstance(answer, Failure) for answer in answers] == [False, *[True] * len(bad), False]
+
+
+def test_bytes_of_a_file_are_restored_like_the_file(picture, tmp_path):
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    by_path, by_bytes = (
+        Predictor(Darkener(), GREY)(each) for each in (tmp_path / "a.png", (tmp_path / "a.png").read_bytes())
+    )
+    np.testing.assert_array_equal(by_path.after.pixels, by_bytes.after.pixels)
+
+
+def test_file_that_is_not_accepted_costs_no_work_and_only_itself(picture):
+    def accept(photos):
+        if photos[0].is_grey:
+            raise DataError("grey is not wanted")
+
+    class Counting(Darkener):
+        calls = 0
+
+        def restore(self, image, progress=None):
+            Counting.calls += 1
+            return super().restore(image, progress)
+
+    answers = list(Predictor(Counting(), GREY).predict_all([picture(0, (9, 9)), picture(1)], accept=accept))
+    assert [isinstance(answer, Failure) for answer in answers] == [True, False]
+    assert Counting.calls == 3  # channels of the second one

@@ -109,6 +109,58 @@ def test_broken_file_is_told_and_costs_only_itself(run, inputs, tmp_path):
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["b.png"]
 
 
+@pytest.fixture
+def no_work(monkeypatch):
+    """Makes every restoration fail, so that what is refused before it can be told."""
+    from modicum.restore.predictor import Predictor
+
+    def restore_page(*_):
+        raise AssertionError("work was done")
+
+    monkeypatch.setattr(Predictor, "_restore_page", restore_page)
+
+
+@pytest.mark.parametrize(("suffix", "form"), [(".jpg", "JPEG"), (".bmp", "BMP")])
+@pytest.mark.usefixtures("no_work")
+def test_photograph_that_the_format_cannot_hold_is_refused_before_the_work(run, tmp_path, suffix, form):
+    Image.new("RGBA", (9, 9)).save(tmp_path / "alpha.png")
+    (result,) = verbs.predict(run, [tmp_path / "alpha.png"], out=tmp_path / f"out{suffix}")
+    assert isinstance(result, Failure)
+    assert f"{form} has no alpha" in result.reason
+
+
+@pytest.mark.usefixtures("no_work")
+def test_pages_that_the_format_cannot_hold_are_refused_before_the_work(run, tmp_path):
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "two.webp", save_all=True, append_images=frames[1:], lossless=True)
+    (result,) = verbs.predict(run, [tmp_path / "two.webp"], out=tmp_path / "out.jpg")
+    assert "JPEG holds one picture, not 2 pages or frames" in result.reason
+
+
+def test_all_pages_are_restored(run, tmp_path):
+    frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue", "gray")]
+    frames[0].save(tmp_path / "three.tif", save_all=True, append_images=frames[1:])
+    (result,) = verbs.predict(run, [tmp_path / "three.tif"], out=tmp_path / "out")
+    with Image.open(tmp_path / "out" / "three.tif") as written:
+        assert written.n_frames == 3
+    assert result.to_json()["pages"] == 3
+    assert "3 pages of 30x20 pixels" in str(result)
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.heic", "out.GIF"])
+def test_picture_that_cannot_be_written_does_not_become_a_folder(run, inputs, tmp_path, name):
+    with pytest.raises(RecipeError, match=r"cannot be written: .* is none of \.png"):
+        list(verbs.predict(run, [inputs / "a.png"], out=tmp_path / name))
+    assert not (tmp_path / name).exists()
+
+
+def test_bitmaps_can_be_written(run, inputs, tmp_path):
+    list(verbs.predict(run, [inputs / "a.png"], out=tmp_path / "out.bmp"))
+    with Image.open(tmp_path / "out.bmp") as written:
+        assert (written.format, written.size) == ("BMP", (30, 20))
+
+
+@pytest.mark.usefixtures("no_work")
 def test_photograph_that_the_format_cannot_hold_costs_only_itself(run, inputs, tmp_path):
     Image.new("RGBA", (9, 9)).save(tmp_path / "alpha.png")
     (result,) = verbs.predict(run, [tmp_path / "alpha.png"], out=tmp_path / "out.jpg")

@@ -2,8 +2,8 @@
 
 # H W size of a photograph in px, s scale
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,14 +13,17 @@ from PIL import Image
 
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.files import Failure
+from modicum.imaging.pictures import Source, check_array, content_of, name_of
 from modicum.nn.tiles import Progress
 from modicum.restore.colour import replace_studio_luma, studio_luma
 from modicum.restore.degradations import mosaic
-from modicum.restore.photo import Photo, photo_of_picture, read_photo, write_photo
+from modicum.restore.photo import Photo, decode_photos, photo_of_picture
+from modicum.restore.photo_files import write_photos
 from modicum.restore.pixels import as_colour, quantise, same_size
 from modicum.restore.task import Task
+from modicum.storage.errors import DataError
 
-Input = str | Path | Image.Image | NDArray[np.uint8]
+Accept = Callable[[Sequence[Photo]], None]
 Restore = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 _GAP = 8  # pixels between before and after
@@ -42,17 +45,21 @@ class Restored:
         name: Its path, or its place among the inputs.
         before: As it came.
         after: Restored.
-        seconds: That it took.
+        seconds: How long the restoration took.
+        following: The other pages or frames of the same file.
     """
 
     name: str
     before: Photo
     after: Photo
     seconds: float
+    following: tuple["Restored", ...] = ()
 
     def __str__(self) -> str:
         height, width = self.after.pixels.shape[:2]
-        return f"{self.name}: {width}x{height} pixels in {self.seconds:.1f} s"
+        pages = f"{1 + len(self.following)} pages of " if self.following else ""
+        seconds = self.seconds + sum(page.seconds for page in self.following)
+        return f"{self.name}: {pages}{width}x{height} pixels in {seconds:.1f} s"
 
     def image(self) -> Image.Image:
         """The restored photograph in 8 bit, without alpha."""
@@ -68,14 +75,15 @@ class Restored:
         return sheet
 
     def save(self, path: str | Path) -> None:
-        """Writes the restored photograph in the format of the suffix; see `write_photo`."""
-        write_photo(self.after, path)
+        """Writes the restored photograph, all of its pages, in the format of the suffix; see `write_photos`."""
+        write_photos([self.after, *(page.after for page in self.following)], path)
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON; without the pictures, and without the time, which no two runs share."""
         height, width = self.after.pixels.shape[:2]
         after, before = (photo.pixels.mean(dtype=np.float64) for photo in (self.after, self.before))
-        return {"name": self.name, "width": width, "height": height, "mean_change": abs(float(after - before))}
+        plain = {"name": self.name, "width": width, "height": height, "mean_change": abs(float(after - before))}
+        return plain | ({"pages": 1 + len(self.following)} if self.following else {})
 
 
 class Predictor:
@@ -93,8 +101,8 @@ class Predictor:
     def __init__(self, restorer: ImageRestorer, task: Task) -> None:
         self.restorer, self.task = restorer, task
 
-    def __call__(self, image: Input, progress: Progress | None = None) -> Restored:
-        """One restored photograph: of a path, a PIL image, or an array (H, W) or (H, W, 3) uint8.
+    def __call__(self, image: Source, progress: Progress | None = None) -> Restored:
+        """One restored photograph: of a path, the bytes of a file, a PIL image, or an array.
 
         Args:
             image: The photograph.
@@ -103,23 +111,37 @@ class Predictor:
         Raises:
             BadImageError: If it cannot be read, or is no mosaic where one is needed.
         """
-        name = str(image) if isinstance(image, str | Path) else "image 0"
+        name = name_of(image, 0)
         try:
-            return self._restore(name, image, progress)
+            return self._restore(name, image, progress, None)
         except BadImageError as error:
             raise BadImageError(str(Failure(name, str(error)))) from error
 
-    def predict_all(self, images: Iterable[Input], progress: Progress | None = None) -> Iterator[Restored | Failure]:
-        """Each photograph restored, in order, as they come; one that cannot be read costs only itself."""
+    def predict_all(
+        self, images: Iterable[Source], progress: Progress | None = None, *, accept: Accept | None = None
+    ) -> Iterator[Restored | Failure]:
+        """Restores photographs in order, as they come; all pages of a file. Unreadable ones are reported and skipped.
+
+        Args:
+            images: The photographs.
+            progress: As for one photograph.
+            accept: Called with the pages of each file before they are restored; a `DataError` refuses that file.
+        """
         for place, image in enumerate(images):
-            name = str(image) if isinstance(image, str | Path) else f"image {place}"
+            name = name_of(image, place)
             try:
-                yield self._restore(name, image, progress)
-            except BadImageError as error:
+                yield self._restore(name, image, progress, accept)
+            except DataError as error:
                 yield Failure(name, str(error))
 
-    def _restore(self, name: str, image: Input, progress: Progress | None) -> Restored:
-        photo = _open(image)
+    def _restore(self, name: str, image: Source, progress: Progress | None, accept: Accept | None) -> Restored:
+        photos = _open(image)
+        if accept is not None:
+            accept(photos)
+        first, *others = (self._restore_page(name, photo, progress) for photo in photos)
+        return replace(first, following=tuple(others))
+
+    def _restore_page(self, name: str, photo: Photo, progress: Progress | None) -> Restored:
         start = time.perf_counter()
         pixels = restore_pixels(photo.pixels, self.task, lambda part: self.restorer.restore(part, progress))
         np.clip(pixels, 0, 255, out=pixels)
@@ -169,11 +191,11 @@ def _as_mosaic(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return kept
 
 
-def _open(image: Input) -> Photo:
-    if isinstance(image, str | Path):
-        return read_photo(image)
+def _open(image: Source) -> tuple[Photo, ...]:
     if isinstance(image, Image.Image):
-        return photo_of_picture(image)
-    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or image.dtype != np.uint8 or not image.size:
-        raise BadImageError(f"an array must be (H, W) or (H, W, 3) uint8, got {image.shape} {image.dtype}")
-    return Photo(image.astype(np.float32))
+        return (photo_of_picture(image),)
+    if isinstance(image, np.ndarray):
+        check_array(image)
+        return (Photo(image.astype(np.float32)),)
+    content, name = content_of(image)
+    return decode_photos(content, name)

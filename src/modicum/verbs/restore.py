@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,25 +85,27 @@ def predict(
     memory_gib: float = 2.0,
     tile: int | None = None,
 ) -> Iterator["Restored | Failure"]:
-    """Restores image files; depth, alpha, EXIF and colour profile survive.
+    """Restores image files, all their pages; depth, alpha, EXIF, XMP, resolution and colour profile survive.
 
     Args:
         run: The run folder.
         inputs: Image files, folders of images, or patterns.
-        out: The file to write, such as out.png, for one input; else a folder for PNG files.
+        out: The file to write, such as out.png, for one input; else a folder for PNG files (TIFF or WebP for pages).
         comparison: Also write NAME_comparison.png, before and after side by side.
         ensemble: Average over the eight symmetries of a square, for eight times the time.
         memory_gib: Bound on the memory beyond the photograph and its result; tiles become smaller where they must.
         tile: Side of the tiles in pixels; None is what the run was evaluated with.
     """
     from modicum.imaging.files import Failure, expand_inputs
+    from modicum.restore.photo_files import check_writable
     from modicum.storage.files import write_atomically
 
     tool = predictor(run, ensemble=ensemble, memory_gib=memory_gib, tile=tile)
     files = expand_inputs(inputs)
     for place, target in zip(files, _targets(files, Path(out), has_comparisons=comparison), strict=True):
+        accept = partial(check_writable, path=target, scale=tool.task.scale)
         with _progress(place.name) as progress:
-            restored = next(tool.predict_all([place], progress))
+            restored = next(tool.predict_all([place], progress, accept=accept))
         if isinstance(restored, Failure):
             yield restored
             continue
@@ -193,12 +196,15 @@ def _targets(files: Sequence[Path], out: Path, *, has_comparisons: bool) -> list
         RecipeError: If one file is named for several inputs, two files would get the same name, or an input would be
             written over.
     """
-    from modicum.restore.photo import WRITABLE
+    from modicum.imaging.files import PICTURE_SUFFIXES
+    from modicum.restore.photo_files import WRITABLE, output_suffix
 
     is_file = out.suffix.lower() in WRITABLE
+    if not is_file and out.suffix.lower() in PICTURE_SUFFIXES and not out.is_dir():
+        raise RecipeError(f"--out {out} cannot be written: {out.suffix} is none of {', '.join(WRITABLE)}; use .png")
     if is_file and len(files) > 1:
         raise RecipeError(f"--out {out} is one file, but there are {len(files)} inputs: name a folder")
-    targets = [out] if is_file else [out / f"{file.stem}.png" for file in files]
+    targets = [out] if is_file else [out / f"{file.stem}{output_suffix(file)}" for file in files]
     places: dict[Path, Path] = {}
     for file, target in zip(files, targets, strict=True):
         for written in (target, _beside(target)) if has_comparisons else (target,):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modicum.storage import RecipeError
 from modicum.verbs.runs import load_for_inference, open_run
 from modicum.verbs.sheets import check_written_once, compare, figures, write_report
 
@@ -63,10 +64,12 @@ def predict(
         batch_size: Pictures per call of the network.
 
     Raises:
-        RecipeError: If two inputs would be written under the same name.
+        RecipeError: If two inputs would be written under the same name, or ``out`` has the name of a picture.
     """
-    from modicum.imaging.files import Failure, expand_inputs
+    from modicum.imaging.files import PICTURE_SUFFIXES, Failure, expand_inputs
 
+    if Path(out).suffix.lower() in PICTURE_SUFFIXES and not Path(out).is_dir():
+        raise RecipeError(f"--out {out} is the folder for three pictures of each input: give the name of a folder")
     files = expand_inputs(inputs)
     check_written_once(files, (Path(out) / f"{file.stem}_mask.png" for file in files))
     for found in predictor(run, guided=guided).predict_all(files, batch_size=batch_size):
