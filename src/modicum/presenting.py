@@ -13,6 +13,7 @@ from rich.table import Table
 from modicum import verbs
 
 _UNBOUNDED = 240  # columns
+_MAX_NAMED = 10
 
 
 def present(verb: str, result: Any, *, as_json: bool, check: bool) -> int:  # noqa: ANN401  whatever a verb returns
@@ -163,10 +164,17 @@ def _bench_table(rows: Iterable[Any]) -> Table:
 
 
 def _survey_table(survey: Any) -> Table:  # noqa: ANN401  a Survey; its module needs torch
+    from modicum.imaging.files import count_suffixes
+
     table = Table("class", "images", title=escape(f"{survey.name}\n{survey.origin}"), title_justify="left")
     for name, count in survey.images.items():
         table.add_row(escape(name), str(count))
     splits = ", ".join(f"{count} {part}" for part, count in survey.splits.items())
     bad = "".join(f"\nunreadable: {name}: {reason}" for name, reason in survey.unreadable)
+    if survey.contradictions:
+        bad += f"\n{len(survey.contradictions)} images stand in more than one class and are left out:"
+        bad += "".join(f"\n{' = '.join(group)}" for group in survey.contradictions[:_MAX_NAMED])
+    if survey.unread:
+        bad += f"\nnot read for their suffix: {count_suffixes(survey.unread)}"
     table.caption = escape(f"{sum(survey.images.values())} images: {splits}; {survey.copies} copies{bad}")
     return table

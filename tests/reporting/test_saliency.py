@@ -147,6 +147,9 @@ def test_survey_sheet_says_what_can_be_used_and_what_cannot():
         unreadable=(("images/a.jpg", "the file is empty"),),
         copies=2,
         splits={"train": 1000, "calibration": 99, "test": 100},
+        unread=("images/b.heic", "images/c.HEIC"),
+        contradictions=(("images/d.jpg", "images/e.jpg"),),
+        blank=("images/f.jpg",),
     )
     sheet = survey_sheet(found)
     assert sheet.headline == "1,199 images of photos can be used, 1 cannot"
@@ -158,5 +161,8 @@ def test_survey_sheet_says_what_can_be_used_and_what_cannot():
         ("calibration images, by default", "99"),
         ("test images, by default", "100"),
         ("unreadable: images/a.jpg", "the file is empty"),
+        ("contradiction: images/d.jpg, images/e.jpg", "one image, different masks"),
+        ("not read for their suffix", "2 .heic"),
+        ("masks that are empty or full", "1: 'images/f.jpg'"),
     ]
     assert json.loads(json.dumps(sheet.to_json()))["figures"]["copies"] == 2

@@ -1,5 +1,6 @@
 import io
 import logging
+import shutil
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.preparation import prepare_images
-from modicum.restore.sources import ImageSet, StoredImage, library_photos
+from modicum.restore.sources import ImageSet, StoredImage, library_photos, open_images
 from modicum.restore.task import Task
 from modicum.storage.errors import DataError
 
@@ -101,3 +102,14 @@ def test_default_photographs_are_all_used():
     prepared = prepare_images(library_photos(), NOISE, PatchOptions())
     assert [len(prepared.part(part)) for part in ("train", "calibration", "test")] == [8, 2, 4]
     assert prepared.left_out == ()
+
+
+def test_files_of_other_suffixes_are_told_and_refused_where_strict(photos_folder, tmp_path, caplog):
+    shutil.copytree(photos_folder, tmp_path / "set")
+    (tmp_path / "set" / "train" / "9.HEIC").write_bytes(b"")
+    images = open_images(tmp_path / "set")
+    prepare_images(images, Task("denoise", 50), PatchOptions(side=16))
+    assert "1 file(s) of" in caplog.text
+    assert "(1 .heic), 'train/9.HEIC'" in caplog.text
+    with pytest.raises(DataError, match=r"are not read for their suffix \(1 \.heic\)"):
+        prepare_images(images, Task("denoise", 50), PatchOptions(side=16, strict=True))

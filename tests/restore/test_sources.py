@@ -101,7 +101,7 @@ def test_unreadable_image_says_why(tmp_path):
     ("name", "message"),
     [
         ("missing", "missing does not exist; data can be a folder of images, a .tar of images, or an image file"),
-        ("notes.txt", r"notes.txt is neither a .tar nor an image file \(.bmp .*\)"),
+        ("notes.txt", r"notes.txt is neither a .tar nor an image file \(.* .bmp .*\)"),
         ("empty.tar", "empty.tar holds no image"),
         ("folder", "folder holds no image"),
     ],

@@ -160,17 +160,19 @@ def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> Splits
     Raises:
         DataError: If a class is left without images, or ``options.strict`` and an image cannot be read.
     """
-    result = scan_with_progress(source)
+    result = scan_with_progress(source, keep_contradictions=options.keep_contradictions)
     if options.strict:
         require_clean(result)
     for name, reason in result.bad:
         log.warning("left out %s: %s", name, reason)
+    for line in result.notes(source.origin):
+        log.warning("%s", line)
     return make_splits(source, result, calibration=options.calibration_share, test=options.test_share, seed=seed)
 
 
-def scan_with_progress(source: ImageSource) -> Scan:
+def scan_with_progress(source: ImageSource, *, keep_contradictions: bool = False) -> Scan:
     """Checks every image of ``source``, with a progress bar where standard error is a terminal."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("checking images", total=len(source.records))
-        return scan(source, lambda done, _: bar.update(task, completed=done))
+        return scan(source, lambda done, _: bar.update(task, completed=done), keep_contradictions=keep_contradictions)

@@ -21,7 +21,8 @@ class ImageOptions:
         num_workers: Processes that decode; 0 decodes in the training process.
         calibration_share: Share of the images kept for calibration where the set does not say.
         test_share: Share of the images kept for the test where the set does not say.
-        strict: Refuse a set with unreadable images, instead of going on without them.
+        strict: Refuse a set with unreadable images or contradictions, instead of going on without them.
+        keep_contradictions: Also use copies of an image that stand in different classes.
     """
 
     crop: Literal["random_resized", "pad", "none"] = "random_resized"
@@ -35,6 +36,7 @@ class ImageOptions:
     calibration_share: float = 0.15
     test_share: float = 0.15
     strict: bool = False
+    keep_contradictions: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.min_scale <= 1:

@@ -33,6 +33,8 @@ class Survey:
         unreadable: Id and reason of each image that cannot be used.
         copies: Images that repeat another one, byte for byte.
         splits: Images of each part, as a training with the default options would split them.
+        unread: Files that may be pictures, but have no suffix that is read.
+        contradictions: Ids of copies of one image in different classes, by image; they are left out.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Survey:
     unreadable: tuple[tuple[str, str], ...]
     copies: int
     splits: dict[str, int]
+    unread: tuple[str, ...] = ()
+    contradictions: tuple[tuple[str, ...], ...] = ()
 
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
@@ -48,11 +52,11 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
 
     Args:
         source: As for `open_source`.
-        strict: Refuse a set with unreadable images.
+        strict: Refuse a set with unreadable images, files of other suffixes, or contradictions.
         preview: Write a sheet of example images here, spread over the classes.
 
     Raises:
-        DataError: If the set cannot be used, or ``strict`` and an image cannot be read.
+        DataError: If the set cannot be used, or ``strict`` and something is left out.
     """
     images, options = open_source(source), ImageOptions()
     found = scan_with_progress(images)
@@ -68,6 +72,8 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         images={name: counts[name] for name in images.classes},
         unreadable=found.bad,
         copies=len(found.digests) - len(set(found.digests)),
+        unread=found.unread,
+        contradictions=found.contradictions,
         splits={"train": len(splits.train), "calibration": len(splits.calibration), "test": len(splits.test)},
     )
 

@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
+from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure
 from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
 from modicum.restore.inference import FEATHER
@@ -159,6 +160,8 @@ def survey_sheet(survey: Survey) -> Sheet:
         *((f"{part} images, by default", f"{count:,}") for part, count in survey.splits.items()),
         *((f"left out: {name}", reason) for name, reason in survey.left_out),
     ]
+    if survey.unread:
+        rows.append(("not read for their suffix", count_suffixes(survey.unread)))
     section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
     usable = _count(survey.images, "image")
     headline = f"{usable} of {survey.origin} can be used, {len(survey.left_out)} left out"

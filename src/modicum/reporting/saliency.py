@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots.drawing import CYCLE, STYLE, is_narrow, new_figure
 from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.survey import Survey
+from modicum.storage.errors import first_few
 
 _DRAWN = 4  # methods in a plot: the network and the best of the others
 _COLUMNS = {
@@ -180,7 +182,12 @@ def survey_sheet(survey: Survey) -> Sheet:
         ("copies, byte for byte", str(survey.copies)),
         *((f"{part} images, by default", f"{count:,}") for part, count in survey.splits.items()),
         *((f"unreadable: {name}", reason) for name, reason in survey.unreadable),
+        *((f"contradiction: {', '.join(group)}", "one image, different masks") for group in survey.contradictions),
     ]
+    if survey.unread:
+        rows.append(("not read for their suffix", count_suffixes(survey.unread)))
+    if survey.blank:
+        rows.append(("masks that are empty or full", f"{len(survey.blank)}: {first_few(survey.blank, 3)}"))
     section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
     headline = f"{survey.images:,} images of {survey.origin} can be used, {len(survey.unreadable)} cannot"
     return Sheet("saliency", headline, survey.origin, (section,), asdict(survey))

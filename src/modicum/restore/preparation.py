@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure, content_digest
+from modicum.imaging.files import Failure, content_digest, left_out_line
 from modicum.restore.degradations import make_target
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.sources import ImageSet, Part, StoredImage, open_images
@@ -65,6 +65,11 @@ def prepare_images(images: ImageSet, task: Task, options: PatchOptions, *, seed:
     good, bad, copies = _inspect(images.images, task, options.side * task.scale)
     if bad and options.strict:
         raise DataError(f"{len(bad)} image(s) of {images.origin} cannot be used:\n{_lines(bad)}")
+    if images.unread:
+        line = left_out_line(images.unread, images.origin)
+        if options.strict:
+            raise DataError(line)
+        _log.warning("%s", line)
     if left_out := (*bad, *copies):
         _log.warning("%d image(s) of %s are left out:\n%s", len(left_out), images.origin, _lines(left_out))
     parts = _divide(good, options, seed)

@@ -1,7 +1,7 @@
 """Where clean photographs come from: a folder, a tar, one file, or the photographs that ship with two libraries."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from modicum.imaging.archives import Extent, list_members, read_extent
 from modicum.imaging.decoding import decode_pixels
-from modicum.imaging.files import IMAGE_SUFFIXES, SPLIT_NAMES, expand_inputs, is_image_name, read_content
+from modicum.imaging.files import IMAGE_SUFFIXES, SPLIT_NAMES, count_suffixes, is_image_name, is_left_out, read_content
 from modicum.restore.pixels import Bytes, simplest_form
 from modicum.storage.errors import DataError, MissingExtraError
 
@@ -67,11 +67,13 @@ class ImageSet:
         name: One line on what the set is.
         origin: The path it was read from, or ``"embedded:library-photos"``.
         images: In an order that does not depend on the machine.
+        unread: Files beside them that may be pictures, but have no suffix that is read.
     """
 
     name: str
     origin: str
     images: tuple[StoredImage, ...]
+    unread: tuple[str, ...] = ()
 
 
 def open_images(data: str | Path | None) -> ImageSet:
@@ -89,14 +91,17 @@ def open_images(data: str | Path | None) -> ImageSet:
         return library_photos()
     path = Path(data).expanduser()
     if path.is_dir():
-        files = [file for file in expand_inputs([path]) if not _is_hidden(file.relative_to(path).parts)]
-        images = tuple(_stored(file.relative_to(path).as_posix(), partial(read_content, file)) for file in files)
-        return _checked(ImageSet(f"{len(images):,} images of {path.name or path}", str(path), images))
+        found = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir())
+        names = [name for name in found if not _is_hidden(PurePosixPath(name).parts)]
+        chosen = [name for name in names if is_image_name(PurePosixPath(name).name)]
+        images = tuple(_stored(name, partial(read_content, path / name)) for name in chosen)
+        return _checked(ImageSet(f"{len(images):,} images of {path.name or path}", str(path), images, _unread(names)))
     if not path.is_file():
         raise DataError(f"{data} does not exist; data can be a folder of images, a .tar of images, or an image file")
     if path.suffix.lower() == ".tar":
         images = tuple(sorted(_members(path), key=lambda image: image.id))
-        return _checked(ImageSet(f"{len(images):,} images of {path.name}", str(path), images))
+        names = [member.name for member in list_members(path) if not _is_hidden(PurePosixPath(member.name).parts)]
+        return _checked(ImageSet(f"{len(images):,} images of {path.name}", str(path), images, _unread(names)))
     if is_image_name(path.name):
         return ImageSet(path.name, str(path), (StoredImage(path.name, partial(read_content, path)),))
     raise DataError(f"{path} is neither a .tar nor an image file ({' '.join(IMAGE_SUFFIXES)})")
@@ -149,11 +154,16 @@ def _stored(name: str, content: Callable[[], bytes]) -> StoredImage:
     return StoredImage(name, content, cast("Part | None", part))
 
 
+def _unread(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in names if is_left_out(PurePosixPath(name).name)))
+
+
 def _is_hidden(parts: tuple[str, ...]) -> bool:
     return any(part.startswith(".") and part != "." for part in parts)
 
 
 def _checked(images: ImageSet) -> ImageSet:
     if not images.images:
-        raise DataError(f"{images.origin} holds no image ({' '.join(IMAGE_SUFFIXES)})")
+        found = f", but {count_suffixes(images.unread)}" if images.unread else ""
+        raise DataError(f"{images.origin} holds no image ({' '.join(IMAGE_SUFFIXES)}){found}")
     return images

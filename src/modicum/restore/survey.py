@@ -28,6 +28,7 @@ class Survey:
         largest_px: Width and height of the one with the most.
         left_out: Name of each image that is not used, and why.
         splits: Images of each part, as a training with the default options would split them.
+        unread: Files that may be pictures, but have no suffix that is read.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Survey:
     largest_px: tuple[int, int]
     left_out: tuple[tuple[str, str], ...]
     splits: dict[str, int]
+    unread: tuple[str, ...] = ()
 
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
@@ -70,6 +72,7 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         smallest_px=sizes[0],
         largest_px=sizes[-1],
         left_out=tuple((failure.name, failure.reason) for failure in prepared.left_out),
+        unread=images.unread,
         splits=_counts(prepared),
     )
 

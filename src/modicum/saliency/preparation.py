@@ -94,7 +94,9 @@ def preprocessing_of(recipe: SaliencyRecipe) -> Preprocessing:
 
 
 def _draw_splits(source: PairSource, options: PairOptions, seed: int) -> Splits:
-    found = scan(source, strict=options.strict)
+    found = scan(source, strict=options.strict, keep_contradictions=options.keep_contradictions)
+    for line in found.notes(source.origin):
+        log.warning("%s", line)
     for name, reason in found.bad:
         log.warning("left out %s: %s", name, reason)
     return make_splits(

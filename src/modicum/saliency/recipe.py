@@ -89,7 +89,8 @@ class PairOptions:
         num_workers: Processes that decode; 0 decodes in the training process.
         calibration_share: Share of the images kept for watching the training where the set does not say.
         test_share: Share of the images kept for the test where the set does not say.
-        strict: Refuse a set with unreadable files, instead of going on without them.
+        strict: Refuse a set with unreadable files or contradictions, instead of going on without them.
+        keep_contradictions: Also use copies of an image whose masks differ.
     """
 
     min_scale: float = 0.75
@@ -103,6 +104,7 @@ class PairOptions:
     calibration_share: float = 0.1
     test_share: float = 0.2
     strict: bool = False
+    keep_contradictions: bool = False
 
     def __post_init__(self) -> None:
         require(0 < self.min_scale <= 1, "images.min_scale", "in (0, 1]", self.min_scale)

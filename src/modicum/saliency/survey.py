@@ -29,6 +29,9 @@ class Survey:
         unreadable: Id and reason of each image that cannot be used.
         copies: Images that repeat another one, byte for byte.
         splits: Images of each part, as a training with the default options would split them.
+        unread: Files that may be pictures, but have no suffix that is read.
+        contradictions: Ids of copies of one image with different masks, by image; they are left out.
+        blank: Ids of images whose mask is empty or full.
     """
 
     name: str
@@ -38,6 +41,9 @@ class Survey:
     unreadable: tuple[tuple[str, str], ...]
     copies: int
     splits: dict[str, int]
+    unread: tuple[str, ...] = ()
+    contradictions: tuple[tuple[str, ...], ...] = ()
+    blank: tuple[str, ...] = ()
 
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
@@ -45,7 +51,7 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
 
     Args:
         source: As for training.
-        strict: Refuse a set with unreadable files.
+        strict: Refuse a set with unreadable or unread files, or with contradictions.
         preview: Write a sheet of example images here, each above its mask.
 
     Raises:
@@ -66,6 +72,9 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         salient_share=salient / len(found.good),
         unreadable=found.bad,
         copies=sum(count - 1 for count in Counter(found.digests).values()),
+        unread=found.unread,
+        contradictions=found.contradictions,
+        blank=found.blank,
         splits={"train": len(splits.train), "calibration": len(splits.calibration), "test": len(splits.test)},
     )
 

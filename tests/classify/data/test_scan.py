@@ -53,3 +53,51 @@ def test_real_set_is_clean(real_data):
     from modicum.classify.data import TarImages
 
     assert scan(TarImages(real_data / "imagenet_sample100")).bad == ()
+
+
+@pytest.fixture
+def contradicting(write_tree):
+    root = write_tree("cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png")
+    (root / "dog/copy of 1.png").write_bytes((root / "cat/1.png").read_bytes())
+    (root / "dog/copy of 4.png").write_bytes((root / "dog/4.png").read_bytes())
+    return ImageFolder(root)
+
+
+def test_copies_in_two_classes_are_contradictions_and_left_out(contradicting):
+    found = scan(contradicting)
+    assert found.contradictions == (("cat/1.png", "dog/copy of 1.png"),)
+    used = [contradicting.records[index].id for index in found.good]
+    assert used == ["cat/2.png", "dog/3.png", "dog/4.png", "dog/copy of 4.png"]
+    assert len(found.digests) == len(used)
+
+
+def test_contradictions_are_used_where_they_are_asked_for(contradicting):
+    found = scan(contradicting, keep_contradictions=True)
+    assert (len(found.good), found.contradictions) == (6, ())
+
+
+def test_require_clean_refuses_contradictions_by_name(contradicting):
+    with pytest.raises(DataError, match=r"contradiction: cat/1\.png, dog/copy of 1\.png are one image in different"):
+        require_clean(scan(contradicting))
+
+
+def test_files_of_other_suffixes_are_counted_and_refused_where_strict(write_tree):
+    root = write_tree("cat/1.png", "dog/2.png", "dog/3.jfif", "dog/4.HEIC", "cat/5.heic", "dog/6", "dog/notes.txt")
+    found = scan(ImageFolder(root))
+    assert (len(found.good), found.unread) == (3, ("cat/5.heic", "dog/4.HEIC", "dog/6"))
+    with pytest.raises(DataError, match=r"3 file\(s\) .* are not read for their suffix \(2 \.heic, 1 without suffix\)"):
+        require_clean(found)
+
+
+def test_members_of_archives_are_counted_too(tmp_path, encoded, noise):
+    import io
+    import tarfile
+
+    from modicum.classify.data import TarImages
+
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        for number, name in enumerate(("cat/1.png", "dog/2.png", "dog/3.heic", "notes.txt")):
+            content, member = encoded(noise(number)), tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    assert scan(TarImages(tmp_path / "set.tar")).unread == ("dog/3.heic",)

@@ -1,4 +1,8 @@
+import shutil
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from modicum.saliency.data.scanning import scan
 from modicum.saliency.data.sources import FilePairs
@@ -36,3 +40,69 @@ def test_set_without_a_readable_image_is_refused(tmp_path, write_pair):
     (tmp_path / "images/a.png").write_bytes(b"")
     with pytest.raises(DataError, match="cannot be used"):
         scan(FilePairs(tmp_path))
+
+
+@pytest.fixture
+def different_pairs(tmp_path, write_pair):
+    """Two pairs whose images differ."""
+    two_pairs(tmp_path, write_pair)
+    overwrite(tmp_path / "images/b.png", np.random.default_rng(9).integers(0, 256, (16, 24, 3)))
+
+
+def overwrite(file, values):
+    Image.fromarray(np.asarray(values, np.uint8)).save(file)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [((0, 0), "2 are empty, 0 full"), ((255, 255), "0 are empty, 2 full"), ((0, 255), "1 are empty, 1 full")],
+)
+def test_set_whose_masks_are_all_empty_or_full_is_refused(tmp_path, write_pair, values, found):
+    two_pairs(tmp_path, write_pair)
+    for name, value in zip("ab", values, strict=True):
+        overwrite(tmp_path / f"masks/{name}.png", np.full((16, 24), value))
+    with pytest.raises(DataError, match=rf"none of the 2 masks .* tells salient pixels from others: {found}"):
+        scan(FilePairs(tmp_path))
+
+
+@pytest.mark.usefixtures("different_pairs")
+def test_some_empty_masks_are_named_and_used(tmp_path):
+    overwrite(tmp_path / "masks/a.png", np.zeros((16, 24)))
+    found = scan(FilePairs(tmp_path))
+    assert (found.good, found.blank) == ((0, 1), ("images/a.png",))
+
+
+@pytest.fixture
+def contradicting(tmp_path, different_pairs):
+    """Two images, and copies of both, of which one has another mask."""
+    for name in "ab":
+        for kind in ("images", "masks"):
+            shutil.copy(tmp_path / kind / f"{name}.png", tmp_path / kind / f"copy of {name}.png")
+    overwrite(tmp_path / "masks/copy of a.png", np.pad(np.full((8, 12), 255), ((8, 0), (12, 0))))
+    return FilePairs(tmp_path)
+
+
+def test_copies_with_different_masks_are_named_and_left_out(contradicting):
+    found = scan(contradicting)
+    assert found.contradictions == (("images/a.png", "images/copy of a.png"),)
+    assert [contradicting.records[index].id for index in found.good] == ["images/b.png", "images/copy of b.png"]
+
+
+def test_contradictions_are_kept_where_they_are_asked_for(contradicting):
+    found = scan(contradicting, keep_contradictions=True, strict=True)
+    assert (len(found.good), found.contradictions) == (4, ())
+
+
+def test_strict_scan_refuses_contradictions(contradicting):
+    with pytest.raises(DataError, match=r"not clean:\n  contradiction: images/a\.png, images/copy of a\.png are one"):
+        scan(contradicting, strict=True)
+
+
+def test_files_of_other_suffixes_are_counted_and_refused_where_strict(tmp_path, write_pair):
+    two_pairs(tmp_path, write_pair)
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "c.HEIC").write_bytes(b"")
+    source = FilePairs(tmp_path)
+    assert scan(source).unread == ("images/c.HEIC", "masks/c.HEIC")
+    with pytest.raises(DataError, match=r"2 file\(s\) of .* are not read for their suffix \(2 \.heic\)"):
+        scan(source, strict=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from modicum.classify.data.sources import Entry, ImageSource, label_entries
 from modicum.imaging.archives import Extent, list_members, read_extent
 from modicum.imaging.decoding import decode_pixels
-from modicum.imaging.files import SPLIT_NAMES, content_digest, is_image_name
+from modicum.imaging.files import SPLIT_NAMES, content_digest, is_image_name, is_left_out
 from modicum.storage.errors import DataError, first_few
 
 
@@ -34,6 +34,7 @@ class TarImages(ImageSource):
         members = [member for archive, split in _archives(root) for member in _members(archive, split)]
         self.classes, self.records = label_entries([entry for entry, _ in members], self.origin)
         self._extents = [extent for _, extent in members]
+        self.unread = tuple(name for archive, _ in _archives(root) for name in _unread(archive))
         self.name = f"{len(members):,} images of {len(self.classes)} classes in the tar archive(s) of {root.name}"
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
@@ -65,7 +66,7 @@ def _members(archive: Path, split: str | None) -> list[tuple[Entry, Extent]]:
     found: dict[str, tuple[Entry, Extent]] = {}
     for member in list_members(archive):
         place = PurePosixPath(member.name)
-        if not is_image_name(place.name) or any(part.startswith(".") for part in place.parts):
+        if not is_image_name(place.name) or _is_hidden(place):
             continue
         name = f"{archive.stem}/{place}" if split else str(place)
         # A later member of the same name replaces the earlier one, as it would on extraction.
@@ -73,6 +74,15 @@ def _members(archive: Path, split: str | None) -> list[tuple[Entry, Extent]]:
     if not found:
         raise DataError(f"{archive} holds no images")
     return [found[name] for name in sorted(found)]
+
+
+def _unread(archive: Path) -> list[str]:
+    places = (PurePosixPath(member.name) for member in list_members(archive))
+    return [str(place) for place in places if is_left_out(place.name) and not _is_hidden(place)]
+
+
+def _is_hidden(place: PurePosixPath) -> bool:
+    return any(part.startswith(".") for part in place.parts)
 
 
 def _class_of(place: PurePosixPath, archive: Path) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import final
 
@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from modicum.classify.data.sources import Entry, ImageSource, label_entries
 from modicum.imaging.decoding import decode_pixels
-from modicum.imaging.files import IMAGE_SUFFIXES, SPLIT_NAMES, content_digest, is_image_name, read_content
+from modicum.imaging.files import (
+    IMAGE_SUFFIXES,
+    SPLIT_NAMES,
+    content_digest,
+    count_suffixes,
+    is_image_name,
+    is_left_out,
+    read_content,
+)
 from modicum.storage.errors import DataError, first_few
 
 
@@ -19,8 +27,8 @@ from modicum.storage.errors import DataError, first_few
 class ImageFolder(ImageSource):
     """Images under ``root/<class>/`` or ``root/{train,val,test}/<class>/``, at any depth below the class.
 
-    Hidden files and files without an image suffix are ignored. ``valid``, ``validation`` and ``calibration`` are other
-    names for ``val``.
+    Hidden files are ignored; files without an image suffix are named in ``unread``. ``valid``, ``validation`` and
+    ``calibration`` are other names for ``val``.
 
     Args:
         root: Folder of class folders, or of split folders that hold class folders.
@@ -35,6 +43,9 @@ class ImageFolder(ImageSource):
         if not self._root.is_dir():
             raise DataError(f"{self._root} is not a folder: give a folder with one sub-folder per class")
         found = list(_walk_tree(self._root))
+        self.unread = tuple(
+            sorted(file.relative_to(self._root).as_posix() for file in _files_below(self._root, is_left_out))
+        )
         self.origin = str(self._root)
         self.classes, self.records = label_entries(found, self.origin)
         self.name = f"{len(found):,} images in {len(self.classes)} class folders of {self._root.name or self._root}"
@@ -102,10 +113,13 @@ def _walk_classes(root: Path, folder: Path, split: str | None) -> Iterator[Entry
             f"{folder} holds no class folders: put the images of each class into a sub-folder named after the class"
         )
     for class_folder in class_folders:
-        files = _images_below(class_folder)
+        files = _files_below(class_folder, is_image_name)
         if not files:
+            others = [file.name for file in _files_below(class_folder, is_left_out)]
+            found = f" that are read, but {count_suffixes(others)}" if others else ""
             raise DataError(
-                f"class folder {class_folder} holds no images: add some ({' '.join(IMAGE_SUFFIXES)}) or remove it"
+                f"class folder {class_folder} holds no images{found}: add some ({' '.join(IMAGE_SUFFIXES)}) or "
+                "remove it"
             )
         for file in files:
             yield Entry(file.relative_to(root).as_posix(), class_folder.name, split)
@@ -115,11 +129,11 @@ def _sub_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _images_below(folder: Path) -> list[Path]:
+def _files_below(folder: Path, is_wanted: Callable[[str], bool]) -> list[Path]:
     found: list[Path] = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found.extend(Path(parent, name) for name in files if is_image_name(name))
+        found.extend(Path(parent, name) for name in files if is_wanted(name))
     return sorted(found)
 
 

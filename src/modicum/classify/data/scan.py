@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from modicum.classify.data.sources import ImageSource
 from modicum.imaging.decoding import BadImageError
+from modicum.imaging.files import left_out_line
 from modicum.storage.errors import DataError
 
 _QUEUE = 512  # images handed to the threads at a time: an interrupt waits for no more than these
@@ -20,19 +21,34 @@ class Scan:
         good: Indices of the images that can be decoded, ascending.
         bad: Id and reason of each image that cannot.
         digests: Content hashes of the good images, in their order.
+        unread: Files that may be pictures, but have no suffix that is read.
+        contradictions: Ids of copies of one image in different classes, one group per image; left out of ``good``
+            unless they were asked for.
     """
 
     good: tuple[int, ...]
     bad: tuple[tuple[str, str], ...]
     digests: tuple[str, ...]
+    unread: tuple[str, ...] = ()
+    contradictions: tuple[tuple[str, ...], ...] = ()
+
+    def notes(self, origin: str) -> list[str]:
+        """One line on each thing beside ``bad`` that is left out."""
+        lines = [left_out_line(self.unread, origin)] if self.unread else []
+        return lines + [
+            f"contradiction: {', '.join(group)} are one image in different classes" for group in self.contradictions
+        ]
 
 
-def scan(source: ImageSource, progress: Callable[[int, int], None] | None = None) -> Scan:
+def scan(
+    source: ImageSource, progress: Callable[[int, int], None] | None = None, *, keep_contradictions: bool = False
+) -> Scan:
     """Decodes every image of a source once, in threads.
 
     Args:
         source: The images.
         progress: Called with the number of images done and their total after each image, in this thread.
+        keep_contradictions: Also use copies of an image that stand in different classes.
 
     Raises:
         DataError: If a class has no image that can be decoded.
@@ -49,15 +65,32 @@ def scan(source: ImageSource, progress: Callable[[int, int], None] | None = None
             digests.append(digest)
         if progress is not None:
             progress(index + 1, total)
-    found = Scan(tuple(good), tuple(bad), tuple(digests))
+    found = Scan(tuple(good), tuple(bad), tuple(digests), source.unread)
     _check_classes(source, found)
-    return found
+    return found if keep_contradictions else _without_contradictions(source, found)
 
 
 def require_clean(scan: Scan) -> None:
-    """Does nothing if all images were good; raises `DataError` with the bad ones and their reasons otherwise."""
+    """Does nothing if nothing was left out; raises `DataError` with what was, and the reasons, otherwise."""
     if scan.bad:
         raise DataError(f"{len(scan.bad)} image(s) cannot be used:\n{_list_bad(scan.bad)}")
+    if notes := scan.notes("the set"):
+        raise DataError(f"the set is not clean:\n{_lines(notes)}")
+
+
+def _without_contradictions(source: ImageSource, found: Scan) -> Scan:
+    copies: dict[str, list[int]] = {}
+    for index, digest in zip(found.good, found.digests, strict=True):
+        copies.setdefault(digest, []).append(index)
+    groups = [group for group in copies.values() if len({source.records[index].label for index in group}) > 1]
+    left_out = {index for group in groups for index in group}
+    kept = [(index, digest) for index, digest in zip(found.good, found.digests, strict=True) if index not in left_out]
+    return replace(
+        found,
+        good=tuple(index for index, _ in kept),
+        digests=tuple(digest for _, digest in kept),
+        contradictions=tuple(tuple(source.records[index].id for index in group) for group in groups),
+    )
 
 
 def _inspect_all(source: ImageSource) -> Iterator[tuple[str | None, str]]:
@@ -86,7 +119,11 @@ def _check_classes(source: ImageSource, found: Scan) -> None:
 
 
 def _list_bad(bad: tuple[tuple[str, str], ...], limit: int = 20) -> str:
-    lines = [f"  {name}: {reason}" for name, reason in bad[:limit]]
-    if len(bad) > limit:
-        lines.append(f"  and {len(bad) - limit} more")
+    return _lines([f"{name}: {reason}" for name, reason in bad], limit)
+
+
+def _lines(items: list[str], limit: int = 20) -> str:
+    lines = [f"  {item}" for item in items[:limit]]
+    if len(items) > limit:
+        lines.append(f"  and {len(items) - limit} more")
     return "\n".join(lines)

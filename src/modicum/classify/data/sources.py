@@ -35,12 +35,14 @@ class ImageSource(ABC):
         classes: Class names; a label is an index into them.
         records: The images, in an order that does not depend on the machine.
         origin: The path it was read from, or ``"embedded:digits-scenes"``.
+        unread: Files beside the images that may be pictures, but have no suffix that is read.
     """
 
     name: str
     classes: tuple[str, ...]
     records: Sequence[Record]
     origin: str
+    unread: tuple[str, ...] = ()
 
     @abstractmethod
     def pixels(self, index: int) -> NDArray[np.uint8]:

@@ -54,7 +54,7 @@ LISTS = {
 
 _PART_FOLDERS = {**SPLIT_NAMES, "duts-tr": "train", "duts-te": "test"}
 _PART_OF_LAYOUT = {"duts-tr-image": "train", "duts-te-image": "test"}
-_JPEG = (".jpg", ".jpeg")
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from modicum.imaging.decoding import decode, decode_pixels
-from modicum.imaging.files import content_digest
+from modicum.imaging.decoding import decode_pixels
+from modicum.imaging.files import content_digest, is_left_out
 from modicum.saliency.data.listings import Listing, list_files
+from modicum.saliency.data.masks import decode_mask
 from modicum.saliency.data.pairs import LISTS, Pair, assign_lists, find_pairs
 
 HALF = 128  # of 8 bits: a graded mask is cut where at least half of the annotators agree
@@ -45,11 +46,13 @@ class PairSource(ABC):
         name: One line on what the set is.
         records: The images, in an order that does not depend on the machine.
         origin: The path it was read from, or ``"embedded:procedural-scenes"``.
+        unread: Files beside the images that may be pictures, but have no suffix that is read.
     """
 
     name: str
     records: Sequence[Record]
     origin: str
+    unread: tuple[str, ...] = ()
 
     @abstractmethod
     def pair(self, index: int) -> MaskedImage:
@@ -75,6 +78,7 @@ class FilePairs(PairSource):
         root = Path(path)
         self.origin = str(root)
         self._listing = list_files(root)
+        self.unread = tuple(name for name in self._listing.names if is_left_out(PurePosixPath(name).name))
         pairs = find_pairs(self._listing.names, self.origin)
         self._pairs = assign_lists(pairs, _read_lists(self._listing), self.origin)
         self.records = tuple(Record(pair.image, pair.split) for pair in self._pairs)
@@ -92,15 +96,6 @@ class FilePairs(PairSource):
     def _mask(self, pair: Pair) -> NDArray[np.uint8]:
         mask = decode_mask(self._listing.read(pair.mask))
         return np.where(mask >= HALF, 255, 0).astype(np.uint8) if pair.is_graded else mask
-
-
-def decode_mask(content: bytes) -> NDArray[np.uint8]:
-    """A mask from the bytes of an image file, (H, W) uint8, whatever its pixels: 1 bit, grey, colour, palette.
-
-    A mask whose values are 0 and 1 alone means 0 and 255. Raises `BadImageError`.
-    """
-    mask = np.array(decode(content).convert("L"))
-    return mask * np.uint8(255) if mask.max() == 1 else mask
 
 
 def _read_lists(listing: Listing) -> dict[str, str]:
