@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.imaging.decoding import BadImageError, decode, upright_rgb
-from modicum.imaging.files import Failure, read_content
-
-Source = str | Path | bytes | Image.Image | NDArray[np.uint8]
-"""What every runner takes as a picture."""
+from modicum.imaging.decoding import BadImageError
+from modicum.imaging.files import Failure
+from modicum.imaging.pictures import Source, read_upright
 
 
 class RunnerResult(NamedTuple):
@@ -37,26 +35,17 @@ class Classified(NamedTuple):
 
 
 def open_picture(picture: Source) -> Image.Image:
-    """Returns a picture upright, RGB and in 8 bit, as `modicum.imaging.decoding.decode` gives it, whatever holds it.
-
-    Args:
-        picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
+    """Returns a picture upright, RGB and in 8 bit, whatever holds it; see `modicum.imaging.pictures.read_upright`.
 
     Raises:
         BadImageError: If it cannot be read or used; the message names the file.
     """
-    if isinstance(picture, Image.Image):
-        return upright_rgb(picture)
-    if isinstance(picture, bytes):
-        return decode(picture)
-    if isinstance(picture, np.ndarray):
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
-            raise BadImageError(f"an array must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
-        return Image.fromarray(np.ascontiguousarray(picture))
     try:
-        return decode(read_content(Path(picture)))
+        return read_upright(picture)
     except BadImageError as error:
-        raise BadImageError(str(Failure(str(picture), str(error)))) from error
+        if isinstance(picture, str | Path):
+            raise BadImageError(str(Failure(str(picture), str(error)))) from error
+        raise
 
 
 def prepare_picture(image: Image.Image, preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:

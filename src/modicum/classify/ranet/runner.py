@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.pictures import Classified, RunnerResult, Source, check_images, name_answer, read_input, softmax
+from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input, softmax
 from modicum.classify.ranet.deciding import read_rule
 from modicum.exporting.classifiers import read_knob
 from modicum.exporting.manifest import Graph, Manifest, read_manifest
 from modicum.exporting.sessions import GraphRunner
+from modicum.imaging.pictures import Source
 
 SYSTEM = "ranet"
 STEM, BODY, HEAD = "stem", "body {}", "head {}"  # roles of the graphs; exits count from 1

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.pictures import Classified, RunnerResult, Source, check_images, name_answer, read_input
+from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input
 from modicum.exporting.classifiers import read_knob
 from modicum.exporting.manifest import read_manifest
 from modicum.exporting.sessions import GraphRunner
+from modicum.imaging.pictures import Source
 
 SYSTEM = "static"
 DETAILS = ("classes", "costs", "decision", "image_px", "knob", "preprocessing")  # of the manifest
