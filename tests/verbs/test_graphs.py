@@ -86,7 +86,7 @@ def test_tables_of_a_folder_are_predicted_and_broken_ones_named(run, table, tmp_
 
 
 def test_inputs_of_one_name_are_refused(run, table, tmp_path):
-    with pytest.raises(RecipeError, match=r"would both be written as .*t_predicted: name each input once"):
+    with pytest.raises(RecipeError, match=r"would both be written as .*t_predicted\.csv: name each input once"):
         list(verbs.predict(run.path, [table, table], out=tmp_path))
 
 

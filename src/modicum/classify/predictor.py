@@ -14,6 +14,7 @@ from modicum.adaptive.contract import AdaptiveClassifier, device_of
 from modicum.classify.data import Preprocessing
 from modicum.imaging.decoding import BadImageError, decode, upright_rgb
 from modicum.imaging.files import Failure
+from modicum.storage.names import printable
 
 Input = str | Path | Image.Image | NDArray[np.uint8]
 
@@ -39,7 +40,8 @@ class Prediction:
     cost: float
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.label} ({self.probability:.1%}), {self.route}, {self.cost:.0%} of the plain cost"
+        what = f"{printable(self.label)} ({self.probability:.1%}), {self.route}"
+        return f"{printable(self.name)}: {what}, {self.cost:.0%} of the plain cost"
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""

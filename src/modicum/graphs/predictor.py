@@ -3,7 +3,7 @@
 # N rows, H W size of a picture in px
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,8 @@ from modicum.graphs.torch_module import GraphNetwork
 from modicum.imaging.decoding import BadImageError, decode, upright_rgb
 from modicum.imaging.files import Failure, read_content
 from modicum.storage.errors import DataError
-from modicum.storage.files import write_atomically
+from modicum.storage.names import printable, spreadsheet_text
+from modicum.storage.outputs import files_to_json, tell_files, write_output
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,6 +42,7 @@ class TablePrediction:
         probabilities: Of the predicted classes, (N,); None where the target is a number.
         rmse: Root mean squared error against the table's own target; None where it has none, or names classes.
         share_wrong: Of the classes against the table's own; None where it has none, or the target is a number.
+        files: Where the predictions were written.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TablePrediction:
     probabilities: Array | None
     rmse: float | None
     share_wrong: float | None
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.probabilities is None:
@@ -58,24 +61,25 @@ class TablePrediction:
             classes, counts = np.unique(self.values, return_counts=True)
             spread = ", ".join(f"{count:,} {name}" for name, count in zip(classes, counts, strict=True))
             judged = "" if self.share_wrong is None else f"; {self.share_wrong:.1%} wrong"
-        return f"{self.name}: {len(self.values):,} rows, {spread}{judged}"
+        return f"{printable(self.name)}: {len(self.values):,} rows, {printable(spread)}{judged}{tell_files(self.files)}"
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""
-        plain = {"name": self.name, "target": self.target, "values": self.values.tolist()}
+        words = {"name": self.name, "target": self.target}
+        plain = {**words, "values": self.values.tolist(), **files_to_json(self.files)}
         if self.probabilities is None:
             return {**plain, "rmse": self.rmse}
         return {**plain, "probabilities": self.probabilities.tolist(), "share_wrong": self.share_wrong}
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes ``NAME_predicted.csv``, one row per row of the table; returns its place."""
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Writes ``NAME_predicted.csv``, one row per row of the table; says where it stands."""
         head, columns = [f"predicted {self.target}"], [self.values.tolist()]
         if self.probabilities is not None:
             head, columns = [*head, "probability"], [*columns, self.probabilities.tolist()]
         lines = [",".join(map(_csv_cell, row)) for row in (head, *zip(*columns, strict=True))]
-        place = Path(folder) / f"{Path(self.name).name.partition('.')[0]}_predicted.csv"
-        write_atomically(place, "\n".join(lines) + "\n")
-        return place
+        files = files_of(Path(folder) / Path(self.name).name)
+        write_output(files["table"], "\n".join(lines) + "\n")
+        return files
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +91,14 @@ class PicturePrediction:
         problem: What the graph predicts.
         target: Brightness of the picture, (H, W) in [0, 1].
         predicted: By the graph, (H, W), as it is.
+        files: Where prediction and residual were written.
     """
 
     name: str
     problem: ProblemName
     target: Array
     predicted: Array
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def rmse(self) -> float:
@@ -110,23 +116,23 @@ class PicturePrediction:
     def __str__(self) -> str:
         height, width = self.target.shape
         return (
-            f"{self.name}: {width}x{height} px, root mean squared error {self.rmse:.4f} of white, "
-            f"{self.bits_per_pixel:.3f} bits per pixel are left"
+            f"{printable(self.name)}: {width}x{height} px, root mean squared error {self.rmse:.4f} of white, "
+            f"{self.bits_per_pixel:.3f} bits per pixel are left{tell_files(self.files)}"
         )
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""
         height, width = self.target.shape
         sizes = {"width_px": width, "height_px": height}
-        return {"name": self.name, **sizes, "rmse": self.rmse, "bits_per_pixel": self.bits_per_pixel}
+        errors = {"rmse": self.rmse, "bits_per_pixel": self.bits_per_pixel}
+        return {"name": self.name, **sizes, **errors, **files_to_json(self.files)}
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; returns the first's place."""
-        stem = Path(self.name).stem
-        place = Path(folder) / f"{stem}_predicted.png"
-        write_atomically(place, _png(to_pixels(self.predicted)))
-        write_atomically(place.with_name(f"{stem}_residual.png"), _png(to_pixels(0.5 + self.target - self.predicted)))
-        return place
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; says where each stands."""
+        files = files_of(Path(folder) / Path(self.name).name)
+        write_output(files["predicted"], _png(to_pixels(self.predicted)))
+        write_output(files["residual"], _png(to_pixels(0.5 + self.target - self.predicted)))
+        return files
 
 
 Prediction = TablePrediction | PicturePrediction
@@ -213,6 +219,13 @@ class Predictor:
         return PicturePrediction(name, self.problem, target, evaluate(self.graph, inputs).reshape(target.shape))
 
 
+def files_of(place: Path) -> dict[str, Path]:
+    """The files that are written for an input, by kind, from its place in the output folder."""
+    if is_table_name(place.name):
+        return {"table": place.with_name(f"{place.name.partition('.')[0]}_predicted.csv")}
+    return {kind: place.with_name(f"{place.stem}_{kind}.png") for kind in ("predicted", "residual")}
+
+
 def to_pixels(brightness: Array) -> NDArray[np.uint8]:
     """Grey levels of brightness in [0, 1]; what is beyond is cut off."""
     pixels: NDArray[np.uint8] = np.rint(255 * brightness.clip(0, 1)).astype(np.uint8)
@@ -224,7 +237,7 @@ def _cells(frame: "DataFrame") -> dict[str, NDArray[Any]]:
 
 
 def _csv_cell(value: object) -> str:
-    text = repr(value) if isinstance(value, float) else str(value)
+    text = repr(value) if isinstance(value, float) else spreadsheet_text(str(value))
     return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\n\r') else text
 
 

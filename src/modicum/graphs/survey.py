@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
+import torch
 
 from modicum.graphs.encoding import MISSING, as_categories
 from modicum.graphs.photographs import open_brightness
-from modicum.graphs.predictor import to_pixels
 from modicum.graphs.preparation import picture_name
 from modicum.graphs.problems import BLOCK
 from modicum.graphs.recipe import TABLE_SUFFIXES, TableOptions
 from modicum.graphs.tables import MAX_CATEGORIES, is_categorical, read_table
+from modicum.imaging.previews import check_preview_name, write_sheet
 from modicum.storage.errors import DataError
+from modicum.storage.outputs import write_output
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -78,7 +79,7 @@ def _survey_table(source: str, strict: bool, preview: str | Path | None) -> Surv
     if strict and bad:
         raise DataError(f"columns with empty cells, dates or names: {', '.join(bad)}")
     if preview is not None:
-        frame.head(20).to_csv(preview, index=False)
+        write_output(preview, frame.head(20).to_csv(index=False))
     return Survey(Path(source).name, source, len(frame), columns)
 
 
@@ -98,9 +99,10 @@ def _survey_column(frame: "DataFrame", name: str) -> ColumnSurvey:
 
 
 def _picture(source: str, preview: str | Path | None) -> Survey:
+    check_preview_name(preview)
     image = open_brightness(source)
     if preview is not None:
-        Image.fromarray(to_pixels(image)).save(preview)
+        write_sheet(preview, torch.from_numpy(image)[None, None].float(), 1)
     height, width = image.shape
     if min(height, width) < 3 or max(height, width) <= BLOCK:
         raise DataError(f"{source} has {width}x{height} px: the next pixel needs more than {BLOCK} px in one direction")

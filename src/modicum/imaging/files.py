@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Literal
 
 from modicum.imaging.decoding import BadImageError
 from modicum.storage.errors import DataError
+from modicum.storage.names import printable
 
 SPLIT_NAMES = {
     "train": "train",
@@ -25,18 +27,20 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that could not be read.
+    """An input that could not be read, or whose output could not be written.
 
     Attributes:
         name: Its path, or its place among the inputs.
         reason: Why.
+        fault: What could not be done.
     """
 
     name: str
     reason: str
+    fault: Literal["not read", "not written"] = "not read"
 
     def __str__(self) -> str:
-        return f"{self.name}: not read: {self.reason}"
+        return f"{printable(self.name)}: {self.fault}: {printable(self.reason)}"
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""

@@ -18,7 +18,7 @@ from modicum.imaging.files import read_content
 from modicum.restore.pixels import quantise, simplest_form
 from modicum.restore.resampling import upscale
 from modicum.storage.errors import DataError, MissingExtraError
-from modicum.storage.files import write_atomically
+from modicum.storage.outputs import write_output
 
 KEPT_TAGS = frozenset(
     {
@@ -140,12 +140,13 @@ def write_photo(photo: Photo, path: str | Path) -> None:
 
     Raises:
         DataError: If the format cannot hold what the photograph has: 16 bit, alpha, or anything beside the pixels.
+        OutputError: If something stands there that modicum did not write; it is left as it is.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in WRITABLE:
         raise DataError(f"{path} cannot be written: {suffix or 'no suffix'} is none of {', '.join(WRITABLE)}; use .png")
-    write_atomically(path, _encode(photo, path, *WRITABLE[suffix]))
+    write_output(path, _encode(photo, path, *WRITABLE[suffix]))
 
 
 def _encode(photo: Photo, path: Path, file_format: str, options: dict[str, Any]) -> bytes:

@@ -2,8 +2,8 @@
 
 # H W size of a photograph in px, s scale
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ from modicum.restore.degradations import mosaic
 from modicum.restore.photo import Photo, photo_of_picture, read_photo, write_photo
 from modicum.restore.pixels import as_colour, quantise, same_size
 from modicum.restore.task import Task
+from modicum.storage.names import printable
+from modicum.storage.outputs import files_to_json, tell_files
 
 Input = str | Path | Image.Image | NDArray[np.uint8]
 Restore = Callable[[NDArray[Any]], NDArray[np.float32]]
@@ -43,16 +45,19 @@ class Restored:
         before: As it came.
         after: Restored.
         seconds: That it took.
+        files: Where it was written, and its comparison.
     """
 
     name: str
     before: Photo
     after: Photo
     seconds: float
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def __str__(self) -> str:
         height, width = self.after.pixels.shape[:2]
-        return f"{self.name}: {width}x{height} pixels in {self.seconds:.1f} s"
+        what = f"{width}x{height} pixels in {self.seconds:.1f} s"
+        return f"{printable(self.name)}: {what}{tell_files(self.files)}"
 
     def image(self) -> Image.Image:
         """The restored photograph in 8 bit, without alpha."""
@@ -67,15 +72,17 @@ class Restored:
         sheet.paste(self.image().convert("RGB"), (before.width + _GAP, 0))
         return sheet
 
-    def save(self, path: str | Path) -> None:
-        """Writes the restored photograph in the format of the suffix; see `write_photo`."""
+    def save(self, path: str | Path) -> dict[str, Path]:
+        """Writes the restored photograph in the format of the suffix, see `write_photo`; says where it stands."""
         write_photo(self.after, path)
+        return {"restored": Path(path)}
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON; without the pictures, and without the time, which no two runs share."""
         height, width = self.after.pixels.shape[:2]
         after, before = (photo.pixels.mean(dtype=np.float64) for photo in (self.after, self.before))
-        return {"name": self.name, "width": width, "height": height, "mean_change": abs(float(after - before))}
+        found = {"width": width, "height": height, "mean_change": abs(float(after - before))}
+        return {"name": self.name, **found, **files_to_json(self.files)}
 
 
 class Predictor:

@@ -9,11 +9,12 @@ may write into one folder; a file that it has lost counts as the user's.
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from modicum.storage.errors import OutputError, first_few
 from modicum.storage.files import append_jsonl, dump_json, write_atomically
+from modicum.storage.names import printable
 
 LIST_NAME = ".modicum-outputs"
 
@@ -65,6 +66,16 @@ def write_output(path: str | Path, data: bytes | str) -> None:
         # First, since a file that a kill left unlisted would look like the user's.
         append_jsonl(path.parent / LIST_NAME, _row(path.name, digest))
     write_atomically(path, content)
+
+
+def tell_files(files: Mapping[str, Path]) -> str:
+    """The end of a printed line: where the outputs stand; empty where there are none."""
+    return f", written: {', '.join(printable(str(file)) for file in files.values())}" if files else ""
+
+
+def files_to_json(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """The entry of a JSON object that says, by kind, where the outputs stand; empty where there are none."""
+    return {"files": {kind: str(file) for kind, file in files.items()}} if files else {}
 
 
 def is_replaceable(path: Path) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modicum.verbs.destinations import place_outputs, write_answer
 from modicum.verbs.runs import load, open_run
-from modicum.verbs.sheets import check_written_once, compare, figures, write_report
+from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -45,35 +46,39 @@ def evaluate(run: str | Path) -> "Sheet":
 
 
 def predict(
-    run: str | Path, inputs: Sequence[str | Path], *, out: str | Path = "predicted"
+    run: str | Path, inputs: Sequence[str | Path], *, out: str | Path = "predicted", force: bool = False
 ) -> Iterator["TablePrediction | PicturePrediction | Failure"]:
     """Predicts the target of every row of tables, or pixels of pictures; writes a file for each.
 
     Args:
         run: The run folder.
         inputs: Tables; for a graph of a picture also image files, or folders of images.
-        out: The folder for tables of predictions, and pictures with what is left to be said of them.
+        out: The folder for tables of predictions, and pictures with what is left to be said of them; files of folders
+            keep their sub-folders.
+        force: Overwrite files that modicum did not write, or that were changed since.
 
     Raises:
         RecipeError: If two inputs would be written under the same name.
+        OutputError: If a file stands where one would be written that must not be overwritten.
     """
+    from modicum.graphs.predictor import files_of
     from modicum.graphs.tables import expand_sources
-    from modicum.imaging.files import Failure
 
+    inputs = list(inputs)
     files = expand_sources(inputs)
-    check_written_once(files, (Path(out) / f"{file.name.partition('.')[0]}_predicted" for file in files))
-    for found in predictor(run).predict_all(files):
-        if not isinstance(found, Failure):
-            found.save(out)
-        yield found
+    places = place_outputs(inputs, files, out, lambda place: files_of(place).values(), force=force)
+    for place, found in zip(places, predictor(run).predict_all(files), strict=True):
+        yield write_answer(found, place.parent)
 
 
-def report(run: str | Path) -> "Sheet":
+def report(run: str | Path, *, force: bool = False) -> "Sheet":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
         run: The run folder.
+        force: Overwrite a report that was changed since.
     """
+    claim_report(run, force=force)
     return write_report(run, evaluate(run))
 
 

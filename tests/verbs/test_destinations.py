@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from modicum.storage.errors import OutputError, RecipeError
+from modicum.verbs.destinations import claim_file, names_a_file, place_outputs
+
+
+def as_png(place: Path) -> list[Path]:
+    return [place.with_suffix(".png")]
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.bmp", "out.GIF", "out.heic", "a/b.csv", "x.json", "y.tiff", "z.jxl"])
+def test_name_with_the_suffix_of_a_file_is_a_file_whatever_can_be_written(name):
+    assert names_a_file(name)
+
+
+@pytest.mark.parametrize("name", ["out", "out/", "out.png/", "results.v2", "2026.07.01", "."])
+def test_slash_or_unknown_suffix_makes_a_folder(name):
+    assert not names_a_file(name)
+
+
+def test_what_stands_there_decides(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("x")
+    assert not names_a_file(tmp_path / "folder.png")
+    assert names_a_file(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["out.bmp", "out.gif"])
+def test_format_that_cannot_be_written_is_refused_with_those_that_can(name, tmp_path):
+    with pytest.raises(RecipeError, match=rf"{name} cannot be written: \.\w+ is none of \.png, \.tif"):
+        place_outputs(["a.png"], [Path("a.png")], tmp_path / name, as_png, writable=(".png", ".tif"))
+    assert not (tmp_path / name).exists()
+
+
+def test_file_is_refused_where_several_are_written_for_each_input():
+    with pytest.raises(RecipeError, match=r"mask\.png is a file, but several are written"):
+        place_outputs(["a.png"], [Path("a.png")], "mask.png", as_png)
+
+
+def test_files_of_a_folder_keep_their_place_below_it():
+    files = [Path("dcim/100/IMG_1.jpg"), Path("dcim/101/IMG_1.jpg"), Path("dcim/b.jpg")]
+    Path("dcim").mkdir(exist_ok=True)
+    try:
+        places = place_outputs(["dcim"], files, "out", as_png)
+    finally:
+        Path("dcim").rmdir()
+    assert places == [Path("out/100/IMG_1.jpg"), Path("out/101/IMG_1.jpg"), Path("out/b.jpg")]
+
+
+def test_files_of_a_pattern_keep_their_place_below_where_it_begins():
+    files = [Path("dcim/100/IMG_1.jpg"), Path("dcim/101/IMG_1.jpg")]
+    assert place_outputs(["dcim/*/*.jpg"], files, "out", as_png) == [
+        Path("out/100/IMG_1.jpg"),
+        Path("out/101/IMG_1.jpg"),
+    ]
+
+
+def test_files_that_are_named_one_by_one_keep_their_folders_only_where_names_clash():
+    apart, alike = [Path("100/a.jpg"), Path("101/b.jpg")], [Path("x/100/a.jpg"), Path("x/101/a.png")]
+    assert place_outputs(apart, apart, "out", as_png) == [Path("out/a.jpg"), Path("out/b.jpg")]
+    assert place_outputs(alike, alike, "out", as_png) == [Path("out/100/a.jpg"), Path("out/101/a.png")]
+
+
+def test_inputs_that_would_still_be_written_to_one_place_are_refused():
+    files = [Path("100/a.jpg"), Path("100/a.png")]
+    with pytest.raises(RecipeError, match=r"100/a\.jpg and 100/a\.png would both be written as out/"):
+        place_outputs(files, files, "out", as_png)
+
+
+def test_file_of_the_user_is_kept_but_for_force(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="was not written by modicum"):
+        place_outputs(["x/a.jpg"], [Path("x/a.jpg")], tmp_path, as_png)
+    place_outputs(["x/a.jpg"], [Path("x/a.jpg")], tmp_path, as_png, force=True)
+
+
+def test_folder_is_refused_where_one_file_is_written(tmp_path):
+    for out in (tmp_path, f"{tmp_path}/new/"):
+        with pytest.raises(OutputError, match="is a folder: name a file"):
+            claim_file(out, force=True)
+
+
+def test_names_that_no_file_can_have_are_left_to_be_reported_with_the_others():
+    files = [Path("a\0b.png"), Path("x" * 5000), Path("c.png")]
+    assert place_outputs(files, files, "out", lambda place: [place])[2] == Path("out/c.png")
