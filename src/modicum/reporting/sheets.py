@@ -10,7 +10,6 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from modicum.reporting.embedding import Plot, data_uri, embed_plot
@@ -18,6 +17,7 @@ from modicum.reporting.plots import draw_learning
 from modicum.reporting.plots.drawing import THEME
 from modicum.reporting.plots.learning import has_curves
 from modicum.reporting.templating import render_page
+from modicum.reporting.terminal import shown
 from modicum.storage.errors import DataError, RunError
 from modicum.storage.files import JSON, read_json_object, read_jsonl, write_json
 from modicum.storage.outputs import write_output
@@ -207,8 +207,8 @@ def render_sheet(sheet: Sheet) -> list[RenderableType]:
         if section.rows:
             parts.append(_terminal_table(section))
         if section.rows and section.note:
-            parts.append(escape(section.note))
-    return [*parts, escape(sheet.headline)]
+            parts.append(shown(section.note))
+    return [*parts, shown(sheet.headline)]
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,9 @@ def _for_page(section: SheetSection, number: int) -> _PageSection:
 
 
 def _terminal_table(section: SheetSection) -> Table:
-    table = Table(title=escape(section.title), title_justify="left")
+    table = Table(title=shown(section.title), title_justify="left")
     for number, name in enumerate(section.columns):
-        table.add_column(escape(name), justify="right" if number else "left", overflow="fold")
+        table.add_column(shown(name), justify="right" if number else "left", overflow="fold")
     for row in section.rows:
-        table.add_row(*(escape(cell) for cell in row.cells), style="bold" if row.is_ours else None)
+        table.add_row(*(shown(cell) for cell in row.cells), style="bold" if row.is_ours else None)
     return table
