@@ -212,7 +212,7 @@ SYSTEMS = {
             examples=(
                 "modicum train saliency                                           # made-up scenes",
                 "modicum train saliency --data ECSSD/ --network.pretrained true   # images with masks",
-                "modicum train saliency --data DUTS/ --network.encoder resnet50 --network.checkpoint resnet50.safetensors",
+                "modicum train saliency --data DUTS/ --recipe saliency-f3net --network.pretrained true",
                 "modicum train saliency --resume                                  # go on after an interruption",
             ),
             options=(
