@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from modicum.storage.errors import OutputError, RecipeError
-from modicum.verbs.destinations import claim_file, names_a_file, place_outputs
+from modicum.imaging.files import Failure, expand_inputs
+from modicum.storage.errors import DataError, OutputError, RecipeError
+from modicum.verbs.destinations import claim_file, gather_files, in_order, names_a_file, place_outputs
 
 
 def as_png(place: Path) -> list[Path]:
@@ -39,13 +41,11 @@ def test_file_is_refused_where_several_are_written_for_each_input():
         place_outputs(["a.png"], [Path("a.png")], "mask.png", as_png)
 
 
-def test_files_of_a_folder_keep_their_place_below_it():
+def test_files_of_a_folder_keep_their_place_below_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     files = [Path("dcim/100/IMG_1.jpg"), Path("dcim/101/IMG_1.jpg"), Path("dcim/b.jpg")]
-    Path("dcim").mkdir(exist_ok=True)
-    try:
-        places = place_outputs(["dcim"], files, "out", as_png)
-    finally:
-        Path("dcim").rmdir()
+    Path("dcim").mkdir()
+    places = place_outputs(["dcim"], files, "out", as_png)
     assert places == [Path("out/100/IMG_1.jpg"), Path("out/101/IMG_1.jpg"), Path("out/b.jpg")]
 
 
@@ -80,6 +80,38 @@ def test_folder_is_refused_where_one_file_is_written(tmp_path):
     for out in (tmp_path, f"{tmp_path}/new/"):
         with pytest.raises(OutputError, match="is a folder: name a file"):
             claim_file(out, force=True)
+
+
+def test_entry_that_means_no_file_costs_only_itself_and_keeps_its_place(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.png").touch()
+    entries = [None, tmp_path / "a.png", tmp_path / "empty", 7, f"{tmp_path}/*.jpg", f"{tmp_path}/*.png"]
+    found, used = gather_files(entries, expand_inputs)
+    assert used == [tmp_path / "a.png", f"{tmp_path}/*.png"]
+    reasons = [each if isinstance(each, str) else each.reason.split(": ")[0] for each in in_order(found, iter("ab"))]
+    assert reasons == [
+        "NoneType is no path of a file",
+        "a",
+        f"{tmp_path / 'empty'} holds no image",
+        "int is no path of a file",
+        f"{tmp_path}/*.jpg holds no image",
+        "b",
+    ]
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "a\0b.png"])
+def test_what_cannot_be_read_to_its_end_costs_only_itself(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("a.png").touch()
+    found, used = gather_files([name, "a.png"], expand_inputs)
+    assert isinstance(found[0], Failure)
+    assert (found[0].name, found[1], used) == (name, Path("a.png"), ["a.png"])
+
+
+def test_only_entry_without_files_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no image"):
+        gather_files([tmp_path], expand_inputs)
 
 
 def test_names_that_no_file_can_have_are_left_to_be_reported_with_the_others():

@@ -73,6 +73,7 @@ def test_predict_writes_a_table_and_prints_the_error(run, table, tmp_path, capsy
     found = json.loads(capsys.readouterr().out)
     assert len(found["values"]) == 60
     assert found["rmse"] <= 1.0
+    assert found["files"]["table"].startswith(str(tmp_path / "out" / "t_predicted."))
     assert len((tmp_path / "out" / "t_predicted.csv").read_text().splitlines()) == 61
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modicum.storage import RunError, RunFolder, read_jsonl, write_json
 from modicum.systems import get_system, locate
-from modicum.verbs.destinations import claim_file
+from modicum.verbs.destinations import claim_file, gather_files, in_order
 from modicum.verbs.runs import load, load_for_inference, open_run
 from modicum.verbs.sheets import claim_report
 
@@ -124,7 +124,9 @@ def predict(
     """
     from modicum.imaging.files import expand_inputs
 
-    return predictor(run, knob=knob).predict_all(expand_inputs(inputs), batch_size=batch_size)
+    found, _ = gather_files(inputs, expand_inputs)
+    files = (file for file in found if isinstance(file, Path))
+    return in_order(found, predictor(run, knob=knob).predict_all(files, batch_size=batch_size))
 
 
 def report(run: str | Path, *, force: bool = False) -> "Evaluation":

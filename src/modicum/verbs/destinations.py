@@ -2,7 +2,8 @@
 
 import mimetypes
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,62 @@ def names_a_file(out: str | Path) -> bool:
     if path.is_dir() or str(out).endswith(os.sep):
         return False
     return path.is_file() or path.suffix.lower() in _FILE_TYPES or path.suffix.lower() in _MORE_SUFFIXES
+
+
+def gather_files(
+    inputs: Iterable[object], expand: Callable[[list[str | Path]], list[Path]]
+) -> "tuple[list[Path | Failure], list[str | Path]]":
+    """The files that a user means, in order; an entry that means none costs only itself.
+
+    Args:
+        inputs: Files, folders of files, and patterns.
+        expand: Gives the files of some entries; raises `DataError` where one holds none.
+
+    Returns:
+        Files and failures, and the entries that gave files.
+
+    Raises:
+        DataError: If the only entry is a folder or a pattern without a file.
+    """
+    from modicum.imaging.files import Failure
+
+    found: list[Path | Failure] = []
+    used: list[str | Path] = []
+    error: DataError | None = None
+    for number, entry in enumerate(inputs, start=1):
+        if not isinstance(entry, str | Path):
+            found.append(Failure(f"input {number}", f"{type(entry).__name__} is no path of a file"))
+            continue
+        try:
+            if (fault := _fault(entry)) is not None:
+                found.append(Failure(str(entry), fault))
+                continue
+            found += expand([entry])
+            used.append(entry)
+        except DataError as empty:
+            error = empty
+            found.append(Failure(str(entry), str(empty)))
+    if error is not None and len(found) == 1:
+        raise error
+    return found, used
+
+
+def _fault(entry: str | Path) -> str | None:
+    """Why an entry can never be read, or not to an end; None for all else, also for what is missing."""
+    try:
+        mode = Path(entry).stat().st_mode
+    except ValueError as error:  # a NUL, or what the system's encoding lacks
+        return f"no file can have this name: {error}"
+    except OSError:
+        return None
+    is_usual = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return None if is_usual else "it is a pipe, a device or a socket, and only regular files are read"
+
+
+def in_order(found: "Iterable[Path | Failure]", answers: Iterator[Any]) -> Iterator[Any]:
+    """Answers to the files, with the failures of `gather_files` where they stood."""
+    for each in found:
+        yield next(answers) if isinstance(each, Path) else each
 
 
 def place_outputs(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.verbs.destinations import place_outputs, write_answer
+from modicum.verbs.destinations import gather_files, in_order, place_outputs, write_answer
 from modicum.verbs.runs import load, open_run
 from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
@@ -64,11 +64,11 @@ def predict(
     from modicum.graphs.predictor import files_of
     from modicum.graphs.tables import expand_sources
 
-    inputs = list(inputs)
-    files = expand_sources(inputs)
+    found, inputs = gather_files(inputs, expand_sources)
+    files = [file for file in found if isinstance(file, Path)]
     places = place_outputs(inputs, files, out, lambda place: files_of(place).values(), force=force)
-    for place, found in zip(places, predictor(run).predict_all(files), strict=True):
-        yield write_answer(found, place.parent)
+    answers = zip(places, predictor(run).predict_all(files), strict=True)
+    yield from in_order(found, (write_answer(answer, place.parent) for place, answer in answers))
 
 
 def report(run: str | Path, *, force: bool = False) -> "Sheet":

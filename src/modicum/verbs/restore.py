@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modicum.storage import DataError, RecipeError, RunFolder
 from modicum.systems import get_system, locate
-from modicum.verbs.destinations import names_a_file, place_outputs, write_answer
+from modicum.verbs.destinations import gather_files, in_order, names_a_file, place_outputs, write_answer
 from modicum.verbs.runs import load_for_inference, open_run
 from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
@@ -112,15 +112,18 @@ def predict(
         target = place if names_a_file(out) else place.with_suffix(".png")
         return [target, _beside(target)] if comparison else [target]
 
-    inputs = list(inputs)
-    files = expand_inputs(inputs)
+    found, inputs = gather_files(inputs, expand_inputs)
+    files = [file for file in found if isinstance(file, Path)]
     places = place_outputs(inputs, files, out, names, writable=WRITABLE, force=force)
     tool = predictor(run, ensemble=ensemble, memory_gib=memory_gib, tile=tile)
-    for file, place in zip(files, places, strict=True):
+
+    def answer(file: Path, place: Path) -> "Restored | Failure":
         with _progress(file.name) as progress:
             restored = next(tool.predict_all([file], progress))
         written = write_answer(restored, names(place)[0])
-        yield _with_comparison(written) if comparison else written
+        return _with_comparison(written) if comparison else written
+
+    yield from in_order(found, map(answer, files, places))
 
 
 def report(run: str | Path, *, classics: bool | None = None, ensemble: bool = True, force: bool = False) -> "Sheet":

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.verbs.destinations import place_outputs, write_answer
+from modicum.verbs.destinations import gather_files, in_order, place_outputs, write_answer
 from modicum.verbs.runs import load_for_inference, open_run
 from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
@@ -72,12 +72,12 @@ def predict(
     from modicum.imaging.files import expand_inputs
     from modicum.saliency.predictor import files_of
 
-    inputs = list(inputs)
-    files = expand_inputs(inputs)
+    found, inputs = gather_files(inputs, expand_inputs)
+    files = [file for file in found if isinstance(file, Path)]
     places = place_outputs(inputs, files, out, lambda place: files_of(place).values(), force=force)
-    answers = predictor(run, guided=guided).predict_all(files, batch_size=batch_size)
-    for place, found in zip(places, answers, strict=True):
-        yield write_answer(found, place.parent)
+    tool = predictor(run, guided=guided)
+    answers = zip(places, tool.predict_all(files, batch_size=batch_size), strict=True)
+    yield from in_order(found, (write_answer(answer, place.parent) for place, answer in answers))
 
 
 def report(run: str | Path, *, force: bool = False) -> "Sheet":
