@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +121,15 @@ def test_masks_cannot_go_to_one_file(run, photos, tmp_path):
     with pytest.raises(RecipeError, match=r"mask\.bmp is a file, but several are written for each input"):
         list(verbs.predict(run.path, [photos / "a/cat.png"], out=tmp_path / "mask.bmp"))
     assert not (tmp_path / "mask.bmp").exists()
+
+
+def test_report_of_a_run_in_a_folder_that_is_not_utf8_is_written(run, tmp_path):
+    strange = tmp_path / (os.fsdecode(b"caf\xe9") + "\x1b[2J")
+    shutil.copytree(run.path, strange)
+    verbs.report(strange)
+    page = RunFolder(strange).report.read_text(encoding="utf-8")
+    assert r"caf\udce9\x1b[2J" in page
+    assert "\x1b" not in page
 
 
 def test_report_that_was_changed_is_kept_before_anything_is_measured(run):
