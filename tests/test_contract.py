@@ -1,12 +1,15 @@
 """What every registered system must do, whatever it is; no system is known by name here."""
 
 import json
+import os
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from modicum import verbs
+from modicum.cli import main
 from modicum.imaging.files import Failure
 from modicum.presenting import present
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
@@ -67,6 +70,25 @@ def test_a_broken_input_among_good_ones_costs_only_itself(name, quick_run, input
     results = list(predictor.predict_all([good, broken, other]))
     assert [isinstance(result, Failure) for result in results] == [False, True, False]
     assert results[2].to_json() == pytest.approx(predictor(other).to_json(), abs=1e-4)
+
+
+def test_inputs_that_are_no_files_cost_only_themselves_on_the_command_line(name, quick_run, tmp_path, capsys):
+    if get_system(name).wing == "reading":
+        pytest.skip("its inputs are lines of JSON beside files, which it reads itself")
+    os.mkfifo(tmp_path / "pipe")
+    Image.new("RGB", (32, 32)).save(tmp_path / "good.png")
+    out = [] if get_system(name).wing == "classify" else ["-o", str(tmp_path / "out")]
+    inputs = [
+        str(tmp_path / "pipe"),
+        "/dev/zero",
+        "nul\0.png",
+        str(tmp_path / "missing.png"),
+        str(tmp_path / "good.png"),
+    ]
+    assert main(["predict", str(quick_run(name)), *inputs, *out, "--json"]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["name"] for row in rows] == inputs
+    assert ["error" in row for row in rows] == [True, True, True, True, False]
 
 
 def test_comparison_with_itself_is_shown(name, quick_run, tmp_path, monkeypatch, capsys):
