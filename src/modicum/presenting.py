@@ -46,8 +46,10 @@ def present(
         console = Console()
         if not console.is_terminal:  # a file or a pipe has no width to fit a table into
             console = Console(width=_UNBOUNDED)
-        for part in (*_render(verb, result), *(f"{kind}: {shown(str(file))}" for kind, file in files.items())):
+        for part in _render(verb, result):
             console.print(part)
+        for kind, file in files.items():
+            console.print(f"{kind}: {shown(str(file))}", soft_wrap=True)  # a path is copied whole
     missed = check and any(row.holds is False for row in result)
     return 1 if missed else 0
 
