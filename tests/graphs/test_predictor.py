@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from modicum import verbs
+from modicum.graphs.predictor import TablePrediction
 from modicum.imaging.files import Failure
 from modicum.storage.errors import DataError
 
@@ -34,7 +35,7 @@ def test_classes_are_predicted_with_probabilities(class_run, mixed_table):
 
 def test_predicted_table_is_written(class_run, mixed_table, tmp_path):
     found = verbs.predictor(class_run.path)(mixed_table)
-    written = pd.read_csv(found.save(tmp_path))
+    written = pd.read_csv(found.save(tmp_path)["table"])
     assert list(written) == ["predicted kind", "probability"]
     assert written["predicted kind"].tolist() == found.values.tolist()
     np.testing.assert_array_equal(written["probability"], found.probabilities)
@@ -57,8 +58,8 @@ def test_next_pixels_of_a_picture_are_predicted(picture_runs, tmp_path):
     found = verbs.predictor(picture_runs["next-pixel"].path)(picture)
     assert found.predicted.shape == (20, 30)
     assert 3 < found.bits_per_pixel < 6  # noise of 20 levels cannot be predicted: log2(20) is 4.3
-    place = found.save(tmp_path)
-    with Image.open(place) as predicted, Image.open(place.with_name("picture_residual.png")) as residual:
+    files = found.save(tmp_path)
+    with Image.open(files["predicted"]) as predicted, Image.open(files["residual"]) as residual:
         assert predicted.size == residual.size == (30, 20)
 
 
@@ -82,3 +83,9 @@ def test_table_that_lacks_a_column_costs_only_itself(table_run, mixed_table, tmp
     assert isinstance(found[0], Failure)
     assert "the table has no column 'weight'" in str(found[0])
     assert len(found[1].values) == 120
+
+
+def test_class_that_looks_like_a_formula_is_text_in_the_written_table(tmp_path):
+    found = TablePrediction("t.csv", "kind", np.array(["=1+1", "cat"], dtype=object), np.array([0.9, 0.8]), None, None)
+    written = pd.read_csv(found.save(tmp_path)["table"])
+    assert written["predicted kind"].tolist() == ["'=1+1", "cat"]

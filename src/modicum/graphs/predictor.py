@@ -77,7 +77,7 @@ class TablePrediction:
         if self.probabilities is not None:
             head, columns = [*head, "probability"], [*columns, self.probabilities.tolist()]
         lines = [",".join(map(_csv_cell, row)) for row in (head, *zip(*columns, strict=True))]
-        files = files_of(Path(folder) / Path(self.name).name)
+        files = _files_of_table(Path(folder) / Path(self.name).name)
         write_output(files["table"], "\n".join(lines) + "\n")
         return files
 
@@ -129,7 +129,7 @@ class PicturePrediction:
 
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; says where each stands."""
-        files = files_of(Path(folder) / Path(self.name).name)
+        files = _files_of_picture(Path(folder) / Path(self.name).name)
         write_output(files["predicted"], _png(to_pixels(self.predicted)))
         write_output(files["residual"], _png(to_pixels(0.5 + self.target - self.predicted)))
         return files
@@ -221,8 +221,14 @@ class Predictor:
 
 def files_of(place: Path) -> dict[str, Path]:
     """The files that are written for an input, by kind, from its place in the output folder."""
-    if is_table_name(place.name):
-        return {"table": place.with_name(f"{place.name.partition('.')[0]}_predicted.csv")}
+    return _files_of_table(place) if is_table_name(place.name) else _files_of_picture(place)
+
+
+def _files_of_table(place: Path) -> dict[str, Path]:
+    return {"table": place.with_name(f"{place.name.partition('.')[0]}_predicted.csv")}
+
+
+def _files_of_picture(place: Path) -> dict[str, Path]:
     return {kind: place.with_name(f"{place.stem}_{kind}.png") for kind in ("predicted", "residual")}
 
 
