@@ -75,18 +75,14 @@ def test_names_in_errors_and_in_the_log_move_nothing(tmp_path, capsys, monkeypat
     assert error == "left out a\\x1b[2J\\x07.png\nmodicum: a\\x1b[2J\\x07.png is bad\n"
 
 
-@pytest.mark.parametrize(
-    ("verb", "words"), [("train", "goes on with --resume"), ("predict", "written so far is whole")]
-)
-def test_only_an_interrupted_training_is_told_of_resume(verb, words, monkeypatch, capsys):
+@pytest.mark.parametrize("verb", ["predict", "export"])
+def test_interrupted_command_that_trains_nothing_is_told_nothing_of_resume(verb, monkeypatch, capsys):
     def stop(*_arguments, **_options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("modicum.cli._run_verb", stop)
-    assert main([verb, "drnet"]) == 130
-    error = capsys.readouterr().err
-    assert words in error
-    assert ("--resume" in error) == (verb == "train")
+    assert main([verb, "runs/drnet"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_list_on_standard_input_may_have_the_line_ends_of_any_system_and_names_in_any_encoding():
