@@ -2,15 +2,18 @@
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 from types import FunctionType
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from modicum import verbs
+from modicum.cli import main
 from modicum.imaging.files import Failure
 from modicum.presenting import present
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
@@ -88,6 +91,25 @@ def test_eight_threads_get_the_answers_of_one_from_a_shared_predictor(name, quic
     # A thousand where calls differ in their knob; elsewhere benchmarks/threads.py asks as many.
     answers = 1000 if "calibrate" in WINGS[get_system(name).wing].verbs else 48
     assert threads.count_differing(threads.calls_of(quick_run(name)), answers, threads=8) == 0
+
+
+def test_inputs_that_are_no_files_cost_only_themselves_on_the_command_line(name, quick_run, tmp_path, capsys):
+    if get_system(name).wing == "reading":
+        pytest.skip("its inputs are lines of JSON beside files, which it reads itself")
+    os.mkfifo(tmp_path / "pipe")
+    Image.new("RGB", (32, 32)).save(tmp_path / "good.png")
+    out = [] if get_system(name).wing == "classify" else ["-o", str(tmp_path / "out")]
+    inputs = [
+        str(tmp_path / "pipe"),
+        "/dev/zero",
+        "nul\0.png",
+        str(tmp_path / "missing.png"),
+        str(tmp_path / "good.png"),
+    ]
+    assert main(["predict", str(quick_run(name)), *inputs, *out, "--json"]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["name"] for row in rows] == inputs
+    assert ["error" in row for row in rows] == [True, True, True, True, False]
 
 
 def test_comparison_with_itself_is_shown(name, quick_run, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import pytest
 from modicum.cli import EXAMPLES, OF_RUNS, VERBS
 from modicum.flags import parse_training, parse_verb, verb_parser
 from modicum.storage import RecipeError
-from modicum.systems import WINGS, locate
+from modicum.systems import SYSTEMS, WINGS, locate
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,7 +24,8 @@ def commands(text: str) -> list[str]:
 
 
 ALL = [(page.name, command) for page in PAGES for command in commands(page.read_text())]
-ALL += [("examples", line.split("modicum ")[-1].split("#")[0]) for lines in EXAMPLES.values() for line in lines]
+LINES = [line for lines in (*EXAMPLES.values(), *(system.examples for system in SYSTEMS.values())) for line in lines]
+ALL += [("examples", line.split("modicum ")[-1].split("#")[0]) for line in LINES]
 
 
 @pytest.mark.parametrize(("page", "command"), ALL)

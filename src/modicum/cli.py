@@ -4,19 +4,21 @@ Exit codes: 0 all went well; 1 something asked for did not hold (an unreadable i
 was at fault; 130 interrupted (Ctrl-C); 143 asked to end (SIGTERM).
 """
 
+import io
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from modicum import verbs
 from modicum.stopping import EXIT_CODE, Terminated, terminable
 from modicum.storage.errors import ModicumError, RecipeError
+from modicum.storage.names import printable
 from modicum.storage.provenance import modicum_version
 from modicum.storage.runs import RunFolder
-from modicum.systems import System
+from modicum.systems import SYSTEMS, System
 
 OF_RUNS = ("evaluate", "calibrate", "predict", "report", "compare")
 """Verbs whose options are those of the run's task."""
@@ -34,15 +36,7 @@ VERBS: dict[str, Callable[..., Any]] = {
 }
 EXAMPLES = {
     "list": ["modicum list --json"],
-    "train": [
-        "modicum train drnet                              # the embedded digits: minutes on two cores",
-        "modicum train drnet --data photos/ --budget 0.5  # a folder with one sub-folder of images per class",
-        "modicum train drnet --data photos/ --backbone resnet50 --pretrained true --resolutions [224,160,112]",
-        "modicum train drnet --resume                     # go on after an interruption",
-        "modicum train rnan --task.name jpeg --task.level 10 --data photos/  # clean photographs of any kind",
-        "modicum train qanet --data squad/ --vectors glove.txt  # questions about texts",
-        "modicum train graphs --data table.csv --target y --max-error 0.05   # the smallest network within an error",
-    ],
+    "train": [*SYSTEMS["drnet"].examples, *(SYSTEMS[name].examples[1] for name in ("rnan", "qanet", "graphs"))],
     "evaluate": ["modicum evaluate runs/drnet", "modicum evaluate runs/drnet --knob 0.5 --json"],
     "calibrate": ["modicum calibrate runs/drnet --budget 0.4", "modicum calibrate runs/drnet --budget_ms 3.5"],
     "predict": [
@@ -68,6 +62,7 @@ EXAMPLES = {
         "modicum data table.csv --task graphs  # what each column holds",
     ],
 }
+_LINE_ENDS = "\t\n"
 COMMON = """
 options of every command:
   --json                print the result as JSON
@@ -80,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag for flag in ("--json", "--debug") if flag in words}
     words = [word for word in words if word not in flags]
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _let_names_through()
+    _show_log()
     try:
         if not words or words[0] in ("-h", "--help"):
             print(overview())
@@ -99,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ModicumError, ValueError, OSError) as error:
         if "--debug" in flags:
             raise
-        print(f"modicum: {error}", file=sys.stderr)
+        print(f"modicum: {printable(_told(error), keep=_LINE_ENDS)}", file=sys.stderr)
         return 2
 
 
@@ -129,19 +125,23 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
         from modicum.recipes import closest
 
         raise RecipeError(f"command {name!r} is not known: {closest(name, VERBS)}")
-    from modicum.flags import parse_training, parse_verb, verb_parser
+    from modicum.flags import HELP, parse_training, parse_verb, training_help, verb_parser
 
+    if name == "train" and words and words[0] in SYSTEMS and set(words) & set(HELP):
+        print(training_help(words, COMMON))
+        return 0
     help_text = f"{_first_line(VERBS[name])}\n\nexamples:\n  " + "\n  ".join(EXAMPLES[name]) + "\n" + COMMON
     parser = verb_parser(name, help_text)
     if name == "train":
         run = _train(**parse_training(parser, words))
-        return _present(name, run, as_json=as_json) if verbs.is_first_process() else 0
+        return _present(name, run, as_json=as_json, files={"report": run.report}) if verbs.is_first_process() else 0
     check = name == "bench" and "--check" in words
     words = [word for word in words if not (check and word == "--check")]
     values = parse_verb(parser, _function_of(name, words), words)
     if name == "predict":
         values["inputs"] = list(_read_stdin_list(values["inputs"]))
-    return _present(name, VERBS[name](**values), as_json=as_json, check=check)
+    result = VERBS[name](**values)
+    return _present(name, result, as_json=as_json, check=check, files=_written(name, values))
 
 
 def _train(system: System, recipe: object, out: Path, *, resume: bool) -> RunFolder:
@@ -172,18 +172,56 @@ def _is_run(word: str) -> bool:
         return False
 
 
-def _present(name: str, result: object, *, as_json: bool, check: bool = False) -> int:
+def _present(
+    name: str, result: object, *, as_json: bool, check: bool = False, files: Mapping[str, Path] | None = None
+) -> int:
     from modicum.presenting import present
 
-    return present(name, result, as_json=as_json, check=check)
+    return present(name, result, as_json=as_json, check=check, files=files)
+
+
+def _written(name: str, values: Mapping[str, Any]) -> dict[str, Path]:
+    """What a verb wrote beside what it prints; predictions say so themselves, an export is its result."""
+    if name == "report":
+        return {"report": RunFolder(Path(values["run"])).report}
+    place = values.get({"compare": "out", "data": "preview"}.get(name, ""))
+    return {} if place is None else {"picture" if name == "compare" else "preview": Path(place)}
+
+
+def _let_names_through() -> None:
+    """Names may hold what no encoding has: it is escaped on the way out, and on the way in kept as Python does."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+
+
+def _show_log() -> None:
+    """Log messages go to standard error, as they are but for what would move a terminal's cursor."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_show_names)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+
+
+def _show_names(record: logging.LogRecord) -> bool:
+    record.msg, record.args = printable(record.getMessage(), keep=_LINE_ENDS), ()
+    return True
+
+
+def _told(error: Exception) -> str:
+    """The message of an error; those of the system name the file first, as all others do."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _read_stdin_list(inputs: Iterable[str | Path]) -> Iterable[str | Path]:
-    """``-`` stands for the paths on standard input, one per line."""
+    """``-`` stands for the paths on standard input, one per line, whatever system ended the lines."""
     for entry in inputs:
         if str(entry) == "-":
             # Not `str.splitlines`: texts may have U+2028 in them. Some editors put a byte order mark first.
-            lines = (line.rstrip("\n").removeprefix("\ufeff") for line in sys.stdin)
+            lines = (line.rstrip("\r\n").removeprefix("\ufeff") for line in sys.stdin)
             yield from (line for line in lines if line)
         else:
             yield entry

@@ -4,19 +4,26 @@ import argparse
 import csv
 import inspect
 import json
+import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from modicum.recipes import build_recipe, read_recipe, recipe_names, with_suggestion
 from modicum.storage import RecipeError, RunFolder
-from modicum.systems import SYSTEMS, get_system, locate
+from modicum.systems import SYSTEMS, System, get_system, locate
 
 SHORT = {"-o": "--out"}  # the one flag that everybody types short
+HELP = ("-h", "--help")
+_OF_ALL = ("data", "recipe", "out", "resume", "seed")  # options that every training needs sooner or later
+
+
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Descriptions as they are written; options with type and default, and with docstrings' per cent signs as signs."""
 
 
 def verb_parser(name: str, help_text: str) -> ArgumentParser:
@@ -24,7 +31,7 @@ def verb_parser(name: str, help_text: str) -> ArgumentParser:
     return ArgumentParser(
         prog=f"modicum {name}",
         description=help_text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         exit_on_error=False,
         allow_abbrev=False,
     )
@@ -45,8 +52,10 @@ def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence
     open_ended = [name for name, parameter in parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
     if open_ended:
         parser.epilog = f"The options are those of the run's task: {parser.prog} RUN --help."
-        for name in parameters.keys() - open_ended:
-            parser.add_argument(name, help=_described(verb, name))
+        for name in parameters:
+            if name not in open_ended:
+                nargs = "*" if get_origin(parameters[name].annotation) is Sequence else None
+                parser.add_argument(name, nargs=nargs, help=_described(verb, name))
         return dict(vars(_parse(parser, words)))
     lists = [name for name, parameter in parameters.items() if get_origin(parameter.annotation) is Sequence]
     switches = [name for name, parameter in parameters.items() if parameter.default is False]
@@ -71,32 +80,64 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
         parser.add_argument("system", choices=list(SYSTEMS), help="What to train; see: modicum train SYSTEM --help.")
         _parse(parser, words)
         raise RecipeError(f"train needs a system first, one of: {', '.join(SYSTEMS)}")
-    system = get_system(words[0])
-    words = [_spelt(word) for word in words]
+    system, words = get_system(words[0]), [_spelt(word) for word in words]
     system_parser = verb_parser(f"train {system.id}", parser.description or "")
-    own_data = any(word.split("=")[0] == "--data" for word in words)
-    name = _value_of("--recipe", words) or (system.own_data_recipe if own_data else system.default_recipe)
-    interrupted = RunFolder(Path(_value_of("--out", words) or f"runs/{system.id}")).recipe
-    if "--resume" in words and interrupted.exists():  # its own recipe, so that no flag need be given again
-        name = str(interrupted)
-    _add_training_flags(system_parser, system.id)
-    recipe_class = locate(system.recipe)
-    system_parser.add_class_arguments(recipe_class, as_group=False)
-    names = list(system_parser.get_defaults().keys())
-    strict = next((name for name in names if name.endswith(".strict")), "strict")
-    words = [word if word != "--strict" else f"--{strict}=true" for word in words]
-    words = _with_text_lists(words, set(_text_lists(recipe_class)))
-    options = read_recipe(name)
-    build_recipe(recipe_class, options)  # says what is wrong with the file, before flags come into it
-    system_parser.set_defaults(_flat(options, whole=set(system_parser.get_defaults().keys())))
+    recipe_class, words = _add_recipe(system_parser, system, words)
     values = dict(vars(system_parser.instantiate(_parse(system_parser, words[1:]))))
     run = {"out": Path(values.pop("out")), "resume": values.pop("resume")}
     values.pop("recipe")
     return {"system": system, "recipe": recipe_class(**values), **run}
 
 
+def training_help(words: Sequence[str], common: str) -> str:
+    """What `modicum train SYSTEM --help` prints: the options that matter; with ``all`` after it every one, in groups.
+
+    Args:
+        words: The command line after ``train``, the system first; an option that chooses the recipe chooses defaults.
+        common: What is to be said of options that all commands take.
+
+    Raises:
+        RecipeError: If the recipe is unknown.
+    """
+    system = get_system(words[0])
+    is_whole = "all" in words
+    rest = [_spelt(word) for word in words if word not in HELP and word != "all"]
+    parser = verb_parser(f"train {system.id}", "")
+    parser.usage = argparse.SUPPRESS  # some 70 lines
+    _add_recipe(parser, system, rest)
+    options = re.sub(r"\x1b\[[0-9;]*m", "", parser.format_help()).lstrip()  # newer versions of argparse use colours
+    if not is_whole:
+        blocks = {match[1]: match[0] for match in re.finditer(r"^  --([\w.]+).*\n(?:   .*\n)*", options, re.MULTILINE)}
+        chosen = [blocks[name] for name in (*_OF_ALL[:-1], *system.options, _OF_ALL[-1])]
+        options = f"options that matter most:\n{''.join(chosen)}\nall options: {parser.prog} --help all\n"
+    examples = "\n  ".join(system.examples)
+    head = f"Trains {system.id}: {system.summary}.\nLeaves a run folder with weights, figures and a report."
+    return f"{head}\n\nexamples:\n  {examples}\n\n{options}{common}"
+
+
+def _add_recipe(parser: ArgumentParser, system: System, words: list[str]) -> tuple[type[Any], list[str]]:
+    """Adds the flags of a system's recipe, with the chosen recipe's defaults; returns its class and the words."""
+    own_data = any(word.split("=")[0] == "--data" for word in words)
+    name = _value_of("--recipe", words) or (system.own_data_recipe if own_data else system.default_recipe)
+    interrupted = RunFolder(Path(_value_of("--out", words) or f"runs/{system.id}")).recipe
+    if "--resume" in words and interrupted.exists():  # its own recipe, so that no flag need be given again
+        name = str(interrupted)
+    _add_training_flags(parser, system.id)
+    recipe_class = locate(system.recipe)
+    parser.add_class_arguments(recipe_class, as_group=False)
+    names = list(parser.get_defaults().keys())
+    strict = next((name for name in names if name.endswith(".strict")), "strict")
+    words = [word if word != "--strict" else f"--{strict}=true" for word in words]
+    words = _with_text_lists(words, set(_text_lists(recipe_class)))
+    options = read_recipe(name)
+    build_recipe(recipe_class, options)  # says what is wrong with the file, before flags come into it
+    parser.set_defaults(_flat(options, whole=set(parser.get_defaults().keys())))
+    return recipe_class, words
+
+
 def _add_training_flags(parser: ArgumentParser, system: str) -> None:
-    parser.add_argument("--recipe", help=f"A YAML file, or one of: {', '.join(recipe_names())}.")
+    own = [name for name in recipe_names() if name.startswith(f"{system}-")]
+    parser.add_argument("--recipe", help=f"A YAML file, or one of: {', '.join(own)}.")
     parser.add_argument("--out", default=f"runs/{system}", help="The run folder.")
     parser.add_argument("--resume", action="store_true", help="Go on with a run that was interrupted.")
 
@@ -173,9 +214,8 @@ def _flat(options: Mapping[str, Any], whole: Container[str], prefix: str = "") -
 
 
 def _described(verb: Callable[..., Any], name: str) -> str:
-    """What the docstring of ``verb`` says of a parameter, in the form that the parser's help wants."""
+    """What the docstring of ``verb`` says of a parameter."""
     lines = inspect.getdoc(verb) or ""
-    text = next(
+    return next(
         (line.split(":", 1)[1].strip() for line in lines.splitlines() if line.strip().startswith(f"{name}:")), ""
     )
-    return text.replace("%", "%%")

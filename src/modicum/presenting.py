@@ -1,22 +1,33 @@
 """How the results of the verbs look in a terminal, or as JSON."""
 
 import json
+import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from modicum import verbs
+from modicum.reporting.terminal import shown
+from modicum.storage.names import printable
+from modicum.storage.outputs import files_to_json
 
 _UNBOUNDED = 240  # columns
 _MAX_NAMED = 10
 
 
-def present(verb: str, result: Any, *, as_json: bool, check: bool) -> int:  # noqa: ANN401  whatever a verb returns
+def present(
+    verb: str,
+    result: Any,  # noqa: ANN401  whatever a verb returns
+    *,
+    as_json: bool,
+    check: bool,
+    files: Mapping[str, Path] | None = None,
+) -> int:
     """Prints the result of ``verb`` and returns the exit code.
 
     Args:
@@ -24,17 +35,22 @@ def present(verb: str, result: Any, *, as_json: bool, check: bool) -> int:  # no
         result: What it returned; predictions are printed as they come.
         as_json: One JSON document instead of a table; predictions give one line each.
         check: Exit with 1 if a target is missed.
+        files: What was written, by kind; predictions say so themselves.
     """
     if verb == "predict":
         return _print_predictions(result, as_json=as_json)
+    files = files or {}
     if as_json:
-        print(json.dumps(_plain(verb, result), indent=2))
+        plain = _plain(verb, result)
+        print(_json_text(plain if not files else files_to_json(files) | plain, indent=2))
     else:
         console = Console()
         if not console.is_terminal:  # a file or a pipe has no width to fit a table into
             console = Console(width=_UNBOUNDED)
         for part in _render(verb, result):
             console.print(part)
+        for kind, file in files.items():
+            console.print(f"{kind}: {shown(str(file))}", soft_wrap=True)  # a path is copied whole
     missed = check and any(row.holds is False for row in result)
     return 1 if missed else 0
 
@@ -45,8 +61,21 @@ def _print_predictions(predictions: Iterable[Any], *, as_json: bool) -> int:
         row = prediction.to_json()
         failed |= "error" in row
         stream = sys.stderr if "error" in row and not as_json else sys.stdout
-        print(json.dumps(row) if as_json else prediction, file=stream, flush=True)
+        print(_json_text(row) if as_json else printable(str(prediction), keep="\n"), file=stream, flush=True)
     return 1 if failed else 0
+
+
+def _json_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401  JSON data
+    """JSON that any parser reads and any terminal shows: ASCII alone; what is no finite number is null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401  JSON data
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
@@ -89,7 +118,7 @@ def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  wh
         "bench": _bench_table,
         "data": _survey_table,
     }
-    return [renderers[verb](result)] if verb in renderers else [escape(str(result))]
+    return [renderers[verb](result)] if verb in renderers else [shown(str(result))]
 
 
 def _is_sheet(verb: str, result: object) -> bool:
@@ -107,10 +136,10 @@ def _evaluation_parts(evaluation: Any) -> list[RenderableType]:  # noqa: ANN401 
 
     parts: list[RenderableType] = [evaluation_table(evaluation)]
     for detail in evaluation.details:
-        parts += [detail_table(detail), escape(detail.note)]
+        parts += [detail_table(detail), shown(detail.note)]
     if evaluation.efficiency:
         parts.append(efficiency_table(evaluation.efficiency))
-    return [*parts, *matched_accuracy(evaluation), headline(evaluation)]
+    return [*parts, *map(shown, matched_accuracy(evaluation)), shown(headline(evaluation))]
 
 
 def _plain_comparison(comparison: Any) -> dict[str, Any]:  # noqa: ANN401  a Comparison; its module needs torch
@@ -159,22 +188,22 @@ def _bench_table(rows: Iterable[Any]) -> Table:
     for row in rows:
         target = "" if row.target is None else f"{row.sense} {row.target:g}"
         holds = {None: "", True: "yes", False: "NO"}[row.holds]
-        table.add_row(escape(row.name), f"{row.value:.4g}", row.unit, target, holds)
+        table.add_row(shown(row.name), f"{row.value:.4g}", row.unit, target, holds)
     return table
 
 
 def _survey_table(survey: Any) -> Table:  # noqa: ANN401  a Survey; its module needs torch
     from modicum.imaging.files import count_suffixes
 
-    table = Table("class", "images", title=escape(f"{survey.name}\n{survey.origin}"), title_justify="left")
+    table = Table("class", "images", title=shown(f"{survey.name}\n{survey.origin}"), title_justify="left")
     for name, count in survey.images.items():
-        table.add_row(escape(name), str(count))
+        table.add_row(shown(name), str(count))
     splits = ", ".join(f"{count} {part}" for part, count in survey.splits.items())
-    bad = "".join(f"\nunreadable: {name}: {reason}" for name, reason in survey.unreadable)
+    bad = "".join(f"\nunreadable: {printable(name)}: {printable(reason)}" for name, reason in survey.unreadable)
     if survey.contradictions:
         bad += f"\n{len(survey.contradictions)} images stand in more than one class and are left out:"
-        bad += "".join(f"\n{' = '.join(group)}" for group in survey.contradictions[:_MAX_NAMED])
+        bad += "".join(f"\n{printable(' = '.join(group))}" for group in survey.contradictions[:_MAX_NAMED])
     if survey.unread:
         bad += f"\nnot read for their suffix: {count_suffixes(survey.unread)}"
-    table.caption = escape(f"{sum(survey.images.values())} images: {splits}; {survey.copies} copies{bad}")
+    table.caption = shown(f"{sum(survey.images.values())} images: {splits}; {survey.copies} copies{bad}")
     return table

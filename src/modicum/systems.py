@@ -29,6 +29,8 @@ class System:
             what all show; None for nothing.
         is_static: Its routes are plain networks, one of which serves all images: the frontier of comparisons.
         packages: Modules that its report needs beyond the core's, which the extra of the wing's name brings.
+        examples: Commands that train it, with what they do, for its help.
+        options: Flags that its help begins with, beside those of every training.
     """
 
     id: str
@@ -44,6 +46,8 @@ class System:
     details: str | None = None
     is_static: bool = False
     packages: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class Wing:
     verbs: tuple[str, ...]
 
 
+DEVICES = ("trainer.accelerator", "trainer.threads")
+OF_CLASSIFIERS = ("images.batch_size", "images.calibration_share", *DEVICES)
+"""Flags that the help of every classifier begins with, beside its own."""
 EVERY_WING = ("predictor", "figures", "evaluate", "predict", "report", "compare", "export", "data")
 WINGS = {
     wing.id: wing
@@ -86,6 +93,13 @@ SYSTEMS = {
             bench="modicum.classify.drnet.bench:bench",
             default_recipe="drnet-digits",
             own_data_recipe="drnet-photos",
+            examples=(
+                "modicum train drnet                              # the embedded digits: minutes on two cores",
+                "modicum train drnet --data photos/ --budget 0.5  # a folder with one sub-folder of images per class",
+                "modicum train drnet --data photos/ --backbone resnet50 --pretrained true --resolutions [224,160,112]",
+                "modicum train drnet --resume                     # go on after an interruption",
+            ),
+            options=("budget", "resolutions", "backbone", "pretrained", *OF_CLASSIFIERS),
         ),
         System(
             id="blockdrop",
@@ -99,6 +113,13 @@ SYSTEMS = {
             default_recipe="blockdrop-digits",
             own_data_recipe="blockdrop-photos",
             details="modicum.classify.blockdrop.details:describe",
+            examples=(
+                "modicum train blockdrop                              # the embedded digits",
+                "modicum train blockdrop --data photos/ --budget 0.6  # a folder with a sub-folder per class",
+                "modicum train blockdrop --data photos/ --backbone resnet18 --pretrained true",
+                "modicum train blockdrop --resume                     # go on after an interruption",
+            ),
+            options=("budget", "image_px", "backbone", "pretrained", "weights", *OF_CLASSIFIERS),
         ),
         System(
             id="static",
@@ -112,6 +133,12 @@ SYSTEMS = {
             default_recipe="static-digits",
             own_data_recipe="static-photos",
             is_static=True,
+            examples=(
+                "modicum train static                 # the embedded digits",
+                "modicum train static --data photos/  # a folder with one sub-folder of images per class",
+                "modicum train static --resume        # go on after an interruption",
+            ),
+            options=("members", "image_px", "weights", "epochs", *OF_CLASSIFIERS),
         ),
         System(
             id="ranet",
@@ -125,6 +152,12 @@ SYSTEMS = {
             default_recipe="ranet-digits",
             own_data_recipe="ranet-photos",
             details="modicum.classify.ranet.details:describe",
+            examples=(
+                "modicum train ranet                              # the embedded digits",
+                "modicum train ranet --data photos/ --budget 0.4  # a folder with one sub-folder of images per class",
+                "modicum train ranet --resume                     # go on after an interruption",
+            ),
+            options=("budget", "image_px", "exit_rule", "epochs", *OF_CLASSIFIERS),
         ),
         System(
             id="resolution-and-blocks",
@@ -137,6 +170,12 @@ SYSTEMS = {
             bench=None,
             default_recipe="resolution-and-blocks-digits",
             own_data_recipe="resolution-and-blocks-photos",
+            examples=(
+                "modicum train resolution-and-blocks                 # the embedded digits",
+                "modicum train resolution-and-blocks --data photos/  # a folder with a sub-folder of images per class",
+                "modicum train resolution-and-blocks --resume        # go on after an interruption",
+            ),
+            options=("budget", "resolutions", "backbone", "pretrained", *OF_CLASSIFIERS),
         ),
         System(
             id="rnan",
@@ -150,6 +189,13 @@ SYSTEMS = {
             default_recipe="rnan-photographs",
             own_data_recipe="rnan-own-photographs",
             packages=("skimage",),
+            examples=(
+                "modicum train rnan                  # noise, on the photographs that the packages bring",
+                "modicum train rnan --data photos/ --task.name jpeg --task.level 10  # clean photographs of any kind",
+                "modicum train rnan --weights model.pt --epochs 0                    # published weights as they are",
+                "modicum train rnan --resume         # go on after an interruption",
+            ),
+            options=("task.name", "task.level", "task.colour", "weights", "epochs", "patches.batch_size", *DEVICES),
         ),
         System(
             id="saliency",
@@ -163,6 +209,21 @@ SYSTEMS = {
             default_recipe="saliency-scenes",
             own_data_recipe="saliency-photos",
             packages=("py_sod_metrics", "skimage", "imagehash"),
+            examples=(
+                "modicum train saliency                                           # made-up scenes",
+                "modicum train saliency --data ECSSD/ --network.pretrained true   # images with masks",
+                "modicum train saliency --data DUTS/ --recipe saliency-f3net --network.pretrained true",
+                "modicum train saliency --resume                                  # go on after an interruption",
+            ),
+            options=(
+                "image_px",
+                "epochs",
+                "network.encoder",
+                "network.pretrained",
+                "network.checkpoint",
+                "images.batch_size",
+                *DEVICES,
+            ),
         ),
         System(
             id="qanet",
@@ -175,6 +236,12 @@ SYSTEMS = {
             bench="modicum.reading.qanet.bench:bench",
             default_recipe="qanet-lookup",
             own_data_recipe="qanet-squad-small",
+            examples=(
+                "modicum train qanet                                    # made-up facts to look up",
+                "modicum train qanet --data squad/ --vectors glove.txt  # questions about texts",
+                "modicum train qanet --resume                           # go on after an interruption",
+            ),
+            options=("vectors", "epochs", "text.tokenizer", "text.batch_size", "baselines", *DEVICES),
         ),
         System(
             id="graphs",
@@ -188,6 +255,22 @@ SYSTEMS = {
             default_recipe="graphs-camera",
             own_data_recipe="graphs-own-data",
             packages=("skimage", "pandas"),
+            examples=(
+                "modicum train graphs                                               # a photograph, as a function",
+                "modicum train graphs --data table.csv --target y --max-error 0.05  # the smallest network for that",
+                "modicum train graphs --data photo.png --problem image-function --max-error 0.06",
+                "modicum train graphs --resume                                      # go on after an interruption",
+            ),
+            options=(
+                "problem",
+                "target",
+                "max_error",
+                "max_complexity",
+                "table.ignore",
+                "search.seconds",
+                "search.restarts",
+                "baselines",
+            ),
         ),
     )
 }

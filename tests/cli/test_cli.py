@@ -173,6 +173,18 @@ def test_compare_draws_a_picture_and_judges_against_the_static_family(quick_run,
     assert "Against the best static network at no higher cost, in ms" in text
 
 
+def test_picture_of_the_user_is_not_drawn_over_and_wrong_formats_are_refused_first(quick_run, tmp_path, capsys):
+    run, picture = str(quick_run("drnet")), tmp_path / "mine.svg"
+    picture.write_text("mine")
+    assert main(["compare", run, "--out", str(picture)]) == 2
+    assert "mine.svg' was not written by modicum, or has been changed since" in capsys.readouterr().err
+    assert picture.read_text() == "mine"
+    assert main(["compare", run, "--out", str(tmp_path / "a.jpg"), "--clock"]) == 2
+    assert "pictures are written as .png or .svg" in capsys.readouterr().err
+    assert main(["compare", run, "--out", str(picture), "--force", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == {"picture": str(picture)}
+
+
 def test_compare_prints_verdicts_as_json(quick_run, tmp_path, capsys):
     runs = [str(quick_run(system)) for system in ("drnet", "static")]
     assert main(["compare", *runs, "--out", str(tmp_path / "both.png"), "--json"]) == 0
@@ -235,7 +247,18 @@ def test_data_counts_names_bad_files_and_draws_a_sheet(digit_folder, tmp_path, c
         broken.unlink()
     assert sum(found["images"].values()) == 500
     assert [name for name, _ in found["unreadable"]] == ["train/0/broken.png"]
+    assert found["files"] == {"preview": str(tmp_path / "sheet.png")}
     assert (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize(("name", "message"), [("mine.png", "was not written by modicum"), ("a.bmp", "previews are")])
+def test_preview_never_takes_the_place_of_a_picture_and_is_of_a_known_format(
+    digit_folder, tmp_path, capsys, name, message
+):
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    assert main(["data", str(digit_folder), "--preview", str(tmp_path / name)]) == 2
+    assert message in capsys.readouterr().err
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("mine.png", b"mine")]
 
 
 def test_bench_check_exits_with_1_when_a_target_is_missed(monkeypatch, capsys):

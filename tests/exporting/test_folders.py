@@ -1,6 +1,8 @@
 import pytest
 
 from modicum.exporting import ExportError, replaced_folder
+from modicum.storage.errors import OutputError
+from modicum.storage.outputs import LIST_NAME
 
 
 def fill(folder, text):
@@ -16,9 +18,34 @@ def test_folder_and_parents_are_made(tmp_path):
 
 def test_an_earlier_export_is_replaced_whole(tmp_path):
     fill(tmp_path / "out", "old")
-    (tmp_path / "out" / "other.onnx").write_text("old")
     fill(tmp_path / "out", "new")
-    assert {p.name: p.read_text() for p in (tmp_path / "out").iterdir()} == {"manifest.json": "new", "net.onnx": "new"}
+    assert {p.name: p.read_text() for p in (tmp_path / "out").glob("[!.]*")} == {
+        "manifest.json": "new",
+        "net.onnx": "new",
+    }
+
+
+def test_export_from_before_there_were_lists_is_replaced(tmp_path):
+    fill(tmp_path / "out", "old")
+    (tmp_path / "out" / LIST_NAME).unlink()
+    fill(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "net.onnx").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "other.onnx"])
+def test_graph_that_the_user_put_there_or_changed_is_kept_with_all_of_the_export(name, tmp_path):
+    fill(tmp_path / "out", "old")
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(OutputError, match=rf"e\.g\. {name}: name a new or empty folder with --out, or pass --force"):
+        fill(tmp_path / "out", "new")
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
+def test_folder_of_graphs_that_is_no_export_is_refused(tmp_path):
+    (tmp_path / "mine.onnx").write_text("mine")
+    with pytest.raises(OutputError, match=r"e\.g\. mine\.onnx"):
+        fill(tmp_path, "new")
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.onnx"]
 
 
 def test_a_failure_leaves_the_earlier_export_and_nothing_else(tmp_path):

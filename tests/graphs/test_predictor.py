@@ -3,6 +3,8 @@ import pytest
 from PIL import Image
 
 from modicum import verbs
+from modicum.graphs.table import as_table
+from modicum.graphs.table_prediction import TablePrediction
 from modicum.imaging.files import Failure
 from modicum.storage.errors import DataError
 
@@ -34,7 +36,7 @@ def test_classes_are_predicted_with_probabilities(class_run, mixed_table):
 
 def test_predicted_table_is_written(class_run, mixed_table, tmp_path):
     found = verbs.predictor(class_run.path)(mixed_table)
-    written = pd.read_csv(found.save(tmp_path))
+    written = pd.read_csv(found.save(tmp_path)["table"])
     assert list(written) == [*pd.read_csv(mixed_table), "predicted kind", "probability"]
     assert written["predicted kind"].tolist() == found.values.tolist()
     np.testing.assert_array_equal(written["probability"], found.probabilities)
@@ -57,8 +59,8 @@ def test_next_pixels_of_a_picture_are_predicted(picture_runs, tmp_path):
     found = verbs.predictor(picture_runs["next-pixel"].path)(picture)
     assert found.predicted.shape == (20, 30)
     assert 3 < found.bits_per_pixel < 6  # noise of 20 levels cannot be predicted: log2(20) is 4.3
-    place = found.save(tmp_path)
-    with Image.open(place) as predicted, Image.open(place.with_name("picture_residual.png")) as residual:
+    files = found.save(tmp_path)
+    with Image.open(files["predicted"]) as predicted, Image.open(files["residual"]) as residual:
         assert predicted.size == residual.size == (30, 20)
 
 
@@ -97,7 +99,7 @@ def test_row_that_cannot_be_answered_costs_only_itself(table_run, mixed_table, t
     assert "1 without an answer" in str(found)
     assert "column 'colour' cannot be used in 1 row: 'purple' in line 3, which training never saw" in str(found)
     assert found.to_json()["values"][1] is None
-    assert pd.read_csv(found.save(tmp_path))["predicted y"].isna().tolist() == [False, True, *[False] * 118]
+    assert pd.read_csv(found.save(tmp_path)["table"])["predicted y"].isna().tolist() == [False, True, *[False] * 118]
 
 
 def test_table_with_such_rows_is_refused_on_request(table_run, mixed_table):
@@ -139,7 +141,7 @@ def test_predictions_are_added_to_the_table_in_its_own_form(table_run, mixed_tab
     else:
         frame.to_csv(tmp_path / name, sep="\t" if "tsv" in name else ",")
     found = verbs.predictor(table_run.path)(tmp_path / name)
-    place = found.save(tmp_path / "out")
+    place = found.save(tmp_path / "out")["table"]
     assert place.name == name.replace(".", "_predicted.", 1)
     if name.endswith("parquet"):
         written = pd.read_parquet(place)
@@ -156,8 +158,8 @@ def test_predictions_are_added_to_the_table_in_its_own_form(table_run, mixed_tab
 
 
 def test_table_that_was_predicted_before_gets_another_column(table_run, mixed_table, tmp_path):
-    place = verbs.predictor(table_run.path)(mixed_table).save(tmp_path)
-    again = pd.read_csv(verbs.predictor(table_run.path)(place).save(tmp_path / "again"))
+    place = verbs.predictor(table_run.path)(mixed_table).save(tmp_path)["table"]
+    again = pd.read_csv(verbs.predictor(table_run.path)(place).save(tmp_path / "again")["table"])
     assert list(again)[-2:] == ["predicted y", "predicted y 2"]
 
 
@@ -170,3 +172,10 @@ def test_large_picture_is_predicted_by_the_strip(picture_runs, monkeypatch):
         monkeypatch.undo()
         np.testing.assert_allclose(parts.predicted, whole.predicted, rtol=0, atol=1e-12)
         assert parts.bits_per_pixel == pytest.approx(whole.bits_per_pixel, abs=1e-12)
+
+
+def test_class_that_looks_like_a_formula_is_text_in_the_written_table(tmp_path):
+    classes, probabilities = np.array(["=1+1", "cat"], dtype=object), np.array([0.9, 0.8])
+    found = TablePrediction("t.csv", "kind", classes, probabilities, None, None, as_table({"x": [1.0, 2.0]}))
+    written = pd.read_csv(found.save(tmp_path)["table"])
+    assert written["predicted kind"].tolist() == ["'=1+1", "cat"]

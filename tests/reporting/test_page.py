@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -113,6 +114,15 @@ def test_users_words_are_escaped_everywhere(read_report, unmeasured, evaluation)
     page = read_report(odd, facts=words, versions=words, command=EVIL, recipe_text=EVIL, metrics_rows=rows)
     assert "script" not in page.tags
     assert page.text.count(EVIL) > 12
+
+
+def test_page_with_names_of_any_bytes_is_written_and_moves_nothing(read_report, unmeasured, evaluation):
+    strange = os.fsdecode(b"caf\xe9") + "\x1b[2J\u202e"
+    example = replace(evaluation.cheapest[0], name=strange, label=strange, predicted=strange)
+    shown = replace(unmeasured, data=strange, classes=(strange,), cheapest=(example,))
+    page = read_report(shown, facts={strange: strange}, recipe_text=strange, command=strange)
+    assert r"caf\udce9\x1b[2J\u202e" in page.text
+    assert not any(sign in page.html for sign in ("\x1b", "\u202e"))
 
 
 def test_what_was_not_measured_is_left_out(read_report, unmeasured):

@@ -76,6 +76,7 @@ def test_predict_writes_a_table_and_prints_the_error(run, table, tmp_path, capsy
     found = json.loads(capsys.readouterr().out)
     assert len(found["values"]) == 60
     assert found["rmse"] <= 1.0
+    assert found["files"]["table"].startswith(str(tmp_path / "out" / "t_predicted."))
     assert len((tmp_path / "out" / "t_predicted.csv").read_text().splitlines()) == 61
 
 
@@ -89,7 +90,7 @@ def test_tables_of_a_folder_are_predicted_and_broken_ones_named(run, table, tmp_
 
 
 def test_inputs_of_one_name_are_refused(run, table, tmp_path):
-    with pytest.raises(RecipeError, match=r"would both be written as .*t_predicted: name each input once"):
+    with pytest.raises(RecipeError, match=r"would both be written as .*t_predicted\.csv: name each input once"):
         list(verbs.predict(run.path, [table, table], out=tmp_path))
 
 

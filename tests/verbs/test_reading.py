@@ -15,7 +15,7 @@ from modicum.reading.preparation import open_parts, prepare_words
 from modicum.reading.qanet.network import QANet
 from modicum.reading.qanet.recipe import QANetRecipe
 from modicum.recipes import build_recipe, recipe_text
-from modicum.storage.errors import DataError, RecipeError
+from modicum.storage.errors import DataError, OutputError, RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
 
@@ -126,6 +126,20 @@ def test_dialogue_answers_each_question_before_the_next_and_ends_with_an_empty_o
     assert len(asked) == 1
     assert [reply.question for reply in replies] == ["Where?"]
     assert asked == ["question (empty to end): "] * 3
+
+
+def test_file_of_the_user_is_not_overwritten_with_answers_and_ours_is(run, passage, tmp_path):
+    out = tmp_path / "answers.json"
+    for _ in range(2):
+        list(verbs.predict(run, passage=passage, question="Who?", out=out))
+    out.write_text("mine")
+    with pytest.raises(OutputError, match=r"answers\.json' was not written by modicum, or has been changed since"):
+        list(verbs.predict(run, passage=passage, question="Who?", out=out))
+    assert out.read_text() == "mine"
+    with pytest.raises(OutputError, match="would take the place of the input"):
+        list(verbs.predict(run, passage=passage, question="Who?", out=passage, force=True))
+    list(verbs.predict(run, passage=passage, question="Who?", out=out, force=True))
+    assert json.loads(out.read_text())
 
 
 def test_dialogue_ends_with_the_input(run, passage, monkeypatch):

@@ -11,7 +11,7 @@ from modicum.recipes import build_recipe, recipe_text
 from modicum.restore.rnan.network import RNAN
 from modicum.restore.rnan.recipe import RNANRecipe
 from modicum.restore.task import Task
-from modicum.storage.errors import RecipeError, RunError
+from modicum.storage.errors import OutputError, RecipeError, RunError
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
 
@@ -62,7 +62,7 @@ def test_folder_of_photographs_becomes_a_folder_of_png_files(run, inputs, tmp_pa
     assert [result.name for result in results] == [str(inputs / "a.png"), str(inputs / "b.jpg")]
     with Image.open(tmp_path / "out" / "b.png") as written:
         assert written.size == (21, 33)
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+    assert sorted(file.name for file in (tmp_path / "out").glob("[!.]*")) == ["a.png", "b.png"]
 
 
 def test_one_photograph_becomes_the_file_that_is_named(run, inputs, tmp_path):
@@ -84,21 +84,21 @@ def test_one_file_for_several_photographs_is_refused(run, inputs, tmp_path):
 
 def test_two_photographs_of_one_name_are_refused_before_any_is_restored(run, inputs, tmp_path):
     Image.new("L", (9, 9)).save(inputs / "a.bmp")
-    with pytest.raises(RecipeError, match=r"a\.bmp and .*a\.png would both become .*a\.png"):
+    with pytest.raises(RecipeError, match=r"a\.bmp and .*a\.png would both be written as .*a\.png"):
         list(verbs.predict(run, [inputs], out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_comparison_that_would_take_the_place_of_a_photograph_is_refused(run, inputs, tmp_path):
     Image.new("L", (9, 9)).save(inputs / "a_comparison.png")
-    with pytest.raises(RecipeError, match=r"would both become .*a_comparison\.png"):
+    with pytest.raises(RecipeError, match=r"would both be written as .*a_comparison\.png"):
         list(verbs.predict(run, [inputs], out=tmp_path / "out", comparison=True))
 
 
 def test_inputs_are_not_written_over(run, inputs):
     before = (inputs / "a.png").read_bytes()
-    with pytest.raises(RecipeError, match="would take the place of the input"):
-        list(verbs.predict(run, [inputs], out=inputs))
+    with pytest.raises(OutputError, match="would take the place of the input"):
+        list(verbs.predict(run, [inputs], out=inputs, force=True))
     assert (inputs / "a.png").read_bytes() == before
 
 
@@ -106,7 +106,7 @@ def test_broken_file_is_told_and_costs_only_itself(run, inputs, tmp_path):
     (inputs / "a.png").write_bytes(b"nothing")
     results = list(verbs.predict(run, [inputs], out=tmp_path / "out"))
     assert isinstance(results[0], Failure)
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["b.png"]
+    assert [file.name for file in (tmp_path / "out").glob("[!.]*")] == ["b.png"]
 
 
 @pytest.fixture
@@ -205,7 +205,21 @@ def test_data_says_what_a_set_holds(photos):
 
 def test_out_that_is_no_picture_is_a_folder(run, inputs, tmp_path):
     list(verbs.predict(run, [inputs], out=tmp_path / "out.v2"))
-    assert sorted(file.name for file in (tmp_path / "out.v2").iterdir()) == ["a.png", "b.png"]
+    assert sorted(file.name for file in (tmp_path / "out.v2").glob("[!.]*")) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("name", ["out.heic", "out.gif"])
+def test_out_of_a_format_that_is_not_written_is_refused_and_makes_no_folder(run, inputs, tmp_path, name):
+    with pytest.raises(RecipeError, match=rf"{name} cannot be written: \.\w+ is none of \.png"):
+        list(verbs.predict(run, [inputs / "a.png"], out=tmp_path / name))
+    assert not (tmp_path / name).exists()
+
+
+def test_answer_says_where_photograph_and_comparison_stand(run, inputs, tmp_path):
+    (restored,) = verbs.predict(run, [inputs / "a.png"], out=tmp_path / "clean.png", comparison=True)
+    files = {"restored": str(tmp_path / "clean.png"), "comparison": str(tmp_path / "clean_comparison.png")}
+    assert restored.to_json()["files"] == files
+    assert str(restored).endswith(f", written: {files['restored']}, {files['comparison']}")
 
 
 def test_ensemble_is_refused_where_flips_change_the_colours(run, monkeypatch):

@@ -12,6 +12,7 @@ from modicum.classify.data import Preprocessing
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, name_of, read_pixels
+from modicum.storage.names import printable
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Prediction:
     cost: float
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.label} ({self.probability:.1%}), {self.route}, {self.cost:.0%} of the plain cost"
+        what = f"{printable(self.label)} ({self.probability:.1%}), {self.route}"
+        return f"{printable(self.name)}: {what}, {self.cost:.0%} of the plain cost"
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torchvision.utils import save_image
 
 from modicum.classify.data import (
     ImageSource,
@@ -18,6 +17,7 @@ from modicum.classify.data import (
 )
 from modicum.classify.preparation import scan_with_progress
 from modicum.classify.recipe import ImageOptions
+from modicum.imaging.previews import check_preview_name, write_sheet
 
 PREVIEW_PX, PREVIEW_IMAGES = 96, 64
 
@@ -58,6 +58,7 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     Raises:
         DataError: If the set cannot be used, or ``strict`` and something is left out.
     """
+    check_preview_name(preview)
     images, options = open_source(source), ImageOptions()
     found = scan_with_progress(images)
     if strict:
@@ -83,4 +84,4 @@ def _write_preview(images: ImageSource, found: Scan, path: Path) -> None:
     chosen = by_class[:: max(1, len(by_class) // PREVIEW_IMAGES)][:PREVIEW_IMAGES]
     transform = Preprocessing(PREVIEW_PX, default_resize_short(PREVIEW_PX)).eval_transform()
     sheet = torch.stack([transform(images.pixels(index)) for index in chosen]).float() / 255
-    save_image(sheet, path, nrow=8)
+    write_sheet(path, sheet, 8)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from modicum.exporting.manifest import MANIFEST_NAME
 from modicum.exporting.parity import ExportError
+from modicum.storage.errors import OutputError
+from modicum.storage.outputs import LIST_NAME, foreign_files, has_list, list_outputs
 
 _SUFFIXES = (".onnx", ".onnx.data")
 
@@ -22,9 +24,10 @@ def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iter
 
     Raises:
         ExportError: If ``folder`` exists and holds anything but an earlier export; it is left as it is.
+        OutputError: If a file of that export was changed since; all is left as it is.
     """
     folder = Path(folder)
-    _refuse_foreign(folder, {MANIFEST_NAME, *others})
+    _refuse_foreign(folder, {MANIFEST_NAME, LIST_NAME, *others})
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside it, hence on the same file system: only there is renaming atomic.
     mark = secrets.token_hex(4)
@@ -32,6 +35,7 @@ def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iter
     new.mkdir()
     try:
         yield new
+        list_outputs(new)
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -48,3 +52,10 @@ def _refuse_foreign(folder: Path, known: Collection[str]) -> None:
     foreign = sorted(p.name for p in folder.iterdir() if p.name not in known and not p.name.endswith(_SUFFIXES))
     if foreign:
         raise ExportError(f"{folder} holds files that are no export, e.g. {foreign[0]}: name a new or empty folder")
+    if not has_list(folder) and (folder / MANIFEST_NAME).is_file():
+        return  # an export from before there were lists
+    if changed := foreign_files(folder):
+        raise OutputError(
+            f"{folder} holds files that modicum did not write, or that were changed since, e.g. {changed[0]}: name a "
+            "new or empty folder with --out, or pass --force"
+        )

@@ -3,7 +3,7 @@
 # N rows, H W size of a picture in px
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +20,13 @@ from modicum.graphs.photographs import Picture, strips
 from modicum.graphs.problems import CONTEXT_ROWS, coordinates, whole_context
 from modicum.graphs.recipe import TABLE_SUFFIXES, ProblemName, TableOptions
 from modicum.graphs.table import Table, as_table, is_table_name, read_table
-from modicum.graphs.table_prediction import TablePrediction
+from modicum.graphs.table_prediction import TablePrediction, file_of_table
 from modicum.graphs.torch_module import GraphNetwork
 from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, read_upright
 from modicum.storage.errors import DataError
-from modicum.storage.files import write_atomically
+from modicum.storage.names import printable
+from modicum.storage.outputs import files_to_json, tell_files, write_output
 
 DOUBLE_PIXELS = 1 << 22  # pictures of more are kept in single precision
 Input = Source | Mapping[str, Any]
@@ -40,12 +41,14 @@ class PicturePrediction:
         problem: What the graph predicts.
         target: Brightness of the picture, (H, W) in [0, 1].
         predicted: By the graph, (H, W), as it is.
+        files: Where prediction and residual were written.
     """
 
     name: str
     problem: ProblemName
     target: Array
     predicted: Array
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def rmse(self) -> float:
@@ -71,28 +74,28 @@ class PicturePrediction:
     def __str__(self) -> str:
         height, width = self.target.shape
         return (
-            f"{self.name}: {width}x{height} px, root mean squared error {self.rmse:.4f} of white, "
-            f"{self.bits_per_pixel:.3f} bits per pixel are left"
+            f"{printable(self.name)}: {width}x{height} px, root mean squared error {self.rmse:.4f} of white, "
+            f"{self.bits_per_pixel:.3f} bits per pixel are left{tell_files(self.files)}"
         )
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""
         height, width = self.target.shape
         sizes = {"width_px": width, "height_px": height}
-        return {"name": self.name, **sizes, "rmse": self.rmse, "bits_per_pixel": self.bits_per_pixel}
+        errors = {"rmse": self.rmse, "bits_per_pixel": self.bits_per_pixel}
+        return {"name": self.name, **sizes, **errors, **files_to_json(self.files)}
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; returns the first's place."""
-        stem = Path(self.name).stem
-        place = Path(folder) / f"{stem}_predicted.png"
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; says where each stands."""
+        files = _files_of_picture(Path(folder) / Path(self.name).name)
         pixels = np.empty(self.target.shape, dtype=np.uint8)
         for rows in self._strips():
             pixels[rows] = to_pixels(self.predicted[rows])
-        write_atomically(place, _png(pixels))
+        write_output(files["predicted"], _png(pixels))
         for rows in self._strips():
             pixels[rows] = to_pixels(0.5 + self.target[rows] - self.predicted[rows])
-        write_atomically(place.with_name(f"{stem}_residual.png"), _png(pixels))
-        return place
+        write_output(files["residual"], _png(pixels))
+        return files
 
 
 Prediction = TablePrediction | PicturePrediction
@@ -219,6 +222,15 @@ class Predictor:
             else:
                 inputs = coordinates(height, width, rows=rows)
             yield rows, brightness, inputs
+
+
+def files_of(place: Path) -> dict[str, Path]:
+    """The files that are written for an input, by kind, from its place in the output folder."""
+    return {"table": file_of_table(place)} if is_table_name(place.name) else _files_of_picture(place)
+
+
+def _files_of_picture(place: Path) -> dict[str, Path]:
+    return {kind: place.with_name(f"{place.stem}_{kind}.png") for kind in ("predicted", "residual")}
 
 
 def to_pixels(brightness: Array) -> NDArray[np.uint8]:

@@ -16,7 +16,9 @@ from modicum.graphs.problems import BLOCK
 from modicum.graphs.recipe import TABLE_SUFFIXES
 from modicum.graphs.table import Table, read_table
 from modicum.graphs.tables import MAX_CATEGORIES
+from modicum.imaging.previews import check_preview_name, write_picture
 from modicum.storage.errors import DataError
+from modicum.storage.outputs import write_output
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _survey_table(source: str, strict: bool, preview: str | Path | None) -> Surv
     if strict and bad:
         raise DataError(f"columns with empty or odd cells, names, or nothing usable: {', '.join(bad)}")
     if preview is not None:
-        Path(preview).write_bytes(table.head(20))
+        write_output(preview, table.head(20))
     hint = [c.name for c in columns if c.kind in ("names", "unusable")]
     return Survey(Path(source).name, source, table.num_rows, columns, hint=flag("table.ignore", hint) if hint else "")
 
@@ -116,13 +118,14 @@ def _survey_texts(name: str, cells: Cells, empty: int) -> ColumnSurvey:
 
 
 def _picture(source: str, preview: str | Path | None) -> Survey:
+    check_preview_name(preview)
     picture = open_picture(source)
     height, width = picture.size
     if preview is not None:
         pixels = np.empty(picture.size, dtype=np.uint8)
         for rows in strips(height, width):
             pixels[rows] = to_pixels(picture.brightness(rows))
-        Image.fromarray(pixels).save(preview)
+        write_picture(preview, Image.fromarray(pixels))
     if min(height, width) < 3 or max(height, width) <= BLOCK:
         raise DataError(f"{source} has {width}x{height} px: the next pixel needs more than {BLOCK} px in one direction")
     return Survey(picture_name(source), source, height, (), width)

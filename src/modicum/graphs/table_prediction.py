@@ -1,7 +1,8 @@
 """What a graph says of the rows of a table, and the table with that written beside each row."""
 
 # N rows
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.graphs.activations import Array
+from modicum.graphs.recipe import TABLE_SUFFIXES
 from modicum.graphs.table import Table
 from modicum.graphs.wording import counted
-from modicum.storage.files import write_atomically
+from modicum.storage.names import printable, spreadsheet_text
+from modicum.storage.outputs import files_to_json, tell_files, write_output
+
+_SUFFIXES = sorted(TABLE_SUFFIXES, key=len, reverse=True)  # .csv.gz before .csv
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +32,7 @@ class TablePrediction:
         share_wrong: Of the classes against the table's own; None where it has none, or the target is a number.
         table: What was predicted from.
         notes: Which rows were not answered and which cells were taken as missing, one line each.
+        files: Where the table was written with its predictions.
     """
 
     name: str
@@ -37,6 +43,7 @@ class TablePrediction:
     share_wrong: float | None
     table: Table
     notes: tuple[str, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def is_answered(self) -> NDArray[np.bool_]:
@@ -56,12 +63,14 @@ class TablePrediction:
             classes, counts = np.unique(known.astype(str), return_counts=True)
             parts += [f"{count:,} {name}" for name, count in zip(classes, counts, strict=True)]
             judged = "" if self.share_wrong is None else f"; {self.share_wrong:.1%} wrong"
-        return f"{self.name}: {', '.join(parts)}{judged}" + "".join(f"; {note}" for note in self.notes)
+        told = f"{self.name}: {', '.join(parts)}{judged}" + "".join(f"; {note}" for note in self.notes)
+        return printable(told) + tell_files(self.files)
 
     def to_json(self) -> dict[str, object]:
         """Returns plain data, for JSON; null where a row has no answer."""
         values = [value if known else None for value, known in zip(self.values, self.is_answered, strict=True)]
-        plain = {"name": self.name, "target": self.target, "values": values, "notes": list(self.notes)}
+        words: dict[str, object] = {"name": self.name, "target": self.target}
+        plain = {**words, "values": values, "notes": list(self.notes), **files_to_json(self.files)}
         if self.probabilities is None:
             return {**plain, "rmse": self.rmse}
         shares = [
@@ -69,11 +78,34 @@ class TablePrediction:
         ]
         return {**plain, "probabilities": shares, "share_wrong": self.share_wrong}
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes the table with its predictions beside it as ``NAME_predicted``, in its own form; returns its place."""
-        added: dict[str, NDArray[Any]] = {f"predicted {self.target}": self.values}
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Writes the table with its predictions beside it as ``NAME_predicted``, in its own form; says where it stands.
+
+        Raises:
+            OutputError: If something stands there that modicum did not write; it is left as it is.
+        """
+        added = {f"predicted {self.target}": self._cells()}
         if self.probabilities is not None:
             added["probability"] = self.probabilities
-        place = Path(folder) / f"{Path(self.name).name.partition('.')[0]}_predicted{self.table.suffix()}"
-        write_atomically(place, self.table.content_with(added))
-        return place
+        place = file_of_table(Path(folder) / Path(self.name).name, self.table.suffix())
+        write_output(place, self.table.content_with(added))
+        return {"table": place}
+
+    def _cells(self) -> NDArray[Any]:
+        """The answers as cells of the written table: no class is taken for a formula by a spreadsheet."""
+        if self.probabilities is None or self.table.frame is not None:
+            return self.values
+        texts = [spreadsheet_text(value) if isinstance(value, str) else value for value in self.values]
+        return np.array(texts, dtype=object)
+
+
+def file_of_table(place: Path, otherwise: str = ".csv") -> Path:
+    """Returns where a table is written with its predictions, from its own place in the output folder.
+
+    Args:
+        place: The output folder with the table's own name.
+        otherwise: The suffix for a table that was given in memory, without one of a file.
+    """
+    name = place.name
+    suffix = next((name[-len(own) :] for own in _SUFFIXES if name.lower().endswith(own)), "")
+    return place.with_name(f"{name.removesuffix(suffix)}_predicted{suffix or otherwise}")

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from modicum.imaging.decoding import BadImageError
 from modicum.storage.errors import DataError, first_few
+from modicum.storage.names import printable
 
 log = logging.getLogger(__name__)
 
@@ -45,25 +47,27 @@ PICTURE_SUFFIXES = (
 )
 """Names that mean a picture in some format, whether it is read here or not; never those of folders for results."""
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 2**20
 MAX_BYTES = 2**30
 """Larger files are refused; the largest picture that is decoded has 0.7 GiB of 16-bit colours with alpha."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that could not be read.
+    """An input that could not be read, or whose output could not be written.
 
     Attributes:
         name: Its path, or its place among the inputs.
         reason: Why.
+        fault: What could not be done.
     """
 
     name: str
     reason: str
+    fault: Literal["not read", "not written"] = "not read"
 
     def __str__(self) -> str:
-        return f"{self.name}: not read: {self.reason}"
+        return f"{printable(self.name)}: {self.fault}: {printable(self.reason)}"
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON."""

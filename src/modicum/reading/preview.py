@@ -4,7 +4,7 @@ from pathlib import Path
 
 from modicum.reading.data.corpus import Asked
 from modicum.reading.data.opening import open_source
-from modicum.storage.files import write_atomically
+from modicum.storage.outputs import write_output
 
 NUM_SHOWN = 20
 _AROUND = 80  # characters shown on each side of an answer
@@ -22,7 +22,7 @@ def write_preview(source: str, path: str | Path) -> None:
     """
     asked = [each for corpus in open_source(source).given.values() for each in corpus.asked()]
     step = max(1, len(asked) // NUM_SHOWN)
-    write_atomically(path, "\n\n".join(_shown(each) for each in asked[::step][:NUM_SHOWN]) + "\n")
+    write_output(path, "\n\n".join(_shown(each) for each in asked[::step][:NUM_SHOWN]) + "\n")
 
 
 def _shown(asked: Asked) -> str:

@@ -20,8 +20,8 @@ from modicum.reporting.quantities import (
     format_share,
 )
 from modicum.reporting.summary import headline, matched_accuracy, plain_cost, share_of_plain, summarise
-from modicum.reporting.templating import environment, keep_unbroken
-from modicum.storage.files import write_atomically
+from modicum.reporting.templating import keep_unbroken, render_page
+from modicum.storage.outputs import write_output
 
 
 @dataclass(frozen=True)
@@ -73,30 +73,27 @@ def write_report(
         metrics_rows: Lines of ``metrics.jsonl``.
         path: The file to write.
     """
-    html = (
-        environment()
-        .get_template("report.html.jinja")
-        .render(
-            run=run_path.resolve().name,
-            evaluation=evaluation,
-            headline=headline(evaluation),
-            facts=facts,
-            recipe_text=recipe_text,
-            command=command,
-            versions=versions,
-            plots=_plots(evaluation, metrics_rows),
-            rows=summarise(evaluation),
-            matched=matched_accuracy(evaluation),
-            sweep=_sweep(evaluation),
-            scale=_scale(evaluation),
-            galleries=_galleries(evaluation),
-            details=[DetailSection(detail, _cards(detail.examples)) for detail in evaluation.details],
-            num_images={f"{split} images": f"{count:,}" for split, count in evaluation.num_images.items()},
-            calibration=_calibration_facts(evaluation),
-            theme={name: colour for colour, name in THEME.items()},
-        )
+    html = render_page(
+        "report.html.jinja",
+        run=run_path.resolve().name,
+        evaluation=evaluation,
+        headline=headline(evaluation),
+        facts=facts,
+        recipe_text=recipe_text,
+        command=command,
+        versions=versions,
+        plots=_plots(evaluation, metrics_rows),
+        rows=summarise(evaluation),
+        matched=matched_accuracy(evaluation),
+        sweep=_sweep(evaluation),
+        scale=_scale(evaluation),
+        galleries=_galleries(evaluation),
+        details=[DetailSection(detail, _cards(detail.examples)) for detail in evaluation.details],
+        num_images={f"{split} images": f"{count:,}" for split, count in evaluation.num_images.items()},
+        calibration=_calibration_facts(evaluation),
+        theme={name: colour for colour, name in THEME.items()},
     )
-    write_atomically(path, html)
+    write_output(path, html)
 
 
 def _plots(evaluation: Evaluation, metrics_rows: Sequence[Mapping[str, Any]]) -> dict[str, Plot]:

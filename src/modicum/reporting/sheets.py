@@ -10,16 +10,17 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from modicum.reporting.embedding import Plot, data_uri, embed_plot
 from modicum.reporting.plots import draw_learning
 from modicum.reporting.plots.drawing import THEME
 from modicum.reporting.plots.learning import has_curves
-from modicum.reporting.templating import environment
+from modicum.reporting.templating import render_page
+from modicum.reporting.terminal import shown
 from modicum.storage.errors import DataError, RunError
-from modicum.storage.files import JSON, read_json_object, read_jsonl, write_atomically, write_json
+from modicum.storage.files import JSON, read_json_object, read_jsonl, write_json
+from modicum.storage.outputs import write_output
 from modicum.storage.runs import RunFolder
 
 
@@ -182,24 +183,21 @@ def write_sheet(run: RunFolder, sheet: Sheet, facts: Mapping[str, str]) -> None:
     start = run.read_state().starts[0]
     rows = read_jsonl(run.metrics) if run.metrics.exists() else []  # a run may need no training
     learning = "Loss and figures over the steps of each stage of the training."
-    html = (
-        environment()
-        .get_template("sheet.html.jinja")
-        .render(
-            run=run.path.resolve().name,
-            sheet=sheet,
-            sections=[_for_page(section, number) for number, section in enumerate(sheet.sections)],
-            facts=facts,
-            learning=embed_plot(lambda width: draw_learning(rows, width_in=width), "learning", learning)
-            if has_curves(rows)
-            else None,
-            command=start.command,
-            versions=start.versions,
-            recipe_text=run.recipe.read_text(encoding="utf-8"),
-            theme={name: colour for colour, name in THEME.items()},
-        )
+    html = render_page(
+        "sheet.html.jinja",
+        run=run.path.resolve().name,
+        sheet=sheet,
+        sections=[_for_page(section, number) for number, section in enumerate(sheet.sections)],
+        facts=facts,
+        learning=embed_plot(lambda width: draw_learning(rows, width_in=width), "learning", learning)
+        if has_curves(rows)
+        else None,
+        command=start.command,
+        versions=start.versions,
+        recipe_text=run.recipe.read_text(encoding="utf-8"),
+        theme={name: colour for colour, name in THEME.items()},
     )
-    write_atomically(run.report, html)
+    write_output(run.report, html)
 
 
 def render_sheet(sheet: Sheet) -> list[RenderableType]:
@@ -209,8 +207,8 @@ def render_sheet(sheet: Sheet) -> list[RenderableType]:
         if section.rows:
             parts.append(_terminal_table(section))
         if section.rows and section.note:
-            parts.append(escape(section.note))
-    return [*parts, escape(sheet.headline)]
+            parts.append(shown(section.note))
+    return [*parts, shown(sheet.headline)]
 
 
 @dataclass(frozen=True)
@@ -239,9 +237,9 @@ def _for_page(section: SheetSection, number: int) -> _PageSection:
 
 
 def _terminal_table(section: SheetSection) -> Table:
-    table = Table(title=escape(section.title), title_justify="left")
+    table = Table(title=shown(section.title), title_justify="left")
     for number, name in enumerate(section.columns):
-        table.add_column(escape(name), justify="right" if number else "left", overflow="fold")
+        table.add_column(shown(name), justify="right" if number else "left", overflow="fold")
     for row in section.rows:
-        table.add_row(*(escape(cell) for cell in row.cells), style="bold" if row.is_ours else None)
+        table.add_row(*(shown(cell) for cell in row.cells), style="bold" if row.is_ours else None)
     return table

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from modicum.adaptive.costs import Unit
@@ -21,6 +20,7 @@ from modicum.reporting.quantities import (
     format_share,
 )
 from modicum.reporting.summary import SummaryRow, plain_cost, share_of_plain, summarise
+from modicum.reporting.terminal import shown
 
 _NUM_MATCHED = 5  # costs at which networks are compared
 
@@ -46,7 +46,7 @@ def efficiency_table(comparisons: Sequence[Efficiency]) -> Table:
         realised = comparison.realised
         table.add_row(
             str(comparison.batch_size),
-            escape(comparison.device),
+            shown(comparison.device),
             str(comparison.threads),
             f"{comparison.plain_ms:.3f}",
             f"{comparison.routed_ms:.3f}",
@@ -59,9 +59,9 @@ def efficiency_table(comparisons: Sequence[Efficiency]) -> Table:
 
 def detail_table(detail: Detail) -> Table:
     """What one kind of network shows of itself; its note and examples are left out."""
-    table = _new_table(detail.title, [escape(name) for name in detail.columns])
+    table = _new_table(detail.title, [shown(name) for name in detail.columns])
     for row in detail.rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(shown(cell) for cell in row))
     return table
 
 
@@ -84,8 +84,8 @@ def comparison_table(runs: Sequence[Compared]) -> Table:
     table = _new_table(title, ("run", *(scale.number(cost) for cost in costs), "calibrated"))
     for run in runs:
         accuracies = [format_percent(_accuracy_within(run, cost)) for cost in costs]
-        table.add_row(escape(run.name), *accuracies, _calibrated_cell(run.evaluation))
-    table.caption = escape(Comparison(tuple(runs)).data_note()) or None
+        table.add_row(shown(run.name), *accuracies, _calibrated_cell(run.evaluation))
+    table.caption = shown(Comparison(tuple(runs)).data_note()) or None
     return table
 
 
@@ -107,11 +107,11 @@ def verdict_table(comparison: Comparison, unit: Unit) -> Table:
     )
     for verdict in verdicts:
         rival = verdict.rival
-        name = "; ".join(verdict.absences) if rival is None else escape(rival.label)
+        name = shown("; ".join(verdict.absences)) if rival is None else shown(rival.label)
         cells = (*_priced(verdict.calibrated, scale), name, *_priced(rival, scale), *_judged(verdict))
-        table.add_row(escape(verdict.run), *cells)
+        table.add_row(shown(verdict.run), *cells)
     if unit == "ms":
-        table.caption = escape(comparison.clock_note())
+        table.caption = shown(comparison.clock_note())
     return table
 
 
@@ -145,11 +145,11 @@ def _calibrated_cell(evaluation: Evaluation) -> str:
 
 def _cells(row: SummaryRow, scale: CostScale) -> tuple[str, ...]:
     interval = format_interval(*row.interval) if row.interval else ""
-    return escape(row.what), scale.number(row.cost), format_share(row.share), format_percent(row.accuracy), interval
+    return shown(row.what), scale.number(row.cost), format_share(row.share), format_percent(row.accuracy), interval
 
 
 def _new_table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=escape(title), title_justify="left", caption_justify="left")
+    table = Table(title=shown(title), title_justify="left", caption_justify="left")
     for number, name in enumerate(columns):
         table.add_column(name, justify="right" if number else "left")
     return table

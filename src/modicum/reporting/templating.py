@@ -2,11 +2,13 @@
 
 import functools
 import re
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from modicum.reporting.quantities import format_interval, format_number, format_percent, format_share
+from modicum.storage.names import printable
 
 
 @functools.cache
@@ -28,6 +30,11 @@ def environment() -> Environment:
         "unbroken": keep_unbroken,
     }
     return made
+
+
+def render_page(template: str, **words: Any) -> str:  # noqa: ANN401  whatever the template shows
+    """The page of a template; names in it are shown whatever they hold, so that any page can be written as UTF-8."""
+    return printable(environment().get_template(template).render(**words), keep="\t\n\r")
 
 
 def keep_unbroken(text: str) -> str:

@@ -19,7 +19,7 @@ from modicum.imaging.decoding import FORMATS
 from modicum.restore.photo import Photo
 from modicum.restore.pixels import as_colour, quantise
 from modicum.storage.errors import DataError, MissingExtraError
-from modicum.storage.files import write_atomically
+from modicum.storage.outputs import write_output
 
 _BAND_ROWS = 256
 _JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"quality": 95, "subsampling": 0})
@@ -77,10 +77,11 @@ def write_photos(photos: Sequence[Photo], path: str | Path) -> None:
 
     Raises:
         DataError: As `check_writable`.
+        OutputError: If something stands there that modicum did not write; it is left as it is.
     """
     path = Path(path)
     check_writable(photos, path)
-    write_atomically(path, _encode(photos, *_format_of(path)))
+    write_output(path, _encode(photos, *_format_of(path)))
 
 
 def output_suffix(path: Path) -> str:

@@ -2,8 +2,8 @@
 
 # H W size of a photograph in px, s scale
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ from modicum.restore.photo_files import write_photos
 from modicum.restore.pixels import as_colour, quantise, same_size
 from modicum.restore.task import Task
 from modicum.storage.errors import DataError
+from modicum.storage.names import printable
+from modicum.storage.outputs import files_to_json, tell_files
 
 Accept = Callable[[Sequence[Photo]], None]
 Restore = Callable[[NDArray[Any]], NDArray[np.float32]]
@@ -47,6 +49,7 @@ class Restored:
         after: Restored.
         seconds: How long the restoration took.
         following: The other pages or frames of the same file.
+        files: Where it was written, and its comparison.
     """
 
     name: str
@@ -54,12 +57,14 @@ class Restored:
     after: Photo
     seconds: float
     following: tuple["Restored", ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def __str__(self) -> str:
         height, width = self.after.pixels.shape[:2]
         pages = f"{1 + len(self.following)} pages of " if self.following else ""
         seconds = self.seconds + sum(page.seconds for page in self.following)
-        return f"{self.name}: {pages}{width}x{height} pixels in {seconds:.1f} s"
+        what = f"{pages}{width}x{height} pixels in {seconds:.1f} s"
+        return f"{printable(self.name)}: {what}{tell_files(self.files)}"
 
     def image(self) -> Image.Image:
         """The restored photograph in 8 bit, without alpha."""
@@ -74,16 +79,22 @@ class Restored:
         sheet.paste(self.image().convert("RGB"), (before.width + _GAP, 0))
         return sheet
 
-    def save(self, path: str | Path) -> None:
-        """Writes the restored photograph, all of its pages, in the format of the suffix; see `write_photos`."""
+    def save(self, path: str | Path) -> dict[str, Path]:
+        """Writes the restored photograph, all of its pages, in the format of the suffix; says where it stands.
+
+        See `write_photos`.
+        """
         write_photos([self.after, *(page.after for page in self.following)], path)
+        return {"restored": Path(path)}
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON; without the pictures, and without the time, which no two runs share."""
         height, width = self.after.pixels.shape[:2]
         after, before = (photo.pixels.mean(dtype=np.float64) for photo in (self.after, self.before))
-        plain = {"name": self.name, "width": width, "height": height, "mean_change": abs(float(after - before))}
-        return plain | ({"pages": 1 + len(self.following)} if self.following else {})
+        found: dict[str, object] = {"width": width, "height": height, "mean_change": abs(float(after - before))}
+        if self.following:
+            found["pages"] = 1 + len(self.following)
+        return {"name": self.name, **found, **files_to_json(self.files)}
 
 
 class Predictor:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torchvision.utils import save_image
 
+from modicum.imaging.previews import check_preview_name, write_sheet
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.pixels import as_colour, channels_first, is_grey
 from modicum.restore.preparation import PreparedImages, prepare_images
@@ -53,6 +53,7 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     Raises:
         DataError: If the set cannot be used, or ``strict`` and an image cannot be.
     """
+    check_preview_name(preview)
     images = open_images(source)
     prepared = prepare_images(images, Task("denoise", 50), PatchOptions(strict=strict))
     usable = [*prepared.train, *prepared.calibration, *prepared.test]
@@ -91,4 +92,4 @@ def _write_preview(images: list[StoredImage], path: Path) -> None:
         middle = torch.zeros(3, PREVIEW_PX, PREVIEW_PX)
         middle[:, :side, :side] = torch.from_numpy(pixels[:, top : top + side, left : left + side].copy())
         middles.append(middle)
-    save_image(torch.stack(middles) / 255, path, nrow=min(PREVIEW_COLUMNS, len(chosen)))
+    write_sheet(path, torch.stack(middles) / 255, min(PREVIEW_COLUMNS, len(chosen)))

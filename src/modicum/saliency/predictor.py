@@ -2,8 +2,8 @@
 
 # H W size of a picture in px, S side of the network's input
 import io
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from modicum.saliency.folding import fold_saliency
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.unet import UNet
 from modicum.saliency.upsampling import guided_upsample, plain_upsample
-from modicum.storage.files import write_atomically
+from modicum.storage.names import printable
+from modicum.storage.outputs import files_to_json, tell_files, write_output
 
 GUIDED_ABOVE = 2.0  # times the network's input: below that a bilinear map has no coarser edges than the photograph
 HALF = 128
@@ -40,15 +41,17 @@ class Salience:
         name: Its path, or its place among the inputs.
         picture: The picture, upright.
         mask: (H, W) uint8, 255 where the network is certain that a viewer would look.
+        files: Where mask, cut-out and overlay were written, by kind.
     """
 
     name: str
     picture: Picture
     mask: NDArray[np.uint8]
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def __str__(self) -> str:
         place = "nothing stands out" if self.box is None else "within {}, {}, {}, {}".format(*self.box)
-        return f"{self.name}: {self.share:.0%} salient, {place}"
+        return f"{printable(self.name)}: {self.share:.0%} salient, {place}{tell_files(self.files)}"
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -85,23 +88,22 @@ class Salience:
         """Writes ``<name>_mask.png``, ``<name>_cut_out.png`` and ``<name>_overlay.jpg``; says where each stands.
 
         All three keep EXIF, XMP and resolution of the picture, and those in colour its profile.
+
+        Raises:
+            OutputError: If something stands there that modicum did not write; it is left as it is.
         """
-        stem = Path(folder) / Path(self.name).stem
-        pictures = {
-            "mask": (Image.fromarray(self.mask), "PNG", ".png"),
-            "cut_out": (self.cut_out(), "PNG", ".png"),
-            "overlay": (self.overlay(), "JPEG", ".jpg"),
-        }
-        files = {}
-        for kind, (picture, form, suffix) in pictures.items():
-            files[kind] = stem.with_name(f"{stem.name}_{kind}{suffix}")
-            write_atomically(files[kind], encode(picture, form, self.picture.belongings))
+        files = files_of(Path(folder) / Path(self.name).name)
+        pictures = {"mask": Image.fromarray(self.mask), "cut_out": self.cut_out(), "overlay": self.overlay()}
+        for kind, file in files.items():
+            form = "JPEG" if file.suffix == ".jpg" else "PNG"
+            write_output(file, encode(pictures[kind], form, self.picture.belongings))
         return files
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON; without the pictures."""
         height, width = self.mask.shape
-        return {"name": self.name, "width": width, "height": height, "share": self.share, "box": self.box}
+        found = {"width": width, "height": height, "share": self.share, "box": self.box}
+        return {"name": self.name, **found, **files_to_json(self.files)}
 
 
 class Predictor:
@@ -174,6 +176,12 @@ class Predictor:
                 yield picture
             else:
                 yield Salience(name, picture, self.enlarge(next(maps), picture.pixels))
+
+
+def files_of(place: Path) -> dict[str, Path]:
+    """The files that are written for a picture, by kind, from its place in the output folder."""
+    suffixes = {"mask": ".png", "cut_out": ".png", "overlay": ".jpg"}
+    return {kind: place.with_name(f"{place.stem}_{kind}{suffix}") for kind, suffix in suffixes.items()}
 
 
 def encode(picture: Image.Image, form: str, belongings: Belongings) -> bytes:

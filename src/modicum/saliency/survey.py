@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torchvision.utils import save_image
 
+from modicum.imaging.previews import check_preview_name, write_sheet
 from modicum.saliency.data.opening import open_source
 from modicum.saliency.data.scanning import Scan, scan
 from modicum.saliency.data.sources import PairSource
@@ -57,6 +57,7 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     Raises:
         DataError: If the set cannot be used, sizes differ, or ``strict`` and something cannot be read.
     """
+    check_preview_name(preview)
     pairs, options = open_source(source, side=PREVIEW_PX), PairOptions()
     found = scan(pairs, strict=strict)
     shares = options.calibration_share, options.test_share
@@ -87,4 +88,4 @@ def _write_preview(pairs: PairSource, found: Scan, path: Path) -> None:
         rows += [to_input(pair.pixels, PREVIEW_PX) for pair in row]
         rows += [to_input(pair.mask[..., None].repeat(3, axis=2), PREVIEW_PX) for pair in row]
         rows += [torch.zeros_like(rows[0])] * (2 * (PREVIEW_COLUMNS - len(row)) if len(chosen) > PREVIEW_COLUMNS else 0)
-    save_image(torch.stack(rows).float() / 255, path, nrow=min(PREVIEW_COLUMNS, len(chosen)))
+    write_sheet(path, torch.stack(rows).float() / 255, min(PREVIEW_COLUMNS, len(chosen)))

@@ -23,6 +23,10 @@ class RecipeError(ModicumError, ValueError):
     """A recipe states something impossible; also a `ValueError`, so that parsers of flags report it."""
 
 
+class OutputError(DataError):
+    """Something stands where an output is to go that must not be overwritten; it is left as it is."""
+
+
 class DivergedError(ModicumError):
     """A training cannot go on, because its loss or weights are no longer numbers; its last checkpoint is good."""
 

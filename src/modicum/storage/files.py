@@ -4,7 +4,8 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -26,17 +27,34 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
         data: The content; text is written as UTF-8, its line ends as they are.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, hence on the same file system: only there is renaming atomic.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, hence on the same file system: only there is renaming atomic.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could keep the new name and lose the bytes behind it
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Gives the errors of the system in its block the file that was to be written: a full disk names none.
+
+    Raises:
+        OSError: As the block did, of the same kind and number, with ``path`` as its ``filename``.
+    """
     try:
-        with temporary.open("xb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could keep the new name and lose the bytes behind it
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        is_named = error.filename is not None and not is_leftover(Path(os.fsdecode(error.filename)))
+        if is_named or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def dump_json(value: JSON, *, indent: int | None = None) -> str:
@@ -104,7 +122,7 @@ def append_jsonl(path: str | Path, row: Mapping[str, JSON]) -> None:
     line = dump_json(finite).encode() + b"\n"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with naming(path), path.open("a+b") as file:
         _mend_end(file)
         file.write(line)
 

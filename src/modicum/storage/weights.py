@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from modicum.storage.errors import WeightsError
@@ -24,6 +24,7 @@ from modicum.storage.header import (
     read_raw_header,
 )
 from modicum.storage.provenance import modicum_version
+from modicum.storage.tensors import read_tensors
 
 __all__ = ["Header", "Storable", "load_network", "read_header", "save_network"]
 
@@ -87,7 +88,7 @@ def load_network(path: str | Path, builders: Mapping[str, Callable[..., nn.Modul
     network = _build(header, _find_builder(header, builders, file), parts, file)
     _refuse_misfits(raw.tensors, network, header, file)
     try:
-        state = load_file(file)
+        state = read_tensors(file)
     except SafetensorError as error:
         raise WeightsError(f"{file} is damaged ({error}): copy or download it again") from error
     network.load_state_dict(state, strict=True)

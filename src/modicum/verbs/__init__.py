@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from modicum.recipes import build_recipe, read_recipe, recipe_text
 from modicum.storage import DataError, RecipeError, RunError, RunFolder, versions
+from modicum.storage.outputs import list_outputs
 from modicum.systems import SYSTEMS, System, check_packages, get_system, locate, verb_of_wing
+from modicum.verbs.destinations import claim_file
 from modicum.verbs.runs import load, system_of
 
 if TYPE_CHECKING:
@@ -191,19 +193,24 @@ def compare(runs: Sequence[str | Path], **options: Any) -> Any:  # noqa: ANN401 
     return verb_of_run("compare", runs[0])(runs, **options)
 
 
-def export(run: str | Path, *, out: str | Path | None = None) -> Path:
+def export(run: str | Path, *, out: str | Path | None = None, force: bool = False) -> Path:
     """Writes a run as ONNX graphs with a manifest, checked against PyTorch; returns the folder.
 
     Args:
         run: The run folder.
         out: The folder to write; None means RUN/export.
+        force: Overwrite files of an export there that were changed since; a folder with others is refused.
 
     Raises:
         RunError: If the run's system has no deployable form.
+        OutputError: If the folder holds what modicum did not write, or what was changed since.
     """
     system = system_of(run)
     if system.export is None:
         raise RunError(f"{run} cannot be exported: {system.id} has no deployable form yet; use modicum.load")
+    place = Path(out) if out else RunFolder(Path(run)).path / "export"
+    if force and (place / "manifest.json").is_file():  # an export; other folders are refused whatever was passed
+        list_outputs(place)
     folder: Path = verb_of_wing("export", system)(run, out=out)
     return folder
 
@@ -233,6 +240,7 @@ def data(
     strict: bool = False,
     preview: str | Path | None = None,
     vectors: str | Path | None = None,
+    force: bool = False,
 ) -> Any:  # noqa: ANN401  of the task
     """Checks a data set before anything is trained on it: what is in it, what cannot be read, how it would be split.
 
@@ -243,13 +251,17 @@ def data(
         strict: Fail if something cannot be read.
         preview: Write a sheet of examples here.
         vectors: For reading, a file of word vectors: how many of the words it has.
+        force: Overwrite a preview that modicum did not write, or that was changed since.
 
     Raises:
         RecipeError: If ``vectors`` are given for another task.
+        OutputError: If a file stands where the preview goes that must not be overwritten.
     """
     task = task or _task_of(source)
     if vectors is not None and task != "reading":
         raise RecipeError(f"vectors mean something for --task reading alone, not for {task}: leave them out")
+    if preview is not None:
+        claim_file(preview, inputs=[source], force=force)
     system = next(system for system in SYSTEMS.values() if system.wing == task)
     options = {} if vectors is None else {"vectors": vectors}
     return verb_of_wing("data", system)(source, strict=strict, preview=preview, **options)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from modicum.storage import RunError, RunFolder, read_jsonl, write_json
 from modicum.systems import get_system, locate
+from modicum.verbs.destinations import claim_file, gather_files, in_order
 from modicum.verbs.runs import load, load_for_inference, open_run
+from modicum.verbs.sheets import claim_report
 
 if TYPE_CHECKING:
     from modicum.adaptive.calibration import Calibration
@@ -133,19 +135,23 @@ def predict(
     """
     from modicum.imaging.files import expand_inputs
 
-    return predictor(run, knob=knob).predict_all(expand_inputs(inputs), batch_size=batch_size)
+    found, _ = gather_files(inputs, expand_inputs)
+    files = (file for file in found if isinstance(file, Path))
+    return in_order(found, predictor(run, knob=knob).predict_all(files, batch_size=batch_size))
 
 
-def report(run: str | Path) -> "Evaluation":
+def report(run: str | Path, *, force: bool = False) -> "Evaluation":
     """Evaluates a run and writes its ``report.html``, and the curve by itself as ``curve.png``.
 
     Args:
         run: The run folder.
+        force: Overwrite report and curve that were changed since.
     """
     from modicum.reporting.page import write_report
     from modicum.reporting.plots import draw_curve, write_figure
 
     folder, recipe = open_run(run)
+    claim_report(run, names=(folder.report.name, "curve.png"), force=force)
     evaluation = evaluate(run)
     start = folder.read_state().starts[0]
     write_report(
@@ -163,7 +169,9 @@ def report(run: str | Path) -> "Evaluation":
     return evaluation
 
 
-def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg", clock: bool = False) -> "Comparison":
+def compare(
+    runs: Sequence[str | Path], *, out: str | Path = "comparison.svg", clock: bool = False, force: bool = False
+) -> "Comparison":
     """Draws the accuracy-cost curves of several runs in one picture, in multiply-adds and in milliseconds.
 
     Runs of a static family are drawn as the static frontier; one that was tested on other images than every adaptive
@@ -173,14 +181,18 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "comparison.svg", c
         runs: Run folders that have been evaluated.
         out: The picture, ``.svg`` or ``.png``.
         clock: Time all runs anew, in turn, on this machine: milliseconds of runs that were timed apart hardly compare.
+        force: Overwrite a picture that modicum did not write, or that was changed since.
 
     Raises:
         RunError: If a run has not been evaluated.
+        OutputError: If a file stands at ``out`` that must not be overwritten.
     """
     from modicum.reporting.comparing import Compared, Comparison
-    from modicum.reporting.plots import write_comparison
+    from modicum.reporting.plots import check_figure_name, write_comparison
     from modicum.reporting.serial import read_evaluation
 
+    check_figure_name(out)
+    claim_file(out, force=force)
     folders = [RunFolder.open(run) for run in runs]
     for folder in folders:
         if not folder.curve.exists():

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from modicum.verbs.destinations import gather_files, in_order, place_outputs, write_answer
 from modicum.verbs.runs import load, open_run
-from modicum.verbs.sheets import check_written_once, compare, figures, write_report
+from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -68,6 +69,7 @@ def predict(
     separator: str | None = None,
     decimal: Literal[".", ","] | None = None,
     encoding: str | None = None,
+    force: bool = False,
 ) -> Iterator["TablePrediction | PicturePrediction | Failure"]:
     """Predicts the target of every row of tables, or pixels of pictures; writes a file for each.
 
@@ -76,34 +78,38 @@ def predict(
     Args:
         run: The run folder.
         inputs: Tables; for a graph of a picture also image files, or folders of images.
-        out: The folder for tables of predictions, and pictures with what is left to be said of them.
+        out: The folder for tables of predictions, and pictures with what is left to be said of them; files of folders
+            keep their sub-folders.
         unseen: "empty" names rows that cannot be answered, because a cell is missing or says what training never saw,
             and leaves their answers empty; "refuse" leaves out a table that has such rows.
         separator: Between the cells of CSV files; without it, what the training was told, or what the file shows.
         decimal: Decimal mark of CSV files; likewise.
         encoding: Of CSV files, such as cp1252; likewise.
+        force: Overwrite files that modicum did not write, or that were changed since.
 
     Raises:
         RecipeError: If two inputs would be written under the same name.
+        OutputError: If a file stands where one would be written that must not be overwritten.
     """
+    from modicum.graphs.predictor import files_of
     from modicum.graphs.tables import expand_sources
-    from modicum.imaging.files import Failure
 
-    files = expand_sources(inputs)
-    check_written_once(files, (Path(out) / f"{file.name.partition('.')[0]}_predicted" for file in files))
+    found, inputs = gather_files(inputs, expand_sources)
+    files = [file for file in found if isinstance(file, Path)]
+    places = place_outputs(inputs, files, out, lambda place, _: files_of(place).values(), force=force)
     tool = predictor(run, unseen=unseen, separator=separator, decimal=decimal, encoding=encoding)
-    for found in tool.predict_all(files):
-        if not isinstance(found, Failure):
-            found.save(out)
-        yield found
+    answers = zip(places, tool.predict_all(files), strict=True)
+    yield from in_order(found, (write_answer(answer, place.parent) for place, answer in answers))
 
 
-def report(run: str | Path) -> "Sheet":
+def report(run: str | Path, *, force: bool = False) -> "Sheet":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
         run: The run folder.
+        force: Overwrite a report that was changed since.
     """
+    claim_report(run, force=force)
     return write_report(run, evaluate(run))
 
 

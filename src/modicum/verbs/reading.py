@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from modicum.storage import RecipeError
 from modicum.systems import get_system, locate
+from modicum.verbs.destinations import claim_file
 from modicum.verbs.runs import load_for_inference, open_run
-from modicum.verbs.sheets import compare, figures, write_report
+from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -72,6 +73,7 @@ def predict(
     question: str | None = None,
     n_best: int = 1,
     out: str | Path | None = None,
+    force: bool = False,
 ) -> Iterator["Reply | Failure"]:
     """Answers questions about texts: of one text file, or of files of questions.
 
@@ -84,18 +86,24 @@ def predict(
         n_best: Answers to give to each question, the best first.
         out: Also write the answers by the ids of their questions here, as the official scripts read them; of answers
             with one id the first.
+        force: Overwrite a file that modicum did not write, or that was changed since.
 
     Raises:
         RecipeError: If there is nothing to answer, a question without a passage, or ``n_best`` less than 1.
         DataError: If the passage cannot be read.
+        OutputError: If a file stands at ``out`` that must not be overwritten.
     """
     from modicum.imaging.files import Failure
     from modicum.reading.counting import counted
     from modicum.reading.predictor import CHUNK
-    from modicum.storage import write_json
+    from modicum.storage.files import dump_json
+    from modicum.storage.outputs import write_output
 
     if passage is None and (question is not None or not inputs):
         raise RecipeError("nothing to answer: name files of questions, or a text: --passage FILE --question 'Who ...?'")
+    if out is not None:
+        read = [entry for entry in (*inputs, passage) if entry is not None and not str(entry).lstrip().startswith("{")]
+        claim_file(out, inputs=read, force=force)
     tool = predictor(run, n_best=n_best)
     answers: dict[str, str] = {}
     repeated = 0
@@ -106,17 +114,20 @@ def predict(
             answers.setdefault(reply.name, reply.text)
         yield reply
     if out is not None:
-        write_json(out, answers)
+        write_output(out, dump_json(answers, indent=2) + "\n")
+        log.info("the answers are in %s", out)
         if repeated:
             log.warning("%s lacks %s whose id had been used before", out, counted(repeated, "answer"))
 
 
-def report(run: str | Path) -> "Sheet":
+def report(run: str | Path, *, force: bool = False) -> "Sheet":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
         run: The run folder.
+        force: Overwrite a report that was changed since.
     """
+    claim_report(run, force=force)
     return write_report(run, evaluate(run))
 
 

@@ -3,14 +3,16 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modicum.storage import DataError, RecipeError, RunFolder
 from modicum.systems import get_system, locate
+from modicum.verbs.destinations import gather_files, in_order, names_a_file, place_outputs, write_answer
 from modicum.verbs.runs import load_for_inference, open_run
-from modicum.verbs.sheets import compare, figures, write_report
+from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -84,49 +86,59 @@ def predict(
     ensemble: bool = False,
     memory_gib: float = 2.0,
     tile: int | None = None,
+    force: bool = False,
 ) -> Iterator["Restored | Failure"]:
     """Restores image files, all their pages; depth, alpha, EXIF, XMP, resolution and colour profile survive.
 
     Args:
         run: The run folder.
         inputs: Image files, folders of images, or patterns.
-        out: The file to write, such as out.png, for one input; else a folder for PNG files (TIFF or WebP for pages).
+        out: The file to write, such as out.png, for one input; else a folder for PNG files (TIFF or WebP for pages),
+            where files of folders keep their sub-folders.
         comparison: Also write NAME_comparison.png, before and after side by side.
         ensemble: Average over the eight symmetries of a square, for eight times the time.
         memory_gib: Bound on the memory beyond the photograph and its result; tiles become smaller where they must.
         tile: Side of the tiles in pixels; None is what the run was evaluated with.
+        force: Overwrite files that modicum did not write, or that were changed since.
+
+    Raises:
+        RecipeError: If ``out`` is one file for several inputs, or of a format that cannot be written, or two inputs
+            would be written under the same name.
+        OutputError: If a file stands where one would be written that must not be overwritten.
     """
-    from modicum.imaging.files import Failure, expand_inputs
-    from modicum.restore.photo_files import check_writable
-    from modicum.storage.files import write_atomically
+    from modicum.imaging.files import expand_inputs
+    from modicum.restore.photo_files import WRITABLE, check_writable, output_suffix
 
+    def names(place: Path, file: Path) -> list[Path]:
+        target = place if names_a_file(out) else place.with_suffix(output_suffix(file))
+        return [target, _beside(target)] if comparison else [target]
+
+    found, inputs = gather_files(inputs, expand_inputs)
+    files = [file for file in found if isinstance(file, Path)]
+    places = place_outputs(inputs, files, out, names, writable=WRITABLE, force=force)
     tool = predictor(run, ensemble=ensemble, memory_gib=memory_gib, tile=tile)
-    files = expand_inputs(inputs)
-    for place, target in zip(files, _targets(files, Path(out), has_comparisons=comparison), strict=True):
+
+    def answer(file: Path, place: Path) -> "Restored | Failure":
+        target = names(place, file)[0]
         accept = partial(check_writable, path=target, scale=tool.task.scale)
-        with _progress(place.name) as progress:
-            restored = next(tool.predict_all([place], progress, accept=accept))
-        if isinstance(restored, Failure):
-            yield restored
-            continue
-        try:
-            restored.save(target)
-        except DataError as error:
-            yield Failure(str(place), str(error))
-            continue
-        if comparison:
-            write_atomically(_beside(target), _png(restored.comparison()))
-        yield restored
+        with _progress(file.name) as progress:
+            restored = next(tool.predict_all([file], progress, accept=accept))
+        written = write_answer(restored, target)
+        return _with_comparison(written) if comparison else written
+
+    yield from in_order(found, map(answer, files, places))
 
 
-def report(run: str | Path, *, classics: bool | None = None, ensemble: bool = True) -> "Sheet":
+def report(run: str | Path, *, classics: bool | None = None, ensemble: bool = True, force: bool = False) -> "Sheet":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
         run: The run folder.
         classics: Also measure methods that need no training; None does as the recipe's ``baselines`` says.
         ensemble: Also measure the mean over the eight symmetries of a square.
+        force: Overwrite a report that was changed since.
     """
+    claim_report(run, force=force)
     return write_report(run, evaluate(run, classics=classics, ensemble=ensemble))
 
 
@@ -189,32 +201,19 @@ def _progress(name: str) -> "Iterator[Progress | None]":
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _targets(files: Sequence[Path], out: Path, *, has_comparisons: bool) -> list[Path]:
-    """Where each restored file goes.
+def _with_comparison(restored: "Restored | Failure") -> "Restored | Failure":
+    """A photograph that was written, once its comparison stands beside it."""
+    from modicum.imaging.files import Failure
+    from modicum.storage.outputs import write_output
 
-    Raises:
-        RecipeError: If one file is named for several inputs, two files would get the same name, or an input would be
-            written over.
-    """
-    from modicum.imaging.files import PICTURE_SUFFIXES
-    from modicum.restore.photo_files import WRITABLE, output_suffix
-
-    is_file = out.suffix.lower() in WRITABLE
-    if not is_file and out.suffix.lower() in PICTURE_SUFFIXES and not out.is_dir():
-        raise RecipeError(f"--out {out} cannot be written: {out.suffix} is none of {', '.join(WRITABLE)}; use .png")
-    if is_file and len(files) > 1:
-        raise RecipeError(f"--out {out} is one file, but there are {len(files)} inputs: name a folder")
-    targets = [out] if is_file else [out / f"{file.stem}{output_suffix(file)}" for file in files]
-    places: dict[Path, Path] = {}
-    for file, target in zip(files, targets, strict=True):
-        for written in (target, _beside(target)) if has_comparisons else (target,):
-            if (other := places.setdefault(written, file)) != file:
-                raise RecipeError(
-                    f"{other} and {file} would both become {written}: restore them into different folders"
-                )
-    if lost := sorted({file.resolve() for file in files} & {written.resolve() for written in places}):
-        raise RecipeError(f"--out {out} would take the place of the input {lost[0]}: name another folder")
-    return targets
+    if isinstance(restored, Failure):
+        return restored
+    beside = _beside(restored.files["restored"])
+    try:
+        write_output(beside, _png(restored.comparison()))
+    except DataError as error:
+        return Failure(restored.name, str(error), "not written")
+    return replace(restored, files={**restored.files, "comparison": beside})
 
 
 def _beside(target: Path) -> Path:

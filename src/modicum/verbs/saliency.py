@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.storage import RecipeError
+from modicum.verbs.destinations import gather_files, in_order, place_outputs, write_answer
 from modicum.verbs.runs import load_for_inference, open_run
-from modicum.verbs.sheets import check_written_once, compare, figures, write_report
+from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
 __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report"]
 
@@ -53,37 +53,41 @@ def predict(
     out: str | Path = "saliency",
     guided: bool = True,
     batch_size: int = 8,
+    force: bool = False,
 ) -> Iterator["Salience | Failure"]:
     """Finds what is salient in image files; writes a mask, a cut-out and an overlay of each.
 
     Args:
         run: The run folder.
         inputs: Image files, folders of images, or patterns.
-        out: The folder for the pictures.
+        out: The folder for the pictures; files of folders keep their sub-folders.
         guided: Draw the masks of large pictures to the pictures' edges.
         batch_size: Pictures per call of the network.
+        force: Overwrite files that modicum did not write, or that were changed since.
 
     Raises:
-        RecipeError: If two inputs would be written under the same name, or ``out`` has the name of a picture.
+        RecipeError: If two inputs would be written under the same name.
+        OutputError: If a file stands where one would be written that must not be overwritten.
     """
-    from modicum.imaging.files import PICTURE_SUFFIXES, Failure, expand_inputs
+    from modicum.imaging.files import expand_inputs
+    from modicum.saliency.predictor import files_of
 
-    if Path(out).suffix.lower() in PICTURE_SUFFIXES and not Path(out).is_dir():
-        raise RecipeError(f"--out {out} is the folder for three pictures of each input: give the name of a folder")
-    files = expand_inputs(inputs)
-    check_written_once(files, (Path(out) / f"{file.stem}_mask.png" for file in files))
-    for found in predictor(run, guided=guided).predict_all(files, batch_size=batch_size):
-        if not isinstance(found, Failure):
-            found.save(out)
-        yield found
+    found, inputs = gather_files(inputs, expand_inputs)
+    files = [file for file in found if isinstance(file, Path)]
+    places = place_outputs(inputs, files, out, lambda place, _: files_of(place).values(), force=force)
+    tool = predictor(run, guided=guided)
+    answers = zip(places, tool.predict_all(files, batch_size=batch_size), strict=True)
+    yield from in_order(found, (write_answer(answer, place.parent) for place, answer in answers))
 
 
-def report(run: str | Path) -> "Sheet":
+def report(run: str | Path, *, force: bool = False) -> "Sheet":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
         run: The run folder.
+        force: Overwrite a report that was changed since.
     """
+    claim_report(run, force=force)
     return write_report(run, evaluate(run))
 
 

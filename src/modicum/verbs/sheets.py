@@ -1,10 +1,11 @@
 """The verbs that are the same for every task that reports on a sheet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.storage import RecipeError, RunFolder
+from modicum.storage import RunFolder
+from modicum.storage.outputs import claim, has_list
 from modicum.verbs.runs import open_run
 
 if TYPE_CHECKING:
@@ -41,20 +42,17 @@ def write_report(run: str | Path, sheet: "Sheet") -> "Sheet":
     return sheet
 
 
-def check_written_once(files: Sequence[Path], targets: Iterable[Path]) -> None:
-    """Refuses inputs of which two would be written to one place, before the first is.
+def claim_report(run: str | Path, *, names: Sequence[str] = ("report.html",), force: bool = False) -> None:
+    """Makes sure, before the work, that the report of a run was not changed since it was written.
 
     Args:
-        files: The inputs.
-        targets: Where each is written.
+        run: The run folder.
+        names: The files of the report.
+        force: Overwrite them anyway.
 
     Raises:
-        RecipeError: If two are the same.
+        OutputError: If one was changed.
     """
-    first: dict[Path, Path] = {}
-    for file, target in zip(files, targets, strict=True):
-        if (other := first.setdefault(target, file)) is not file:
-            raise RecipeError(
-                f"{other} and {file} would both be written as {target}: name each input once, and take those that "
-                "share names one at a time, each with an --out of its own"
-            )
+    folder = RunFolder.open(run).path
+    # Training begins with an empty folder: what stands in one without a list, an earlier modicum wrote.
+    claim((folder / name for name in names), force=force or not has_list(folder))

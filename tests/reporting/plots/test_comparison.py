@@ -1,4 +1,6 @@
+import os
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -108,6 +110,15 @@ def test_more_curves_than_colours_differ_in_line(curve):
 def test_picture_is_written(tmp_path, curve, suffix):
     write_comparison(tmp_path / f"comparison{suffix}", [Entry("a", curve)])
     assert (tmp_path / f"comparison{suffix}").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_names_of_any_bytes_are_drawn(tmp_path, curve, suffix):
+    file = tmp_path / f"a{suffix}"
+    write_comparison(file, [Entry(os.fsdecode(b"caf\xe9") + "\x1b[2J", curve), Entry("b", curve)])
+    if suffix == ".svg":
+        words = "".join(ElementTree.fromstring(file.read_text(encoding="utf-8")).itertext())
+        assert r"caf\udce9\x1b[2J" in words
 
 
 def test_nothing_to_compare_is_refused():

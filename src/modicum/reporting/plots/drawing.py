@@ -10,9 +10,11 @@ import matplotlib as mpl
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
-from modicum.storage.files import write_atomically
+from modicum.storage.names import printable
+from modicum.storage.outputs import write_output
 
 WIDE_IN = 7.6  # the text column of a page on a desk
 NARROW_IN = 3.9  # a telephone held upright
@@ -94,6 +96,7 @@ def show_percent(axis: Axis) -> None:
 def figure_to_svg(figure: Figure) -> str:
     """The figure as an SVG document on a transparent ground; equal figures give equal text."""
     buffer = io.StringIO()
+    _show_names(figure)
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # Text stays text, in the reader's own fonts, so what matplotlib's lacks is not missing there.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -105,9 +108,26 @@ def figure_to_svg(figure: Figure) -> str:
 def figure_to_png(figure: Figure, dots_per_inch: int = 160) -> bytes:
     """The figure as a PNG file on white ground."""
     buffer = io.BytesIO()
+    _show_names(figure)
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor=PAPER, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _show_names(figure: Figure) -> None:
+    """Makes every label one that XML, fonts and UTF-8 take: names of runs and columns may hold anything."""
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text(), keep="\n"))
+
+
+def check_figure_name(path: str | Path) -> None:
+    """Refuses, before anything is measured or drawn, a file that is no PNG or SVG by its suffix.
+
+    Raises:
+        ValueError: If the suffix is another one.
+    """
+    if Path(path).suffix.lower() not in (".png", ".svg"):
+        raise ValueError(f"pictures are written as .png or .svg, got {str(path)!r}: rename it")
 
 
 def write_figure(path: str | Path, figure: Figure) -> None:
@@ -115,11 +135,8 @@ def write_figure(path: str | Path, figure: Figure) -> None:
 
     Raises:
         ValueError: If the suffix is another one.
+        OutputError: If something stands there that modicum did not write; it is left as it is.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix == ".png":
-        write_atomically(path, figure_to_png(figure))
-    elif suffix == ".svg":
-        write_atomically(path, figure_to_svg(figure))
-    else:
-        raise ValueError(f"pictures are written as .png or .svg, got {str(path)!r}: rename it")
+    check_figure_name(path)
+    is_png = Path(path).suffix.lower() == ".png"
+    write_output(path, figure_to_png(figure) if is_png else figure_to_svg(figure))

@@ -11,6 +11,7 @@ from matplotlib.text import Annotation
 from numpy.typing import NDArray
 
 from modicum.reporting.plots.drawing import MUTED
+from modicum.storage.names import printable
 
 Floats = NDArray[np.float64]
 Place = tuple[float, float]
@@ -116,7 +117,7 @@ def _densify(points: Floats) -> Floats:
 
 def _measure(axes: Axes, label: Label) -> Floats:
     """Width and height of the text in pixels."""
-    text = axes.text(0, 0, label.text, weight=label.weight)
+    text = axes.text(0, 0, printable(label.text), weight=label.weight)
     extent = text.get_window_extent()
     text.remove()
     return np.array([extent.width, extent.height])
@@ -129,7 +130,7 @@ def _write(axes: Axes, label: Label, place: Place, *, offset: Floats, size: Floa
     distance = float(np.hypot(*np.maximum(np.abs(offset) - size / 2, 0)))
     leader = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
     return axes.annotate(
-        label.text,
+        printable(label.text),
         place,
         xytext=tuple(offset * 72 / figure.dpi),
         textcoords="offset points",
