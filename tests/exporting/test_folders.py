@@ -78,7 +78,7 @@ def test_what_a_killed_export_left_is_removed(tmp_path, has_lock):
 def test_folder_of_a_living_export_stays(tmp_path):
     left = leave(tmp_path / "out", "new")
     lock = tmp_path / ".out.99-0123abcd.lock.tmp"
-    hold = f"fcntl.lockf(open({str(lock)!r}, 'a+'), fcntl.LOCK_EX)"
+    hold = f"file = open({str(lock)!r}, 'a+'); fcntl.lockf(file, fcntl.LOCK_EX)"
     code = f"import fcntl, sys; {hold}; print(1, flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as living:
         living.stdout.readline()

@@ -90,11 +90,7 @@ def load_network(path: str | Path, builders: Mapping[str, Callable[..., nn.Modul
     header = interpret_metadata(raw.metadata, file)
     verify_digest(file, raw)
     builder = _find_builder(header, builders, file)
-    limits = Limits.of(raw.tensors)
-    if not any(isinstance(part, nn.Module) for part in parts.values()):  # a module given could be built into one only
-        with torch.device("meta"):  # takes no memory, whatever sizes the config asks for
-            _refuse_misfits(raw.tensors, _build(header, builder, parts, file, limits), header, file)
-    network = _build(header, builder, parts, file, limits)
+    network = _build(header, builder, parts, file, Limits.of(raw.tensors))
     _refuse_misfits(raw.tensors, network, header, file)
     network.load_state_dict(_read_tensors(file), strict=True)
     return network.eval()
