@@ -27,23 +27,8 @@ from modicum.storage.header import TensorEntry
 # A builder may make parts that it throws away, such as the head of a library's network, and modules without weights.
 _SLACK = 4
 _FREE_TENSORS, _FREE_NUMBERS, _FREE_MODULES = 1000, 10_000_000, 10_000
-_FACTORIES = frozenset(
-    getattr(torch, name)
-    for name in [
-        "arange",
-        "empty",
-        "empty_strided",
-        "eye",
-        "full",
-        "linspace",
-        "ones",
-        "rand",
-        "randint",
-        "randn",
-        "randperm",
-        "zeros",
-    ]
-)
+_SIZED = ("empty", "empty_strided", "eye", "full", "ones", "rand", "randint", "randn", "zeros")
+_FACTORIES = frozenset(getattr(torch, name) for name in (*_SIZED, "arange", "linspace", "randperm"))
 
 
 @dataclass(frozen=True)
