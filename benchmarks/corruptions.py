@@ -285,9 +285,10 @@ def _flat(state: Mapping[str, torch.Tensor]) -> object:
 
 def _drawn(folder: RunFolder) -> None:
     """A log answers nothing: it must only be drawn, or refused."""
-    from modicum.reporting.plots.learning import draw_learning
+    from modicum.reporting.plots.learning import draw_learning, has_curves
 
-    draw_learning(folder.read_metrics())
+    if has_curves(rows := folder.read_metrics()):
+        draw_learning(rows)
 
 
 def _checkpoint(file: Path) -> object:
