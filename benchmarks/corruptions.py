@@ -14,6 +14,7 @@ import shutil
 import signal
 import struct
 import sys
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -492,7 +493,12 @@ def _put(config: Any, at: tuple[Any, ...], value: int) -> None:  # noqa: ANN401 
 
 
 def corrupt(run: Path, inputs: list[Any], cases: int, seed: int, tally: Tally) -> None:
-    """Damages the files of one run ``cases`` times in all."""
+    """Damages the files of a copy of a run ``cases`` times in all."""
+    with tempfile.TemporaryDirectory() as folder:
+        _corrupt(shutil.copytree(run, Path(folder) / run.name), inputs, cases, seed, tally)
+
+
+def _corrupt(run: Path, inputs: list[Any], cases: int, seed: int, tally: Tally) -> None:
     chance = Random(seed)
     subjects = subjects_of(run, inputs)
     for place, subject in enumerate(subjects):

@@ -25,7 +25,7 @@ def corruptions():
     del sys.modules["corruptions"]
 
 
-@pytest.mark.parametrize(("system", "cases"), [("static", 150), ("graphs", 150)])
+@pytest.mark.parametrize(("system", "cases"), [("graphs", 100)])
 def test_no_damage_to_a_run_goes_unnoticed(corruptions, quick_run, tmp_path, system, cases):
     tally = corruptions.Tally()
     corruptions.corrupt(quick_run(system), corruptions.inputs_of(get_system(system).wing, tmp_path), cases, 0, tally)
