@@ -33,6 +33,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "export": verbs.export,
     "bench": verbs.bench,
     "data": verbs.data,
+    "adopt": verbs.adopt,
 }
 EXAMPLES = {
     "list": ["modicum list --json"],
@@ -61,6 +62,7 @@ EXAMPLES = {
         "modicum data squad/ --task reading  # questions about texts",
         "modicum data table.csv --task graphs  # what each column holds",
     ],
+    "adopt": ["modicum adopt runs/drnet  # a run of an older modicum, whose files have no digests"],
 }
 _LINE_ENDS = "\t\n"
 COMMON = """

@@ -129,3 +129,23 @@ def test_damaged_splits_are_refused(folder, run):
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(RecipeError, match=message):
         ImageOptions(**options)
+
+
+def test_picture_that_changed_behind_its_name_is_noticed(folder, run):
+    changed = prepared(folder, run).splits.test[0]
+    Image.new("RGB", (20, 16), "red").save(folder / changed)
+    with pytest.raises(
+        DataError, match=rf"^1 of 40 samples of .*images are not what .*run was begun with: '{changed}'"
+    ):
+        prepared(folder, run)
+    prepare(str(folder), OPTIONS, 16, 0, run, parts=("calibration",))
+
+
+def test_label_that_changed_behind_a_name_is_noticed(folder, run):
+    index = folder / "index.csv"
+    rows = [f"class{number % 2}/{number:02d}.png,{number % 2}" for number in range(40)]
+    index.write_text("\n".join(["path,label", *rows]))
+    prepared(index, run)
+    index.write_text("\n".join(["path,label", *rows]).replace("class0/02.png,0", "class0/02.png,1"))
+    with pytest.raises(DataError, match=r"1 of 40 samples .*'class0/02\.png' changed"):
+        prepared(index, run)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from modicum.exporting import ExportError, replaced_folder
@@ -80,3 +83,43 @@ def test_what_an_export_has_beside_graphs_is_replaced_with_it(tmp_path):
         replaced_folder(tmp_path / "export"),
     ):
         pass
+
+
+def leave(folder, kind, mark="99-0123abcd"):
+    """What a process leaves that is killed while it exports to ``folder``."""
+    left = folder.with_name(f".{folder.name}.{mark}.{kind}.tmp")
+    left.mkdir(parents=True)
+    (left / "manifest.json").write_text(kind)
+    return left
+
+
+@pytest.mark.parametrize("has_lock", [True, False])
+def test_what_a_killed_export_left_is_removed(tmp_path, has_lock):
+    leave(tmp_path / "out", "new")
+    if has_lock:
+        (tmp_path / ".out.99-0123abcd.lock.tmp").touch()
+    fill(tmp_path / "out", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_folder_of_a_living_export_stays(tmp_path):
+    left = leave(tmp_path / "out", "new")
+    lock = tmp_path / ".out.99-0123abcd.lock.tmp"
+    hold = f"file = open({str(lock)!r}, 'a+'); fcntl.lockf(file, fcntl.LOCK_EX)"
+    code = f"import fcntl, sys; {hold}; print(1, flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as living:
+        living.stdout.readline()
+        fill(tmp_path / "out", "text")
+        assert left.exists()
+        living.stdin.close()
+        living.wait()
+    fill(tmp_path / "out", "text")
+    assert not left.exists()
+
+
+def test_export_that_a_killed_one_had_moved_aside_comes_back(tmp_path):
+    leave(tmp_path / "out", "old")
+    with pytest.raises(TypeError, match="data must be str"):
+        fill(tmp_path / "out", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "manifest.json").read_text() == "old"

@@ -7,6 +7,7 @@ from modicum.graphs.restarts import search_restarts
 from modicum.graphs.search import Plan, Search
 from modicum.graphs.task import Task
 from modicum.storage.errors import RunError
+from modicum.storage.sealing import write_sealed
 
 TABLE = np.random.default_rng(0).uniform(-2, 2, (150, 2))
 TARGETS = np.sin(2 * TABLE[:, :1]) + 0.3 * TABLE[:, 1:]
@@ -62,7 +63,7 @@ def test_a_finished_search_is_not_repeated(tmp_path):
 
 
 def test_a_damaged_state_is_named(tmp_path):
-    (tmp_path / "search-0.json").write_text('{"round": 3}')
+    write_sealed(tmp_path / "search-0.json", {"round": 3})
     with pytest.raises(RunError, match=r"search-0\.json is no state of this search .* remove it"):
         search_restarts(TASK, PLAN, (0,), folder=tmp_path)
 

@@ -209,3 +209,25 @@ def test_watching_shows_every_question(recipe, run, train):
 def test_unfinished_run_is_refused(run):
     with pytest.raises(RunError, match=r"no model\.safetensors yet: finish its training with --resume"):
         require_finished(run)
+
+
+@pytest.mark.parametrize("what", ["passage", "question", "answer"])
+def test_texts_that_changed_behind_the_same_ids_are_noticed(recipe, run, tmp_path, what):
+    open_parts(recipe, run)
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for name in ("train", "dev", "test"):
+        corpus = read_squad(f"{recipe.data}/{name}.json").corpus
+        first, *others = corpus.passages
+        if name == "test":
+            question, *rest = first.questions
+            if what == "passage":
+                first = replace(first, text=f"{first.text} more")
+            elif what == "question":
+                first = replace(first, questions=(replace(question, text="why ?"), *rest))
+            else:
+                answer = Answer(first.text[:3], 0)
+                first = replace(first, questions=(replace(question, answers=(answer,)), *rest))
+        write_squad(changed / f"{name}.json", replace(corpus, passages=(first, *others)))
+    with pytest.raises(DataError, match=r"samples of .* are not what .*run was begun with: .* changed; put them back"):
+        open_parts(replace(recipe, data=str(changed)), run)

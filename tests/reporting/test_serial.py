@@ -18,6 +18,7 @@ from modicum.reporting.serial import (
 )
 from modicum.storage.errors import DataError
 from modicum.storage.files import read_json_object, write_json
+from modicum.storage.sealing import write_sealed
 
 UNHURRIED = settings(deadline=None, max_examples=50)  # the first example waits for imports and disks
 
@@ -75,7 +76,7 @@ def test_curve_survives_a_file(scratch, curve):
 @UNHURRIED
 @given(evaluation=EVALUATIONS)
 def test_evaluation_survives_a_file(scratch, evaluation):
-    write_json(scratch / "evaluation.json", evaluation_to_json(evaluation))
+    write_sealed(scratch / "evaluation.json", evaluation_to_json(evaluation))
     again = read_evaluation(scratch / "evaluation.json")
     assert comparable(astuple(again)) == comparable(astuple(evaluation))
 
@@ -116,6 +117,6 @@ def test_damaged_curve_is_refused(curve, damage):
 
 
 def test_a_file_at_fault_is_named(tmp_path):
-    write_json(tmp_path / "curve.json", {"format": 1})
+    write_sealed(tmp_path / "curve.json", {"format": 1})
     with pytest.raises(DataError, match=r"curve\.json: this is not an evaluation"):
         read_evaluation(tmp_path / "curve.json")

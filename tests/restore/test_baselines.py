@@ -111,7 +111,7 @@ def test_missing_library_leaves_its_row_out_and_says_so(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bm3d" else find(name))
     found = baselines_for(Task("denoise", 50))
     assert [baseline.name for baseline in found.rows] == ["noisy", "nl-means", "TV", "wavelet"]
-    assert found.missing == ("BM3D is left out; to have it: pip install 'modicum[bm3d]'",)
+    assert found.missing == ("BM3D is left out; to have it, in your clone of modicum, run: pip install -e '.[bm3d]'",)
 
 
 def test_licence_of_bm3d_is_stated():

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from modicum.restore.patch_options import PatchOptions
-from modicum.restore.preparation import prepare_images
+from modicum.restore.preparation import open_parts, prepare_images
 from modicum.restore.sources import ImageSet, StoredImage, library_photos, open_images
 from modicum.restore.task import Task
 from modicum.storage.errors import DataError
+from modicum.storage.runs import RunFolder
 
 NOISE = Task("denoise", 50)
 OPTIONS = PatchOptions(side=16)
@@ -113,3 +114,16 @@ def test_files_of_other_suffixes_are_told_and_refused_where_strict(photos_folder
     assert "(1 .heic), 'train/9.HEIC'" in caplog.text
     with pytest.raises(DataError, match=r"are not read for their suffix \(1 \.heic\)"):
         prepare_images(images, Task("denoise", 50), PatchOptions(side=16, strict=True))
+
+
+def test_image_that_changed_behind_its_name_is_noticed(tmp_path):
+    run = RunFolder.create(tmp_path / "run", system="test", recipe_text="", command="", versions={})
+    (tmp_path / "images").mkdir()
+    for number in range(12):
+        (tmp_path / "images" / f"{number}.png").write_bytes(png(number))
+    data = str(tmp_path / "images")
+    test = open_parts(data, NOISE, OPTIONS, 0, run)[0].test[0].id
+    (tmp_path / "images" / test).write_bytes(png(200))
+    with pytest.raises(DataError, match=rf"^1 of 12 samples of .*images are not what .* begun with: '{test}' changed"):
+        open_parts(data, NOISE, OPTIONS, 0, run)
+    open_parts(data, NOISE, OPTIONS, 0, run, parts=("calibration",))

@@ -44,7 +44,7 @@ def test_checkpoint_that_lacks_a_tensor_is_refused_by_its_name(tmp_path, state):
 def test_damaged_checkpoint_is_refused(tmp_path, content):
     file = tmp_path / "weights.pth"
     file.write_bytes(content)
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="is damaged"):
         check_checkpoint(NAME, file)
 
 

@@ -103,7 +103,7 @@ def test_safetensors_of_another_program_is_refused(path, written_by):
 
 def test_newer_format_is_refused(path):
     write(path, format_version="2", modicum_version="9.1")
-    message = r"format version 2, written by modicum 9\.1; this modicum .* reads up to 1: pip install --upgrade modicum"
+    message = r"format version 2, written by modicum 9\.1; this modicum .* reads up to 1: update your clone of modicum"
     with pytest.raises(WeightsError, match=message):
         read_header(path)
 

@@ -1,10 +1,16 @@
+import contextlib
 import dataclasses
+import json
 import os
 
+import numpy as np
 import pytest
 from hypothesis import settings
+from safetensors.numpy import save
 
 from modicum.storage import DataError, RunError, RunFolder, read_json
+from modicum.storage.header import write_weights
+from modicum.storage.sealing import write_sealed
 
 UNHURRIED = settings(deadline=None)  # the first example waits for imports and disks
 
@@ -55,7 +61,7 @@ class TestCreate:
             RunFolder.create(tmp_path / "file", **START)
 
     def test_a_kill_before_the_end_leaves_no_run(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("modicum.storage.runs.write_json", lambda *_: None)
+        monkeypatch.setattr("modicum.storage.runs.write_sealed", lambda *_: None)
         RunFolder.create(tmp_path, **START)
         with pytest.raises(RunError, match="not a run"):
             RunFolder.open(tmp_path)
@@ -119,11 +125,11 @@ class TestState:
     def test_state_file_is_readable_by_others(self, run):
         run.mark_finished("backbone")
         state = read_json(run.state)
-        assert list(state) == ["system", "created", "starts", "stages"]
+        assert list(state) == ["system", "created", "starts", "recipe_digest", "stages", "sha256"]
 
     @pytest.mark.parametrize("content", ["{}", '{"system": 1, "created": "", "starts": [], "stages": [], "more": 1}'])
     def test_another_content_is_refused(self, run, content):
-        run.state.write_text(content)
+        write_sealed(run.state, json.loads(content))
         with pytest.raises(RunError, match=r"run\.json is damaged or of another version of modicum"):
             run.read_state()
 
@@ -165,6 +171,7 @@ def test_names_are_those_of_the_documentation(tmp_path):
         "figures": "figures.json",
         "calibration": "calibration.json",
         "splits": "splits.json",
+        "content": "content.json",
         "state": "run.json",
         "report": "report.html",
         "tensorboard": "tensorboard",
@@ -184,7 +191,94 @@ def test_run_that_only_began_is_discarded_with_its_splits(run):
 
 
 def test_run_that_holds_anything_is_not_discarded(run):
-    run.metrics.touch()
+    run.metrics.write_text("{}\n")
     run.discard_unused()
     assert run.state.exists()
     assert run.recipe.exists()
+
+
+class TestBegin:
+    def begin(self, run, **changes):
+        return RunFolder.begin(run.path, **{"resume": False, **START, **changes})
+
+    def test_nothing_is_written_by_a_resumption_that_does_not_get_the_lock(self, run, monkeypatch):
+        before = run.state.read_bytes()
+
+        @contextlib.contextmanager
+        def taken(path):
+            raise RunError(f"{path.parent} is in use by another process")
+            yield
+
+        monkeypatch.setattr("modicum.storage.runs.locked", taken)
+        with pytest.raises(RunError, match="is in use"), self.begin(run, resume=True):
+            pass
+        assert run.state.read_bytes() == before
+
+    @pytest.mark.parametrize("error", [DataError("bad"), ValueError("seed"), TypeError("bug"), OSError("disk")])
+    def test_a_start_that_fails_before_the_first_step_leaves_no_folder(self, tmp_path, error):
+        run = RunFolder(tmp_path / "new")
+        with pytest.raises(type(error)), self.begin(run) as begun:  # noqa: PT012  what fits are made of
+            begun.splits.write_text("{}")
+            begun.stage("first").mkdir(parents=True)
+            (run.path / "words").mkdir()
+            (run.path / "words" / "vocabulary.json").write_text("{}")
+            raise error
+        assert not run.path.exists()
+        with self.begin(run):
+            pass
+
+    def test_a_failure_after_something_was_reached_keeps_it(self, tmp_path):
+        run = RunFolder(tmp_path / "new")
+        with pytest.raises(ValueError, match="late"), self.begin(run) as begun:  # noqa: PT012
+            begun.stage("first").mkdir(parents=True)
+            (begun.stage("first") / "last.ckpt").write_text("")
+            raise ValueError("late")
+        assert run.state.exists()
+
+    def test_a_failed_resumption_keeps_the_run(self, run):
+        with pytest.raises(ValueError, match="bad"), self.begin(run, resume=True):
+            raise ValueError("bad")
+        assert run.state.exists()
+
+    def test_an_interrupted_start_stays_to_be_resumed(self, tmp_path):
+        run = RunFolder(tmp_path / "new")
+        with pytest.raises(KeyboardInterrupt), self.begin(run):
+            raise KeyboardInterrupt
+        with self.begin(run, resume=True):
+            assert len(run.read_state().starts) == 2
+
+    def test_a_refused_start_leaves_a_foreign_folder_as_it_was(self, tmp_path):
+        (tmp_path / "photo.jpg").touch()
+        with pytest.raises(RunError, match="is not empty and not a run"), self.begin(RunFolder(tmp_path)):
+            pass
+        assert [file.name for file in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+class TestVerifyRecipe:
+    @pytest.mark.parametrize("content", [b"lr: 0.1\n", b"lr: 0.2\nepochs: 3\n", b"", "lr: 0.1\n".encode("utf-16")])
+    def test_a_changed_recipe_is_told(self, run, content):
+        run.recipe.write_bytes(content)
+        with pytest.raises(RunError, match=r"recipe\.yaml is not the recipe that this run was trained by"):
+            run.verify_recipe()
+
+    def test_weights_of_another_recipe_are_told(self, run):
+        plain = save({"a": np.ones(3)})
+        metadata = {"format": "modicum", "format_version": "1", "modicum_version": "0", "network": "n", "config": "{}"}
+        write_weights(run.weights, metadata | {"notes": json.dumps(run.recipe_note())}, plain)
+        run.verify_recipe()
+        write_weights(run.weights, metadata | {"notes": '{"recipe_digest": "0"}'}, plain)
+        with pytest.raises(RunError, match="is not the recipe that this run was trained by"):
+            run.verify_recipe()
+
+
+def test_changed_state_is_told(run):
+    run.state.write_text(run.state.read_text().replace("drnet", "ranet", 1))
+    with pytest.raises(DataError, match=r"run\.json is not as it was written"):
+        run.read_state()
+
+
+@pytest.mark.parametrize("line", ['{"step": 1}', '{"stage": 3, "step": 1}', '{"stage": "a", "step": "b"}'])
+def test_line_that_is_not_of_a_log_is_named(run, line):
+    run.metrics.write_text('{"stage": "a", "step": 1, "loss": null}\n' + line + "\n")
+    with pytest.raises(DataError, match=r"metrics\.jsonl line 2 is not of a training's log"):
+        run.read_metrics()

@@ -1,13 +1,15 @@
 import json
+import time
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import nn
 
 from modicum.storage import WeightsError, read_header
+from modicum.storage.header import update_notes, write_weights
 from modicum.storage.weights import load_network, save_network
 
 UNHURRIED = settings(deadline=None)  # the first example waits for imports and disks
@@ -76,7 +78,7 @@ def rewrite(path, tensors):
     content = path.read_bytes()
     metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
     state = load_file(path) | tensors
-    save_file({name: tensor for name, tensor in state.items() if tensor is not None}, path, metadata)
+    write_weights(path, metadata, save({name: tensor for name, tensor in state.items() if tensor is not None}))
 
 
 class TestRoundTrip:
@@ -117,10 +119,9 @@ class TestRoundTrip:
             torch.tensor(3.0).expand(4),
             torch.zeros(0, 3),
             torch.tensor([True]),
-            torch.tensor(float("nan")),
             torch.ones(2, dtype=torch.complex64),
         ],
-        ids=["transposed", "slice", "expanded", "empty", "boolean", "nan", "complex"],
+        ids=["transposed", "slice", "expanded", "empty", "boolean", "complex"],
     )
     def test_unusual_tensors_come_back(self, path, tensor):
         save_network(path, Said(tensor=tensor))
@@ -297,3 +298,79 @@ class TestMisfits:
             WeightsError, match=r"1 tensor missing: .*; 1 tensor unknown: .*; 1 tensor of wrong shape: "
         ):
             load_network(stored, BUILDERS)
+
+
+def change(path, where):
+    """Flips a bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[where] ^= 1
+    path.write_bytes(content)
+
+
+class TestIntegrity:
+    @pytest.mark.parametrize("place", [-1, -7, -40])
+    def test_changed_numbers_are_refused(self, path, place):
+        save_network(path, Tiny(3))
+        change(path, place)
+        with pytest.raises(
+            WeightsError, match=r"model\.safetensors is not as it was written \(its digest differs\): copy"
+        ):
+            load_network(path, BUILDERS)
+
+    def test_swapped_tensors_are_refused(self, path):
+        save_network(path, Tiny(3, depth=2))
+        content = path.read_bytes()
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        state = load_file(path)
+        first, second = "layers.0.bias", "layers.1.bias"
+        save_file(state | {first: state[second], second: state[first]}, path, metadata)
+        with pytest.raises(WeightsError, match="is not as it was written"):
+            load_network(path, BUILDERS)
+
+    def test_changed_notes_are_refused(self, path):
+        save_network(path, Tiny(3), notes={"classes": ["cat"]})
+        path.write_bytes(path.read_bytes().replace(b"cat", b"dog"))
+        with pytest.raises(WeightsError, match="is not as it was written"):
+            load_network(path, BUILDERS)
+
+    def test_file_without_digest_is_refused_with_the_command_that_adds_one(self, path):
+        save_network(path, Tiny(3))
+        content = path.read_bytes()
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        del metadata["digest"]
+        save_file(load_file(path), path, metadata)
+        with pytest.raises(WeightsError, match=r"has no digest: an older modicum wrote it, .* modicum adopt "):
+            load_network(path, BUILDERS)
+
+    def test_endless_weights_are_refused_although_the_digest_is_right(self, path):
+        network = Tiny(3)
+        network.layers[0].bias.data[1] = float("nan")
+        save_network(path, network)
+        with pytest.raises(WeightsError, match=r"holds values that are not finite, in 'layers\.0\.bias'"):
+            load_network(path, BUILDERS)
+
+    def test_equal_networks_give_equal_bytes(self, path):
+        network = Tiny(4, depth=3)
+        notes = {f"note {n}": n for n in range(20)}
+        save_network(path, network, notes=notes)
+        save_network(path.with_name("again"), network, notes=notes)
+        assert path.read_bytes() == path.with_name("again").read_bytes()
+
+    def test_updated_notes_keep_the_weights(self, path):
+        network = Tiny(4)
+        save_network(path, network, notes={"a": 1, "b": 2})
+        update_notes(path, {"b": 3})
+        assert read_header(path).notes == {"a": 1, "b": 3}
+        assert_same_state(load_network(path, BUILDERS), network)
+
+    @pytest.mark.parametrize(("width", "depth"), [(3, 100_000), (10**9, 1), (10**30, 1)])
+    def test_config_that_asks_for_far_more_than_the_file_holds_is_refused_at_once(self, path, width, depth):
+        save_network(path, Tiny(3))
+        content = path.read_bytes()
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        metadata["config"] = json.dumps({"width": width, "depth": depth})
+        write_weights(path, metadata, content)
+        started = time.process_time()
+        with pytest.raises(WeightsError, match=r"far more than it holds|does not fit|refuses its config"):
+            load_network(path, BUILDERS)
+        assert time.process_time() - started < 3

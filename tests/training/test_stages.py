@@ -272,7 +272,7 @@ def test_missing_tensorboard_names_its_extra(new_run, monkeypatch):
 
     monkeypatch.setattr(stages, "TensorBoardLogger", absent)
     options = TrainerOptions(accelerator="cpu", tensorboard=True)
-    with pytest.raises(MissingExtraError, match=r"tensorboard is not installed.*pip install 'modicum\[tensorboard\]'"):
+    with pytest.raises(MissingExtraError, match=r"tensorboard is not installed.*pip install -e '\.\[tensorboard\]'"):
         fit_stage(stage_of(Noisy()), new_run("run"), options, 3, finished=False)
 
 

@@ -4,6 +4,7 @@ The same for every adaptive classifier: whether routes can be listed is asked of
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -16,16 +17,18 @@ from modicum.adaptive.curve import Point, point_of, trace_curve
 from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
 from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outcome, remembered, score, tabulate
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.data import Part
+from modicum.classify.data import Part, Preprocessing
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.classify.results import Detail, Evaluation, Example
-from modicum.storage.errors import RunError
-from modicum.storage.files import read_json, write_json
-from modicum.storage.header import read_header
-from modicum.storage.runs import RunFolder
+from modicum.storage.errors import RunError, WeightsError
+from modicum.storage.files import JSON
+from modicum.storage.header import read_header, update_notes
+from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
+from modicum.storage.sealing import parse_record, read_sealed, write_sealed
 from modicum.training.recipe import TrainerOptions
 
+BASELINES_NOTE = "has_baselines"  # of weights: whether the training left some
 NUM_EXAMPLES = 12  # images in each gallery of a report
 TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches of 32
 
@@ -82,11 +85,31 @@ def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
     """
     if not run.weights.exists():
         raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
-    data = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
-    known = read_header(run.weights).notes["classes"]
+    used: tuple[Part, ...] = ("calibration", "test")
+    data = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run, parts=used)
+    known = read_classes(run.weights)
     if known != list(data.source.classes):
         raise RunError(f"{data.source.origin} has other classes than {run.path} was trained on, {known}: restore them")
     return data
+
+
+def read_classes(weights: Path) -> list[str]:
+    """Names of the classes that weights tell apart; raises `WeightsError` if they do not say."""
+    names = read_header(weights).notes.get("classes")
+    if not isinstance(names, list):
+        raise WeightsError(f"{weights} does not name its classes: it was not written by a training; name a run")
+    return [str(name) for name in names]
+
+
+def read_preprocessing(weights: Path) -> Preprocessing | None:
+    """How pictures became the images that weights were trained on; None where an older version did not note it."""
+    noted = read_header(weights).notes.get("preprocessing")
+    if not isinstance(noted, dict):
+        return None
+    try:
+        return Preprocessing(**noted)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{weights} notes a preprocessing that cannot be used ({error}): train again") from error
 
 
 def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
@@ -112,19 +135,45 @@ def calibrate_run(
     part = judge(model, data, "calibration")
     describe = describe_share(costs) if costs.unit == "MAC" else None
     calibration = calibrate(part.scored, part.outcome, model.policy, costs, target, describe=describe)
-    write_json(run.calibration, asdict(calibration))
+    write_sealed(run.calibration, asdict(calibration))
+    update_notes(run.weights, {CALIBRATION_NOTE: asdict(calibration)})
     return calibration
 
 
 def read_calibration(run: RunFolder) -> Calibration | None:
-    """The calibration kept in a run folder, if there is one."""
-    return Calibration(**read_json(run.calibration)) if run.calibration.exists() else None  # type: ignore[arg-type]  # written by calibrate_run
+    """The calibration kept in a run folder, if there is one.
+
+    Raises:
+        RunError: If the file is not what the run's weights say that they were calibrated to.
+        DataError: If the file is damaged.
+    """
+    remedy = f"calibrate again: modicum calibrate {run.path} --budget SHARE"
+    known = read_header(run.weights).notes.get(CALIBRATION_NOTE) if run.weights.exists() else None
+    if not run.calibration.exists():
+        if known is not None:
+            raise RunError(f"{run.path} has lost its {run.calibration.name}: put the file back, or {remedy}")
+        return None
+    content = read_sealed(run.calibration, remedy=remedy)
+    if known != content:
+        raise RunError(f"{run.calibration} is not that of the weights beside it: put the file back, or {remedy}")
+    return parse_record(Calibration, content, run.calibration, remedy=remedy)
+
+
+def calibration_note(run: RunFolder) -> dict[str, JSON]:
+    """For the notes of weights: the calibration that is in the folder; empty where there is none."""
+    if not run.calibration.exists():
+        return {}
+    return {CALIBRATION_NOTE: read_sealed(run.calibration, remedy="remove it, and calibrate again")}
 
 
 def read_baselines(run: RunFolder) -> tuple[Point, ...]:
     """What networks without a decision reached on the test data, as the training left it."""
-    rows = read_json(run.baselines) if run.baselines.exists() else []
-    return tuple(Point(**row) for row in rows)  # type: ignore[union-attr,arg-type]  # written by the training
+    known = read_header(run.weights).notes.get(BASELINES_NOTE, False) if run.weights.exists() else False
+    if not run.baselines.exists() and not known:
+        return ()
+    remedy = "put a copy back, or begin a new run"
+    rows = read_sealed(run.baselines, remedy=remedy).get("points", ())
+    return tuple(parse_record(Point, row, run.baselines, remedy=remedy) for row in rows)
 
 
 def evaluate_run(

@@ -11,10 +11,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from modicum.adaptive.curve import Point, bootstrap_interval
+from modicum.classify.evaluation import BASELINES_NOTE, calibration_note
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
-from modicum.storage.files import write_json
+from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
+from modicum.storage.sealing import write_sealed
 from modicum.storage.weights import save_network
 from modicum.training.devices import inference_device
 from modicum.training.progress import StagePlan
@@ -132,9 +134,16 @@ class Fitting:
     @rank_zero_only
     def write_baselines(self, measure: Callable[[], Sequence[Point]]) -> None:
         """Keeps, in the run folder, what networks without a decision reached; one process measures."""
-        write_json(self.run.baselines, [asdict(point) for point in measure()])
+        write_sealed(self.run.baselines, {"points": [asdict(point) for point in measure()]})
 
     @rank_zero_only
     def save(self, network: nn.Module) -> None:
-        """Writes the weights of the trained network, with the names of the classes."""
-        save_network(self.run.weights, network, notes={"classes": list(self.data.source.classes)})
+        """Writes the weights of the trained network, with all that prediction needs beside them."""
+        notes: dict[str, JSON] = {
+            "classes": list(self.data.source.classes),
+            "preprocessing": asdict(self.data.preprocessing),
+            BASELINES_NOTE: self.run.baselines.exists(),
+            **self.run.recipe_note(),
+            **calibration_note(self.run),
+        }
+        save_network(self.run.weights, network, notes=notes)

@@ -1,8 +1,9 @@
 """The data of a run: found, checked, split once, and handed out as batches."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from PIL import Image
@@ -28,6 +29,7 @@ from modicum.classify.data import (
     train_loader,
 )
 from modicum.classify.recipe import ImageOptions
+from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
 
@@ -118,7 +120,15 @@ class LabelledImages:
             yield batch.images.to(self._device, non_blocking=True), batch.labels.to(self._device, non_blocking=True)
 
 
-def prepare(data: str | None, options: ImageOptions, size: int, seed: int, run: RunFolder) -> PreparedData:
+def prepare(
+    data: str | None,
+    options: ImageOptions,
+    size: int,
+    seed: int,
+    run: RunFolder,
+    *,
+    parts: Collection[Part] = get_args(Part),
+) -> PreparedData:
     """The data of a run; the first time, every image is checked, and the splits are drawn and kept in the run folder.
 
     Args:
@@ -127,16 +137,27 @@ def prepare(data: str | None, options: ImageOptions, size: int, seed: int, run: 
         size: Side of the network's input in pixels.
         seed: Of the splits, the order and the augmentation.
         run: Where the splits are kept.
+        parts: What will be looked at: these images must still be what the run was begun with.
 
     Raises:
-        DataError: If there is nothing to train on, or ``options.strict`` and an image cannot be read.
+        DataError: If there is nothing to train on, images have changed, or ``options.strict`` and an image cannot be
+            read.
     """
     source = open_source(data, side=size)
+    index_of = {record.id: index for index, record in enumerate(source.records)}
+
+    def digest(name: str) -> str:
+        index = index_of[name]
+        return _sample_digest(source, index, source.digest(index))
+
     if run.splits.exists():
         splits = Splits.load(run.splits)
+        splits.check(source)
+        check_content(run, {part: splits.part(part) for part in parts}, digest, source.origin)
     else:
-        splits = draw_splits(source, options, seed)
+        splits, digests = draw_splits(source, options, seed)
         if run.path.is_dir():  # other processes than the first may be here before it has made the folder
+            keep_content(run, {part: splits.part(part) for part in get_args(Part)}, digests.__getitem__)
             splits.save(run.splits)
     return PreparedData(source, splits, preprocessing_of(options, size), options, seed)
 
@@ -154,8 +175,8 @@ def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
     )
 
 
-def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> Splits:
-    """Checks every image of ``source``, names the bad ones, and splits the good ones.
+def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> tuple[Splits, dict[str, str]]:
+    """Checks every image of ``source``, names the bad ones, and splits the good ones; also their digests by id.
 
     Raises:
         DataError: If a class is left without images, or ``options.strict`` and an image cannot be read.
@@ -167,7 +188,16 @@ def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> Splits
         log.warning("left out %s: %s", name, reason)
     for line in result.notes(source.origin):
         log.warning("%s", line)
-    return make_splits(source, result, calibration=options.calibration_share, test=options.test_share, seed=seed)
+    splits = make_splits(source, result, calibration=options.calibration_share, test=options.test_share, seed=seed)
+    found = zip(result.good, result.digests, strict=True)
+    return splits, {source.records[index].id: _sample_digest(source, index, digest) for index, digest in found}
+
+
+def _sample_digest(source: ImageSource, index: int, digest: str) -> str:
+    """Of an image and its class."""
+    return sample_digest(
+        digest.encode(), source.classes[source.records[index].label].encode("utf-8", "surrogateescape")
+    )
 
 
 def scan_with_progress(source: ImageSource, *, keep_contradictions: bool = False) -> Scan:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from modicum.classify.backbones import SmallResNet
+from modicum.storage import states
 from modicum.storage.errors import WeightsError
 from modicum.storage.header import locate_weights, read_raw_header
 
@@ -48,14 +47,11 @@ def read_state(weights: str | Path) -> dict[str, Tensor]:
     """The tensors of a ``.safetensors`` file; nothing in it is executed.
 
     Raises:
-        WeightsError: If it is missing, damaged or of another format.
+        WeightsError: If it is missing, damaged or of another format, or holds numbers that are not finite.
     """
     file = locate_weights(weights)
     read_raw_header(file)  # refuses what is truncated or another format, with the reason
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise WeightsError(f"{file} is damaged ({error}): copy or download it again") from error
+    return states.read_state(file)
 
 
 def _is_counter(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Folders that are written whole or not at all."""
 
+import os
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -8,15 +9,20 @@ from pathlib import Path
 
 from modicum.exporting.manifest import MANIFEST_NAME
 from modicum.exporting.parity import ExportError
-from modicum.storage.errors import OutputError
+from modicum.storage.errors import OutputError, RunError
+from modicum.storage.lock import locked
 from modicum.storage.outputs import LIST_NAME, foreign_files, has_list, list_outputs
 
 _SUFFIXES = (".onnx", ".onnx.data")
+_LEFTOVERS = (".new.tmp", ".old.tmp", ".lock.tmp")
 
 
 @contextmanager
 def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iterator[Path]:
     """Gives the body a new folder to fill, which takes the place of ``folder`` when the body ends without an error.
+
+    What exports to the same place left that were killed is removed first; an earlier export that one of them had moved
+    aside comes back.
 
     Args:
         folder: Where the export goes.
@@ -29,19 +35,49 @@ def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iter
     folder = Path(folder)
     _refuse_foreign(folder, {MANIFEST_NAME, LIST_NAME, *others})
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder)
     # Beside it, hence on the same file system: only there is renaming atomic.
-    mark = secrets.token_hex(4)
-    new, old = (folder.with_name(f".{folder.name}.{mark}.{kind}.tmp") for kind in ("new", "old"))
-    new.mkdir()
+    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
+    new, old, lock = (folder.with_name(f".{folder.name}.{mark}.{kind}.tmp") for kind in ("new", "old", "lock"))
+    with locked(lock):
+        new.mkdir()
+        try:
+            yield new
+            list_outputs(new)
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+            lock.unlink()
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what dead processes left beside ``folder``: the lock of one that lives cannot be had."""
+    beginning = f".{folder.name}."
+    marks = {
+        path.name.removeprefix(beginning).partition(".")[0]
+        for path in folder.parent.iterdir()
+        if path.name.startswith(beginning) and path.name.endswith(_LEFTOVERS)
+    }
+    for mark in sorted(marks):
+        _remove_leftover(folder, mark)
+
+
+def _remove_leftover(folder: Path, mark: str) -> None:
+    if mark.startswith(f"{os.getpid()}-"):
+        return  # another thread's: a process always gets its own locks
+    new, old, lock = (folder.with_name(f".{folder.name}.{mark}.{kind}.tmp") for kind in ("new", "old", "lock"))
     try:
-        yield new
-        list_outputs(new)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        with locked(lock):
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+    except RunError:
+        return
+    lock.unlink(missing_ok=True)
 
 
 def _refuse_foreign(folder: Path, known: Collection[str]) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from modicum.exporting.parity import ExportError
-from modicum.storage.files import JSON, read_json_object, write_json
+from modicum.storage.files import JSON, read_json_object
 from modicum.storage.provenance import modicum_version
+from modicum.storage.sealing import DIGEST_KEY, read_sealed, write_sealed
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = "modicum-export"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no digest of itself and of the other files
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,14 @@ class Manifest:
         graphs: By role, as the runner of the system knows them.
         details: What else that runner needs; plain JSON.
         modicum_version: What wrote it.
+        files: Hash by name of the other files of the folder, in sub-folders with ``/``.
     """
 
     system: str
     graphs: Mapping[str, Graph]
     details: Mapping[str, Any]
     modicum_version: str
+    files: Mapping[str, str]
 
 
 def weights_path(path: Path) -> Path:
@@ -66,7 +69,7 @@ def describe_graph(path: Path, input_names: Sequence[str], output_names: Sequenc
 def write_manifest(
     folder: str | Path, *, system: str, graphs: Mapping[str, Graph], details: Mapping[str, JSON]
 ) -> Path:
-    """Writes ``manifest.json`` atomically; see `Manifest` for the arguments.
+    """Writes ``manifest.json`` atomically, when all other files are there; see `Manifest` for the arguments.
 
     Returns:
         Path of the file.
@@ -75,7 +78,10 @@ def write_manifest(
         ValueError: If ``details`` are not plain JSON data.
     """
     path = Path(folder) / MANIFEST_NAME
-    write_json(
+    of_graphs = {name for graph in graphs.values() for name in graph.sha256}
+    names = {file.relative_to(folder).as_posix(): file for file in sorted(Path(folder).rglob("*")) if file.is_file()}
+    files = {name: _hash_file(file) for name, file in names.items() if name not in of_graphs | {MANIFEST_NAME}}
+    write_sealed(
         path,
         {
             "format": FORMAT,
@@ -84,6 +90,7 @@ def write_manifest(
             "system": system,
             "graphs": {role: asdict(graph) for role, graph in graphs.items()},
             "details": details,
+            "files": files,
         },
     )
     return path
@@ -106,18 +113,21 @@ def read_manifest(folder: str | Path, *, system: str, needed: Collection[str] = 
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise ExportError(f"{folder} holds no export: {MANIFEST_NAME} is missing; name the folder that was exported to")
-    content = read_json_object(path)
-    _check_version(path, content)
+    _check_version(path, read_json_object(path))
+    content = read_sealed(path, remedy="copy the whole folder again, or export again")
     try:
         manifest = _parse(content)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ExportError(f"{path} is damaged ({type(error).__name__}: {error}): export again") from error
     if manifest.system != system:
         raise ExportError(f"{folder} holds an export of {manifest.system!r}, not of {system!r}")
     if missing := sorted(set(needed) - manifest.details.keys()):
         raise ExportError(f"{path} is damaged: it does not state {', '.join(missing)}; export again")
     for graph in manifest.graphs.values():
-        _check_files(folder, graph)
+        if graph.file not in graph.sha256:
+            raise ExportError(f"{path} is damaged: it has no hash of {graph.file}; export again")
+        _check_files(folder, graph.sha256)
+    _check_files(folder, manifest.files)
     return manifest
 
 
@@ -132,13 +142,19 @@ def _parse(content: Mapping[str, Any]) -> Manifest:
         )
         for role, entry in content["graphs"].items()
     }
-    return Manifest(content["system"], graphs, dict(content["details"]), content["modicum_version"])
+    return Manifest(
+        content["system"], graphs, dict(content["details"]), content["modicum_version"], dict(content["files"])
+    )
 
 
 def _check_version(path: Path, content: Mapping[str, Any]) -> None:
     if content.get("format") != FORMAT:
         raise ExportError(f"{path} is not a manifest of modicum: its format is {content.get('format')!r}")
     version = content.get("format_version")
+    if isinstance(version, int) and version < FORMAT_VERSION:
+        raise ExportError(f"{path} was written by an older modicum, without a digest of itself: export again")
+    if DIGEST_KEY not in content and version == FORMAT_VERSION:
+        raise ExportError(f"{path} is damaged: it has lost its digest; export again")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ExportError(
             f"{path} has format version {version}, written by modicum {content.get('modicum_version')}; this modicum "
@@ -146,12 +162,10 @@ def _check_version(path: Path, content: Mapping[str, Any]) -> None:
         )
 
 
-def _check_files(folder: Path, graph: Graph) -> None:
-    if graph.file not in graph.sha256:
-        raise ExportError(f"{folder / MANIFEST_NAME} is damaged: it has no hash of {graph.file}; export again")
-    for name, expected in graph.sha256.items():
+def _check_files(folder: Path, hashes: Mapping[str, str]) -> None:
+    for name, expected in hashes.items():
         path = folder / name
-        if Path(name).name != name:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ExportError(f"{folder / MANIFEST_NAME} names a file outside its folder, {name!r}: do not use it")
         if not path.is_file():
             raise ExportError(f"{path} is missing: copy the whole folder, or export again")

@@ -72,8 +72,8 @@ def export_searched(network: GraphNetwork, folder: str | Path) -> Path:
             input_names=["inputs"],
             output_names=["outputs"],
         )
-        write_manifest(new, system=SYSTEM, graphs={"graph": graph}, details=details)
         write_sources(plain, new)
+        write_manifest(new, system=SYSTEM, graphs={"graph": graph}, details=details)  # last: it has the hashes of all
         worst = check_export(plain, new)
     logger.info("exported to %s; worst difference from the graph %.1e", folder, worst)
     return Path(folder)

@@ -10,8 +10,16 @@ from safetensors.numpy import load_file, save
 
 from modicum.graphs.graph import Graph
 from modicum.storage.errors import WeightsError
-from modicum.storage.files import JSON, dump_json, write_atomically
-from modicum.storage.header import FORMAT, FORMAT_VERSION, interpret_metadata, locate_weights, read_raw_header
+from modicum.storage.files import JSON, dump_json
+from modicum.storage.header import (
+    FORMAT,
+    FORMAT_VERSION,
+    interpret_metadata,
+    locate_weights,
+    read_raw_header,
+    verify_digest,
+    write_weights,
+)
 from modicum.storage.provenance import modicum_version
 
 STORAGE_NAME = "graph"
@@ -55,7 +63,7 @@ def save_graph(path: str | Path, graph: Graph, *, notes: Mapping[str, JSON] | No
         "config": dump_json(_config(graph)),
         "notes": dump_json(notes or {}),
     }
-    write_atomically(path, save({name: getattr(graph, name) for name in _ARRAYS}, metadata))
+    write_weights(path, metadata, save({name: getattr(graph, name) for name in _ARRAYS}))
 
 
 def load_graph(path: str | Path) -> Graph:
@@ -68,7 +76,9 @@ def load_graph(path: str | Path) -> Graph:
         WeightsError: If the file is missing, damaged, of another program or newer format, or holds no graph.
     """
     file = locate_weights(path)
-    header = interpret_metadata(read_raw_header(file).metadata, file)
+    raw = read_raw_header(file)
+    header = interpret_metadata(raw.metadata, file)
+    verify_digest(file, raw)
     if header.network != STORAGE_NAME:
         raise WeightsError(f"{file} holds the network {header.network!r}, not a graph of neurons: name another file")
     try:

@@ -15,7 +15,7 @@ from modicum.graphs.search import Plan, Progress, Search
 from modicum.graphs.task import Task
 from modicum.processes import Crew
 from modicum.storage.errors import RunError
-from modicum.storage.files import read_json_object, write_json
+from modicum.storage.sealing import read_sealed, write_sealed
 
 ROUNDS_AT_ONCE = 5  # about a second for small graphs: often enough to store and to show, rare enough to send states
 
@@ -73,7 +73,7 @@ def search_restarts(
                 for seed, state in rounds:
                     searches[seed].restore(state)
                     if folder is not None:
-                        write_json(_file(folder, seed), state)
+                        write_sealed(_file(folder, seed), state)
                     if watch is not None:
                         watch(seed, searches[seed].progress)
         except KeyboardInterrupt:
@@ -143,12 +143,17 @@ def _open(task: Task, plan: Plan, seed: int, folder: Path | None) -> Search:
     search = Search(task, plan, seed)
     if folder is not None and (file := _file(folder, seed)).exists():
         try:
-            search.restore(read_json_object(file))
+            search.restore(read_state(file))
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(
                 f"{file} is no state of this search ({error!r}): remove it to start this seed anew"
             ) from error
     return search
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """The state of a search in a file; raises `DataError` if it is missing or damaged."""
+    return read_sealed(file, remedy="remove it to start this seed anew")
 
 
 def _file(folder: Path, seed: int) -> Path:

@@ -1,6 +1,5 @@
 """From a recipe to a searched graph in a run folder, with its Pareto front and what it is held against."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -27,19 +26,21 @@ from modicum.graphs.layered import search_layered_restarts
 from modicum.graphs.preparation import Prepared, prepare
 from modicum.graphs.progress import shown_progress
 from modicum.graphs.recipe import GraphsRecipe
-from modicum.graphs.restarts import Outcome, search_restarts
+from modicum.graphs.restarts import Outcome, read_state, search_restarts
 from modicum.graphs.results import FrontPoint, Method, Step
 from modicum.graphs.search import Plan, Progress
 from modicum.graphs.task import Task
 from modicum.graphs.torch_module import GraphNetwork
 from modicum.graphs.wording import counted
-from modicum.storage.errors import DataError
-from modicum.storage.files import JSON, append_jsonl, read_json_object, write_json
+from modicum.storage.contents import check_content, keep_content, sample_digest
+from modicum.storage.files import JSON, append_jsonl
 from modicum.storage.runs import RunFolder
+from modicum.storage.sealing import read_sealed, write_sealed
 from modicum.storage.weights import save_network
 from modicum.training.progress import StagePlan, time_left
 
 logger = logging.getLogger(__name__)
+REMEDY = "put a copy back, or train again"  # what to do about a damaged file of figures
 
 STAGE, BASELINES = "search", "baselines"
 
@@ -113,17 +114,18 @@ def check_same_data(run: RunFolder, prepared: Prepared) -> None:
     Raises:
         DataError: If they have changed.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for samples in (prepared.parts["train"], prepared.parts["test"]):
-        digest.update(np.ascontiguousarray(samples.inputs).tobytes() + samples.targets.tobytes())
-    found: dict[str, JSON] = {
-        "points": {name: len(samples) for name, samples in prepared.parts.items()},
-        "digest": digest.hexdigest(),
-    }
-    if not run.splits.exists():
-        write_json(run.splits, found)
-    elif read_json_object(run.splits)["digest"] != found["digest"]:
-        raise DataError(f"the data are no longer those that {run.path} was begun with: put them back, or begin anew")
+    parts = {"points of": list(prepared.parts)}
+
+    def digest(part: str) -> str:
+        samples = prepared.parts[part]
+        return sample_digest(np.ascontiguousarray(samples.inputs).tobytes(), samples.targets.tobytes())
+
+    if run.splits.exists():
+        read_sealed(run.splits, remedy="put a copy back, or begin a new run")
+        check_content(run, parts, digest, prepared.source)
+    else:
+        keep_content(run, parts, digest)
+        write_sealed(run.splits, {"points": {name: len(samples) for name, samples in prepared.parts.items()}})
 
 
 class _Fitting:
@@ -138,7 +140,8 @@ class _Fitting:
     def fit(self) -> GraphNetwork:
         outcome = self._search()
         network = self._network(outcome.best.graph)
-        save_network(self.run.weights, network, notes={"problem": self.prepared.source})
+        notes: dict[str, JSON] = {"problem": self.prepared.source, **self.run.recipe_note()}
+        save_network(self.run.weights, network, notes=notes)
         self._save_front(outcome)
         self._tell(outcome.best)
         finished = self.run.finished_stages()
@@ -194,7 +197,7 @@ class _Fitting:
             for progress in history
         ]
         plain = {"points": [asdict(p) for p in points], "steps": [asdict(s) for s in steps]}
-        write_json(front_path(self.run), {**plain, "graphs": outcome.front.to_json()})
+        write_sealed(front_path(self.run), {**plain, "graphs": outcome.front.to_json()})
 
     def _tell(self, best: Member) -> None:
         error = self.prepared.error_of(best.loss)
@@ -220,14 +223,14 @@ class _Fitting:
         return len(states) == len(self.seeds) and are_over
 
     def _states(self) -> list[dict[str, Any]]:
-        return [read_json_object(file) for file in sorted(self.run.stage(STAGE).glob("search-*.json"))]
+        return [read_state(file) for file in sorted(self.run.stage(STAGE).glob("search-*.json"))]
 
     def _save_baselines(self, best: Member) -> None:
         seconds = sum(state["seconds"] for state in self._states())
         graph = measure_graph("graph", self.prepared.raw(best.graph), self.prepared, seconds=seconds)
         methods = [graph, *(self._baselines(best, seconds) if self.recipe.baselines else ())]
         missing = missing_libraries(wants_neat=self.recipe.neat_seconds > 0)
-        write_json(self.run.baselines, {"methods": [asdict(method) for method in methods], "missing": list(missing)})
+        write_sealed(self.run.baselines, {"methods": [asdict(method) for method in methods], "missing": list(missing)})
 
     def _baselines(self, best: Member, seconds: float) -> Iterator[Method]:
         recipe, prepared = self.recipe, self.prepared
@@ -263,19 +266,19 @@ def read_front(run: RunFolder) -> tuple[tuple[FrontPoint, ...], tuple[Step, ...]
     Raises:
         DataError: If the run has none.
     """
-    plain = read_json_object(front_path(run))
+    plain = read_sealed(front_path(run), remedy=REMEDY)
     return tuple(FrontPoint(**p) for p in plain["points"]), tuple(Step(**s) for s in plain["steps"])
 
 
 def read_front_graphs(run: RunFolder, prepared: Prepared) -> list[Graph]:
     """The graphs of the Pareto front of a run, on raw inputs, from the least complex to the most accurate."""
-    members: Mapping[str, Any] = read_json_object(front_path(run))
+    members: Mapping[str, Any] = read_sealed(front_path(run), remedy=REMEDY)
     return [prepared.raw(member.graph) for member in Front.from_json(members["graphs"])]
 
 
 def read_baselines(run: RunFolder) -> tuple[tuple[Method, ...], tuple[str, ...]]:
     """What was measured beside the graph when it was searched, the graph first, and what could not be."""
-    if not run.baselines.exists():  # the search was interrupted
+    if not run.baselines.exists() and BASELINES not in run.finished_stages():  # the search was interrupted
         return (), ()
-    plain = read_json_object(run.baselines)
+    plain = read_sealed(run.baselines, remedy=REMEDY)
     return tuple(Method(**method) for method in plain["methods"]), tuple(plain["missing"])

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,10 +25,13 @@ from modicum.reading.data.vector_storage import load_vectors, save_vectors
 from modicum.reading.data.vectors import WordVectors
 from modicum.reading.data.vocabulary import Vocabulary, count_words, make_vocabulary
 from modicum.reading.recipe import AugmentationOptions, TextOptions
+from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.errors import DataError, RunError
+from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 from modicum.training.loaders import make_loader
 
+WORDS_NOTE = "words"  # of weights: the digest of the words that they were trained on
 _log = logging.getLogger(__name__)
 
 
@@ -95,6 +98,20 @@ class Words:
         """Whether a run folder has them, whole."""
         return (_folder(run) / "vectors.json").exists()  # what is written last
 
+    @staticmethod
+    def digest(run: RunFolder) -> str:
+        """A digest of the words and vectors that a run folder holds."""
+        files = (_folder(run) / name for name in ("vocabulary.json", "vectors.json"))
+        return sample_digest(*(file.read_bytes() for file in files))
+
+    @classmethod
+    def load_for_weights(cls, run: RunFolder) -> "Words":
+        """As `load`, for the weights of the run: raises `DataError` if they were trained on other words."""
+        words = cls.load(run)
+        if read_header(run.weights).notes.get(WORDS_NOTE) not in (None, cls.digest(run)):
+            raise DataError(f"{_folder(run)} are not the words that {run.weights} was trained on: put a copy back")
+        return words
+
     def collator(self, text: TextOptions, *, has_no_answer: bool) -> Collator:
         """What makes batches of examples."""
         return Collator(self.vocabulary, self.vectors, text.word_characters, has_no_answer)
@@ -109,11 +126,29 @@ def open_parts(recipe: ReadingRecipe, run: RunFolder) -> tuple[Parts, Source]:
     text = recipe.text
     source = open_source(recipe.data, strict=text.strict, seed=recipe.seed)
     if run.splits.exists():
-        return Splits.load(run.splits).choose(source.given), source
+        parts = Splits.load(run.splits).choose(source.given)
+        check_content(run, _ids(parts), _digests(parts).__getitem__, source.name)
+        return parts, source
     parts = divide(source.given, calibration=text.calibration_share, test=text.test_share, seed=recipe.seed)
     if run.path.is_dir():  # other processes than the first may be here before it has made the folder
+        keep_content(run, _ids(parts), _digests(parts).__getitem__)
         Splits.of(parts).save(run.splits)
     return parts, source
+
+
+def _ids(parts: Parts) -> dict[str, tuple[str, ...]]:
+    return asdict(Splits.of(parts))
+
+
+def _digests(parts: Parts) -> dict[str, str]:
+    """By the id of a question: the digest of its passage, its text and its answers."""
+    digests = {}
+    for corpus in parts:
+        for passage, question in corpus.asked():
+            answers = repr([(answer.text, answer.start) for answer in question.answers] + [question.impossible])
+            texts = (passage.text, question.text, answers)
+            digests[question.id] = sample_digest(*(text.encode("utf-8", "surrogatepass") for text in texts))
+    return digests
 
 
 def prepare_words(recipe: ReadingRecipe, word_dim: int, parts: Parts, run: RunFolder) -> Words:

@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from modicum.storage.errors import RecipeError
+from modicum.storage.yaml_text import parse_mapping, read_bounded
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,19 +35,13 @@ def read_recipe(recipe: str | Path) -> dict[str, Any]:
         RecipeError: If there is no such name or file, or it is not a YAML mapping.
     """
     if str(recipe) in recipe_names():
-        text = (_FOLDER / f"{recipe}.yaml").read_text(encoding="utf-8")
+        content = (_FOLDER / f"{recipe}.yaml").read_bytes()
     elif Path(recipe).is_file():
-        text = Path(recipe).read_text(encoding="utf-8")
+        content = read_bounded(recipe)
     else:
         hint = closest(str(recipe), recipe_names())
         raise RecipeError(f"recipe {str(recipe)!r} is neither a file nor a known name: {hint}")
-    try:
-        options = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"recipe {recipe} is not valid YAML: {error}") from error
-    if not isinstance(options, dict):
-        raise RecipeError(f"recipe {recipe} must be a mapping of options to values, got {type(options).__name__}")
-    return options
+    return parse_mapping(content, f"recipe {recipe}")
 
 
 def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Recipe:

@@ -15,7 +15,8 @@ from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
 from modicum.classify.results import Detail, Evaluation
 from modicum.storage.errors import DataError
-from modicum.storage.files import JSON, read_json_object
+from modicum.storage.files import JSON
+from modicum.storage.sealing import read_sealed
 
 FORMAT = 1  # to be raised when a reader of the old form would misread the new one
 
@@ -84,7 +85,7 @@ def read_evaluation(path: str | Path) -> Evaluation:
     Raises:
         DataError: If the file is missing, or does not hold an evaluation.
     """
-    raw = read_json_object(path)
+    raw = read_sealed(path, remedy="evaluate the run again")
     try:
         return evaluation_from_json(raw)
     except DataError as error:

@@ -19,9 +19,10 @@ from modicum.reporting.plots.learning import has_curves
 from modicum.reporting.templating import render_page
 from modicum.reporting.terminal import shown
 from modicum.storage.errors import DataError, RunError
-from modicum.storage.files import JSON, read_json_object, read_jsonl, write_json
+from modicum.storage.files import JSON
 from modicum.storage.outputs import write_output
 from modicum.storage.runs import RunFolder
+from modicum.storage.sealing import read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def read_sheet(run: RunFolder) -> Sheet:
     """
     if not run.figures.is_file():
         raise RunError(f"{run.path} has no {run.figures.name} yet: modicum evaluate {run.path}")
-    raw = read_json_object(run.figures)
+    raw = read_sealed(run.figures, remedy="evaluate the run again")
     try:
         sections = tuple(_read_section(table) for table in raw["tables"])
         return Sheet(raw["system"], raw["headline"], raw["data"], sections, raw["figures"])
@@ -169,7 +170,7 @@ def _read_section(raw: Mapping[str, Any]) -> SheetSection:
 
 def keep_figures(run: RunFolder, sheet: Sheet) -> None:
     """Writes ``figures.json`` of a run, atomically; see `read_sheet`."""
-    write_json(run.figures, sheet.to_json())
+    write_sealed(run.figures, sheet.to_json())
 
 
 def write_sheet(run: RunFolder, sheet: Sheet, facts: Mapping[str, str]) -> None:
@@ -181,7 +182,7 @@ def write_sheet(run: RunFolder, sheet: Sheet, facts: Mapping[str, str]) -> None:
         facts: What a reader wants to know of the recipe, by name.
     """
     start = run.read_state().starts[0]
-    rows = read_jsonl(run.metrics) if run.metrics.exists() else []  # a run may need no training
+    rows = run.read_metrics()
     learning = "Loss and figures over the steps of each stage of the training."
     html = render_page(
         "sheet.html.jinja",

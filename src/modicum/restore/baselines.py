@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from modicum.restore.pixels import cut_border, quantise
 from modicum.restore.resampling import upscale
 from modicum.restore.task import Task
+from modicum.storage.errors import install_hint
 
 Restorer: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -72,7 +73,7 @@ def baselines_for(task: Task) -> Baselines:
         if package is None or importlib.util.find_spec(package) is not None:
             rows.append(baseline)
         else:
-            missing.append(f"{baseline.name} is left out; to have it: pip install 'modicum[{extra}]'")
+            missing.append(f"{baseline.name} is left out; to have it, {install_hint(extra)}")
     return Baselines(tuple(rows), tuple(missing))
 
 

@@ -22,6 +22,7 @@ from modicum.restore.patches import DegradedImages, Pair
 from modicum.restore.pixels import quantise, same_size
 from modicum.restore.preparation import open_parts
 from modicum.restore.results import Evaluation, Example, ImageScore, Method, TileRow
+from modicum.restore.sources import Part
 from modicum.restore.task import Task
 from modicum.storage.errors import RunError
 from modicum.storage.runs import RunFolder
@@ -91,7 +92,8 @@ def evaluate_run(
     """
     if not run.weights.exists():
         raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
-    prepared, source = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run)
+    used: tuple[Part, ...] = ("test",)
+    prepared, source = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run, parts=used)
     images = DegradedImages(prepared.test, recipe.task, seed=recipe.seed)
     ours, scores = measure_network("network", inference, images)
     rows = [ours]

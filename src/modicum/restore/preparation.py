@@ -1,7 +1,7 @@
 """From a set of photographs to those that train, watch and test: readable ones, no copies, divided by image."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +15,10 @@ from modicum.restore.degradations import make_target
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.sources import ImageSet, Part, StoredImage, open_images
 from modicum.restore.task import Task
+from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.errors import DataError, first_few
-from modicum.storage.files import read_json_object, write_json
 from modicum.storage.runs import RunFolder
+from modicum.storage.sealing import read_sealed, write_sealed
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,13 @@ def prepare_images(images: ImageSet, task: Task, options: PatchOptions, *, seed:
 
 
 def open_parts(
-    data: str | None, task: Task, options: PatchOptions, seed: int, run: RunFolder
+    data: str | None,
+    task: Task,
+    options: PatchOptions,
+    seed: int,
+    run: RunFolder,
+    *,
+    parts: Collection[Part] = get_args(Part),
 ) -> tuple[PreparedImages, str]:
     """The images of a run by part, and what they are; the first time they are checked, and the division is kept.
 
@@ -92,16 +99,26 @@ def open_parts(
         options: How they are divided.
         seed: Of the division.
         run: Where the division is kept.
+        parts: What will be looked at: these images must still be what the run was begun with.
 
     Raises:
         DataError: If the images cannot be used, or are no longer those of the run.
     """
     images = open_images(data)
+    by_id = {image.id: image for image in images.images}
+
+    def digest(name: str) -> str:
+        return sample_digest(by_id[name].content())
+
     if run.splits.exists():
-        return _restored_parts(images, read_json_object(run.splits)), images.name
+        restored = _restored_parts(images, read_sealed(run.splits, remedy="put a copy back, or begin a new run"))
+        ids = restored.ids()
+        check_content(run, {part: ids[part] for part in parts}, digest, images.origin)
+        return restored, images.name
     prepared = prepare_images(images, task, options, seed=seed)
     if run.path.is_dir():  # other processes than the first may be here before it has made the folder
-        write_json(run.splits, {part: list(ids) for part, ids in prepared.ids().items()})
+        keep_content(run, prepared.ids(), digest)
+        write_sealed(run.splits, {part: list(ids) for part, ids in prepared.ids().items()})
     return prepared, images.name
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from modicum.saliency.recurrent import ConvNormRelu
 from modicum.storage.errors import WeightsError, first_few
+from modicum.storage.states import read_state
 
 SMALL = "small"
 SMALL_WIDTHS = (16, 24, 48, 96)
@@ -102,7 +101,7 @@ def check_checkpoint(name: str, checkpoint: str | Path) -> None:
     Raises:
         WeightsError: If the file is missing or unreadable, or a tensor is missing in it or has another shape.
     """
-    found = {key: tuple(value.shape) for key, value in read_tensors(checkpoint).items()}
+    found = {key: tuple(value.shape) for key, value in read_state(checkpoint).items()}
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=0)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -112,28 +111,6 @@ def check_checkpoint(name: str, checkpoint: str | Path) -> None:
             f"{checkpoint} is no checkpoint of timm's {name}: {first_few(misfits, _MAX_NAMED)} missing or of "
             "another shape; save the state_dict of timm.create_model(...) of that very name"
         )
-
-
-def read_tensors(checkpoint: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` or ``torch.save`` file; nothing in it is executed.
-
-    Raises:
-        WeightsError: If it is missing, damaged, or holds something else.
-    """
-    file = Path(checkpoint)
-    if not file.is_file():
-        raise WeightsError(f"{file} does not exist: give a weights file of timm")
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged zip files and pickles fail in many ways
-        reason = "damaged" if isinstance(error, SafetensorError) else "not a file of plain tensors"
-        raise WeightsError(f"{file} cannot be read, it is {reason}: {error}") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{file} holds no tensors by name: give the state_dict of a model of timm")
-    return dict(state)
 
 
 def _level_indices(name: str) -> tuple[int, ...]:

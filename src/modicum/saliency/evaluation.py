@@ -14,6 +14,7 @@ from modicum.saliency.baselines import baselines
 from modicum.saliency.data.duplicates import Duplicate, find_duplicates
 from modicum.saliency.data.scenes import ProceduralScenes
 from modicum.saliency.data.sources import MaskedImage
+from modicum.saliency.data.splits import Part
 from modicum.saliency.data.transforms import PairTransform
 from modicum.saliency.metrics import ImageScore, Scorer, Scores
 from modicum.saliency.network import SaliencyNet, rebuild_saliency
@@ -49,7 +50,8 @@ def evaluate_run(
     """
     if not run.weights.exists():
         raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
-    data = prepare(recipe, run)
+    used: tuple[Part, ...] = ("test",)
+    data = prepare(recipe, run, parts=used)
     predictor = Predictor(network, data.preprocessing)
     scores = score_network(predictor, data)
     best, typical, worst = choose_examples(predictor, data, scores.images)

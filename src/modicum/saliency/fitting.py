@@ -16,6 +16,7 @@ from modicum.saliency.recipe import NetworkOptions, SaliencyRecipe
 from modicum.saliency.training import SaliencyStage
 from modicum.saliency.unet import UNet, unet_of_cost
 from modicum.storage.errors import RecipeError
+from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
 from modicum.training.progress import StagePlan
@@ -86,7 +87,12 @@ class _Fitting:
     def save(self, path: Path, network: SaliencyNet | UNet) -> None:
         """Writes the weights of a trained network, with how pictures become its images."""
         data = self.data
-        save_network(path, network, notes={"preprocessing": asdict(data.preprocessing), "data": data.source.name})
+        noted: dict[str, JSON] = {
+            "preprocessing": asdict(data.preprocessing),
+            "data": data.source.name,
+            **self.run.recipe_note(),
+        }
+        save_network(path, network, notes=noted)
 
 
 def build_network(options: NetworkOptions) -> SaliencyNet:

@@ -1,8 +1,10 @@
 """The data of a run: found, checked, split once, and handed out as batches."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
 
 from torch.utils.data import DataLoader
 
@@ -13,6 +15,9 @@ from modicum.saliency.data.sources import MaskedImage, PairSource
 from modicum.saliency.data.splits import Part, Splits, make_splits
 from modicum.saliency.data.transforms import PairTransform, Preprocessing
 from modicum.saliency.recipe import PairOptions, SaliencyRecipe
+from modicum.storage.contents import check_content, keep_content
+from modicum.storage.errors import WeightsError
+from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
 
@@ -63,19 +68,33 @@ class PreparedPairs:
         return PairDataset(self.source, self.splits.indices(self.source, part), transform, seed)
 
 
-def prepare(recipe: SaliencyRecipe, run: RunFolder) -> PreparedPairs:
-    """The data of a run; the first time, every image is checked, and the splits are drawn and kept in the run folder.
+def prepare(recipe: SaliencyRecipe, run: RunFolder, *, parts: Collection[Part] = get_args(Part)) -> PreparedPairs:
+    """The data of a run; the first time, every image is checked, and the splits are kept there.
+
+    Args:
+        recipe: Says where the data are, and how they are divided.
+        run: Where the splits are kept.
+        parts: What will be looked at: these images and masks must still be what the run was begun with.
 
     Raises:
-        DataError: If there is nothing to train on, sizes disagree, or the recipe is strict and a file cannot be read.
+        DataError: If there is nothing to train on, images or masks have changed, sizes disagree, or the recipe is
+            strict and a file cannot be read.
     """
     options = recipe.images
     source = open_source(recipe.data, side=recipe.image_px)
+    index_of = {record.id: index for index, record in enumerate(source.records)}
+
+    def digest(name: str) -> str:
+        return source.content(index_of[name])
+
     if run.splits.exists():
         splits = Splits.load(run.splits)
+        splits.check(source, tuple(parts))
+        check_content(run, {part: splits.part(part) for part in parts}, digest, source.origin)
     else:
         splits = _draw_splits(source, options, recipe.seed)
         if run.path.is_dir():  # other processes than the first may be here before it has made the folder
+            keep_content(run, {part: splits.part(part) for part in get_args(Part)}, digest)
             splits.save(run.splits)
     return PreparedPairs(source, splits, preprocessing_of(recipe), options, recipe.seed)
 
@@ -91,6 +110,21 @@ def preprocessing_of(recipe: SaliencyRecipe) -> Preprocessing:
         min_scale=options.min_scale,
         jitter=options.jitter,
     )
+
+
+def read_preprocessing(weights: Path) -> Preprocessing | None:
+    """How pictures became the images that weights were trained on; None where an older version did not note it.
+
+    Raises:
+        WeightsError: If what is noted cannot be used.
+    """
+    noted = read_header(weights).notes.get("preprocessing")
+    if not isinstance(noted, dict):
+        return None
+    try:
+        return Preprocessing(**noted)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{weights} notes a preprocessing that cannot be used ({error}): train again") from error
 
 
 def _draw_splits(source: PairSource, options: PairOptions, seed: int) -> Splits:

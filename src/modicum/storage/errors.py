@@ -35,7 +35,12 @@ class MissingExtraError(ModicumError, ImportError):
     """An optional dependency is not installed; the message is the command that installs it."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; get it with: pip install 'modicum[{extra}]'")
+        super().__init__(f"{package} is not installed; {install_hint(extra)}")
+
+
+def install_hint(extra: str) -> str:
+    """The command that installs an optional dependency; modicum itself is on no package index."""
+    return f"in your clone of modicum, run: pip install -e '.[{extra}]'"
 
 
 def first_few(items: Sequence[str], limit: int = 5) -> str:

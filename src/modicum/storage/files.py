@@ -19,13 +19,14 @@ def is_leftover(path: Path) -> bool:
     return path.name.startswith(".") and path.suffix == ".tmp"
 
 
-def write_atomically(path: str | Path, data: bytes | str) -> None:
+def write_atomically(path: str | Path, data: bytes | str | Sequence[bytes | memoryview]) -> None:
     """Writes a whole file so that a reader, or a crash, sees the old content or the new one and nothing between.
 
     Args:
         path: The file to replace or to create; missing parent folders are made.
-        data: The content; text is written as UTF-8, its line ends as they are.
+        data: The content, or its pieces in order; text is written as UTF-8, its line ends as they are.
     """
+    pieces = [data.encode()] if isinstance(data, str) else [data] if isinstance(data, bytes) else data
     path = Path(path)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +34,7 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             with temporary.open("xb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut could keep the new name and lose the bytes behind it
             temporary.replace(path)
@@ -145,6 +146,8 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: check the path") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _parse(data: bytes, path: str | Path, first_line: int = 1) -> JSON:

@@ -1,17 +1,22 @@
 """The first bytes of a weights file: which network it holds and how it was built, read without torch."""
 
+import hashlib
 import json
+import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from modicum.storage.errors import WeightsError
-from modicum.storage.files import JSON
+from modicum.storage.files import JSON, dump_json, write_atomically
 from modicum.storage.provenance import modicum_version
+from modicum.storage.sealing import no_digest
 
 FORMAT = "modicum"
 FORMAT_VERSION = 1
 WEIGHTS_NAME = "model.safetensors"
+DIGEST_KEY = "digest"  # in the metadata
 
 _MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself; beyond it the "length" is the text of another format
 
@@ -32,6 +37,7 @@ class TensorEntry:
 
     dtype: str  # in the words of safetensors: "F32", "BF16", "I64", "BOOL"
     shape: tuple[int, ...]
+    place: tuple[int, int] = (0, 0)  # first byte and the one behind the last, counted from the end of the header
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class RawHeader:
 
     metadata: dict[str, str]
     tensors: dict[str, TensorEntry]
+    size: int = 0  # bytes of the file before the first tensor
 
 
 def locate_weights(path: str | Path) -> Path:
@@ -80,17 +87,86 @@ def read_raw_header(file: Path) -> RawHeader:
     """
     with file.open("rb") as stream:
         content = _read_header_json(stream, file)
-        data_bytes = file.stat().st_size - stream.tell()
+        size = stream.tell()
+        data_bytes = file.stat().st_size - size
     metadata = content.pop("__metadata__", {})
     try:
-        tensors = {name: TensorEntry(str(entry["dtype"]), tuple(entry["shape"])) for name, entry in content.items()}
-        needed = max((entry["data_offsets"][1] for entry in content.values()), default=0)
-        is_truncated = data_bytes < needed
-    except (TypeError, KeyError, IndexError) as error:
+        tensors = {name: _entry(raw) for name, raw in content.items()}
+    except (TypeError, KeyError, ValueError) as error:
         raise _not_safetensors(file) from error
-    if is_truncated:
+    needed = max((entry.place[1] for entry in tensors.values()), default=0)
+    if data_bytes < needed:
         raise _truncated(file)
-    return RawHeader(metadata, tensors)
+    return RawHeader(metadata, tensors, size)
+
+
+def verify_digest(file: Path, raw: RawHeader) -> None:
+    """Compares names, types, shapes and bytes of the tensors, and the metadata, with the digest in the metadata.
+
+    Raises:
+        WeightsError: If they differ, or the file has no digest.
+    """
+    if DIGEST_KEY not in raw.metadata:
+        raise WeightsError(f"{file} {no_digest(file)}")
+    with (
+        file.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as content,
+        content[raw.size :] as data,
+    ):
+        found = _digest(raw.metadata, raw.tensors, data)
+    if found != raw.metadata[DIGEST_KEY]:
+        raise WeightsError(f"{file} is not as it was written (its digest differs): copy it again, or train again")
+
+
+def write_weights(path: str | Path, metadata: Mapping[str, str], plain: bytes | memoryview) -> None:
+    """Writes a safetensors file with metadata and a digest, atomically; equal content gives equal bytes.
+
+    Args:
+        path: The file to write.
+        metadata: What else to say; a digest in it is replaced.
+        plain: The bytes of a safetensors file; its metadata are left out.
+    """
+    view = memoryview(plain)
+    size = 8 + int.from_bytes(view[:8], "little")
+    content: dict[str, Any] = json.loads(bytes(view[8:size]))
+    content.pop("__metadata__", None)
+    data = view[size:]
+    told = {key: value for key, value in metadata.items() if key != DIGEST_KEY}
+    told[DIGEST_KEY] = _digest(told, {name: _entry(raw) for name, raw in content.items()}, data)
+    text = json.dumps({"__metadata__": dict(sorted(told.items())), **content}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned, as safetensors wants them
+    write_atomically(path, [len(text).to_bytes(8, "little"), text, data])
+
+
+def update_notes(path: Path, notes: Mapping[str, JSON]) -> None:
+    """Adds notes to a weights file, or replaces them, and makes its digest anew.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, not of modicum, or of a newer format.
+    """
+    raw = read_raw_header(path)
+    header = interpret_metadata(raw.metadata, path)
+    metadata = {**raw.metadata, "notes": dump_json({**header.notes, **notes})}
+    write_weights(path, metadata, path.read_bytes())
+
+
+def _entry(raw: Any) -> TensorEntry:  # noqa: ANN401  JSON of any kind
+    """An entry of the header; raises ValueError, KeyError or TypeError unless it is one."""
+    begin, end = raw["data_offsets"]
+    if not all(type(number) is int and number >= 0 for number in (begin, end, *raw["shape"])) or begin > end:
+        raise ValueError("sizes and places of tensors are whole numbers")
+    return TensorEntry(str(raw["dtype"]), tuple(raw["shape"]), (begin, end))
+
+
+def _digest(metadata: Mapping[str, str], tensors: Mapping[str, TensorEntry], data: memoryview) -> str:
+    told = sorted((key, value) for key, value in metadata.items() if key != DIGEST_KEY)
+    described = [(name, entry.dtype, entry.shape) for name, entry in sorted(tensors.items())]
+    digest = hashlib.sha256(json.dumps([told, described]).encode())
+    for _, entry in sorted(tensors.items()):
+        with data[entry.place[0] : entry.place[1]] as content:
+            digest.update(content)
+    return digest.hexdigest()
 
 
 def interpret_metadata(metadata: dict[str, str], file: Path) -> Header:
@@ -121,7 +197,7 @@ def _refuse_newer(found: int, metadata: dict[str, str], file: Path) -> None:
     if found > FORMAT_VERSION:
         raise WeightsError(
             f"{file} has format version {found}, written by modicum {metadata.get('modicum_version', 'unknown')}; "
-            f"this modicum ({modicum_version()}) reads up to {FORMAT_VERSION}: pip install --upgrade modicum"
+            f"this modicum ({modicum_version()}) reads up to {FORMAT_VERSION}: update your clone of modicum"
         )
 
 

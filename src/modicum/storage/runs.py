@@ -1,19 +1,26 @@
 """Run folders: what one training leaves behind, under the same names for every system."""
 
 import difflib
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from modicum.storage.errors import RunError
-from modicum.storage.files import JSON, is_leftover, read_json_object, write_atomically, write_json
-from modicum.storage.header import WEIGHTS_NAME
+from modicum.storage.errors import DataError, RunError
+from modicum.storage.files import JSON, is_leftover, read_jsonl, write_atomically
+from modicum.storage.header import WEIGHTS_NAME, read_header
 from modicum.storage.lock import locked
 from modicum.storage.provenance import utc_now
+from modicum.storage.sealing import read_sealed, write_sealed
 
-_STATE_NAME = "run.json"
+STATE_NAME = "run.json"
 _LOCK_NAME = ".lock"
+RECIPE_NOTE = "recipe_digest"  # of weights: which recipe trained them
+CALIBRATION_NOTE = "calibration"  # of weights: what the knob was chosen for and on
+_BEGINNINGS = ("words", "tensorboard")  # folders that are filled before the first step
 _MAX_NAMED = 5  # neighbouring runs, foreign files, differing lines that a message names
 
 
@@ -42,6 +49,7 @@ class RunState:
     system: str
     created: str  # UTC, ISO 8601
     starts: tuple[Start, ...]  # oldest first, never empty
+    recipe_digest: str  # see `digest_recipe`
     stages: tuple[FinishedStage, ...] = ()  # in the order in which they were finished
 
 
@@ -75,8 +83,42 @@ class RunFolder:
         write_atomically(run.recipe, recipe_text)
         now = utc_now()
         # Last, because it makes the folder a run: a run without recipe never exists.
-        run._write(RunState(system, now, (Start(now, command, versions),)))
+        run._write(RunState(system, now, (Start(now, command, versions),), digest_recipe(recipe_text.encode())))
         return run
+
+    @classmethod
+    @contextmanager
+    def begin(
+        cls,
+        path: str | Path,
+        *,
+        resume: bool,
+        system: str,
+        recipe_text: str,
+        command: str,
+        versions: Mapping[str, str],
+    ) -> Iterator["RunFolder"]:
+        """A run to train in: `create` or `resume` under the lock, which is held while the block runs.
+
+        A new run whose block fails before there is anything to keep is removed, so that the corrected command finds
+        the folder free; one that was interrupted stays, to be resumed.
+
+        Raises:
+            RunError: As `create`, `resume` and `locked`.
+        """
+        run = cls.open(path) if resume else cls(Path(path))
+        if not resume:
+            run._refuse_occupied()
+            run.path.mkdir(parents=True, exist_ok=True)
+        start = cls.resume if resume else cls.create
+        with run.locked():
+            run = start(path, system=system, recipe_text=recipe_text, command=command, versions=versions)
+            try:
+                yield run
+            except Exception:
+                if not resume:
+                    run.discard_unused()
+                raise
 
     @classmethod
     def resume(
@@ -105,7 +147,7 @@ class RunFolder:
         run = cls(Path(path))
         if run.state.is_file():
             return run
-        fault = f"is not a run (no {_STATE_NAME})" if run.path.exists() else "does not exist"
+        fault = f"is not a run (no {STATE_NAME})" if run.path.exists() else "does not exist"
         raise RunError(f"{run.path} {fault}: {_suggest_runs(run.path)}")
 
     def read_state(self) -> RunState:
@@ -113,9 +155,9 @@ class RunFolder:
 
         Raises:
             RunError: If it lacks or adds something.
-            DataError: If it is not JSON.
+            DataError: If it is not JSON, or is not as it was written.
         """
-        raw = read_json_object(self.state)
+        raw = read_sealed(self.state, remedy="put a copy back, or begin a new run")
         try:
             starts = tuple(Start(**start) for start in raw.pop("starts"))
             stages = tuple(FinishedStage(**stage) for stage in raw.pop("stages"))
@@ -136,13 +178,58 @@ class RunFolder:
     def discard_unused(self) -> None:
         """Removes a run in whose folder there is nothing yet but its beginning; leaves any other as it is.
 
-        Which samples were to be for what counts as its beginning: recipe and data tell it again.
+        What recipe and data tell again counts as its beginning: which samples are for what, words, empty folders.
         """
-        files = list(self.path.iterdir())
-        if {file.name for file in files} <= {self.recipe.name, self.splits.name, _STATE_NAME, _LOCK_NAME}:
-            for file in files:
-                file.unlink()
-            self.path.rmdir()
+        if any(file.is_file() and not self._is_beginning(file) for file in self.path.rglob("*")):
+            return
+        if not self.finished_stages():
+            shutil.rmtree(self.path)
+
+    def _is_beginning(self, file: Path) -> bool:
+        place = file.relative_to(self.path)
+        if len(place.parts) > 1:
+            return place.parts[0] in _BEGINNINGS
+        names = {self.recipe.name, self.splits.name, self.content.name, STATE_NAME, _LOCK_NAME}
+        is_empty_log = file == self.metrics and not file.stat().st_size
+        return file.name in names or is_leftover(file) or is_empty_log
+
+    def verify_recipe(self) -> None:
+        """Compares the recipe with the one that the run was begun with, and that its weights were trained by.
+
+        Raises:
+            RunError: If it has changed or is gone.
+            WeightsError: If the weights cannot be read.
+        """
+        if not self.recipe.is_file():
+            raise RunError(f"{self.path} has lost its {self.recipe.name}: put the file back, or begin a new run")
+        found, known = digest_recipe(self.recipe.read_bytes()), {self.read_state().recipe_digest}
+        if self.weights.is_file():
+            known.add(str(read_header(self.weights).notes.get(RECIPE_NOTE, found)))
+        if known != {found}:
+            raise RunError(
+                f"{self.recipe} is not the recipe that this run was trained by (its digest differs): put a copy back, "
+                "or begin a new run"
+            )
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """What was measured during training, one row per line of the log; empty where there is none.
+
+        Raises:
+            DataError: If a line is not of such a log.
+        """
+        rows = read_jsonl(self.metrics) if self.metrics.exists() else []  # a run may need no training
+        for number, row in enumerate(rows, start=1):
+            numbers = [value for value in row.values() if isinstance(value, int)]
+            is_placed = isinstance(row.get("stage"), str) and isinstance(row.get("step"), int | None)
+            if not is_placed or max(map(abs, numbers), default=0) >= 2**63:
+                raise DataError(
+                    f"{self.metrics} line {number} is not of a training's log: remove the file to go on without it"
+                )
+        return rows
+
+    def recipe_note(self) -> dict[str, JSON]:
+        """For the notes of weights: which recipe trained them; empty where the folder has none."""
+        return {RECIPE_NOTE: digest_recipe(self.recipe.read_bytes())} if self.recipe.is_file() else {}
 
     def check_same_recipe(self, recipe_text: str) -> None:
         """Accepts the recipe that this run was begun with, and no other; line ends do not matter.
@@ -150,8 +237,7 @@ class RunFolder:
         Raises:
             RunError: If lines differ; the message names them, ``-`` as the run has them, ``+`` as they are asked for.
         """
-        if not self.recipe.is_file():
-            raise RunError(f"{self.path} has lost its {self.recipe.name}: choose another --out, or put the file back")
+        self.verify_recipe()
         ours = self.recipe.read_text(encoding="utf-8").splitlines()
         # The first two lines of a unified diff are file names; those with @ tell positions.
         lines = list(difflib.unified_diff(ours, recipe_text.splitlines(), n=0, lineterm=""))[2:]
@@ -171,7 +257,7 @@ class RunFolder:
         return locked(self.path / _LOCK_NAME)
 
     def _write(self, state: RunState) -> None:
-        write_json(self.state, asdict(state))
+        write_sealed(self.state, asdict(state))
 
     def _refuse_occupied(self) -> None:
         if self.state.exists():
@@ -179,7 +265,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file, not a folder: choose another --out")
         # A recipe alone is what a process leaves that is killed before the folder becomes a run.
-        ours = (self.recipe.name,)
+        ours = (self.recipe.name, _LOCK_NAME)
         files = self.path.iterdir() if self.path.is_dir() else ()
         names = sorted(file.name for file in files if not is_leftover(file) and file.name not in ours)
         if names:
@@ -233,9 +319,14 @@ class RunFolder:
         return self.path / "splits.json"
 
     @property
+    def content(self) -> Path:
+        """Digests of the samples, see `modicum.storage.contents`."""
+        return self.path / "content.json"
+
+    @property
     def state(self) -> Path:
         """The file of `RunState`; it makes the folder a run."""
-        return self.path / _STATE_NAME
+        return self.path / STATE_NAME
 
     @property
     def report(self) -> Path:
@@ -248,10 +339,15 @@ class RunFolder:
         return self.path / "tensorboard"
 
 
+def digest_recipe(content: bytes) -> str:
+    """SHA-256 of the text of a recipe; line ends do not matter."""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+
+
 def _suggest_runs(path: Path) -> str:
     """What to do instead, with the newest runs in or beside a folder that is no run."""
     for folder, place in ((path, "in it"), (path.resolve().parent, "beside it")):
-        states = sorted(folder.glob(f"*/{_STATE_NAME}"), key=lambda state: state.stat().st_mtime, reverse=True)
+        states = sorted(folder.glob(f"*/{STATE_NAME}"), key=lambda state: state.stat().st_mtime, reverse=True)
         if states:
             return f"runs {place}, newest first: {_name_some([state.parent.name for state in states])}"
     return "begin one with modicum train SYSTEM --out FOLDER"

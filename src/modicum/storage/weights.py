@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from modicum.storage.errors import WeightsError
-from modicum.storage.files import JSON, dump_json, write_atomically
+from modicum.storage.files import JSON, dump_json
 from modicum.storage.header import (
     FORMAT,
     FORMAT_VERSION,
@@ -22,8 +22,12 @@ from modicum.storage.header import (
     locate_weights,
     read_header,
     read_raw_header,
+    verify_digest,
+    write_weights,
 )
+from modicum.storage.limits import Limits
 from modicum.storage.provenance import modicum_version
+from modicum.storage.states import refuse_endless
 from modicum.storage.tensors import read_tensors
 
 __all__ = ["Header", "Storable", "load_network", "read_header", "save_network"]
@@ -64,7 +68,7 @@ def save_network(path: str | Path, network: nn.Module, *, notes: Mapping[str, JS
             f"{type(network).__name__} cannot be saved: give it `storage_name` and `storage_config()`, see Storable"
         )
     metadata, tensors = _describe(network, notes or {}), _separate_tensors(network)
-    write_atomically(path, save(tensors, metadata))
+    write_weights(path, metadata, save(tensors))
 
 
 def load_network(path: str | Path, builders: Mapping[str, Callable[..., nn.Module]], **parts: object) -> nn.Module:
@@ -85,14 +89,22 @@ def load_network(path: str | Path, builders: Mapping[str, Callable[..., nn.Modul
     file = locate_weights(path)
     raw = read_raw_header(file)
     header = interpret_metadata(raw.metadata, file)
-    network = _build(header, _find_builder(header, builders, file), parts, file)
+    verify_digest(file, raw)
+    builder = _find_builder(header, builders, file)
+    network = _build(header, builder, parts, file, Limits.of(raw.tensors))
     _refuse_misfits(raw.tensors, network, header, file)
+    network.load_state_dict(_read_tensors(file), strict=True)
+    return network.eval()
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, all numbers finite; raises `WeightsError`."""
     try:
         state = read_tensors(file)
     except SafetensorError as error:
         raise WeightsError(f"{file} is damaged ({error}): copy or download it again") from error
-    network.load_state_dict(state, strict=True)
-    return network.eval()
+    refuse_endless(state, file)
+    return state
 
 
 def _uncompiled(network: nn.Module) -> nn.Module:
@@ -142,7 +154,9 @@ def _find_builder(
     )
 
 
-def _build(header: Header, builder: Callable[..., nn.Module], parts: Mapping[str, object], file: Path) -> nn.Module:
+def _build(
+    header: Header, builder: Callable[..., nn.Module], parts: Mapping[str, object], file: Path, limits: Limits
+) -> nn.Module:
     if twice := sorted(header.config.keys() & parts.keys()):
         raise ValueError(f"{', '.join(twice)} stand in the config of {file} already: do not pass them to load_network")
     arguments = {**header.config, **parts}
@@ -154,8 +168,11 @@ def _build(header: Header, builder: Callable[..., nn.Module], parts: Mapping[str
             f"it was written by modicum {header.version}, this is {modicum_version()}"
         ) from error
     try:
-        return builder(**arguments)
-    except (TypeError, ValueError) as error:
+        with limits.kept(file):
+            return builder(**arguments)
+    except WeightsError:
+        raise
+    except (TypeError, ValueError, RuntimeError, MemoryError, OverflowError, RecursionError, LookupError) as error:
         raise WeightsError(f"{file}: the builder of {header.network!r} refuses its config: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that a kill at any moment leaves whole, and that execute nothing when they are read."""
+"""Checkpoints that a kill at any moment leaves whole, that execute nothing, and that name their own damage."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
+
+from modicum.storage.errors import RunError
+from modicum.storage.zip_seals import checkpoint_remedy, seal_zip, verify_zip
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -26,8 +29,7 @@ class AtomicCheckpointIO(CheckpointIO):
         beside = target.with_name(f"{target.name}.part")
         with beside.open("wb") as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        seal_zip(beside)
         beside.replace(target)
 
     def load_checkpoint(
@@ -45,6 +47,17 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The contents of a checkpoint, on the CPU; nothing in it is executed."""
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """The contents of a checkpoint, on the CPU; nothing in it is executed.
+
+    Raises:
+        RunError: If it is missing, has no digest, or is not as it was written.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise RunError(f"{file} is missing: {checkpoint_remedy(file)}")
+    verify_zip(file)
+    try:
+        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many types, and worded as advice to switch the protection off
+        raise RunError(f"{file} cannot be read ({type(error).__name__}): {checkpoint_remedy(file)}") from error
     return checkpoint

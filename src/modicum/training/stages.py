@@ -107,6 +107,7 @@ def fit_stage(
         plan: All stages of the run; None where this is the only one.
 
     Raises:
+        RunError: If a checkpoint is damaged.
         DivergedError: If the loss, a weight or a running statistic becomes infinite or no number; no checkpoint holds
             such a state.
     """
@@ -119,7 +120,8 @@ def fit_stage(
     plan = plan or StagePlan({stage.name: stage.epochs})
     folder = run.stage(stage.name)
     last = folder / "last.ckpt"
-    checkpoint = load_checkpoint(last) if finished or last.exists() else None
+    # A stage whose folder is gone is trained again, to equal weights.
+    checkpoint = load_checkpoint(last) if last.exists() else None
     if checkpoint and (finished or checkpoint["epoch"] + 1 == stage.epochs):  # a kill may come before it is recorded
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on import
             log.info("%s: %s was finished before", plan.place(stage.name), stage.name)

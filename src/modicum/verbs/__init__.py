@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modicum.recipes import build_recipe, read_recipe, recipe_text
-from modicum.storage import DataError, RecipeError, RunError, RunFolder, versions
+from modicum.storage import RecipeError, RunError, RunFolder, versions
 from modicum.storage.outputs import list_outputs
 from modicum.systems import SYSTEMS, System, check_packages, get_system, locate, verb_of_wing
+from modicum.verbs.adopting import adopt
 from modicum.verbs.destinations import claim_file
 from modicum.verbs.runs import load, system_of
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from modicum.adaptive.rows import Row
 
 __all__ = [
+    "adopt",
     "bench",
     "calibrate",
     "compare",
@@ -99,20 +101,16 @@ def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> Run
     check_packages(system)
     if recipe.data is not None and Path(recipe.data).exists():
         recipe = replace(recipe, data=str(Path(recipe.data).resolve()))  # the run is used from elsewhere, too
-    begin = RunFolder.resume if resume else RunFolder.create
     if not is_first_process():  # the first one keeps the folder
         locate(system.fit)(recipe, RunFolder(out))
         return RunFolder(out)
-    run = begin(out, system=system.id, recipe_text=recipe_text(recipe), command=_command(), versions=versions())
-    log.info("the run folder is %s", run.path)
-    try:
-        with run.locked():
-            locate(system.fit)(recipe, run)
-            report(run.path)
-    except (DataError, RecipeError):
-        if not resume:
-            run.discard_unused()  # else the corrected command would find the folder taken
-        raise
+    text = recipe_text(recipe)
+    with RunFolder.begin(
+        out, resume=resume, system=system.id, recipe_text=text, command=_command(), versions=versions()
+    ) as run:
+        log.info("the run folder is %s", run.path)
+        locate(system.fit)(recipe, run)
+        report(run.path)
     log.info("the report is %s", run.report)
     return run
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modicum.storage import RunError, RunFolder, read_jsonl, write_json
+from modicum.storage import RunError, RunFolder
+from modicum.storage.sealing import write_sealed
 from modicum.systems import get_system, locate
 from modicum.verbs.destinations import claim_file, gather_files, in_order
 from modicum.verbs.runs import load, load_for_inference, open_run
@@ -26,10 +27,9 @@ log = logging.getLogger(__name__)
 def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
     """What classifies images with the network of a run, at its calibrated knob unless another is given."""
     from modicum.adaptive.knobs import check_knob
-    from modicum.classify.evaluation import read_calibration
+    from modicum.classify.evaluation import read_calibration, read_classes, read_preprocessing
     from modicum.classify.predictor import Predictor
     from modicum.classify.preparation import preprocessing_of
-    from modicum.storage.header import read_header
 
     if knob is not None:  # refused before the weights are loaded
         check_knob(knob)
@@ -37,8 +37,8 @@ def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
     calibration = read_calibration(folder)
     return Predictor(
         load_for_inference(folder, recipe),
-        preprocessing=preprocessing_of(recipe.images, recipe.image_px),
-        classes=[str(name) for name in read_header(folder.weights).notes["classes"]],  # type: ignore[union-attr]  # a list
+        preprocessing=read_preprocessing(folder.weights) or preprocessing_of(recipe.images, recipe.image_px),
+        classes=read_classes(folder.weights),
         knob=knob if knob is not None else (calibration.knob if calibration else 0.0),
     )
 
@@ -77,7 +77,7 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
         describe=locate(system.details) if system.details else None,
     )
     if knob is None and clock:  # a look at something else does not replace the run's own figures
-        write_json(folder.curve, evaluation_to_json(result))
+        write_sealed(folder.curve, evaluation_to_json(result))
     return result
 
 
@@ -161,7 +161,7 @@ def report(run: str | Path, *, force: bool = False) -> "Evaluation":
         recipe_text=folder.recipe.read_text(encoding="utf-8"),
         command=start.command,
         versions=start.versions,
-        metrics_rows=read_jsonl(folder.metrics) if folder.metrics.exists() else [],  # a run may need no training
+        metrics_rows=folder.read_metrics(),
         path=folder.report,
     )
     curve = draw_curve(evaluation.curve, calibrated=evaluation.calibrated, plain_cost=evaluation.calibration.plain)

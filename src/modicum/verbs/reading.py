@@ -43,7 +43,7 @@ def predictor(run: str | Path, *, n_best: int = 1) -> "Predictor":
         raise RecipeError(f"n_best must be at least 1, got {n_best}")
     folder, recipe = open_run(run)
     network: Any = load_for_inference(folder, recipe)
-    collator = Words.load(folder).collator(recipe.text, has_no_answer=network.has_no_answer)
+    collator = Words.load_for_weights(folder).collator(recipe.text, has_no_answer=network.has_no_answer)
     reader = make_reader(network, collator, recipe.text, n_best=n_best)
     return Predictor(reader, tokenizer(recipe.text.tokenizer), recipe.text, margin=read_margin(folder.weights))
 
@@ -143,7 +143,7 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     exported: Path = locate(system.export)(
         network,
         Path(out) if out else folder.path / "export",
-        collator=Words.load(folder).collator(recipe.text, has_no_answer=network.has_no_answer),
+        collator=Words.load_for_weights(folder).collator(recipe.text, has_no_answer=network.has_no_answer),
         text=recipe.text,
         margin=read_margin(folder.weights),
     )

@@ -15,9 +15,12 @@ def system_of(run: str | Path) -> System:
     """The system that a run is of.
 
     Raises:
-        RunError: If the folder is missing or not a run.
+        RunError: If the folder is missing or not a run, or its recipe has changed.
+        DataError: If its state is damaged.
     """
-    return get_system(RunFolder.open(run).read_state().system)
+    folder = RunFolder.open(run)
+    folder.verify_recipe()
+    return get_system(folder.read_state().system)
 
 
 def open_run(run: str | Path) -> tuple[RunFolder, Any]:
@@ -26,8 +29,7 @@ def open_run(run: str | Path) -> tuple[RunFolder, Any]:
     Raises:
         RunError: If the folder is missing or not a run.
     """
-    folder = RunFolder.open(run)
-    system = get_system(folder.read_state().system)
+    folder, system = RunFolder.open(run), system_of(run)
     return folder, build_recipe(locate(system.recipe), read_recipe(folder.recipe))
 
 

@@ -24,10 +24,11 @@ def predictor(run: str | Path, *, guided: bool = True) -> "Predictor":
         guided: Draw the masks of large pictures to the pictures' edges.
     """
     from modicum.saliency.predictor import Predictor
-    from modicum.saliency.preparation import preprocessing_of
+    from modicum.saliency.preparation import preprocessing_of, read_preprocessing
 
     folder, recipe = open_run(run)
-    return Predictor(load_for_inference(folder, recipe), preprocessing_of(recipe), is_guided=guided)
+    preprocessing = read_preprocessing(folder.weights) or preprocessing_of(recipe)
+    return Predictor(load_for_inference(folder, recipe), preprocessing, is_guided=guided)
 
 
 def evaluate(run: str | Path) -> "Sheet":
@@ -94,11 +95,12 @@ def report(run: str | Path, *, force: bool = False) -> "Sheet":
 def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     """Writes the folded network of a run as an ONNX graph with a manifest, checked against PyTorch."""
     from modicum.saliency.export import export_saliency
-    from modicum.saliency.preparation import preprocessing_of
+    from modicum.saliency.preparation import preprocessing_of, read_preprocessing
 
     folder, recipe = open_run(run)
     network: Any = load_for_inference(folder, recipe)
-    return export_saliency(network, Path(out) if out else folder.path / "export", preprocessing_of(recipe))
+    preprocessing = read_preprocessing(folder.weights) or preprocessing_of(recipe)
+    return export_saliency(network, Path(out) if out else folder.path / "export", preprocessing)
 
 
 def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from modicum.reading.data.corpus import Answer, Corpus, Origin, Passage, Question
 from modicum.reading.data.splits import Splits, divide, paraphrases_of
 from modicum.storage.errors import DataError
+from modicum.storage.sealing import write_sealed
 
 
 def corpus(*passages, prefix="q", version="1.1"):
@@ -86,7 +87,7 @@ def test_overlapping_splits_are_refused():
 
 
 def test_damaged_splits_are_refused(tmp_path):
-    (tmp_path / "splits.json").write_text("{}")
+    write_sealed(tmp_path / "splits.json", {})
     with pytest.raises(DataError, match="damaged file of splits"):
         Splits.load(tmp_path / "splits.json")
 

@@ -165,5 +165,5 @@ def test_spacy_gives_the_same_kind_of_tokens():
 
 def test_without_spacy_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "spacy", None)
-    with pytest.raises(MissingExtraError, match=r"spaCy is not installed; get it with: pip install 'modicum\[spacy\]'"):
+    with pytest.raises(MissingExtraError, match=r"spaCy is not installed; .* run: pip install -e '\.\[spacy\]'"):
         SpacyTokenizer()

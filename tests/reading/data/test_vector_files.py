@@ -190,7 +190,7 @@ def test_fasttext_model_gives_vectors_to_pieces_of_words(tmp_path):
 
 def test_without_gensim_the_error_says_what_to_install(write, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gensim.models.fasttext", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'modicum\[gensim\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -e '\.\[gensim\]'"):
         read_vectors(write(struct.pack("<2i", 793_712_314, 12)))
 
 

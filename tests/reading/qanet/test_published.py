@@ -293,5 +293,5 @@ def test_a_file_that_is_no_state_is_refused(tmp_path):
 
     with pytest.raises(WeightsError, match="holds no state of a network"):
         load_published(tmp_path / "list.pt")
-    with pytest.raises(WeightsError, match="cannot be read as weights"):
+    with pytest.raises(WeightsError, match=r"is damaged|does not exist"):
         load_published(tmp_path / "text.pt")

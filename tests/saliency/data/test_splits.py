@@ -6,6 +6,7 @@ from modicum.saliency.data.scanning import Scan
 from modicum.saliency.data.sources import PairSource, Record
 from modicum.saliency.data.splits import Splits, make_splits
 from modicum.storage.errors import DataError
+from modicum.storage.sealing import write_sealed
 
 
 class Named(PairSource):
@@ -20,6 +21,9 @@ class Named(PairSource):
 
     def digest(self, index):
         raise AssertionError("digests come from the scan")
+
+    def content(self, index):
+        raise AssertionError("nothing is compared here")
 
 
 def found(digests):
@@ -63,7 +67,7 @@ def test_overlapping_splits_are_refused():
 
 
 def test_damaged_splits_are_refused(tmp_path):
-    (tmp_path / "splits.json").write_text("{}")
+    write_sealed(tmp_path / "splits.json", {})
     with pytest.raises(DataError, match="damaged file of splits"):
         Splits.load(tmp_path / "splits.json")
 

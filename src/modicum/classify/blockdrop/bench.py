@@ -29,6 +29,7 @@ from modicum.classify.blockdrop.plans import Bypassable, MaskedPlan
 from modicum.classify.blockdrop.policies import PolicyName
 from modicum.classify.blockdrop.runner import OnnxBlockDrop
 from modicum.classify.data import Preprocessing
+from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def deployed_rows(network: BlockDrop, threads: Sequence[int], rounds: int) -> li
     The static network is the graph of the policy that keeps every block, so both are what the exporter wrote.
     """
     if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
-        log.warning("the deployed form is not timed: pip install 'modicum[export]'")
+        log.warning("the deployed form is not timed: %s", install_hint("export"))
         return []
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -32,8 +32,6 @@ def load_backbone_weights(network: BlockDrop, backbone: str, num_classes: int, w
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise WeightsError(f"{weights} does not fit {backbone} with {num_classes} classes: {reason}") from error
-    if bad := [name for name, value in plain.state_dict().items() if not value.isfinite().all()]:
-        raise WeightsError(f"{weights} holds values that are not finite, the first in {bad[0]}: give other weights")
     wrapped = [name for name, module in network.backbone.named_modules() if isinstance(module, DroppableBlock)]
     network.backbone.load_state_dict(
         {_inside_wrapper(name, wrapped): value for name, value in plain.state_dict().items()}

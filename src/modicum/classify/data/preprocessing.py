@@ -13,6 +13,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from modicum.imaging.normalisation import check_normalisation
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -50,8 +52,7 @@ class Preprocessing:
         object.__setattr__(self, "std", tuple(self.std))
         if not 1 <= self.size <= self.resize_short:
             raise ValueError(f"1 <= size <= resize_short must hold, got size {self.size}, short {self.resize_short}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(f"mean and std must be three numbers, std positive, got {self.mean} and {self.std}")
+        check_normalisation(self.mean, self.std)
         if self.crop not in get_args(Crop):
             raise ValueError(f"crop must be one of {', '.join(get_args(Crop))}, got {self.crop!r}")
         if not 0 < self.min_scale <= 1:

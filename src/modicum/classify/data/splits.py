@@ -1,18 +1,18 @@
 """Which images train, which calibrate, which test: disjoint, stratified, repeatable, and never a copy on two sides."""
 
-import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sklearn.model_selection import train_test_split
 
 from modicum.classify.data.scan import Scan
 from modicum.classify.data.sources import ImageSource
 from modicum.storage.errors import DataError, first_few
-from modicum.storage.files import write_atomically
+from modicum.storage.sealing import read_sealed, write_sealed
 
 Part = Literal["train", "calibration", "test"]
 
@@ -63,18 +63,12 @@ class Splits:
 
     def save(self, path: str | Path) -> None:
         """Writes JSON; a crash leaves the old file or the new one, never half of it."""
-        write_atomically(path, json.dumps({"format": _FORMAT, "version": _VERSION, **asdict(self)}))
+        write_sealed(path, {"format": _FORMAT, "version": _VERSION, **asdict(self)})
 
     @classmethod
     def load(cls, path: str | Path) -> "Splits":
         """Reads what `save` wrote; raises `DataError` if the file is missing, damaged or of a newer version."""
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-        except ValueError as error:
-            raise DataError(f"{path} is not a file of splits: {error}") from error
-        return _parse(content, path)
+        return _parse(read_sealed(path, remedy="put a copy back, or begin a new run"), path)
 
 
 def make_splits(
@@ -172,8 +166,8 @@ def _collect(source: ImageSource, scan: Scan, given: dict[str, str], part_of: di
     return Splits(tuple(ids["train"]), tuple(ids["calibration"]), tuple(ids["test"]), seed)
 
 
-def _parse(content: object, path: str | Path) -> Splits:
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+def _parse(content: Mapping[str, Any], path: str | Path) -> Splits:
+    if content.get("format") != _FORMAT:
         raise DataError(f"{path} is not a file of splits")
     if content.get("version") != _VERSION:
         raise DataError(

@@ -27,6 +27,7 @@ from modicum.classify.data import Preprocessing
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet
+from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def clock_rows(network: DRNet, batch_size: int, rounds: int, *, target: float | 
 def deployed_rows(network: DRNet, threads: Sequence[int], rounds: int) -> list[Row]:
     """Times the exported network, static and routed, in turn; no rows where the export extra is not installed."""
     if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
-        log.warning("the deployed form is not timed: pip install 'modicum[export]'")
+        log.warning("the deployed form is not timed: %s", install_hint("export"))
         return []
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -33,6 +33,7 @@ from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.rules import CommonThreshold, ExitRule, geometric_shares
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
+from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 
 log = logging.getLogger(__name__)
@@ -230,7 +231,7 @@ def clock_rows(network: RANet, batch_size: int, rounds: int) -> list[Row]:
 def deployed_rows(network: RANet, threads: Sequence[int], rounds: int) -> list[Row]:
     """Times the exported network in the same ways; no rows where the export extra is not installed."""
     if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
-        log.warning("the deployed form is not timed: pip install 'modicum[export]'")
+        log.warning("the deployed form is not timed: %s", install_hint("export"))
         return []
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

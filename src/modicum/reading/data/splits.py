@@ -12,7 +12,7 @@ import numpy as np
 from modicum.reading.counting import counted
 from modicum.reading.data.corpus import Corpus
 from modicum.storage.errors import DataError, first_few
-from modicum.storage.files import read_json_object, write_json
+from modicum.storage.sealing import read_sealed, write_sealed
 
 _log = logging.getLogger(__name__)
 
@@ -125,12 +125,12 @@ class Splits:
 
     def save(self, path: Path) -> None:
         """Writes JSON, atomically."""
-        write_json(path, asdict(self))
+        write_sealed(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> "Splits":
         """Reads what `save` wrote; raises `DataError` if the file is missing or damaged."""
-        content = read_json_object(path)
+        content = read_sealed(path, remedy="put a copy back, or begin a new run")
         try:
             return cls(*(tuple(str(name) for name in content[part]) for part in get_args(Part)))
         except (KeyError, TypeError) as error:

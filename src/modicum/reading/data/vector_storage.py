@@ -11,7 +11,8 @@ import numpy as np
 from modicum.reading.data.vector_files import file_of, read_vectors
 from modicum.reading.data.vectors import HashedVectors, JoinedVectors, TrainedVectors, VectorTable, WordVectors
 from modicum.storage.errors import DataError
-from modicum.storage.files import JSON, read_json_object, write_atomically, write_json
+from modicum.storage.files import JSON, write_atomically
+from modicum.storage.sealing import read_sealed, write_sealed
 
 _DESCRIPTION, _MATRIX = "vectors.json", "vectors.npy"
 _VERSION = 1
@@ -36,7 +37,7 @@ def save_vectors(vectors: WordVectors, folder: str | Path) -> None:
         case _:
             raise TypeError(f"cannot store word vectors of type {type(vectors).__name__}")
     # Last, because it says that the folder is complete.
-    write_json(folder / _DESCRIPTION, {"version": _VERSION, **description})
+    write_sealed(folder / _DESCRIPTION, {"version": _VERSION, **description})
 
 
 def load_vectors(folder: str | Path) -> WordVectors:
@@ -46,7 +47,7 @@ def load_vectors(folder: str | Path) -> WordVectors:
         DataError: If the folder is incomplete, damaged or of another version.
     """
     folder = Path(folder)
-    description = read_json_object(folder / _DESCRIPTION)
+    description = read_sealed(folder / _DESCRIPTION, remedy="delete the folder")
     if (version := description.get("version")) != _VERSION:
         raise DataError(f"{folder} holds word vectors of version {version}, this modicum reads {_VERSION}: delete it")
     try:
@@ -80,6 +81,7 @@ def _load(folder: Path, description: Mapping[str, Any]) -> WordVectors:
         return TrainedVectors(description["trained"]["words"])
     if "table" not in description:
         return HashedVectors(**description["hashed"])
+    _verify(folder / _MATRIX, description["table"]["sha256"])
     matrix = np.load(folder / _MATRIX, mmap_mode="r")
     table = VectorTable(description["table"]["words"], matrix, description["table"]["name"])
     return JoinedVectors(table, HashedVectors(**description["hashed"])) if "hashed" in description else table
@@ -89,7 +91,15 @@ def _save_table(table: VectorTable, folder: Path) -> dict[str, JSON]:
     content = io.BytesIO()
     np.save(content, table.matrix, allow_pickle=False)
     write_atomically(folder / _MATRIX, content.getvalue())
-    return {"words": table.words, "name": table.name}
+    return {"words": table.words, "name": table.name, "sha256": hashlib.sha256(content.getbuffer()).hexdigest()}
+
+
+def _verify(matrix: Path, expected: str) -> None:
+    with matrix.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
+            raise DataError(
+                f"{matrix} is not as it was written (its digest differs): delete the folder {matrix.parent}"
+            )
 
 
 def _describe(hashed: HashedVectors) -> dict[str, JSON]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.storage.errors import DataError
-from modicum.storage.files import read_json_object, write_json
+from modicum.storage.sealing import read_sealed, write_sealed
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # FIRST is the row of the first word, and of the first character
 
@@ -53,12 +53,12 @@ class Vocabulary:
 
     def save(self, path: str | Path) -> None:
         """Writes JSON, atomically."""
-        write_json(path, {name: list(texts) for name, texts in asdict(self).items()})
+        write_sealed(path, {name: list(texts) for name, texts in asdict(self).items()})
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":
         """Reads what `save` wrote; raises `DataError` if the file is missing or damaged."""
-        content = read_json_object(path)
+        content = read_sealed(path, remedy="put a copy back, or begin a new run")
         try:
             return cls(tuple(map(str, content["words"])), tuple(map(str, content["characters"])))
         except (KeyError, TypeError) as error:

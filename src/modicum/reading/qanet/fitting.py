@@ -12,7 +12,9 @@ from modicum.reading.data.splits import Parts
 from modicum.reading.evaluation import baseline_path, tune_margin
 from modicum.reading.lstm_readers import BIDAF_DROPOUT, LstmReader
 from modicum.reading.preparation import (
+    WORDS_NOTE,
     TrainingBatches,
+    Words,
     open_parts,
     prepare_words,
     reading_batches,
@@ -22,6 +24,7 @@ from modicum.reading.qanet.network import QANet
 from modicum.reading.qanet.recipe import QANetRecipe
 from modicum.reading.readers import make_reader
 from modicum.reading.training import ReadingStage
+from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
 from modicum.training.progress import StagePlan
@@ -136,7 +139,10 @@ class _Fitting:
         """Writes a trained network with the margin by which its answers must beat "no answer"."""
         reader = make_reader(network, self.collator, self.recipe.text)
         margin = tune_margin(reader, self.parts.calibration, self.recipe.text) if self.has_no_answer else None
-        save_network(path, network, notes={"data": self.source.name, "margin": margin})
+        notes: dict[str, JSON] = {"data": self.source.name, "margin": margin, **self.run.recipe_note()}
+        if path == self.run.weights:  # what its words are numbered by belongs to the weights, too
+            notes[WORDS_NOTE] = Words.digest(self.run)
+        save_network(path, network, notes=notes)
 
 
 def _has_impossible(parts: Parts) -> bool:

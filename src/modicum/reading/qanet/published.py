@@ -10,7 +10,6 @@ Two cautions: AllenNLP 1.0 and later skip windows of characters that reach behin
 ends from its last block alone.
 """
 
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,14 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from modicum.reading.qanet.embedding import HIGHWAY_LAYERS, UNKNOWN
 from modicum.reading.qanet.network import QANet
 from modicum.reading.qanet.options import DropoutOptions, EmbeddingOptions, EncoderOptions, NetworkOptions
 from modicum.storage.errors import WeightsError, first_few
+from modicum.storage.states import read_state
 
 LAYER_DROPOUT = 0.1  # AllenNLP's default, and that of its released configuration
 # Blocks stood in the encoder itself, as ``encoder_block_0``, until a list of modules took them.
@@ -101,13 +99,7 @@ def load_published(path: str | Path, heads: int = 8, *, layer_dropout: float = L
         WeightsError: If the file cannot be read, or holds other tensors than such a network.
         ValueError: If ``heads`` does not divide the width, or ``layer_dropout`` is no probability.
     """
-    path = Path(path)
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise WeightsError(f"{path} cannot be read as weights: {error}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise WeightsError(f"{path} holds no state of a network: it must map names to tensors")
+    state = read_state(path)
     try:
         if any(name.startswith("_phrase_layer.") for name in state):
             return convert_allennlp(state, heads, layer_dropout=layer_dropout)

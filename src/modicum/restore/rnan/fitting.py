@@ -18,6 +18,7 @@ from modicum.restore.rnan.recipe import RNANRecipe
 from modicum.restore.rnan.training import RestorationStage
 from modicum.restore.task import Task
 from modicum.storage.errors import WeightsError
+from modicum.storage.files import JSON
 from modicum.storage.header import FORMAT, read_raw_header
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network, save_network
@@ -107,7 +108,8 @@ class _Fitting:
 
     @rank_zero_only
     def _save(self, network: RNAN) -> None:
-        save_network(self.run.weights, network, notes={"task": self.recipe.task.title})
+        notes: dict[str, JSON] = {"task": self.recipe.task.title, **self.run.recipe_note()}
+        save_network(self.run.weights, network, notes=notes)
 
     @rank_zero_only
     def _save_baseline(self, plain: DnCNN) -> None:

@@ -3,18 +3,16 @@
 The authors' loader skips what it does not know and keeps what it misses; here, both are errors.
 """
 
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from modicum.restore.rnan.network import RNAN
 from modicum.storage.errors import WeightsError, first_few
+from modicum.storage.states import read_state
 
 # Modules of one attention block: this package's name, and theirs. Theirs has each branch in a Sequential of its own.
 RESIDUAL_BLOCKS = {
@@ -41,13 +39,7 @@ def load_published(path: str | Path) -> RNAN:
     Raises:
         WeightsError: If the file cannot be read, or holds other tensors than such a network.
     """
-    path = Path(path)
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise WeightsError(f"{path} cannot be read as weights: {error}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise WeightsError(f"{path} holds no state of a network: it must map names to tensors")
+    state = read_state(path)
     try:
         return convert_published(state).float()
     except WeightsError as error:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_sample_image
 
 from modicum.imaging.files import content_digest
 from modicum.saliency.data.sources import MaskedImage, PairSource, Record
+from modicum.storage.contents import sample_digest
 from modicum.storage.errors import DataError, MissingExtraError
 
 PHOTOGRAPHS = {
@@ -74,6 +75,11 @@ class ProceduralScenes(PairSource):
     def digest(self, index: int) -> str:
         """See `PairSource.digest`."""
         return content_digest(self.pair(index).pixels.tobytes())
+
+    def content(self, index: int) -> str:
+        """See `PairSource.content`."""
+        pair = self.pair(index)
+        return sample_digest(pair.pixels.tobytes(), pair.mask.tobytes())
 
 
 class _Object(NamedTuple):

@@ -15,6 +15,7 @@ from modicum.imaging.files import content_digest, is_left_out
 from modicum.saliency.data.listings import Listing, list_files
 from modicum.saliency.data.masks import decode_mask
 from modicum.saliency.data.pairs import LISTS, Pair, assign_lists, find_pairs
+from modicum.storage.contents import sample_digest
 
 HALF = 128  # of 8 bits: a graded mask is cut where at least half of the annotators agree
 
@@ -62,6 +63,10 @@ class PairSource(ABC):
     def digest(self, index: int) -> str:
         """Short hash of the content of image ``index``; copies have equal digests; raises `BadImageError`."""
 
+    @abstractmethod
+    def content(self, index: int) -> str:
+        """Short hash of image ``index`` and its mask, to notice that either has changed; raises `BadImageError`."""
+
 
 @final
 class FilePairs(PairSource):
@@ -92,6 +97,11 @@ class FilePairs(PairSource):
     def digest(self, index: int) -> str:
         """See `PairSource.digest`."""
         return content_digest(self._listing.read(self._pairs[index].image))
+
+    def content(self, index: int) -> str:
+        """See `PairSource.content`."""
+        pair = self._pairs[index]
+        return sample_digest(self._listing.read(pair.image), self._listing.read(pair.mask))
 
     def _mask(self, pair: Pair) -> NDArray[np.uint8]:
         mask = decode_mask(self._listing.read(pair.mask))

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -9,7 +10,7 @@ from typing import Literal, get_args
 from modicum.saliency.data.scanning import Scan
 from modicum.saliency.data.sources import PairSource
 from modicum.storage.errors import DataError
-from modicum.storage.files import read_json_object, write_json
+from modicum.storage.sealing import read_sealed, write_sealed
 
 Part = Literal["train", "calibration", "test"]
 _IMPORTANCE: dict[str, int] = {"train": 0, "calibration": 1, "test": 2}
@@ -42,22 +43,31 @@ class Splits:
 
     def indices(self, source: PairSource, part: Part) -> list[int]:
         """Indices into ``source.records`` of the images of a part; raises `DataError` if some are gone."""
+        self.check(source, (part,))
         index_of = {record.id: index for index, record in enumerate(source.records)}
-        if missing := [name for name in self.part(part) if name not in index_of]:
+        return [index_of[name] for name in self.part(part)]
+
+    def check(self, source: PairSource, parts: Sequence[Part] = get_args(Part)) -> None:
+        """Does nothing if the source still has the images of these parts; raises `DataError` otherwise."""
+        present = {record.id for record in source.records}
+        for part in parts:
+            self._check_part(source, part, present)
+
+    def _check_part(self, source: PairSource, part: Part, present: Collection[str]) -> None:
+        if missing := [name for name in self.part(part) if name not in present]:
             raise DataError(
                 f"{len(missing)} of {len(self.part(part))} {part} images are no longer in {source.origin}, "
                 f"{missing[0]!r} among them: restore them or begin a new run"
             )
-        return [index_of[name] for name in self.part(part)]
 
     def save(self, path: Path) -> None:
         """Writes JSON, atomically."""
-        write_json(path, asdict(self))
+        write_sealed(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> "Splits":
         """Reads what `save` wrote; raises `DataError` if the file is missing or damaged."""
-        content = read_json_object(path)
+        content = read_sealed(path, remedy="put a copy back, or begin a new run")
         try:
             train, calibration, test = (tuple(str(name) for name in content[part]) for part in get_args(Part))
             return cls(train, calibration, test, int(content["seed"]))

@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import Image
 
+from modicum.imaging.normalisation import check_normalisation
 from modicum.saliency.data.sources import MaskedImage
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,6 +42,9 @@ class Preprocessing:
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON and YAML bring lists
         object.__setattr__(self, "std", tuple(self.std))
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, got {self.size}")
+        check_normalisation(self.mean, self.std)
 
     def normalise(self, batch: Tensor) -> Tensor:
         """``(x / 255 - mean) / std``: uint8 (B, 3, S, S) to float32 of the same shape, on the same device."""

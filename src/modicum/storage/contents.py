@@ -1,0 +1,73 @@
+"""Whether the data of a run are still what it was begun with: decided by digests of their content, in one place."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from modicum.storage.errors import DataError, ModicumError, first_few
+from modicum.storage.files import JSON
+from modicum.storage.runs import RunFolder
+from modicum.storage.sealing import read_sealed, write_sealed
+
+SAMPLES = "samples"
+Parts = Mapping[Any, Sequence[str]]
+"""Ids of samples by the name of their part."""
+
+
+def sample_digest(*parts: bytes) -> str:
+    """16 hexadecimal digits that differ for samples of different content, each given as its parts."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+def keep_content(run: RunFolder, parts: Parts, digest: Callable[[str], str]) -> None:
+    """Writes the digest of every sample into a run folder; to be called before its splits are written.
+
+    Args:
+        run: The run folder.
+        parts: Ids of the samples by part.
+        digest: From an id to the digest of its sample.
+    """
+    samples: dict[str, JSON] = {name: digest(name) for names in parts.values() for name in names}
+    write_sealed(run.content, {SAMPLES: samples})
+
+
+def check_content(run: RunFolder, parts: Parts, digest: Callable[[str], str], origin: str) -> None:
+    """Compares samples with the digests in a run folder.
+
+    Args:
+        run: The run folder; one that `modicum adopt` took over may have no digests, and nothing is compared.
+        parts: Ids of the samples to look at, by part.
+        digest: From an id to the digest of what is there now; several threads call it.
+        origin: Where the data come from, for the message.
+
+    Raises:
+        DataError: If samples have changed or cannot be read; the message names some.
+    """
+    if not run.content.is_file():
+        raise DataError(
+            f"{run.content} is missing: an older modicum began this run, which did not note the content of its data; "
+            f"if they are unchanged, take it over with: modicum adopt {run.path}"
+        )
+    kept = read_sealed(run.content, remedy="put a copy back, or begin a new run")[SAMPLES]
+    if kept is None:
+        return
+    ids = [name for names in parts.values() for name in names]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda name: _digest_or_none(digest, name), ids)
+        changed = [name for name, now in zip(ids, found, strict=True) if kept.get(name) != now]
+    if changed:
+        raise DataError(
+            f"{len(changed)} of {len(ids)} samples of {origin} are not what {run.path} was begun with: "
+            f"{first_few(changed)} changed; put them back, or begin a new run"
+        )
+
+
+def _digest_or_none(digest: Callable[[str], str], name: str) -> str | None:
+    try:
+        return digest(name)
+    except ModicumError:  # what cannot be read has changed
+        return None
