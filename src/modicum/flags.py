@@ -14,7 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from modicum.recipes import build_recipe, read_recipe, recipe_names, with_suggestion
 from modicum.storage import RecipeError, RunFolder
-from modicum.systems import SYSTEMS, get_system, locate
+from modicum.systems import SYSTEMS, get_system, locate, recipe_for
 
 SHORT = {"-o": "--out"}  # the one flag that everybody types short
 
@@ -74,8 +74,7 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
     system = get_system(words[0])
     words = [_spelt(word) for word in words]
     system_parser = verb_parser(f"train {system.id}", parser.description or "")
-    own_data = any(word.split("=")[0] == "--data" for word in words)
-    name = _value_of("--recipe", words) or (system.own_data_recipe if own_data else system.default_recipe)
+    name = _value_of("--recipe", words) or recipe_for(system, _value_of("--data", words))
     interrupted = RunFolder(Path(_value_of("--out", words) or f"runs/{system.id}")).recipe
     if "--resume" in words and interrupted.exists():  # its own recipe, so that no flag need be given again
         name = str(interrupted)
