@@ -252,7 +252,7 @@ def no_hub(monkeypatch):
     from modicum.classify import backbones
 
     original = torchvision.models.get_model
-    monkeypatch.setattr(backbones, "require_published", lambda name: None)
+    monkeypatch.setattr(backbones, "require_torchvision_weights", lambda name: None)
     monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights, **k: original(name, weights=None, **k))
 
 
