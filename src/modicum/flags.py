@@ -74,10 +74,11 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
     system = get_system(words[0])
     words = [_spelt(word) for word in words]
     system_parser = verb_parser(f"train {system.id}", parser.description or "")
-    name = _value_of("--recipe", words) or recipe_for(system, _value_of("--data", words))
     interrupted = RunFolder(Path(_value_of("--out", words) or f"runs/{system.id}")).recipe
     if "--resume" in words and interrupted.exists():  # its own recipe, so that no flag need be given again
         name = str(interrupted)
+    else:
+        name = _value_of("--recipe", words) or recipe_for(system, _value_of("--data", words))
     _add_training_flags(system_parser, system.id)
     recipe_class = locate(system.recipe)
     system_parser.add_class_arguments(recipe_class, as_group=False)

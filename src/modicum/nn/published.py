@@ -49,7 +49,7 @@ def require_timm_weights(name: str, advice: str | None = None) -> None:
             return
         url = f"https://huggingface.co/{cfg.hf_hub_id}/resolve/main/model.safetensors"
     else:
-        url = cfg.url
+        url = str(cfg.url)
         if local_file(Path(url).name).exists():
             return
     require_reachable(url, name, advice or f"fetch that file elsewhere and put it at {timm_file(name)}")
