@@ -244,6 +244,18 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
     return train
 
 
+@pytest.fixture
+def no_hub(monkeypatch):
+    """Stands in for published weights: networks of the same shape, untrained."""
+    import torchvision
+
+    from modicum.classify import backbones
+
+    original = torchvision.models.get_model
+    monkeypatch.setattr(backbones, "require_torchvision_weights", lambda name: None)
+    monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights, **k: original(name, weights=None, **k))
+
+
 def kill_training(run: RunFolder, options: dict[str, object], is_time: Callable[[], bool], log: Path) -> None:
     """Trains by the options of a recipe in another process, and kills that, without asking, when it is time.
 

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from modicum.recipes import build_recipe, read_recipe, recipe_names, with_suggestion
 from modicum.storage import RecipeError, RunFolder
-from modicum.systems import SYSTEMS, System, get_system, locate
+from modicum.systems import SYSTEMS, System, get_system, locate, recipe_for
 
 SHORT = {"-o": "--out"}  # the one flag that everybody types short
 HELP = ("-h", "--help")
@@ -117,11 +117,11 @@ def training_help(words: Sequence[str], common: str) -> str:
 
 def _add_recipe(parser: ArgumentParser, system: System, words: list[str]) -> tuple[type[Any], list[str]]:
     """Adds the flags of a system's recipe, with the chosen recipe's defaults; returns its class and the words."""
-    own_data = any(word.split("=")[0] == "--data" for word in words)
-    name = _value_of("--recipe", words) or (system.own_data_recipe if own_data else system.default_recipe)
     interrupted = RunFolder(Path(_value_of("--out", words) or f"runs/{system.id}")).recipe
     if "--resume" in words and interrupted.exists():  # its own recipe, so that no flag need be given again
         name = str(interrupted)
+    else:
+        name = _value_of("--recipe", words) or recipe_for(system, _value_of("--data", words))
     _add_training_flags(parser, system.id)
     recipe_class = locate(system.recipe)
     parser.add_class_arguments(recipe_class, as_group=False)

@@ -2,12 +2,18 @@
 
 import importlib
 import importlib.util
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from modicum.recipes import closest
 from modicum.storage.errors import MissingExtraError, RecipeError, RunError
+
+log = logging.getLogger(__name__)
+
+FEW_IMAGES = 1000
+"""A set of fewer images is trained by the recipe for few, where a system has one."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class System:
         bench: From options to measured rows; None where only a run's own report times it.
         default_recipe: Name of the recipe for the embedded default data.
         own_data_recipe: Name of the recipe for a user's own data.
+        few_data_recipe: Name of the recipe for own data of fewer than `FEW_IMAGES` images; None where one serves all.
         details: From (network, data, judged test part, routes) to what this kind of network shows in a report beside
             what all show; None for nothing.
         is_static: Its routes are plain networks, one of which serves all images: the frontier of comparisons.
@@ -43,6 +50,7 @@ class System:
     bench: str | None
     default_recipe: str
     own_data_recipe: str
+    few_data_recipe: str | None = None
     details: str | None = None
     is_static: bool = False
     packages: tuple[str, ...] = ()
@@ -93,6 +101,7 @@ SYSTEMS = {
             bench="modicum.classify.drnet.bench:bench",
             default_recipe="drnet-digits",
             own_data_recipe="drnet-photos",
+            few_data_recipe="drnet-few-photos",
             examples=(
                 "modicum train drnet                              # the embedded digits: minutes on two cores",
                 "modicum train drnet --data photos/ --budget 0.5  # a folder with one sub-folder of images per class",
@@ -112,6 +121,7 @@ SYSTEMS = {
             bench="modicum.classify.blockdrop.bench:bench",
             default_recipe="blockdrop-digits",
             own_data_recipe="blockdrop-photos",
+            few_data_recipe="blockdrop-few-photos",
             details="modicum.classify.blockdrop.details:describe",
             examples=(
                 "modicum train blockdrop                              # the embedded digits",
@@ -132,6 +142,7 @@ SYSTEMS = {
             bench="modicum.classify.static.bench:bench",
             default_recipe="static-digits",
             own_data_recipe="static-photos",
+            few_data_recipe="static-few-photos",
             is_static=True,
             examples=(
                 "modicum train static                 # the embedded digits",
@@ -151,6 +162,7 @@ SYSTEMS = {
             bench="modicum.classify.ranet.bench:bench",
             default_recipe="ranet-digits",
             own_data_recipe="ranet-photos",
+            few_data_recipe="ranet-few-photos",
             details="modicum.classify.ranet.details:describe",
             examples=(
                 "modicum train ranet                              # the embedded digits",
@@ -170,6 +182,7 @@ SYSTEMS = {
             bench=None,
             default_recipe="resolution-and-blocks-digits",
             own_data_recipe="resolution-and-blocks-photos",
+            few_data_recipe="resolution-and-blocks-few-photos",
             examples=(
                 "modicum train resolution-and-blocks                 # the embedded digits",
                 "modicum train resolution-and-blocks --data photos/  # a folder with a sub-folder of images per class",
@@ -285,6 +298,31 @@ def get_system(name: str) -> System:
     if name in SYSTEMS:
         return SYSTEMS[name]
     raise RecipeError(f"system {name!r} is not known: {closest(name, SYSTEMS)}")
+
+
+def recipe_for(system: System, data: str | None) -> str:
+    """Name of the recipe that a system is trained by where the user names none; logs a choice that depends on the data.
+
+    Args:
+        system: What is trained.
+        data: Where the user's data are; None is the embedded default.
+    """
+    if not data:
+        return system.default_recipe
+    if system.few_data_recipe is None:
+        return system.own_data_recipe
+    from modicum.classify.counting import holds_fewer  # image libraries, which listing the systems does without
+
+    if not holds_fewer(data, FEW_IMAGES):
+        return system.own_data_recipe
+    log.info(
+        "%s holds fewer than %d images: the recipe is %s; for that of larger sets: --recipe %s",
+        data,
+        FEW_IMAGES,
+        system.few_data_recipe,
+        system.own_data_recipe,
+    )
+    return system.few_data_recipe
 
 
 def check_packages(system: System) -> None:

@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torchvision
 from safetensors.torch import load_file
 
 from modicum.classify.backbones import SMALL, SmallResNet, cifar_resnet, create_backbone
@@ -105,20 +104,13 @@ def test_pretrained_weights_of_small_networks_are_refused(name):
         create_backbone(name, 10, pretrained=True)
 
 
-@pytest.fixture
-def no_download(monkeypatch):
-    """Stands in for fetched weights: the network that torchvision would return, with its 1,000 classes."""
-    original = torchvision.models.get_model
-    monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: original(name, weights=None))
-
-
 @pytest.mark.parametrize(("name", "head"), [("resnet18", "fc"), ("mobilenet_v2", "classifier.1")])
-def test_pretrained_network_gets_a_head_for_other_classes(no_download, name, head):
+def test_pretrained_network_gets_a_head_for_other_classes(no_hub, name, head):
     network = create_backbone(name, 7, pretrained=True)
     assert network.get_submodule(head).out_features == 7
 
 
-def test_pretrained_network_keeps_its_head_for_its_own_classes(no_download):
+def test_pretrained_network_keeps_its_head_for_its_own_classes(no_hub):
     assert create_backbone("resnet18", 1000, pretrained=True).fc.out_features == 1000
 
 

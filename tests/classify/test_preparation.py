@@ -149,3 +149,20 @@ def test_label_that_changed_behind_a_name_is_noticed(folder, run):
     index.write_text("\n".join(["path,label", *rows]).replace("class0/02.png,0", "class0/02.png,1"))
     with pytest.raises(DataError, match=r"1 of 40 samples .*'class0/02\.png' changed"):
         prepared(index, run)
+
+
+def test_small_set_is_gone_through_until_an_epoch_has_shown_enough(folder, run):
+    data = prepared(folder, run, ImageOptions(batch_size=4, crop="pad", flip=False, least_per_epoch=100))
+    places = order(data, "joint")
+    assert len(places) >= 100
+    assert {places.count(position) for position in range(28)} == {len(places) // 28}
+
+
+def test_part_of_a_small_set_is_shown_as_often_as_the_whole(folder, run):
+    data = prepared(folder, run, ImageOptions(batch_size=4, crop="pad", flip=False, least_per_epoch=100))
+    some = data.splits.indices(data.source, "train")[:8]
+    assert len(order(data, "fold0", train=some)) == 8 * 4
+
+
+def test_large_set_is_shown_once(folder, run):
+    assert len(order(prepared(folder, run, ImageOptions(batch_size=4, least_per_epoch=20)), "joint")) == 28

@@ -94,6 +94,8 @@ class Fitting:
         loaders: Loaders | None = None,
         monitor: str = "val/accuracy",
         ends_with: Literal["last", "best"] = "last",
+        *,
+        loss_falls: bool = True,
     ) -> None:
         """Fits one stage, or loads what it left if it has run; its module ends on the device, with the final weights.
 
@@ -104,9 +106,10 @@ class Fitting:
             loaders: Its data; None for all training images, watched on the calibration part.
             monitor: The logged figure by which the best checkpoint is kept; higher is better.
             ends_with: Whether the stage ends with the weights of its last epoch or of its best.
+            loss_falls: Whether a loss that rises is worth a warning.
         """
         loaders = loaders or self.data.loaders(name)
-        stage = Stage(name, module, loaders, epochs, monitor, self.recipe.ema_decay, ends_with)
+        stage = Stage(name, module, loaders, epochs, monitor, self.recipe.ema_decay, ends_with, loss_falls=loss_falls)
         finished = name in self._finished
         fit_stage(stage, self.run, self.recipe.trainer, self.recipe.seed, finished=finished, plan=self._plan)
         module.to(self.device)

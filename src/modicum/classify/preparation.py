@@ -1,6 +1,7 @@
 """The data of a run: found, checked, split once, and handed out as batches."""
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import get_args
@@ -28,7 +29,7 @@ from modicum.classify.data import (
     scan,
     train_loader,
 )
-from modicum.classify.recipe import ImageOptions
+from modicum.classify.recipe import ImageOptions, default_crop
 from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
@@ -65,7 +66,15 @@ class PreparedData:
         """
         seed = derive_seed(self.seed, stage) % 2**31
         indices = self.splits.indices(self.source, "train") if train is None else train
-        samples = ImageDataset(self.source, indices, self.preprocessing.train_transform(), seed)
+        turns = max(1, math.ceil(self.options.least_per_epoch / max(1, len(self.splits.train))))
+        samples = ImageDataset(
+            self.source,
+            indices,
+            self.preprocessing.train_transform(),
+            seed,
+            turns=turns,
+            keep_px=self.preprocessing.training_detail if turns > 1 else None,
+        )
 
         def train_batches(epoch: int, rank: int, world_size: int) -> DataLoader[tuple[Tensor, int, int]]:
             return train_loader(
@@ -169,8 +178,8 @@ def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
         resize_short=options.resize_short or default_resize_short(size),
         mean=options.mean,
         std=options.std,
-        flip=options.flip,
-        crop=options.crop,
+        flip=options.flip is not False,
+        crop=options.crop or default_crop(size),
         min_scale=options.min_scale,
     )
 

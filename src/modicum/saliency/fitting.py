@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import timm
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from modicum.nn.published import require_timm_weights
 from modicum.saliency.encoders import create_encoder
 from modicum.saliency.evaluation import baseline_path, count_prediction_macs
 from modicum.saliency.network import SaliencyNet
@@ -34,8 +36,11 @@ def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
     Raises:
         DataError: If the data cannot be used.
         RecipeError: If the recipe cannot be followed, e.g. an unknown encoder.
-        WeightsError: If a given checkpoint cannot be used.
+        WeightsError: If a given checkpoint cannot be used, or published weights cannot be fetched.
     """
+    if recipe.network.pretrained and timm.is_model(recipe.network.encoder):
+        advice = "give a file of them, in timm's layout, as --network.checkpoint FILE --network.pretrained false"
+        require_timm_weights(recipe.network.encoder, advice)  # before all images are looked at
     fitting = _Fitting(recipe, run)
     with fitting.seeded("weights"):
         network = build_network(recipe.network)

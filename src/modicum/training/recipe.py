@@ -16,6 +16,10 @@ def require(holds: bool, name: str, expected: str, value: object) -> None:
         raise RecipeError(f"{name} must be {expected}, got {value}")
 
 
+Reduction = Literal["sum", "mean"]
+"""How the losses of several outputs for one image become one: published recipes add them up."""
+
+
 @dataclass(frozen=True)
 class TrainerOptions:
     """Where and how training runs; handed to Lightning's Trainer.

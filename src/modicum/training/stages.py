@@ -34,6 +34,7 @@ from modicum.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from modicum.training.logs import EpochLines, JsonLinesLogger
 from modicum.training.progress import StagePlan
 from modicum.training.recipe import TrainerOptions
+from modicum.training.watching import RisingLoss
 
 ADVERTISEMENTS = (  # Lightning's hints on things that are meant as they are; all other warnings stay
     ".*does not have many workers.*",  # small sets are quicker without worker processes
@@ -75,6 +76,8 @@ class Stage:
         ema_decay: Keep an exponential moving average of the weights with this decay, and end with it; None for none.
         ends_with: Whose weights the stage ends with: those of the last epoch, or of the best by ``monitor``.
         ema_warms_up: The average begins with a low decay, see `modicum.training.averaging`.
+        loss_falls: The loss is one that training lowers, so that a rise is worth a warning; that of a policy which
+            learns from rewards is not.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Stage:
     ema_decay: float | None = None
     ends_with: Literal["last", "best"] = "last"
     ema_warms_up: bool = False
+    loss_falls: bool = True
 
 
 def fit_stage(
@@ -262,6 +266,8 @@ def _callbacks(stage: Stage, plan: StagePlan, folder: Path, seed: int) -> list[C
     ]
     if stage.ema_decay is not None:
         callbacks.insert(0, weight_average(stage.ema_decay, warms_up=stage.ema_warms_up))
+    if stage.loss_falls:
+        callbacks.append(RisingLoss(stage.name))
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return callbacks

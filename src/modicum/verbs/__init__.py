@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from modicum.recipes import build_recipe, read_recipe, recipe_text
 from modicum.storage import RecipeError, RunError, RunFolder, versions
 from modicum.storage.outputs import list_outputs
-from modicum.systems import SYSTEMS, System, check_packages, get_system, locate, verb_of_wing
+from modicum.systems import SYSTEMS, System, check_packages, get_system, locate, recipe_for, verb_of_wing
 from modicum.verbs.adopting import adopt
 from modicum.verbs.destinations import claim_file
 from modicum.verbs.runs import load, system_of
@@ -89,9 +89,9 @@ def train(
         MissingExtraError: If a package that the system's report needs is not installed.
     """
     chosen = get_system(system)
-    name = recipe or (chosen.own_data_recipe if options.get("data") else chosen.default_recipe)
     if isinstance(options.get("data"), Path):
         options["data"] = str(options["data"])
+    name = recipe or recipe_for(chosen, options.get("data"))
     resolved = build_recipe(locate(chosen.recipe), _merge(read_recipe(name), options))
     return train_recipe(chosen, resolved, Path(out or f"runs/{chosen.id}"), resume=resume)
 

@@ -148,3 +148,33 @@ def test_image_that_went_bad_is_named(write_tree):
     (root / "dog" / "2.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"dog/2\.png in .*: the file is empty; scan the images again"):
         list(eval_loader(dataset, batch_size=2, num_workers=0, preprocessing=Preprocessing(8, 8)))
+
+
+def test_each_turn_of_an_epoch_shows_every_image_with_an_augmentation_of_its_own(scenes):
+    dataset = ImageDataset(scenes, [3, 5], AUGMENTED.train_transform(), seed=1, turns=3)
+    shown = list(dataset)
+    assert [position for _, _, position in shown] == [0, 1] * 3
+    assert len({image.numpy().tobytes() for image, _, _ in shown}) == 6
+
+
+def test_one_turn_shows_what_it_always_did(scenes):
+    plain, turned = (ImageDataset(scenes, [3, 5], AUGMENTED.train_transform(), seed=1, turns=n) for n in (1, 2))
+    plain.set_epoch(4)
+    turned.set_epoch(2)
+    assert torch.equal(plain[1][0], turned[1][0])  # turn 0 of epoch 2 is the fifth that an image is shown
+
+
+def test_kept_picture_is_decoded_once_and_holds_the_detail_of_a_crop(scenes):
+    calls = []
+
+    class Counted:
+        records, origin = scenes.records, scenes.origin
+
+        def pixels(self, index):
+            calls.append(index)
+            return scenes.pixels(index)
+
+    dataset = ImageDataset(Counted(), [3], Preprocessing(16, 18).eval_transform(), turns=4, keep_px=24)
+    assert len(list(dataset)) == 4
+    assert calls == [3]
+    assert min(dataset._kept[3].shape[1:]) == 24

@@ -113,3 +113,13 @@ def test_cheapest_correct_by_hand():
 def test_cheapest_correct_goes_by_price_not_by_place():
     hits = torch.tensor([[1, 1, 1], [0, 0, 0]], dtype=torch.bool)
     assert cheapest_correct(hits, torch.tensor([3.0, 1.0, 2.0])).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("distillation", [0.0, 0.7])
+def test_mean_over_the_resolutions_is_the_sum_divided_by_their_number(distillation):
+    logits = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    summed, mean = (
+        multi_resolution_loss(logits, labels, distillation=distillation, reduction=how) for how in ("sum", "mean")
+    )
+    torch.testing.assert_close(mean, summed / 3)

@@ -6,7 +6,7 @@ from torchmetrics import MeanMetric
 from modicum.classify.data import Batch
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure
-from modicum.classify.ranet.training import WATCHED_KNOB, ExitsStage, sum_over_exits
+from modicum.classify.ranet.training import WATCHED_KNOB, ExitsStage, loss_over_exits
 from modicum.training.recipe import OptimizerOptions, Schedule
 
 TINY = Structure(
@@ -45,10 +45,11 @@ def logged(monkeypatch):
     return figures
 
 
-def test_loss_is_the_plain_sum_over_exits():
+def test_loss_is_the_plain_loss_over_exits():
     logits, labels = torch.randn(5, 3, 4), torch.tensor([0, 1, 2, 3, 0])
     expected = sum(F.cross_entropy(logits[:, index], labels) for index in range(3))
-    torch.testing.assert_close(sum_over_exits(logits, labels), expected)
+    torch.testing.assert_close(loss_over_exits(logits, labels), expected)
+    torch.testing.assert_close(loss_over_exits(logits, labels, "mean"), expected / logits.shape[1])
 
 
 def test_a_few_steps_lower_the_loss(stage, batch, logged):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
-from modicum.classify.backbones import create_backbone
+from modicum.classify.backbones import create_backbone, require_published
 from modicum.classify.blockdrop.doubt import DecidedStage, DoubtStage, NestedStage, settle, tie
 from modicum.classify.blockdrop.given_weights import load_backbone_weights
 from modicum.classify.blockdrop.losses import free_blocks
@@ -55,6 +55,8 @@ class _BlockDropFitting:
 
     def __init__(self, recipe: BlockDropRecipe, run: RunFolder) -> None:
         check_start(recipe)
+        if recipe.pretrained:
+            require_published(recipe.backbone)  # before all images are looked at
         self.recipe, self.fitting = recipe, Fitting(recipe, run)
 
     def fit(self) -> BlockDrop:
@@ -130,7 +132,15 @@ class _BlockDropFitting:
             ("joint", recipe.joint_epochs, recipe.joint_batch_size),
         ):
             module = self._stage(network, teacher, tune_backbone=name == "joint")
-            self.fitting.run_stage(name, module, epochs, self._loaders(name, batch_size), "val/reward", self._ends_with)
+            self.fitting.run_stage(
+                name,
+                module,
+                epochs,
+                self._loaders(name, batch_size),
+                "val/reward",
+                self._ends_with,
+                loss_falls=recipe.method != "reinforce",
+            )
             if recipe.method == "doubt" and name == "policy":
                 tie(network, nested_paths(network, recipe.doubt.least, recipe.doubt.depths))
                 settle(network, self._calibration_scores(network), recipe.budget)

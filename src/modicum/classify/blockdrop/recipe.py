@@ -142,7 +142,7 @@ class BlockDropRecipe:
     images_per_epoch: int | None = None
     ema_decay: float | None = None
     baselines: bool = True
-    images: ImageOptions = field(default_factory=lambda: ImageOptions(batch_size=128, crop="pad", resize_short=32))
+    images: ImageOptions = field(default_factory=ImageOptions)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
@@ -182,6 +182,7 @@ class BlockDropRecipe:
             '"resnet10" with policy_weights',
             self.policy,
         )
+        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""

@@ -4,7 +4,7 @@ from modicum.classify.data.archives import TarImages
 from modicum.classify.data.cifar import CifarImages
 from modicum.classify.data.folders import ImageFolder, IndexFile
 from modicum.classify.data.loading import Batch, Collate, ImageDataset, eval_loader, train_loader
-from modicum.classify.data.opening import EMBEDDED, open_source
+from modicum.classify.data.opening import open_source
 from modicum.classify.data.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -16,6 +16,7 @@ from modicum.classify.data.scan import Scan, require_clean, scan
 from modicum.classify.data.scenes import DigitScenes
 from modicum.classify.data.sources import ImageSource, Record
 from modicum.classify.data.splits import Part, Splits, make_splits
+from modicum.classify.recipe import EMBEDDED
 
 __all__ = [
     "EMBEDDED",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from modicum.classify.data.preprocessing import ImageTransform, Preprocessing
+from modicum.classify.data.preprocessing import ImageTransform, Picture, Preprocessing, shrunk
 from modicum.classify.data.sources import ImageSource
 from modicum.imaging.decoding import BadImageError
 from modicum.storage.errors import DataError
@@ -28,20 +28,36 @@ class Batch(NamedTuple):
 class ImageDataset(Dataset[Sample]):
     """Some images of a source, transformed.
 
-    Where the transform is random, what it draws for an image is a function of the seed, the epoch and the image alone.
+    Where the transform is random, what it draws for an image is a function of the seed, the epoch, the turn and the
+    image alone.
 
     Args:
         source: The images.
         indices: Which records of the source, in which order.
         transform: From a picture to a uint8 tensor (3, S, S).
         seed: Seed of the augmentation.
+        turns: How often an epoch shows each image, at least 1; each turn draws its own augmentation.
+        keep_px: Decode each image once, and keep it in memory with its short side reduced to this, px; None decodes it
+            every time. For small sets, which are gone through many times.
     """
 
-    def __init__(self, source: ImageSource, indices: Sequence[int], transform: ImageTransform, seed: int = 0) -> None:
+    def __init__(
+        self,
+        source: ImageSource,
+        indices: Sequence[int],
+        transform: ImageTransform,
+        seed: int = 0,
+        *,
+        turns: int = 1,
+        keep_px: int | None = None,
+    ) -> None:
         self._source = source
         self._indices = tuple(indices)
         self._transform = transform
         self._seed = seed
+        self._turns = turns
+        self._keep_px = keep_px
+        self._kept: dict[int, Tensor] = {}
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -49,20 +65,32 @@ class ImageDataset(Dataset[Sample]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._indices) * self._turns
 
-    def __getitem__(self, position: int) -> Sample:
-        """Image (3, S, S) uint8, its label, and ``position`` itself; raises `DataError` if the image is bad."""
+    def __getitem__(self, place: int) -> Sample:
+        """Image (3, S, S) uint8, its label, and its position among the indices; raises `DataError` if it is bad."""
+        if place >= len(self):
+            raise IndexError(place)  # ends an iteration over the dataset
+        turn, position = divmod(place, len(self._indices))
         index = self._indices[position]
         record = self._source.records[index]
+        pixels = self._pixels(index)
+        if not self._transform.is_random:
+            return self._transform(pixels), record.label, position
+        with seeded(sample_seed(self._seed, self._epoch * self._turns + turn, index)):
+            return self._transform(pixels), record.label, position
+
+    def _pixels(self, index: int) -> Picture:
+        if index in self._kept:
+            return self._kept[index]
         try:
             pixels = self._source.pixels(index)
         except BadImageError as error:
-            raise DataError(f"{record.id} in {self._source.origin}: {error}; scan the images again") from error
-        if not self._transform.is_random:
-            return self._transform(pixels), record.label, position
-        with seeded(sample_seed(self._seed, self._epoch, index)):
-            return self._transform(pixels), record.label, position
+            name = self._source.records[index].id
+            raise DataError(f"{name} in {self._source.origin}: {error}; scan the images again") from error
+        if self._keep_px is None:
+            return pixels
+        return self._kept.setdefault(index, shrunk(pixels, self._keep_px))
 
 
 class Collate:

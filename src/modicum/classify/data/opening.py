@@ -7,9 +7,8 @@ from modicum.classify.data.cifar import CifarImages, find_cifar
 from modicum.classify.data.folders import ImageFolder, IndexFile
 from modicum.classify.data.scenes import DigitScenes
 from modicum.classify.data.sources import ImageSource
+from modicum.classify.recipe import EMBEDDED
 from modicum.storage.errors import DataError, first_few
-
-EMBEDDED = "digits-scenes"
 
 _ACCEPTED = (
     "a folder of class folders (or of train, val, test with class folders), a folder of CIFAR files, "

@@ -1,6 +1,7 @@
 """From a decoded picture to what a network gets: one description, used alike in training, evaluation and prediction."""
 # B batch, H W picture size in px, S side of the crop in px
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final, get_args
@@ -75,6 +76,12 @@ class Preprocessing:
             steps.append(v2.RandomHorizontalFlip())
         return ImageTransform(tuple(steps), is_random=self.flip or self.crop != "none")
 
+    @property
+    def training_detail(self) -> int:
+        """Short side, px, beyond which a picture holds no detail that a training crop shows."""
+        enlarged = self.size / math.sqrt(self.min_scale) if self.crop == "random_resized" else 0
+        return math.ceil(max(enlarged, self.resize_short))
+
     def normalise(self, batch: Tensor) -> Tensor:
         """``(x / 255 - mean) / std``: uint8 (B, 3, S, S) to float32 of the same shape, on the same device."""
         mean = 255 * torch.tensor(self.mean, device=batch.device).view(3, 1, 1)
@@ -122,6 +129,15 @@ def to_tensor(picture: Picture) -> Tensor:
         raise ValueError(f"an array must be (H, W, 3) uint8, got {array.shape} {array.dtype}")
     writable = array if array.flags.writeable else array.copy()  # torch warns about memory that it must not write
     return torch.from_numpy(writable).permute(2, 0, 1)
+
+
+def shrunk(picture: Picture, short: int) -> Tensor:
+    """Reduces a picture to a uint8 tensor (3, H, W) with a short side of at most ``short`` px; small ones stay."""
+    tensor = to_tensor(picture)
+    if min(tensor.shape[-2:]) <= short:
+        return tensor
+    smaller: Tensor = F.resize(tensor, [short], antialias=True)
+    return smaller
 
 
 @dataclass(frozen=True)

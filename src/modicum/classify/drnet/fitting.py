@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import tabulate
-from modicum.classify.backbones import create_backbone
+from modicum.classify.backbones import create_backbone, require_published
 from modicum.classify.drnet.losses import cheapest_correct
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.recipe import DRNetRecipe
@@ -57,6 +57,8 @@ class _DRNetFitting:
     """One training of a DRNet: its stages in order."""
 
     def __init__(self, recipe: DRNetRecipe, run: RunFolder) -> None:
+        if recipe.pretrained:
+            require_published(recipe.backbone)  # before all images are looked at
         self.recipe, self.fitting = recipe, Fitting(recipe, run)
         self.data = self.fitting.data
 
@@ -91,7 +93,11 @@ class _DRNetFitting:
     def _multi_resolution(self, name: str, network: DRNet, train: list[int] | None = None) -> None:
         recipe = self.recipe
         module = MultiResolutionStage(
-            network, recipe.optimizer, recipe.multi_resolution_schedule, distillation=recipe.distillation
+            network,
+            recipe.optimizer,
+            recipe.multi_resolution_schedule,
+            distillation=recipe.distillation,
+            reduction=recipe.resolution_losses,
         )
         self.fitting.run_stage(name, module, recipe.multi_resolution_epochs, self.data.loaders(name, train))
 
@@ -123,7 +129,13 @@ class _DRNetFitting:
         """Trains and tests, for as many epochs as the DRNet: a plain network, and every fixed resolution."""
         recipe = self.recipe
         optimizer = replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate * recipe.joint_rate)
-        module = MultiResolutionStage(static, optimizer, recipe.joint_schedule, distillation=recipe.distillation)
+        module = MultiResolutionStage(
+            static,
+            optimizer,
+            recipe.joint_schedule,
+            distillation=recipe.distillation,
+            reduction=recipe.resolution_losses,
+        )
         self.fitting.run_stage("static", module, recipe.joint_epochs)
         with self.fitting.seeded():
             plain = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)

@@ -4,23 +4,29 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from modicum.training.recipe import Reduction
 
-def multi_resolution_loss(logits: Tensor, labels: Tensor, *, distillation: float = 0.0) -> Tensor:
-    """Cross-entropy summed over the resolutions; each may also learn from the next larger one.
+
+def multi_resolution_loss(
+    logits: Tensor, labels: Tensor, *, distillation: float = 0.0, reduction: Reduction = "sum"
+) -> Tensor:
+    """Cross-entropy summed or averaged over the resolutions; each may also learn from the next larger one.
 
     Args:
         logits: Shape (B, R, K), largest resolution first.
         labels: Shape (B,).
         distillation: Weight of the divergence from each resolution's teacher, the next larger resolution, which gets
             no gradient from it (Wang et al., *Resolution Switchable Networks*, 2020, in its top-down form).
+        reduction: "mean" divides the whole by R, so that the rate of a plain network suits any number of resolutions.
     """
     num_resolutions = logits.shape[1]
-    loss = num_resolutions * F.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(num_resolutions))
+    share = num_resolutions if reduction == "mean" else 1
+    loss = num_resolutions / share * F.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(num_resolutions))
     if not distillation:
         return loss
     students, teachers = logits[:, 1:].log_softmax(2), logits[:, :-1].detach().log_softmax(2)
     divergence = F.kl_div(students, teachers, log_target=True, reduction="sum") / len(labels)
-    return loss + distillation * divergence
+    return loss + distillation / share * divergence
 
 
 def straight_through_choice(log_probabilities: Tensor, temperature: float) -> Tensor:

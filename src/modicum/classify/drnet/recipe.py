@@ -5,7 +5,7 @@ from typing import Literal
 
 from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
+from modicum.training.recipe import OptimizerOptions, Reduction, Schedule, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class DRNetRecipe:
         warm_start_epochs: Before stage 2, train the predictor to name the cheapest correct resolution; 0 for off.
         warm_start_folds: The labels for that come from stage 1 trained on the other folds of the training images.
         distillation: Weight of a loss by which, in stage 1, each resolution learns from the next larger; 0 for off.
+        resolution_losses: In stage 1, "sum" adds up the losses of the resolutions, as published, so that the rate of
+            a plain network is too high for it; "mean" averages them.
         penalty: eta, the weight of the cost penalty in stage 2.
         auxiliary: Weight of stage 1's loss in stage 2, averaged over the resolutions, which keeps all of them usable at
             any knob; 0 is the paper. Only with routing_gradient "all".
@@ -61,6 +63,7 @@ class DRNetRecipe:
     warm_start_epochs: int = 0
     warm_start_folds: int = 2
     distillation: float = 0.0
+    resolution_losses: Reduction = "sum"
     penalty: float = 0.2
     auxiliary: float = 0.0
     temperature: float = 1.0
@@ -75,7 +78,7 @@ class DRNetRecipe:
     joint_schedule: Schedule = field(default_factory=lambda: Schedule("steps", 3, 30))
     ema_decay: float | None = None
     baselines: bool = True
-    images: ImageOptions = field(default_factory=lambda: ImageOptions(batch_size=256, min_scale=0.08, num_workers=8))
+    images: ImageOptions = field(default_factory=ImageOptions)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
@@ -96,6 +99,7 @@ class DRNetRecipe:
         require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     @property
     def image_px(self) -> int:

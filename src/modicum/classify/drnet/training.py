@@ -20,7 +20,7 @@ from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import ResolutionNorm
 from modicum.classify.drnet.recipe import DRNetRecipe
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.recipe import OptimizerOptions, Reduction, Schedule
 from modicum.training.schedules import configure_sgd
 
 log = logging.getLogger(__name__)
@@ -30,13 +30,19 @@ LEAST_GROUP = 8  # a smaller group has too noisy batch statistics to train on
 
 
 class MultiResolutionStage(LightningModule):
-    """Stage 1: every batch at every resolution, losses summed; the predictor is not touched."""
+    """Stage 1: every batch at every resolution, losses summed or averaged; the predictor is not touched."""
 
     def __init__(
-        self, network: DRNet, optimizer: OptimizerOptions, schedule: Schedule, *, distillation: float = 0.0
+        self,
+        network: DRNet,
+        optimizer: OptimizerOptions,
+        schedule: Schedule,
+        *,
+        distillation: float = 0.0,
+        reduction: Reduction = "sum",
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.reduction = network, reduction
         train_parts(network, backbone=True, predictor=False)
         self.optimizer_options, self.schedule, self.distillation = optimizer, schedule, distillation
         self.accuracies = nn.ModuleList(MeanMetric() for _ in network.resolutions)
@@ -47,9 +53,9 @@ class MultiResolutionStage(LightningModule):
         return configure_sgd(self, groups, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The summed loss of one batch."""
+        """The loss of one batch over all resolutions."""
         logits = self.network.every_resolution(batch.images)
-        loss = multi_resolution_loss(logits, batch.labels, distillation=self.distillation)
+        loss = multi_resolution_loss(logits, batch.labels, distillation=self.distillation, reduction=self.reduction)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -133,8 +139,8 @@ class JointStage(LightningModule):
         if recipe.routing_gradient == "all":
             every = self.network.every_resolution(batch.images)
             logits = (choice[:, :, None] * every).sum(dim=1)
-            kept = multi_resolution_loss(every, batch.labels, distillation=recipe.distillation)
-            auxiliary = recipe.auxiliary * kept / every.shape[1]
+            kept = multi_resolution_loss(every, batch.labels, distillation=recipe.distillation, reduction="mean")
+            auxiliary = recipe.auxiliary * kept
         else:
             logits = run_selected(self.network, batch.images, choice)
             auxiliary = torch.zeros_like(logits[0, 0])

@@ -33,7 +33,8 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
     network, plain = _build(recipe, fitting), _build_plain(recipe, fitting)
     check_budget(network, recipe.budget)  # refuses an impossible budget before hours of work
     fitting.plan(planned_epochs(recipe))
-    fitting.run_stage("exits", ExitsStage(network, recipe.optimizer, recipe.schedule), recipe.epochs)
+    module = ExitsStage(network, recipe.optimizer, recipe.schedule, reduction=recipe.exit_losses)
+    fitting.run_stage("exits", module, recipe.epochs)
     network.eval()
     fit_exit_rule(network, fitting)
     if plain is not None:

@@ -8,10 +8,7 @@ from modicum.classify.ranet.structure import STRUCTURES, Structure
 from modicum.classify.recipe import ImageOptions
 from modicum.recipes import closest
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
-
-CIFAR_MEAN = (0.4914, 0.4824, 0.4467)  # of the authors' code
-CIFAR_STD = (0.2471, 0.2435, 0.2616)
+from modicum.training.recipe import OptimizerOptions, Reduction, Schedule, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,8 @@ class RANetRecipe:
         temperature: Also fit one temperature per exit on the calibration part; the published evaluation has none.
         budget: Target of the mean multiply-adds as a share of what the last exit takes alone, its other heads left out.
         epochs: Length of the training.
+        exit_losses: "sum" adds up the losses of the exits, as published, so that the rate of a plain network is too
+            high for it; "mean" averages them.
         optimizer: Stochastic gradient descent.
         schedule: Learning rate over the training.
         ema_decay: Average the weights exponentially with this decay; None for off.
@@ -48,16 +47,13 @@ class RANetRecipe:
     temperature: bool = False
     budget: float = 0.4
     epochs: int = 300
+    exit_losses: Reduction = "sum"
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: Schedule = field(default_factory=lambda: Schedule("milestones"))
     ema_decay: float | None = None
     baselines: bool = True
     plain: str = "cifar_resnet44"
-    images: ImageOptions = field(
-        default_factory=lambda: ImageOptions(
-            crop="pad", resize_short=32, mean=CIFAR_MEAN, std=CIFAR_STD, num_workers=4, calibration_share=0.1
-        )
-    )
+    images: ImageOptions = field(default_factory=ImageOptions)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
@@ -70,6 +66,7 @@ class RANetRecipe:
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     @property
     def plan(self) -> Structure:

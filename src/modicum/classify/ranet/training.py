@@ -11,24 +11,27 @@ from torchmetrics import MeanMetric
 from modicum.classify.data import Batch
 from modicum.classify.ranet.confidence import confidence_of
 from modicum.classify.ranet.network import RANet
-from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.recipe import OptimizerOptions, Reduction, Schedule
 from modicum.training.schedules import configure_sgd
 
 WATCHED_KNOB = 0.1  # before its rule is fitted, a network lets images leave that it is 90 % sure of
 
 
 class ExitsStage(LightningModule):
-    """All exits together: every batch runs through the whole network, the losses of its exits are summed.
+    """All exits together: every batch runs through the whole network, the losses of its exits are summed or averaged.
 
     Args:
         network: All of its weights are trained.
         optimizer: Stochastic gradient descent on everything.
         schedule: Of its learning rate.
+        reduction: What becomes of the losses of the exits.
     """
 
-    def __init__(self, network: RANet, optimizer: OptimizerOptions, schedule: Schedule) -> None:
+    def __init__(
+        self, network: RANet, optimizer: OptimizerOptions, schedule: Schedule, *, reduction: Reduction = "sum"
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.reduction = network, reduction
         self.optimizer_options, self.schedule = optimizer, schedule
         self.accuracies = nn.ModuleList(MeanMetric() for _ in range(network.structure.num_exits))
         self.routed_accuracy, self.cost = MeanMetric(), MeanMetric()
@@ -38,8 +41,8 @@ class ExitsStage(LightningModule):
         return configure_sgd(self, [{"params": self.network.parameters()}], self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The summed loss of one batch."""
-        loss = sum_over_exits(self.network.every_exit(batch.images), batch.labels)
+        """The loss of one batch over all exits."""
+        loss = loss_over_exits(self.network.every_exit(batch.images), batch.labels, self.reduction)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -69,12 +72,14 @@ class ExitsStage(LightningModule):
         self.log("val/cost", self.cost, prog_bar=True)
 
 
-def sum_over_exits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of each exit, summed with equal weights.
+def loss_over_exits(logits: Tensor, labels: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Cross-entropy of each exit, summed or averaged with equal weights.
 
     Args:
         logits: Shape (B, E, K).
         labels: Shape (B,), int64.
+        reduction: Over the exits.
     """
     num_exits = logits.shape[1]
-    return num_exits * F.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(num_exits))
+    mean = F.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(num_exits))
+    return num_exits * mean if reduction == "sum" else mean

@@ -1,6 +1,6 @@
 """From a recipe to a trained network with both decisions in a run folder: the stages in order, and the baseline."""
 
-from modicum.classify.backbones import create_backbone
+from modicum.classify.backbones import create_backbone, require_published
 from modicum.classify.drnet.training import MultiResolutionStage
 from modicum.classify.fitting import Fitting
 from modicum.classify.plain import PlainStage
@@ -22,12 +22,18 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
         RecipeError: If the recipe cannot be followed: an unknown backbone or one without droppable blocks, a budget
             below the decisions' cost.
     """
+    if recipe.pretrained:
+        require_published(recipe.backbone)  # before all images are looked at
     fitting = Fitting(recipe, run)
     network = _build(recipe, fitting)
     target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
     fitting.plan(planned_epochs(recipe))
     first = MultiResolutionStage(
-        network.drnet, recipe.optimizer, recipe.multi_resolution_schedule, distillation=recipe.distillation
+        network.drnet,
+        recipe.optimizer,
+        recipe.multi_resolution_schedule,
+        distillation=recipe.distillation,
+        reduction=recipe.resolution_losses,
     )
     fitting.run_stage("multi_resolution", first, recipe.multi_resolution_epochs)
     network.to(fitting.device)

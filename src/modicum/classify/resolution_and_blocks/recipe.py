@@ -5,7 +5,7 @@ from typing import Literal
 
 from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
+from modicum.training.recipe import OptimizerOptions, Reduction, Schedule, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class ResolutionAndBlocksRecipe:
         multi_resolution_epochs: Length of stage 1.
         joint_epochs: Length of stage 2.
         distillation: Weight of a loss by which, in stage 1, each resolution learns from the next larger; 0 for off.
+        resolution_losses: In stage 1, "sum" adds up the losses of the resolutions, as published, so that the rate of
+            a plain network is too high for it; "mean" averages them.
         penalty: Weight of the cost beyond the target in stage 2, as a share of the target.
         auxiliary: Weight of the mean loss of all resolutions in stage 2, which keeps them usable at any knob.
         temperature: Of both straight-through choices.
@@ -50,6 +52,7 @@ class ResolutionAndBlocksRecipe:
     multi_resolution_epochs: int = 70
     joint_epochs: int = 100
     distillation: float = 0.0
+    resolution_losses: Reduction = "sum"
     penalty: float = 1.0
     auxiliary: float = 0.5
     temperature: float = 1.0
@@ -61,7 +64,7 @@ class ResolutionAndBlocksRecipe:
     joint_schedule: Schedule = field(default_factory=lambda: Schedule("one_cycle"))
     ema_decay: float | None = None
     baselines: bool = True
-    images: ImageOptions = field(default_factory=lambda: ImageOptions(batch_size=256, min_scale=0.08, num_workers=8))
+    images: ImageOptions = field(default_factory=ImageOptions)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
@@ -77,6 +80,7 @@ class ResolutionAndBlocksRecipe:
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     @property
     def image_px(self) -> int:

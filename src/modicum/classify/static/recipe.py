@@ -39,7 +39,7 @@ class StaticRecipe:
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: Schedule = field(default_factory=Schedule)
     ema_decay: float | None = None
-    images: ImageOptions = field(default_factory=lambda: ImageOptions(batch_size=128, crop="pad", resize_short=32))
+    images: ImageOptions = field(default_factory=ImageOptions)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
@@ -53,6 +53,7 @@ class StaticRecipe:
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         decays = self.ema_decay is None or 0 < self.ema_decay < 1
         require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""

@@ -1,0 +1,49 @@
+"""How many images a user's data hold, told from names alone; no torch here, so that help screens are instant."""
+
+import itertools
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from modicum.imaging.files import is_image_name
+
+
+def holds_fewer(data: str, count: int) -> bool:
+    """Tells whether data hold fewer images than ``count``; looks at no more names than it needs.
+
+    Args:
+        data: A folder of images at any depth, a folder or file of tars, or an index file (CSV with a header).
+        count: The number to stay below.
+
+    Returns:
+        False also where no image is found: for CIFAR's files, and for what training will refuse with a reason.
+    """
+    path = Path(data).expanduser()
+    try:
+        found = sum(1 for _ in itertools.islice(_images(path), count))
+    except (OSError, tarfile.TarError, UnicodeDecodeError):
+        return False  # the reader of the data says what is wrong with it
+    return 0 < found < count
+
+
+def _images(path: Path) -> Iterator[str]:
+    if path.is_dir():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                if is_image_name(name):
+                    yield name
+                elif name.lower().endswith(".tar"):
+                    yield from _members(Path(folder, name))
+    elif path.suffix.lower() == ".tar" and path.is_file():
+        yield from _members(path)
+    elif path.suffix.lower() == ".csv" and path.is_file():
+        with path.open(encoding="utf-8") as lines:
+            yield from itertools.islice(lines, 1, None)
+
+
+def _members(archive: Path) -> Iterator[str]:
+    with tarfile.open(archive, "r:") as members:
+        for member in members:
+            if member.isfile() and is_image_name(Path(member.name).name):
+                yield member.name

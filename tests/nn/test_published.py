@@ -1,0 +1,64 @@
+import socket
+import time
+
+import pytest
+import torch
+
+from modicum import verbs
+from modicum.nn import published
+from modicum.nn.published import require_reachable, require_timm_weights, require_torchvision_weights
+from modicum.storage.errors import WeightsError
+
+
+@pytest.fixture
+def silent_port():
+    """A port whose owner takes connections and never answers, as behind some walls."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(published, "try_to_load_from_cache", lambda repo, file: None)
+    monkeypatch.setattr(published, "_probe", lambda url: "no answer within 4 s")
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def test_host_that_does_not_answer_is_given_up_within_seconds(silent_port, monkeypatch):
+    monkeypatch.setattr(published, "PROBE_S", 0.3)
+    started = time.monotonic()
+    with pytest.raises(
+        WeightsError, match=r"weights of x cannot be fetched from http://127\.0\.0\.1.*: do this instead"
+    ):
+        require_reachable(f"http://127.0.0.1:{silent_port}/x", "x", "do this instead")
+    assert time.monotonic() - started < 10
+
+
+def test_message_says_where_to_put_a_file_of_torchvision(own_cache):
+    with pytest.raises(WeightsError, match=r"put it at .*checkpoints/resnet18-f37072fd\.pth"):
+        require_torchvision_weights("resnet18")
+    (own_cache / "resnet18-f37072fd.pth").write_bytes(b"")
+    require_torchvision_weights("resnet18")  # there is a file now, and torchvision judges it
+
+
+def test_message_says_where_to_put_a_file_of_timm(own_cache):
+    with pytest.raises(WeightsError, match=r"huggingface\.co/timm/.*put it at .*checkpoints/regnety_002\.safetensors"):
+        require_timm_weights("regnety_002")
+    (own_cache / "regnety_002.safetensors").write_bytes(b"")
+    require_timm_weights("regnety_002")
+
+
+@pytest.mark.parametrize(
+    ("system", "options", "advice"),
+    [
+        ("drnet", {"backbone": "resnet18", "pretrained": True, "resolutions": [64, 32]}, "put it at .*resnet18"),
+        ("blockdrop", {"backbone": "resnet18", "pretrained": True}, "put it at .*resnet18"),
+        ("resolution-and-blocks", {"backbone": "resnet18", "pretrained": True}, "put it at .*resnet18"),
+        ("saliency", {"network": {"encoder": "resnet18", "pretrained": True}}, "--network.checkpoint FILE"),
+    ],
+)
+def test_training_without_the_hub_is_refused_before_any_image_is_read(system, options, advice, own_cache, tmp_path):
+    with pytest.raises(WeightsError, match=advice):
+        verbs.train(system, recipe=f"{system}-quick", out=tmp_path / "run", **options)

@@ -1,0 +1,77 @@
+"""Every named recipe can be followed: its data become batches, its network is built, and one step trains it."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from lightning.pytorch import Trainer
+from recipe_inputs import picture, reduced, write_masked, write_photos, write_questions, write_table, write_weights
+
+from modicum.recipes import build_recipe, read_recipe, recipe_names
+from modicum.storage.runs import RunFolder
+from modicum.systems import SYSTEMS, System, get_system, locate
+from modicum.training import stages
+
+
+class OneStepError(Exception):
+    """Ends a training after its first stage."""
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory):
+    """Function from a system and its recipe to a path of data that suit it."""
+    root = tmp_path_factory.mktemp("inputs")
+    photos = write_photos(root / "photos")
+    picture(0, (700, 500)).save(root / "large.png")
+    by_wing = {
+        "classify": photos,
+        "restore": photos,
+        "saliency": write_masked(root / "masked"),
+        "reading": write_questions(root / "squad"),
+        "graphs": write_table(root / "table.csv"),
+    }
+
+    def choose(system: System, recipe) -> str:
+        is_picture = system.wing == "graphs" and recipe.problem in ("image-function", "next-pixel")
+        return str(root / "large.png" if is_picture else by_wing[system.wing])
+
+    return choose
+
+
+@pytest.fixture
+def first_step_only(monkeypatch):
+    """Lets each stage run one real step, with its optimiser and its schedule, and ends the training after the first."""
+    monkeypatch.setattr(stages, "Trainer", partial(Trainer, fast_dev_run=1))
+    original = stages.fit_stage
+
+    def fit_stage(stage, *args, **options):
+        original(replace(stage, epochs=1, ends_with="last"), *args, **options)
+        raise OneStepError
+
+    for system in SYSTEMS.values():
+        module = locate(f"{system.fit.split(':')[0]}:fit").__globals__
+        for namespace in (module, *(vars(value) for value in module.values() if isinstance(value, type(stages)))):
+            if namespace.get("fit_stage") is original:
+                monkeypatch.setitem(namespace, "fit_stage", fit_stage)
+    monkeypatch.setattr("modicum.classify.fitting.fit_stage", fit_stage)
+
+
+def system_of(name: str) -> System:
+    return get_system(max((system for system in SYSTEMS if name.startswith(f"{system}-")), key=len))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_named_recipe_trains_one_step_on_data_of_its_kind(name, inputs, first_step_only, no_hub, tmp_path):
+    system = system_of(name)
+    options = read_recipe(name)
+    recipe = build_recipe(locate(system.recipe), options)
+    recipe = build_recipe(locate(system.recipe), {**options, "data": inputs(system, recipe)})
+    if getattr(recipe, "base_epochs", 1) == 0 and not recipe.pretrained:  # it adapts a network that is given
+        recipe = replace(recipe, weights=str(write_weights(tmp_path / "given.safetensors", recipe.backbone, 3)))
+    recipe = reduced(recipe, published_size=True)
+    run = RunFolder.create(tmp_path / "run", system=system.id, recipe_text="", command="", versions={})
+    if system.wing == "graphs":
+        assert locate(system.fit)(replace(recipe, baselines=False), run) is not None
+        return
+    with pytest.raises(OneStepError):
+        locate(system.fit)(recipe, run)
