@@ -1,8 +1,10 @@
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from modicum.storage import (
     write_atomically,
     write_json,
 )
+from modicum.storage.files import read_at_most
 
 UNHURRIED = settings(deadline=None)  # the first example waits for imports and disks
 
@@ -27,6 +30,7 @@ ROWS = st.lists(st.dictionaries(st.text(), SCALARS), min_size=1, max_size=5)
 
 WRITE_FOREVER = """
 import sys
+import tracemalloc
 from modicum.storage import write_atomically
 while True:
     for letter in "ab":
@@ -176,3 +180,19 @@ class TestJsonLines:
     def test_what_json_cannot_say_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="not plain JSON data"):
             append_jsonl(tmp_path / "m.jsonl", {"loss": {1}})
+
+
+@pytest.mark.parametrize(("size", "bound"), [(0, 10), (9, 10), (10, 10), (11, 10), (3_000_000, 2_500_000)])
+def test_stream_is_read_to_its_end_or_one_byte_past_the_bound(size, bound):
+    assert len(read_at_most(io.BytesIO(bytes(size)), bound)) == min(size, bound + 1)
+
+
+def test_bound_on_a_stream_takes_no_memory(tmp_path):
+    (tmp_path / "small").write_bytes(bytes(1000))
+    tracemalloc.start()
+    try:
+        with (tmp_path / "small").open("rb") as stream:
+            read_at_most(stream, 2**30)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()

@@ -12,7 +12,7 @@ import numpy as np
 from modicum.graphs.cells import Cells, Sort
 from modicum.graphs.encoding import named_cells
 from modicum.graphs.table import Table
-from modicum.graphs.wording import counted
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError
 
 MOSTLY = 0.8  # share of numbers among the cells that say something, from which the others count as missing

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from modicum.graphs.activations import Array
 from modicum.graphs.cells import Cells, Sort, read_cells
 from modicum.graphs.table import Table, as_table
-from modicum.graphs.wording import counted
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, first_few
 from modicum.storage.files import JSON
 

@@ -20,7 +20,7 @@ from modicum.graphs.problems import BLOCK, CONTEXT, Samples, Squares, grid_size,
 from modicum.graphs.recipe import GraphsRecipe, ProblemName
 from modicum.graphs.table import read_table
 from modicum.graphs.tables import learn_table, split_rows
-from modicum.graphs.wording import counted
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError
 
 OTHER_PHOTOGRAPHS = ("coins", "moon")  # what the next pixel is tested on, too

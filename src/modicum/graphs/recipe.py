@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from modicum.graphs.wording import counted
+from modicum.storage.counting import counted
 from modicum.storage.errors import RecipeError
 from modicum.training.recipe import require
 

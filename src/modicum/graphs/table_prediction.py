@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from modicum.graphs.activations import Array
 from modicum.graphs.recipe import TABLE_SUFFIXES
 from modicum.graphs.table import Table
-from modicum.graphs.wording import counted
+from modicum.storage.counting import counted
 from modicum.storage.names import printable, spreadsheet_text
 from modicum.storage.outputs import files_to_json, tell_files, write_output
 

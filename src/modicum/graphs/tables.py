@@ -15,8 +15,8 @@ from modicum.graphs.encoding import MISSING, Column, Encoding, category_texts, n
 from modicum.graphs.problems import Samples
 from modicum.graphs.recipe import TABLE_SUFFIXES, TableOptions
 from modicum.graphs.table import Table, as_table, is_table_name, read_table
-from modicum.graphs.wording import counted
 from modicum.imaging.files import expand_inputs, is_image_name, warn_of_left_out
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, first_few
 
 if TYPE_CHECKING:

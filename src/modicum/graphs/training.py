@@ -31,8 +31,8 @@ from modicum.graphs.results import FrontPoint, Method, Step
 from modicum.graphs.search import Plan, Progress
 from modicum.graphs.task import Task
 from modicum.graphs.torch_module import GraphNetwork
-from modicum.graphs.wording import counted
 from modicum.storage.contents import check_content, keep_content, sample_digest
+from modicum.storage.counting import counted
 from modicum.storage.files import JSON, append_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import read_sealed, write_sealed

@@ -13,6 +13,7 @@ from typing import Literal
 
 from modicum.imaging.decoding import BadImageError
 from modicum.storage.errors import DataError, first_few
+from modicum.storage.files import read_at_most
 from modicum.storage.names import printable
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,6 @@ PICTURE_SUFFIXES = (
 )
 """Names that mean a picture in some format, whether it is read here or not; never those of folders for results."""
 
-CHUNK_BYTES = 2**20
 MAX_BYTES = 2**30
 """Larger files are refused; the largest picture that is decoded has 0.7 GiB of 16-bit colours with alpha."""
 
@@ -111,9 +111,7 @@ def read_content(path: Path) -> bytes:
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a device or a socket"
             raise BadImageError(f"cannot be read: it is {kind}, not a file")
         with path.open("rb") as stream:
-            content = stream.read(min(status.st_size, MAX_BYTES) + 1)  # which takes memory for as many bytes
-            while len(content) <= MAX_BYTES and (more := stream.read(CHUNK_BYTES)):
-                content += more  # files of /proc and growing files do not say how long they are
+            content = read_at_most(stream, MAX_BYTES)  # files of /proc and growing files do not say how long they are
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL, or one that the system cannot encode
         raise BadImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > MAX_BYTES:

@@ -14,7 +14,6 @@ from modicum.reading.answering import Found, Reader, answer_corpus
 from modicum.reading.baselines import answer_all, baselines
 from modicum.reading.breakdowns import break_down
 from modicum.reading.calibration import Reliability, reliability, tune_no_answer
-from modicum.reading.counting import counted
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.splits import Parts
 from modicum.reading.data.tokens import tokenizer
@@ -29,6 +28,7 @@ from modicum.reading.qanet.network import QANet
 from modicum.reading.readers import make_reader
 from modicum.reading.recipe import TextOptions
 from modicum.reading.results import Abstention, Evaluation, Method
+from modicum.storage.counting import counted
 from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network

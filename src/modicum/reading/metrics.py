@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from modicum.reading.counting import counted
 from modicum.reading.data.corpus import Asked, Corpus, Question
 from modicum.reading.normalisation import Rules, answer_words, normalise, rules_of
+from modicum.storage.counting import counted
 from modicum.storage.errors import first_few
 from modicum.storage.files import JSON
 

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from modicum.reading.augmentation.augment import augment
 from modicum.reading.augmentation.mixing import mixing_ratios, mixing_weights
 from modicum.reading.augmentation.rules import RuleParaphraser
-from modicum.reading.counting import counted
 from modicum.reading.data.batches import Collator, TokenBudgetSampler, length_batches
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.examples import Example, crop_at_random, reading_examples, training_examples
@@ -26,6 +25,7 @@ from modicum.reading.data.vectors import WordVectors
 from modicum.reading.data.vocabulary import Vocabulary, count_words, make_vocabulary
 from modicum.reading.recipe import AugmentationOptions, TextOptions
 from modicum.storage.contents import check_content, keep_content, sample_digest
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, RunError
 from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from modicum.reading.breakdowns import Group
 from modicum.reading.calibration import Reliability
-from modicum.reading.counting import counted
 from modicum.reading.data.alignment import AlignmentReport
 from modicum.reading.normalisation import Rules
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
 from modicum.reading.survey import Lengths, Survey
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure, show_percent
 from modicum.reporting.sheets import Sheet, SheetRow, SheetSection
+from modicum.storage.counting import counted
 
 _ENOUGH = 97.0  # per cent of answers that tokens can reach; SQuAD's are 99.99
 _LONG = 160  # characters of a question or an answer that a table shows

@@ -1,5 +1,6 @@
 """Files that a crash never leaves half written, and JSON whose errors name the place."""
 
+import io
 import json
 import math
 import os
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO, TypeAlias
 from modicum.storage.errors import DataError
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+_PIECE_BYTES = 2**20
 
 
 def is_leftover(path: Path) -> bool:
@@ -56,6 +58,17 @@ def naming(path: str | Path) -> Iterator[None]:
         if is_named or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def read_at_most(stream: io.BufferedIOBase, most_bytes: int) -> bytes:
+    """Returns the rest of a stream, or its first ``most_bytes + 1`` bytes where it is longer.
+
+    Takes memory for what is there, not for the bound, which `read` itself sets aside at once.
+    """
+    content = bytearray()
+    while len(content) <= most_bytes and (piece := stream.read(min(_PIECE_BYTES, most_bytes + 1 - len(content)))):
+        content += piece
+    return bytes(content)
 
 
 def dump_json(value: JSON, *, indent: int | None = None) -> str:

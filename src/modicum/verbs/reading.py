@@ -94,8 +94,8 @@ def predict(
         OutputError: If a file stands at ``out`` that must not be overwritten.
     """
     from modicum.imaging.files import Failure
-    from modicum.reading.counting import counted
     from modicum.reading.predictor import CHUNK
+    from modicum.storage.counting import counted
     from modicum.storage.files import dump_json
     from modicum.storage.outputs import write_output
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modicum.reading.counting import counted
 from modicum.reading.data.alignment import Alignment, Span, align
 from modicum.reading.data.corpus import Corpus, Origin, Passage, Question
 from modicum.reading.data.tokens import Token, Tokenizer
 from modicum.reading.data.windows import widest_view, windows
 from modicum.reading.recipe import TextOptions
+from modicum.storage.counting import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from modicum.reading.counting import counted
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.layouts import SUFFIXES, is_question_file
 from modicum.reading.data.lookup import NAME, ORIGIN, draw_lookup
 from modicum.reading.data.problems import Problem, problem_lines
 from modicum.reading.data.splits import Part
 from modicum.reading.data.squad import Loaded, read_squad
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, first_few
 
 _PARTS: Mapping[Part, str] = {"train": "train", "calibration": "calibration|valid|validation|dev", "test": "test"}

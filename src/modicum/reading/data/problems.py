@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from modicum.reading.counting import counted
+from modicum.storage.counting import counted
 from modicum.storage.errors import first_few
 
 

@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 from modicum.storage.errors import DataError
+from modicum.storage.files import read_at_most
 
 GZIP_MAGIC = b"\x1f\x8b"
 MOST_BYTES = 1 << 30  # of a file of questions or of a passage, uncompressed: 30 times SQuAD
@@ -44,7 +45,7 @@ def read_regular(path: str | Path, *, most_bytes: int = MOST_BYTES) -> bytes:
         with path.open("rb") as file:
             is_gzip = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             file.seek(0)
-            content = (gzip.GzipFile(fileobj=file) if is_gzip else file).read(most_bytes + 1)
+            content = read_at_most(gzip.GzipFile(fileobj=file) if is_gzip else file, most_bytes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is a damaged gzip file: {error}; get it again") from error
     except OSError as error:

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from modicum.reading.counting import counted
 from modicum.reading.data.corpus import Corpus
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, first_few
 from modicum.storage.sealing import read_sealed, write_sealed
 

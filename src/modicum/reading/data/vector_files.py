@@ -19,9 +19,9 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from modicum.reading.counting import counted
 from modicum.reading.data.regular_files import GZIP_MAGIC, require_regular
 from modicum.reading.data.vectors import VectorTable, word_forms
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, MissingExtraError, first_few
 
 _FASTTEXT_MAGIC = struct.pack("<i", 793_712_314)

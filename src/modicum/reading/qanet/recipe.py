@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modicum.reading.counting import counted
 from modicum.reading.qanet.options import NetworkOptions
 from modicum.reading.recipe import AugmentationOptions, OptimizerOptions, TextOptions
+from modicum.storage.counting import counted
 from modicum.training.recipe import TrainerOptions, require, require_unused_allowed
 
 
