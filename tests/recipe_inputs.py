@@ -1,16 +1,24 @@
 """Inputs that suit any recipe, and recipes reduced to seconds; for tests that go through all of them."""
 
+import gzip
 import json
+import re
+import zipfile
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
+import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
 from modicum.classify.backbones import create_backbone
+from modicum.nn.published import local_file
+from modicum.restore.rnan.network import RNAN
+from modicum.restore.rnan.published import published_names
 
 CLASSES = ("cat", "dog", "emu")
 SMALL_SIDES = (64, 48, 32)
@@ -24,34 +32,52 @@ LIMITS = {
     "max_points": 300,
 }
 SIDES = {"image_px": 64, "side": 16, "validation_side": 16}
+SMALLEST = {
+    r"(cifar_resnet)\d+(_pool)?": r"\g<1>20\g<2>",  # with 8 layers, a policy of 8 would cost as much as it can save
+    r"(slim_resnet)\d+_pool": r"\g<1>20_pool",
+    r"resnet\d+": "resnet18",
+    r"mobilenetv3_\w+": "mobilenetv3_small_050",
+}
+"""Of each kind of backbone, the smallest that there is."""
 
 
 def picture(seed: int, side: tuple[int, int] = (120, 90)) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*side, 3), dtype=np.uint8))
 
 
-def write_photos(folder: Path) -> Path:
+def write_photos(folder: Path, side: tuple[int, int] = (120, 90)) -> Path:
     """Three classes of five photographs, which restoration takes as they are."""
     for number in range(15):
         file = folder / CLASSES[number % 3] / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        picture(number).save(file)
+        picture(number, side).save(file)
     return folder
 
 
-def write_masked(folder: Path) -> Path:
+def write_cifar(folder: Path) -> Path:
+    """CIFAR-10 in its binary version, ten images in each of its files."""
+    folder.mkdir(parents=True)
+    for number, name in enumerate((*(f"data_batch_{part}" for part in range(1, 6)), "test_batch")):
+        records = np.random.default_rng(number).integers(0, 256, (10, 1 + 3 * 32 * 32), dtype=np.uint8)
+        records[:, 0] = np.arange(10)  # the class
+        (folder / f"{name}.bin").write_bytes(records.tobytes())
+    (folder / "batches.meta.txt").write_text("\n".join(f"kind{number}" for number in range(10)))
+    return folder
+
+
+def write_masked(folder: Path, side: tuple[int, int] = (120, 90)) -> Path:
     """Twelve photographs with masks of a square."""
     for number in range(12):
-        mask = np.zeros((120, 90), np.uint8)
-        mask[20 + number : 60 + number, 30:70] = 255
-        for kind, image in (("images", picture(number)), ("masks", Image.fromarray(mask))):
+        mask = np.zeros(side, np.uint8)
+        mask[20 + number : 60 + number, 30:60] = 255
+        for kind, image in (("images", picture(number, side)), ("masks", Image.fromarray(mask))):
             (folder / kind).mkdir(parents=True, exist_ok=True)
             image.save(folder / kind / f"{number}.png")
     return folder
 
 
-def write_questions(folder: Path) -> Path:
-    """Twelve passages with a question each, in SQuAD's form."""
+def write_questions(file: Path) -> Path:
+    """Twelve passages with a question each, in SQuAD's form: a JSON file, packed or not."""
     words = ["red", "green", "blue", "black", "white", "brown", "grey", "pink", "gold", "cyan", "teal", "lime"]
     articles = []
     for number, word in enumerate(words):
@@ -59,9 +85,22 @@ def write_questions(folder: Path) -> Path:
         answer = {"text": word, "answer_start": context.index(word)}
         question = {"id": str(number), "question": f"What colour does {number} keep?", "answers": [answer]}
         articles.append({"title": word, "paragraphs": [{"context": context, "qas": [question]}]})
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "train.json").write_text(json.dumps({"version": "1.1", "data": articles}))
-    return folder
+    return _write_text(file, json.dumps({"version": "1.1", "data": articles}))
+
+
+def write_vectors(file: Path) -> Path:
+    """Vectors of three numbers for two words: text, packed or not."""
+    return _write_text(file, "".join(f"{word} 0.1 {n}.5 -0.2\n" for n, word in enumerate(("red", "colour"))))
+
+
+def _write_text(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(f"{file.stem}.txt", text)
+    else:
+        file.write_bytes(gzip.compress(text.encode()) if file.suffix == ".gz" else text.encode())
+    return file
 
 
 def write_table(file: Path) -> Path:
@@ -70,13 +109,35 @@ def write_table(file: Path) -> Path:
     return file
 
 
-def write_weights(file: Path, backbone: str, num_classes: int) -> Path:
+def write_weights(file: Path | str, backbone: str, num_classes: int) -> Path:
     """A file of a network in the usual layout of CIFAR ResNets."""
     torch.manual_seed(0)
     state = create_backbone(backbone, num_classes).state_dict()
     renamed = {_usual(name): value.contiguous() for name, value in state.items()}
     save_file(renamed, file)
+    return Path(file)
+
+
+def write_released_rnan(file: Path | str) -> Path:
+    """A small network in the layout of RNAN's authors."""
+    network = RNAN(channels=1, features=4, local_groups=0, normalize="outputs")
+    names = published_names(network)
+    torch.save({names[ours]: value.detach() for ours, value in network.named_parameters()}, file)
     return file
+
+
+def write_encoder(file: Path, name: str) -> Path:
+    """All tensors of a model of timm, in its own layout."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(timm.create_model(name).state_dict(), file)
+    return file
+
+
+def write_published(name: str) -> None:
+    """Puts untrained weights where torchvision's published ones are kept once they are fetched."""
+    file = local_file(Path(torchvision.models.get_model_weights(name)["DEFAULT"].url).name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(torchvision.models.get_model(name).state_dict(), file)
 
 
 def _usual(name: str) -> str:
@@ -87,11 +148,11 @@ def _usual(name: str) -> str:
 
 
 def reduced(recipe: Any, *, published_size: bool) -> Any:
-    """The recipe with batches of few samples, one epoch, and no worker processes; its network stays as it is.
+    """The recipe with batches of few samples, one epoch, and no worker processes.
 
     Args:
         recipe: Any recipe, or options within one.
-        published_size: Leave the sides of pictures, too.
+        published_size: Leave backbones and the sides of pictures as they are; else both are the smallest there are.
     """
     changes = {}
     for field in fields(recipe):
@@ -112,4 +173,20 @@ def _reduced_value(name: str, value: Any, *, published_size: bool) -> Any:
         return min(value, 2)
     if name.endswith("epochs") and not name.startswith(("warmup", "step")):
         return min(value, 1)
-    return SMALL_SIDES[: len(value)] if not published_size and name == "resolutions" else None
+    return None if published_size else _smallest_value(name, value)
+
+
+def _smallest_value(name: str, value: Any) -> Any:
+    if name == "resolutions":
+        return SMALL_SIDES[: len(value)]
+    if name == "batch_px":
+        return tuple(32 for _ in value)
+    return smallest(value) if name in ("backbone", "encoder") else None
+
+
+def smallest(backbone: str) -> str:
+    """The smallest backbone of the kind of another."""
+    for kind, name in SMALLEST.items():
+        if match := re.fullmatch(kind, backbone):
+            return match.expand(name)
+    return backbone

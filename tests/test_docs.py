@@ -2,30 +2,14 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from quoted_commands import ALL, PAGES
 
-from modicum.cli import EXAMPLES, OF_RUNS, VERBS
+from modicum.cli import OF_RUNS, VERBS
 from modicum.flags import parse_training, parse_verb, verb_parser
 from modicum.storage import RecipeError
-from modicum.systems import SYSTEMS, WINGS, locate
-
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def commands(text: str) -> list[str]:
-    """The modicum commands in code blocks and code spans, without comments, pipes and placeholders."""
-    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)).splitlines()
-    spans = re.findall(r"`(modicum [^`]+)`", text)
-    lines = [line.split("#")[0].strip().split("modicum ")[-1] for line in [*blocks, *spans] if "modicum " in line]
-    return [line for line in lines if line and not re.search(r"[A-Z]{3,}|\||\.\.\.|--help", line)]
-
-
-ALL = [(page.name, command) for page in PAGES for command in commands(page.read_text())]
-LINES = [line for lines in (*EXAMPLES.values(), *(system.examples for system in SYSTEMS.values())) for line in lines]
-ALL += [("examples", line.split("modicum ")[-1].split("#")[0]) for line in LINES]
+from modicum.systems import WINGS, locate
 
 
 @pytest.mark.parametrize(("page", "command"), ALL)

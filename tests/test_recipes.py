@@ -27,7 +27,7 @@ def inputs(tmp_path_factory):
         "classify": photos,
         "restore": photos,
         "saliency": write_masked(root / "masked"),
-        "reading": write_questions(root / "squad"),
+        "reading": write_questions(root / "squad" / "train.json").parent,
         "graphs": write_table(root / "table.csv"),
     }
 

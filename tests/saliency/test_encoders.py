@@ -3,6 +3,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from modicum.nn.published import timm_file
 from modicum.saliency.encoders import SmallEncoder, check_checkpoint, create_encoder
 from modicum.storage.errors import WeightsError
 
@@ -24,6 +25,15 @@ def test_checkpoint_of_timm_by_path_fills_the_encoder(tmp_path, state, suffix):
     torch.testing.assert_close(found, state["conv_stem.weight"], rtol=0, atol=0)
     last = encoder.features.state_dict()["blocks.5.0.conv.weight"]
     torch.testing.assert_close(last, state["blocks.5.0.conv.weight"], rtol=0, atol=0)
+
+
+def test_weights_that_a_user_put_where_published_ones_are_kept_are_taken_without_the_hub(tmp_path, state, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    timm_file(NAME).parent.mkdir(parents=True)
+    save_file(state, timm_file(NAME))
+    encoder = create_encoder(NAME, pretrained=True)
+    found = encoder.features.state_dict()["conv_stem.weight"]
+    torch.testing.assert_close(found, state["conv_stem.weight"], rtol=0, atol=0)
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path, state):

@@ -9,6 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from modicum.nn.published import timm_file
 from modicum.saliency.recurrent import ConvNormRelu
 from modicum.storage.errors import WeightsError, first_few
 from modicum.storage.states import read_state
@@ -49,7 +50,8 @@ class TimmEncoder(nn.Module):
 
     Args:
         name: A model of timm that gives features, e.g. ``"vgg16"``, ``"resnet50"``, ``"mobilenetv3_large_100"``.
-        pretrained: Start from the weights that timm knows for it, which it downloads where they are not in its cache.
+        pretrained: Start from the weights that timm knows for it, from the file that `timm_file` names,
+            where there is one, from timm's cache, or from the hub.
         checkpoint: Start from this file instead: all tensors of that model in timm's own layout.
 
     Raises:
@@ -59,6 +61,8 @@ class TimmEncoder(nn.Module):
 
     def __init__(self, name: str, *, pretrained: bool = False, checkpoint: str | Path | None = None) -> None:
         super().__init__()
+        if checkpoint is None and pretrained and timm_file(name).exists():
+            checkpoint = timm_file(name)
         source = None
         if checkpoint is not None:
             check_checkpoint(name, checkpoint)
