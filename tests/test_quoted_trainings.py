@@ -1,0 +1,169 @@
+"""Every training that users are shown runs to its end: the command as it is quoted, on small data, a step per stage."""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from lightning.pytorch import Trainer
+from markupsafe import Markup
+from quoted_commands import ALL
+from recipe_inputs import (
+    picture,
+    reduced,
+    write_cifar,
+    write_encoder,
+    write_masked,
+    write_photos,
+    write_published,
+    write_questions,
+    write_released_rnan,
+    write_table,
+    write_vectors,
+    write_weights,
+)
+
+from modicum import cli, verbs
+from modicum.classify.data import opening as digits
+from modicum.nn.published import timm_file
+from modicum.reading.data import opening as facts
+from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
+from modicum.reporting import page, sheets
+from modicum.reporting.embedding import Plot
+from modicum.restore import sources
+from modicum.saliency.data import opening as scenes
+from modicum.systems import get_system, locate
+from modicum.training import stages
+
+PLACES = ("--data", "--recipe", "--vectors", "--weights", "--network.checkpoint")
+"""Options that may name something on the reader's disk."""
+SMALL_SETS = {digits: "DigitScenes", scenes: "ProceduralScenes", facts: "draw_lookup"}
+"""Where the embedded data are drawn, by a function of their sizes."""
+SMALL_PHOTOS = {"train": "moon.png", "calibration": "coins.png", "test": "microaneurysms.png"}
+
+
+def options_of(command: str) -> Iterator[tuple[str, str]]:
+    """The flags of a training, each with its value, which is empty where it has none."""
+    words = [*shlex.split(command), "--"]
+    for word, following in pairwise(words):
+        if word.startswith("--"):
+            yield word, "" if following.startswith("--") else following
+
+
+def way_of(command: str) -> tuple[str, ...]:
+    """What a training does, apart from how much of it and where to: commands that agree in this are one.
+
+    Numbers say how much, and all but 0 the same; what "false" leaves out adds nothing to the way without it; of a
+    place on the reader's disk, the kind of file matters.
+    """
+    way = [shlex.split(command)[1]]
+    for name, value in sorted(options_of(command)):
+        if name in PLACES and value not in recipe_names():
+            way += [name, kind_of(value)]
+        elif name not in ("--out", "--seed") and value != "false" and not is_amount(value):
+            way += [name, value]
+    return tuple(way)
+
+
+def is_amount(value: str) -> bool:
+    """Whether a value is one number or a list of them, and not 0, which switches something off."""
+    return re.fullmatch(r"\[?[\d.]+(,[\d.]+)*\]?", value) is not None and value.strip("0.") != ""
+
+
+def kind_of(place: str) -> str:
+    """The suffixes of a file; where there are none, CIFAR's folder or another."""
+    suffixes = re.search(r"((\.[a-z]+)+)\]?$", place)
+    return suffixes[1] if suffixes else "cifar" if "cifar" in place else "folder"
+
+
+def one_of_each_way(commands: Iterable[str]) -> list[str]:
+    """Of commands that are one, the one that leaves out least, and of those the longest."""
+    most_last = sorted(set(commands), key=lambda command: (" false" not in command, len(command), command))
+    return sorted({way_of(command): command for command in most_last}.values())
+
+
+TRAININGS = one_of_each_way(line for _, line in ALL if line.startswith("train ") and "--resume" not in line)
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Embedded data of a few samples, a batch per epoch, and recipes reduced as they are about to be followed.
+
+    The pages of reports get no plots: tests of the reports draw them, and they take half of the time.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(stages, "Trainer", partial(Trainer, limit_train_batches=1, limit_val_batches=1))
+    for module, name in SMALL_SETS.items():
+        monkeypatch.setattr(module, name, partial(getattr(module, name), sizes=(60, 30, 30)))
+    photos = {part: {"skimage.data": (name,)} for part, name in SMALL_PHOTOS.items()}
+    monkeypatch.setattr(sources, "LIBRARY_PHOTOS", photos)
+    for module in (page, sheets):
+        monkeypatch.setattr(module, "embed_plot", lambda *_: Plot(Markup(), Markup()))
+    train_recipe = verbs.train_recipe
+
+    def train_reduced(system, recipe, out, *, resume):
+        recipe = reduced(recipe, published_size=False)
+        write_weights_of(recipe)
+        return train_recipe(system, recipe, out, resume=resume)
+
+    monkeypatch.setattr(verbs, "train_recipe", train_reduced)
+
+
+def write_files(system, options: dict[str, str]) -> None:
+    """What a command reads, under the names that it has for them; weights wait for the recipe."""
+    if "--data" in options:
+        write_data(system.wing, Path(options["--data"]))
+    if "--vectors" in options:
+        write_vectors(Path(options["--vectors"]))
+    if options.get("--recipe", "").endswith(".yaml"):
+        file = Path(options["--recipe"])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(recipe_text(build_recipe(locate(system.recipe), read_recipe(f"{system.id}-quick"))))
+
+
+def write_data(wing: str, place: Path) -> None:
+    """Data of a task in the form that the name of a place promises."""
+    if wing == "graphs":
+        write_table(place) if place.suffix == ".csv" else picture(0).save(place)
+    elif wing == "reading":
+        write_questions(place if place.suffix else place / "train.json")
+    elif wing == "saliency":
+        write_masked(place, (80, 64))
+    else:
+        write_cifar(place) if "cifar" in place.name else write_photos(place, (40, 32))
+
+
+def write_weights_of(recipe) -> None:
+    """Weights of the recipe's networks where it says that they are."""
+    weights, network = getattr(recipe, "weights", None), getattr(recipe, "network", None)
+    if isinstance(weights, tuple):
+        for file, name in zip(weights, recipe.members, strict=True):
+            write_weights(file, name, 10)
+    elif weights is not None:
+        write_weights(weights, recipe.backbone, 10) if hasattr(recipe, "backbone") else write_released_rnan(weights)
+    if getattr(network, "checkpoint", None):
+        write_encoder(Path(network.checkpoint), network.encoder)
+    if getattr(recipe, "pretrained", False):
+        write_published(recipe.backbone)
+    if getattr(network, "pretrained", False):
+        write_encoder(timm_file(network.encoder), network.encoder)
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_training_that_is_quoted_runs_to_its_end(command, small, monkeypatch):
+    words = shlex.split(command)
+    system, options = get_system(words[1]), dict(options_of(command))
+    out = Path(options.get("--out", f"runs/{system.id}"))
+    has_report = system.wing != "classify" or way_of(command) == (system.id,)  # classifiers are judged alike
+    if not has_report:
+        monkeypatch.setattr(verbs, "report", lambda run: None)
+        monkeypatch.setattr(cli, "_present", lambda *_, **__: 0)
+    write_files(system, options)
+
+    assert cli.main(words) == 0
+    assert (out / "model.safetensors").stat().st_size > 0
+    assert (out / "report.html").exists() == has_report
