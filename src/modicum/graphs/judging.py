@@ -14,7 +14,7 @@ from modicum.graphs.problems import whole_context
 from modicum.graphs.recipe import GraphsRecipe
 from modicum.graphs.results import Evaluation, Method, Pictures
 from modicum.graphs.torch_module import GraphNetwork, rebuild_graph
-from modicum.graphs.training import check_same_data, layered_path, read_baselines, read_front
+from modicum.graphs.training import BASELINES, REMEDY, check_same_data, layered_path, read_baselines, read_front
 from modicum.storage.errors import RunError
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
@@ -79,7 +79,7 @@ def _pictures(run: RunFolder, network: GraphNetwork, recipe: GraphsRecipe, prepa
     else:
         image = _centre(open_picture(recipe.data))
         inputs, target, size = whole_context(image), image.ravel(), (image.shape[0], image.shape[1])
-    networks = [network, _load_layered(run)]
+    networks = [network, load_layered(run) if recipe.baselines else None]
     drawn = [None if n is None else to_pixels(evaluate(n.graph, inputs).reshape(size)) for n in networks]
     predicted, layered = drawn
     assert predicted is not None
@@ -97,10 +97,14 @@ def _middle(length: int) -> tuple[int, int]:
     return first, min(length, first + SHOWN_PX)
 
 
-def _load_layered(run: RunFolder) -> GraphNetwork | None:
-    """The layered network of a run; None if none was looked for."""
-    path = layered_path(run)
-    if not path.exists():
+def load_layered(run: RunFolder) -> GraphNetwork | None:
+    """The layered network of a run; None while none was looked for.
+
+    Raises:
+        RunError: If one was found, but its file is gone.
+        WeightsError: If its file is damaged.
+    """
+    if (path := run.weights_left_by(BASELINES, layered_path(run), remedy=REMEDY)) is None:
         return None
     network = load_network(path, {GraphNetwork.storage_name: rebuild_graph})
     assert isinstance(network, GraphNetwork)  # the only one that may be built

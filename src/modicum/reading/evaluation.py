@@ -30,9 +30,10 @@ from modicum.reading.recipe import TextOptions
 from modicum.reading.results import Abstention, Evaluation, Method
 from modicum.storage.counting import counted
 from modicum.storage.header import read_header
-from modicum.storage.runs import RunFolder
+from modicum.storage.runs import WRITE_AGAIN, RunFolder
 from modicum.storage.weights import load_network
 
+BASELINE = "lstm"  # the stage that trains the reader with LSTMs
 LOGISTIC_QUESTIONS = 10_000  # that the logistic regression learns from: about a minute
 
 
@@ -130,9 +131,13 @@ def baseline_path(run: RunFolder) -> Path:
 
 
 def load_baseline(run: RunFolder) -> LstmReader | None:
-    """The reader with LSTMs of a run; None if none was trained."""
-    path = baseline_path(run)
-    if not path.exists():
+    """The reader with LSTMs of a run; None if none was trained.
+
+    Raises:
+        RunError: If it was trained, but its file is gone.
+        WeightsError: If its file is damaged.
+    """
+    if (path := run.weights_left_by(BASELINE, baseline_path(run), remedy=WRITE_AGAIN)) is None:
         return None
     network = load_network(path, {LstmReader.storage_name: rebuild_lstm_reader})
     assert isinstance(network, LstmReader)  # the only one that may be built

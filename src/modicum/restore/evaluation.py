@@ -25,11 +25,12 @@ from modicum.restore.results import Evaluation, Example, ImageScore, Method, Til
 from modicum.restore.sources import Part
 from modicum.restore.task import Task
 from modicum.storage.errors import RunError
-from modicum.storage.runs import RunFolder
+from modicum.storage.runs import WRITE_AGAIN, RunFolder
 from modicum.storage.weights import load_network
 
 Restore = Callable[[NDArray[Any]], NDArray[Any]]
 
+BASELINE = "dncnn"  # the stage that trains the plain network
 EXAMPLE_PX = 160  # side of an example, of the result
 NUM_EXAMPLES = 4
 TILED_PX = 192  # side of the part of an image on which tiles are compared with the whole, of the input
@@ -128,9 +129,13 @@ def baseline_path(run: RunFolder) -> Path:
 
 
 def load_baseline(run: RunFolder, device: torch.device | str) -> nn.Module | None:
-    """The plain network of a run, ready to be run on ``device``; None if none was trained."""
-    path = baseline_path(run)
-    if not path.exists():
+    """The plain network of a run, ready to be run on ``device``; None if none was trained.
+
+    Raises:
+        RunError: If it was trained, but its file is gone.
+        WeightsError: If its file is damaged.
+    """
+    if (path := run.weights_left_by(BASELINE, baseline_path(run), remedy=WRITE_AGAIN)) is None:
         return None
     plain = load_network(path, {DnCNN.storage_name: DnCNN})
     assert isinstance(plain, DnCNN)  # the only one that may be built

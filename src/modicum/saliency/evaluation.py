@@ -24,9 +24,10 @@ from modicum.saliency.recipe import SaliencyRecipe
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.unet import UNet, unet_macs
 from modicum.storage.errors import RunError
-from modicum.storage.runs import RunFolder
+from modicum.storage.runs import WRITE_AGAIN, RunFolder
 from modicum.storage.weights import load_network
 
+BASELINE = "unet"  # the stage that trains it
 BATCH = 8  # pictures in memory at their full size
 NUM_EXAMPLES = 4
 ATTENTION_IMAGES = 64
@@ -80,9 +81,13 @@ def baseline_path(run: RunFolder) -> Path:
 
 
 def load_baseline(run: RunFolder, device: torch.device) -> UNet | None:
-    """The U-Net of a run, in evaluation mode, on a device; None if none was trained."""
-    path = baseline_path(run)
-    if not path.exists():
+    """The U-Net of a run, in evaluation mode, on a device; None if none was trained.
+
+    Raises:
+        RunError: If it was trained, but its file is gone.
+        WeightsError: If its file is damaged.
+    """
+    if (path := run.weights_left_by(BASELINE, baseline_path(run), remedy=WRITE_AGAIN)) is None:
         return None
     network = load_network(path, {UNet.storage_name: UNet})
     assert isinstance(network, UNet)  # the only one that may be built

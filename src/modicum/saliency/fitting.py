@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from modicum.nn.published import require_timm_weights
 from modicum.saliency.encoders import create_encoder
-from modicum.saliency.evaluation import baseline_path, count_prediction_macs
+from modicum.saliency.evaluation import BASELINE, baseline_path, count_prediction_macs
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.preparation import prepare
 from modicum.saliency.recipe import NetworkOptions, SaliencyRecipe
@@ -24,7 +24,7 @@ from modicum.storage.weights import save_network
 from modicum.training.progress import StagePlan
 from modicum.training.stages import Stage, derive_seed, fit_stage
 
-STAGE, BASELINE = "saliency", "unet"
+STAGE = "saliency"
 
 
 def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:

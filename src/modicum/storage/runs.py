@@ -21,6 +21,7 @@ _LOCK_NAME = ".lock"
 RECIPE_NOTE = "recipe_digest"  # of weights: which recipe trained them
 CALIBRATION_NOTE = "calibration"  # of weights: what the knob was chosen for and on
 _BEGINNINGS = ("words", "tensorboard")  # folders that are filled before the first step
+WRITE_AGAIN = "put the file back, or let train --resume write it again from its last checkpoint"
 _MAX_NAMED = 5  # neighbouring runs, foreign files, differing lines that a message names
 
 
@@ -174,6 +175,23 @@ class RunFolder:
         state = self.read_state()
         others = (done for done in state.stages if done.name != stage)
         self._write(replace(state, stages=(*others, FinishedStage(stage, utc_now(), notes or {}))))
+
+    def weights_left_by(self, stage: str, path: Path, *, remedy: str) -> Path | None:
+        """Where a stage left weights beside those of the network; None if this run has finished no such stage.
+
+        Args:
+            stage: Its name.
+            path: The file that it wrote.
+            remedy: What the user can do if it is gone; ends the message.
+
+        Raises:
+            RunError: If the stage is finished but its file is gone.
+        """
+        if path.is_file():
+            return path
+        if stage in self.finished_stages():
+            raise RunError(f"{self.path} has lost its {path.name}, which its stage {stage!r} wrote: {remedy}")
+        return None
 
     def discard_unused(self) -> None:
         """Removes a run in whose folder there is nothing yet but its beginning; leaves any other as it is.

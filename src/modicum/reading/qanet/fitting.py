@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from modicum.reading.data.splits import Parts
-from modicum.reading.evaluation import baseline_path, tune_margin
+from modicum.reading.evaluation import BASELINE, baseline_path, tune_margin
 from modicum.reading.lstm_readers import BIDAF_DROPOUT, LstmReader
 from modicum.reading.preparation import (
     WORDS_NOTE,
@@ -30,7 +30,7 @@ from modicum.storage.weights import save_network
 from modicum.training.progress import StagePlan
 from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
 
-STAGE, BASELINE = "reading", "lstm"
+STAGE = "reading"
 BIDAF_WIDTH, BIDAF_LAYERS = 100, 2  # of the reader that QANet's authors compare with
 
 

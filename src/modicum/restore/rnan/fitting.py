@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from modicum.restore.dncnn import DnCNN, UnitRange, dncnn_of_cost
-from modicum.restore.evaluation import baseline_path
+from modicum.restore.evaluation import BASELINE, baseline_path
 from modicum.restore.patches import DegradedImages, TrainingPatches, ValidationPatches, train_loader, validation_loader
 from modicum.restore.preparation import open_parts
 from modicum.restore.rnan.network import RNAN, rebuild_rnan
@@ -25,7 +25,7 @@ from modicum.storage.weights import load_network, save_network
 from modicum.training.progress import StagePlan
 from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
 
-STAGE, BASELINE = "restoration", "dncnn"
+STAGE = "restoration"
 BASELINE_DEPTH = 10  # layers of the plain network
 
 
