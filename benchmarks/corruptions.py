@@ -32,11 +32,13 @@ import torch
 from modicum import verbs
 from modicum.storage.errors import ModicumError
 from modicum.storage.header import read_raw_header
+from modicum.storage.outputs import LIST_NAME, claim
 from modicum.storage.runs import RunFolder
 from modicum.systems import SYSTEMS, get_system, locate, verb_of_wing
 from modicum.training.checkpoints import load_checkpoint
 
-SECONDS = 5.0  # a call that takes longer hangs
+SECONDS = 5.0  # of the processor; a call that takes longer hangs
+PATIENCE = 6  # times as long by the clock, for a call that waits and for a machine with other work
 BYTES = 1 << 30  # memory that a call may add
 FAULTS = ("changed", "foreign", "hang", "memory")
 Exercise = Callable[[], object]
@@ -250,16 +252,20 @@ def subjects_of(run: Path, inputs: list[Any]) -> list[Subject]:
     found = [Subject(run / name, name, exercise) for name, exercise in exercises.items() if (run / name).is_file()]
     found += [Subject(file, f"words/{file.name}", predict) for file in sorted((run / "words").glob("*"))]
     others = [file for file in sorted(run.glob("*.safetensors")) if file != folder.weights]
-    found += [Subject(file, "weights of baselines", partial(_weights, file)) for file in others]
+    found += [Subject(file, "weights of baselines", partial(_rival, folder, system.wing)) for file in others]
     found += [Subject(file, file.name, partial(_checkpoint, file)) for file in sorted(run.glob("stages/*/*.ckpt"))]
     searches = sorted(run.glob("stages/*/search-*.json"))
     found += [Subject(file, "search-SEED.json", partial(_search, file)) for file in searches]
     if (run / "export").is_dir():
         runner = _running(run / "export", system.id, inputs)
         for file in sorted((run / "export").rglob("*")):
-            if file.is_file():
+            if file.is_file() and file.name != LIST_NAME:
                 kind = "manifest.json" if file.name == "manifest.json" else f"export: *{file.suffix}"
                 found.append(Subject(file, kind, runner))
+    for owner in (run, run / "export"):
+        if (listed := owner / LIST_NAME).is_file():
+            outputs = [owner / json.loads(line)["name"] for line in listed.read_text().splitlines()]
+            found.append(Subject(listed, "list of outputs", partial(claim, outputs)))
     return found
 
 
@@ -302,20 +308,15 @@ def _search(file: Path) -> object:
     return repr(read_state(file))
 
 
-def _weights(file: Path) -> object:
-    from modicum.graphs.torch_module import GraphNetwork, rebuild_graph
-    from modicum.reading.lstm_readers import LstmReader, rebuild_lstm_reader
-    from modicum.restore.dncnn import DnCNN
-    from modicum.saliency.unet import UNet
-    from modicum.storage.weights import load_network
-
-    builders = {
-        GraphNetwork.storage_name: rebuild_graph,
-        LstmReader.storage_name: rebuild_lstm_reader,
-        DnCNN.storage_name: DnCNN,
-        UNet.storage_name: UNet,
-    }
-    return _flat(load_network(file, builders).state_dict())
+def _rival(folder: RunFolder, wing: str) -> object:
+    """The weights of the network that was trained beside the run's own, as an evaluation loads them."""
+    if wing == "graphs":
+        network = locate("modicum.graphs.judging:load_layered")(folder)
+    elif wing == "reading":
+        network = locate("modicum.reading.evaluation:load_baseline")(folder)
+    else:
+        network = locate(f"modicum.{wing}.evaluation:load_baseline")(folder, "cpu")
+    return _flat(network.state_dict())
 
 
 def _opened_data(folder: RunFolder, wing: str) -> object:
@@ -394,25 +395,30 @@ _CLASSES = {"static": "Static", "drnet": "DRNet", "ranet": "RANet", "blockdrop":
 
 # One case after another.
 
+_ALARMS = (signal.SIGPROF, signal.SIGALRM)
+
 
 @contextmanager
 def bounded(seconds: float = SECONDS, added_bytes: int = BYTES) -> Iterator[None]:
-    """Ends the block with `Hang` after some seconds, and with MemoryError when it adds too much memory."""
+    """Ends the block with `Hang` after some seconds of work, and with MemoryError when it adds too much memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
 
     def end(*_: object) -> None:
         raise Hang
 
-    handler = signal.signal(signal.SIGALRM, end)
+    handlers = [signal.signal(number, end) for number in _ALARMS]
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + added_bytes, before[1]))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0)
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.signal(signal.SIGALRM, handler)
+        for number, handler in zip(_ALARMS, handlers, strict=True):
+            signal.signal(number, handler)
 
 
 def judge(subject: Subject, expected: object) -> tuple[str, str]:
