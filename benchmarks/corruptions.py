@@ -38,7 +38,7 @@ from modicum.systems import SYSTEMS, get_system, locate, verb_of_wing
 from modicum.training.checkpoints import load_checkpoint
 
 SECONDS = 5.0  # of the processor; a call that takes longer hangs
-PATIENCE = 6  # times as long by the clock, for a call that waits and for a machine with other work
+PATIENCE = 20  # times as long by the clock, for a call that only waits: other work may share the machine
 BYTES = 1 << 30  # memory that a call may add
 FAULTS = ("changed", "foreign", "hang", "memory")
 Exercise = Callable[[], object]

@@ -77,6 +77,8 @@ def test_channels_connect():
         ({"growth": -1}, "growth must be at least 1, got -1"),
         ({"first_blocks": 0}, "first_blocks must be at least 1, got 0"),
         ({"block_step": 0}, "block_step must be at least 1, got 0"),
+        ({"first_blocks": 10**30}, "first_blocks 10+ and block_step 2 give .* more than 1,000 blocks: lower them"),
+        ({"block_step": 10**9}, "first_blocks 2 and block_step 10+ give .* more than 1,000 blocks: lower them"),
         ({"layers": 1}, "layers must be at least 2 where sub-networks are fused, got 1"),
         ({"compression": 0.0}, "compression must lie between 0 and 1, both excluded, got 0.0"),
         ({"compression": 1.0}, "compression must lie between 0 and 1, both excluded, got 1.0"),

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 LayerMode = Literal["even", "lengthening"]
 Stem = Literal["cifar", "imagenet"]
+MAX_BLOCKS = 1000  # of a sub-network; published ones have 12, and every block is planned before one is built
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,11 @@ class Structure:
         for name in ("base_channels", "growth", "first_blocks", "block_step", "layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_exits > MAX_BLOCKS:
+            raise ValueError(
+                f"first_blocks {self.first_blocks} and block_step {self.block_step} give the finest sub-network more "
+                f"than {MAX_BLOCKS:,} blocks: lower them"
+            )
         if not 0 < self.compression < 1:
             raise ValueError(f"compression must lie between 0 and 1, both excluded, got {self.compression}")
         if not 0 < self.reduction <= 1:
