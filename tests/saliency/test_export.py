@@ -10,6 +10,7 @@ from modicum.saliency.data.transforms import Preprocessing, to_input
 from modicum.saliency.encoders import create_encoder
 from modicum.saliency.export import check_export, export_saliency
 from modicum.saliency.network import SaliencyNet
+from modicum.saliency.predictor import Predictor
 from modicum.saliency.runner import OnnxSaliency
 
 pytest.importorskip("onnxruntime", reason="the export extra is not installed")
@@ -43,6 +44,14 @@ def test_other_weights_are_told_apart(network, folder):
 def test_picture_of_any_size_gets_a_mask_of_its_size(network, folder):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 71, 3), dtype=np.uint8))
     assert OnnxSaliency(folder).find(picture).shape == (50, 71)
+
+
+@pytest.mark.parametrize("size", [(50, 71), (300, 140), (20, 30)], ids=["alike", "guided", "smaller"])
+def test_masks_are_those_of_prediction(network, folder, size):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)  # has edges at any size
+    picture = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC)
+    ours = OnnxSaliency(folder).find(picture).astype(int)
+    assert np.abs(ours - Predictor(network, PREPROCESSING)(picture).mask).max() <= 1
 
 
 def test_picture_is_prepared_as_in_training_up_to_rounding(folder):

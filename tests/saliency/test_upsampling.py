@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from modicum.saliency.upsampling import default_radius, guided_upsample, plain_upsample
+from modicum.saliency.upsampling import _box, default_radius, guided_upsample, plain_upsample
 
 
 def scene(height=240, width=320):
@@ -14,7 +14,7 @@ def scene(height=240, width=320):
 
 def small_map(inside, side=40):
     mask = torch.from_numpy(inside.astype(np.float32))[None, None]
-    return torch.nn.functional.interpolate(mask, size=(side, side), mode="area")[0, 0]
+    return torch.nn.functional.interpolate(mask, size=(side, side), mode="area")[0, 0].numpy()
 
 
 def test_guided_map_follows_the_edges_of_the_photograph():
@@ -27,11 +27,11 @@ def test_guided_map_follows_the_edges_of_the_photograph():
 
 def test_constant_map_stays_constant():
     pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
-    assert np.unique(guided_upsample(torch.full((20, 20), 0.4), pixels)).tolist() == [102]
+    assert np.unique(guided_upsample(np.full((20, 20), 0.4, np.float32), pixels)).tolist() == [102]
 
 
 def test_flat_photograph_smooths_but_keeps_the_mean():
-    saliency = torch.rand(20, 20, generator=torch.Generator().manual_seed(0))
+    saliency = np.random.default_rng(0).random((20, 20), np.float32)
     result = guided_upsample(saliency, np.full((60, 60, 3), 128, np.uint8))
     assert result.mean() / 255 == pytest.approx(float(saliency.mean()), abs=0.02)
 
@@ -43,11 +43,13 @@ def test_bands_make_no_seam(monkeypatch):
     np.testing.assert_array_equal(guided_upsample(small_map(inside), pixels), whole)
 
 
-def test_enlarging_is_torchs_bilinear():
+@pytest.mark.parametrize("size", [(50, 61), (5, 6), (7, 40)])
+def test_enlarging_is_torchs_bilinear(size):
     saliency = torch.rand(7, 9, generator=torch.Generator().manual_seed(0))
-    grey = np.full((50, 61, 3), 90, np.uint8)
-    smoothed = guided_upsample(saliency, grey, radius=0)
-    assert np.abs(smoothed.astype(int) - plain_upsample(saliency, (50, 61))).max() <= 1
+    theirs = torch.nn.functional.interpolate(saliency[None, None], size=size, mode="bilinear")[0, 0].mul(255).numpy()
+    grey = np.full((*size, 3), 90, np.uint8)
+    assert np.abs(plain_upsample(saliency.numpy(), size) - theirs).max() <= 0.501
+    assert np.abs(guided_upsample(saliency.numpy(), grey, radius=0) - theirs).max() <= 1
 
 
 @pytest.mark.parametrize(("side", "radius"), [(16, 1), (64, 1), (128, 2), (224, 3), (320, 4), (352, 4)])
@@ -64,3 +66,12 @@ def test_small_map_is_not_blurred_where_the_photograph_has_no_edge():
         np.abs(guided_upsample(small, pixels, radius=radius) / 255.0 - inside).mean() for radius in (None, 4)
     )
     assert default < 0.5 * wide
+
+
+@pytest.mark.parametrize("radius", [0, 1, 4, 30])
+def test_windows_are_means_of_what_lies_inside_the_map(radius):
+    values = np.random.default_rng(0).random((9, 12))
+    mean = torch.nn.functional.avg_pool2d(
+        torch.from_numpy(values)[None, None], 2 * radius + 1, stride=1, padding=radius, count_include_pad=False
+    )
+    np.testing.assert_allclose(_box(values, radius), mean[0, 0].numpy(), rtol=1e-12)

@@ -23,11 +23,10 @@ from modicum.saliency.data.transforms import Preprocessing, to_input
 from modicum.saliency.folding import fold_saliency
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.unet import UNet
-from modicum.saliency.upsampling import guided_upsample, plain_upsample
+from modicum.saliency.upsampling import enlarge
 from modicum.storage.names import printable
 from modicum.storage.outputs import files_to_json, tell_files, write_output
 
-GUIDED_ABOVE = 2.0  # times the network's input: below that a bilinear map has no coarser edges than the photograph
 HALF = 128
 _OVERLAY = (255, 64, 0)
 _OPACITY = 0.55
@@ -162,11 +161,7 @@ class Predictor:
 
     def enlarge(self, saliency: Tensor, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A map (S, S) of a picture at its full size, (H, W) uint8."""
-        height, width = pixels.shape[:2]
-        is_large = max(height, width) > GUIDED_ABOVE * self.preprocessing.size
-        if self.is_guided and is_large:
-            return guided_upsample(saliency, pixels)
-        return plain_upsample(saliency, (height, width))
+        return enlarge(saliency.numpy(), pixels, is_guided=self.is_guided)
 
     def _flush(self, waiting: list[tuple[str, Picture | Failure]]) -> Iterator[Salience | Failure]:
         readable = [picture.pixels for _, picture in waiting if not isinstance(picture, Failure)]

@@ -12,6 +12,7 @@ from modicum.exporting.manifest import read_manifest
 from modicum.exporting.sessions import GraphRunner
 from modicum.imaging.decoding import upright_rgb
 from modicum.imaging.pictures import Source, read_pixels
+from modicum.saliency.upsampling import enlarge
 
 SYSTEM = "saliency"
 DETAILS = ("image_px", "preprocessing")  # of the manifest
@@ -61,13 +62,10 @@ class OnnxSaliency:
         return batch
 
     def find(self, picture: Source) -> NDArray[np.uint8]:
-        """The mask (H, W) of one picture at its full size and upright, enlarged bilinearly.
+        """Returns the mask (H, W) of one picture at its full size and upright, enlarged as `modicum predict` does.
 
         Raises:
             BadImageError: If the file is missing, or the picture cannot be used; see `prepare`.
         """
-        image = Image.fromarray(read_pixels(picture))
-        saliency = Image.fromarray(self.run(self.prepare(image))[0, 0])
-        enlarged = np.asarray(saliency.resize(image.size, Image.Resampling.BILINEAR))
-        mask: NDArray[np.uint8] = np.rint(255 * enlarged.clip(0, 1)).astype(np.uint8)
-        return mask
+        pixels = read_pixels(picture)
+        return enlarge(self.run(self.prepare(Image.fromarray(pixels)))[0, 0], pixels)

@@ -1,24 +1,41 @@
-"""A small map at the full resolution of its photograph, its edges drawn to those of the photograph.
+"""Enlarges a small map to its photograph, its edges drawn to those of the photograph; numpy and Pillow alone.
+
+Prediction and the runner of exports both enlarge by these functions, so that they answer alike.
 
 The fast guided filter (K. He, J. Sun, *Fast Guided Filter*, 2015). OpenCV has one only among its contributed modules,
 which clash with the distribution that pysodmetrics needs, and the package must predict without either.
 """
 
-# H W size of the photograph in px, h w of the small map
+# H W size of the photograph in px, h w of the small map, C maps
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from PIL import Image
 
+GUIDED_ABOVE = 2.0  # times the small map's sides: below that a bilinear map has no coarser edges than the photograph
 SIDE_PER_RADIUS = 80  # px of the small map's side for each px of the window's radius: 4 for maps of 320 px, 1 for 64
 SMOOTHNESS = 1e-3  # variance of the guide, of full range 1, below which a window counts as flat
 _LUMA = (0.299, 0.587, 0.114)
 _BAND = 1_000_000  # pixels finished at a time: bounds the memory to some 30 MB whatever the photograph
 
 
+def enlarge(saliency: NDArray[np.float32], pixels: NDArray[np.uint8], *, is_guided: bool = True) -> NDArray[np.uint8]:
+    """Enlarges a map to its photograph's size, (H, W) uint8: guided where that is much larger, else bilinearly.
+
+    Args:
+        saliency: The small map, (h, w), in [0, 1].
+        pixels: The photograph, (H, W, 3) uint8.
+        is_guided: Whether maps of large photographs are drawn to their edges.
+    """
+    is_large = max(pixels.shape[:2]) > GUIDED_ABOVE * max(saliency.shape)
+    return guided_upsample(saliency, pixels) if is_guided and is_large else plain_upsample(saliency, pixels.shape[:2])
+
+
 def guided_upsample(
-    saliency: Tensor, pixels: NDArray[np.uint8], *, radius: int | None = None, smoothness: float = SMOOTHNESS
+    saliency: NDArray[np.float32],
+    pixels: NDArray[np.uint8],
+    *,
+    radius: int | None = None,
+    smoothness: float = SMOOTHNESS,
 ) -> NDArray[np.uint8]:
     """The map at the photograph's size, (H, W) uint8.
 
@@ -32,20 +49,17 @@ def guided_upsample(
             window that is large against the map blurs it.
         smoothness: Regularisation; greater follows the photograph's edges less.
     """
-    height, width = pixels.shape[:2]
     if radius is None:
-        radius = default_radius(min(saliency.shape[-2:]))
-    small_guide = _small_grey(pixels, saliency.shape[-2:])
-    slope, offset = _fit(small_guide, saliency.float()[None, None], radius, smoothness)
-    coefficients = torch.cat([slope, offset], dim=1)
+        radius = default_radius(min(saliency.shape))
+    height, width = pixels.shape[:2]
+    slope, offset = _fit(_small_grey(pixels, saliency.shape), saliency.astype(np.float64), radius, smoothness)
+    wide = _widened(np.stack([slope, offset]).astype(np.float32), width)
     out = np.empty((height, width), np.uint8)
     rows = max(1, _BAND // width)
     for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        band = _rows_of_enlarged(coefficients, (height, width), top, bottom)
-        grey = torch.from_numpy(_grey(pixels[top:bottom]))
-        fitted = band[0].mul_(grey).add_(band[1])
-        out[top:bottom] = fitted.clamp_(0, 1).mul_(255).round_().to(torch.uint8).numpy()
+        band = slice(top, min(top + rows, height))
+        slopes, offsets = _rows(wide, height, band)
+        out[band] = _to_levels(slopes * _grey(pixels[band]) + offsets)
     return out
 
 
@@ -54,29 +68,42 @@ def default_radius(side: int) -> int:
     return max(1, round(side / SIDE_PER_RADIUS))
 
 
-def plain_upsample(saliency: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+def plain_upsample(saliency: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.uint8]:
     """The map (h, w), in [0, 1], at ``size`` (H, W), bilinear, as uint8."""
-    full = F.interpolate(saliency.float()[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-    return full.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
+    height, width = size
+    wide = _widened(saliency.astype(np.float32)[None], width)
+    out = np.empty((height, width), np.uint8)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = slice(top, min(top + rows, height))
+        out[band] = _to_levels(_rows(wide, height, band)[0])
+    return out
 
 
-def _fit(guide: Tensor, values: Tensor, radius: int, smoothness: float) -> tuple[Tensor, Tensor]:
-    """Smoothed slopes and offsets, (1, 1, h, w) each."""
+def _fit(
+    guide: NDArray[np.float64], values: NDArray[np.float64], radius: int, smoothness: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smoothed slopes and offsets, (h, w) each."""
     mean_guide, mean_values = _box(guide, radius), _box(values, radius)
     variance = _box(guide * guide, radius) - mean_guide**2
     slope = (_box(guide * values, radius) - mean_guide * mean_values) / (variance + smoothness)
     return _box(slope, radius), _box(mean_values - slope * mean_guide, radius)
 
 
-def _box(maps: Tensor, radius: int) -> Tensor:
+def _box(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
     """Means over windows of side 2 radius + 1, of what lies inside the map."""
-    return F.avg_pool2d(maps, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
+    for _ in range(2):  # along the columns, then along the rows
+        count = len(values)
+        sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+        low = np.maximum(np.arange(count) - radius, 0)
+        high = np.minimum(np.arange(count) + radius + 1, count)
+        values = ((sums[high] - sums[low]) / (high - low)[:, None]).T
+    return values
 
 
-def _small_grey(pixels: NDArray[np.uint8], size: torch.Size) -> Tensor:
-    image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    small = F.interpolate(image, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
-    return torch.from_numpy(_grey(small[0].permute(1, 2, 0).numpy()))[None, None]
+def _small_grey(pixels: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.float64]:
+    small = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
+    return _grey(np.asarray(small)).astype(np.float64)
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -84,12 +111,31 @@ def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(pixels @ np.array(_LUMA, np.float32) / np.float32(255), np.float32)
 
 
-def _rows_of_enlarged(maps: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
-    """Rows ``top`` to ``bottom`` of maps (1, C, h, w) enlarged bilinearly to ``size``, (C, bottom - top, W)."""
-    height, width = size
-    wide = F.interpolate(maps, size=(maps.shape[2], width), mode="bilinear", align_corners=False)[0]
-    place = ((torch.arange(top, bottom) + 0.5) * (maps.shape[2] / height) - 0.5).clamp(0, maps.shape[2] - 1)
-    low = place.floor().long()
-    high = (low + 1).clamp_max(maps.shape[2] - 1)
-    share = (place - low)[None, :, None]
-    return torch.lerp(wide[:, low], wide[:, high], share.expand(-1, -1, 1))
+def _widened(maps: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Maps (C, h, w) with rows of ``width`` px, bilinear."""
+    low, high, share = _neighbours(maps.shape[2], width, slice(0, width))
+    widened: NDArray[np.float32] = maps[:, :, low] + (maps[:, :, high] - maps[:, :, low]) * share
+    return widened
+
+
+def _rows(maps: NDArray[np.float32], height: int, band: slice) -> NDArray[np.float32]:
+    """The rows ``band`` of maps (C, h, W) enlarged bilinearly to ``height``."""
+    low, high, share = _neighbours(maps.shape[1], height, band)
+    rows: NDArray[np.float32] = maps[:, low] + (maps[:, high] - maps[:, low]) * share[:, None]
+    return rows
+
+
+def _neighbours(
+    small: int, large: int, wanted: slice
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Samples before and behind the centres of enlarged ones, and the share of the latter."""
+    centres = (np.arange(wanted.start, wanted.stop) + 0.5) * (small / large) - 0.5
+    centres = centres.clip(0, small - 1)
+    low = np.floor(centres).astype(np.int64)
+    return low, np.minimum(low + 1, small - 1), (centres - low).astype(np.float32)
+
+
+def _to_levels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey levels of values in [0, 1]; what is beyond is cut off."""
+    levels: NDArray[np.uint8] = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
+    return levels
