@@ -13,7 +13,7 @@ from typing import Any, get_origin, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
-from modicum.recipes import build_recipe, read_recipe, recipe_names, with_suggestion
+from modicum.recipes import TEXT_LISTS, build_recipe, read_recipe, recipe_names, with_suggestion
 from modicum.storage import RecipeError, RunFolder
 from modicum.systems import SYSTEMS, System, get_system, locate, recipe_for
 
@@ -129,7 +129,7 @@ def _add_recipe(parser: ArgumentParser, system: System, words: list[str]) -> tup
     strict = next((name for name in names if name.endswith(".strict")), "strict")
     words = [word if word != "--strict" else f"--{strict}=true" for word in words]
     words = _with_text_lists(words, set(_text_lists(recipe_class)))
-    options = read_recipe(name)
+    options = read_recipe(name, recipe_class)
     build_recipe(recipe_class, options)  # says what is wrong with the file, before flags come into it
     parser.set_defaults(_flat(options, whole=set(parser.get_defaults().keys())))
     return recipe_class, words
@@ -160,7 +160,7 @@ def _spelt(word: str) -> str:
 def _text_lists(recipe_class: type, prefix: str = "") -> Iterator[str]:
     """Dotted names of the options that are lists of texts."""
     for name, hint in get_type_hints(recipe_class).items():
-        if hint in (tuple[str, ...], tuple[str, ...] | None):
+        if hint in TEXT_LISTS:
             yield f"{prefix}{name}"
         elif is_dataclass(hint) and isinstance(hint, type):
             yield from _text_lists(hint, f"{prefix}{name}.")

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from modicum.graphs.recipe import GraphsRecipe, ImageOptions, SearchLimits, TableOptions
@@ -21,10 +23,12 @@ def test_problem_is_told_by_the_data(data, problem, kind):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GraphsRecipe(max_error=0), "max_error must be above 0 or none, got 0"),
+        (lambda: GraphsRecipe(max_error=0), "max_error must be finite and above 0, or none, got 0"),
+        (lambda: GraphsRecipe(max_error=math.inf), "max_error must be finite and above 0, or none, got inf"),
+        (lambda: GraphsRecipe(neat_seconds=math.nan), "neat_seconds must be finite and at least 0, got nan"),
         (lambda: GraphsRecipe(max_complexity=0), "max_complexity must be at least 1, got 0"),
         (lambda: GraphsRecipe(max_error=0.1, max_complexity=5), "two ways to state the bound, got 0.1 and 5: give one"),
-        (lambda: GraphsRecipe(neat_seconds=-1), "neat_seconds must be at least 0, got -1"),
+        (lambda: GraphsRecipe(neat_seconds=-1), "neat_seconds must be finite and at least 0, got -1"),
         (lambda: GraphsRecipe(problem="table"), "problem table needs a table: give its file as data"),
         (lambda: GraphsRecipe(bound_on="validation"), "has no points in an image-function"),
         (lambda: TableOptions(test=0), r"table.test must be in \(0, 0.5\], got 0"),
@@ -32,7 +36,9 @@ def test_problem_is_told_by_the_data(data, problem, kind):
         (lambda: ImageOptions(side=4), "image.side must be at least 8, got 4"),
         (lambda: ImageOptions(max_points=3), "image.max_points must be at least 100, got 3"),
         (lambda: SearchLimits(rounds=-1), "search.rounds must be at least 0, got -1"),
-        (lambda: SearchLimits(seconds=0.0), "search.seconds must be above 0 or none, got 0.0"),
+        (lambda: SearchLimits(seconds=0.0), "search.seconds must be finite and above 0, or none, got 0.0"),
+        (lambda: SearchLimits(seconds=math.nan), "search.seconds must be finite and above 0, or none, got nan"),
+        (lambda: SearchLimits(seconds=math.inf), "search.seconds must be finite and above 0, or none, got inf"),
         (lambda: SearchLimits(restarts=0), "search.restarts must be at least 1, got 0"),
     ],
 )

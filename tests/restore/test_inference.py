@@ -17,6 +17,12 @@ def network(channels=1, **options):
         return RNAN(channels, features=4, local_groups=0, **options).eval()
 
 
+@pytest.mark.parametrize("memory_gib", [float("nan"), float("inf"), 0.0, -1.0])
+def test_memory_that_is_no_positive_number_is_refused(memory_gib):
+    with pytest.raises(RecipeError, match="memory_gib must be a positive number of GiB, got"):
+        make_inference(network(1), tile=24, halo=4, memory_gib=memory_gib)
+
+
 def test_images_keep_their_form(picture):
     assert make_inference(network(1), tile=24, halo=4).restore(picture(0, (21, 30))).shape == (21, 30)
     assert make_inference(network(3), tile=24, halo=4).restore(picture(0, (21, 30, 3))).shape == (21, 30, 3)

@@ -1,6 +1,7 @@
 """What can be chosen about a search for the smallest graph; defaults are those for a table or picture of one's own."""
 
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
@@ -95,7 +96,8 @@ class SearchLimits:
 
     def __post_init__(self) -> None:
         require(self.rounds >= 0, "search.rounds", "at least 0", self.rounds)
-        require(self.seconds is None or self.seconds > 0, "search.seconds", "above 0 or none", self.seconds)
+        is_time = self.seconds is None or (isfinite(self.seconds) and self.seconds > 0)
+        require(is_time, "search.seconds", "finite and above 0, or none", self.seconds)
         require(self.restarts >= 1, "search.restarts", "at least 1", self.restarts)
 
 
@@ -140,7 +142,8 @@ class GraphsRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.max_error is None or self.max_error > 0, "max_error", "above 0 or none", self.max_error)
+        is_bound = self.max_error is None or (isfinite(self.max_error) and self.max_error > 0)
+        require(is_bound, "max_error", "finite and above 0, or none", self.max_error)
         if self.max_complexity is not None:
             require(self.max_complexity >= 1, "max_complexity", "at least 1", self.max_complexity)
             if self.max_error is not None:
@@ -148,7 +151,8 @@ class GraphsRecipe:
                     "max_error and max_complexity are two ways to state the bound, got "
                     f"{self.max_error:g} and {self.max_complexity}: give one of them, and null as the other"
                 )
-        require(self.neat_seconds >= 0, "neat_seconds", "at least 0", self.neat_seconds)
+        is_time = isfinite(self.neat_seconds) and self.neat_seconds >= 0
+        require(is_time, "neat_seconds", "finite and at least 0", self.neat_seconds)
         if self.kind == "table" and self.data is None:
             raise RecipeError("problem table needs a table: give its file as data")
         if self.kind == "table" and self.bound_on == "validation" and not self.table.validation:

@@ -1,12 +1,13 @@
 """The named recipes that ship with the package, and reading and writing recipes as YAML."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 Recipe = TypeVar("Recipe")
 
+TEXT_LISTS = (tuple[str, ...], tuple[str, ...] | None)
+"""Types of options that are lists of texts."""
+
+MAX_SEED = 2**32 - 1  # of NumPy's older generators, which Lightning seeds, too
+
+_TEXTS = (str, str | None)
 _FOLDER = resources.files("modicum.recipes")
 
 
@@ -28,8 +35,13 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in files if file.suffix == ".yaml"))
 
 
-def read_recipe(recipe: str | Path) -> dict[str, Any]:
+def read_recipe(recipe: str | Path, recipe_class: type | None = None) -> dict[str, Any]:
     """The options of a named recipe, or of a YAML file.
+
+    Args:
+        recipe: The name or the file.
+        recipe_class: The recipe that they are for: options that are texts, or lists of texts, are then taken as they
+            are written, so that a column may be called ``no`` or ``2019`` without quotation marks.
 
     Raises:
         RecipeError: If there is no such name or file, or it is not a YAML mapping.
@@ -41,7 +53,10 @@ def read_recipe(recipe: str | Path) -> dict[str, Any]:
     else:
         hint = closest(str(recipe), recipe_names())
         raise RecipeError(f"recipe {str(recipe)!r} is neither a file nor a known name: {hint}")
-    return parse_mapping(content, f"recipe {recipe}")
+    options = parse_mapping(content, f"recipe {recipe}")
+    if recipe_class is None:
+        return options
+    return _with_texts(options, parse_mapping(content, f"recipe {recipe}", as_texts=True), recipe_class)
 
 
 def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Recipe:
@@ -53,11 +68,30 @@ def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Reci
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(recipe_class, as_group=False)
     try:
-        return recipe_class(**vars(parser.instantiate(parser.parse_object(dict(options)))))
+        recipe = recipe_class(**vars(parser.instantiate(parser.parse_object(dict(options)))))
     except RecipeError:
         raise
     except (ArgumentError, KeyError, TypeError, ValueError) as error:  # jsonargparse has no one type for a bad option
         raise RecipeError(with_suggestion(str(error), parser.get_defaults().keys())) from error
+    recipe = _with_given_texts(recipe, options)
+    check_numbers(recipe)
+    return recipe
+
+
+def check_numbers(recipe: object, prefix: str = "") -> None:
+    """Refuses what no option of any recipe can be.
+
+    Raises:
+        RecipeError: If a number is NaN or infinite, or a seed is out of range.
+    """
+    for option in fields(recipe) if is_dataclass(recipe) else ():
+        name, value = f"{prefix}{option.name}", getattr(recipe, option.name)
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise RecipeError(f"{name} must be finite, got {number}")
+        if option.name == "seed" and not 0 <= value <= MAX_SEED:
+            raise RecipeError(f"{name} must be from 0 to {MAX_SEED:,}, got {value}")
+        check_numbers(value, f"{name}.")
 
 
 def with_suggestion(message: str, names: Iterable[str]) -> str:
@@ -78,6 +112,31 @@ def closest(name: str, known: Iterable[str]) -> str:
 def recipe_text(recipe: "DataclassInstance") -> str:
     """The YAML of a recipe with every option resolved: enough to repeat a run."""
     return yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False)
+
+
+def _with_texts(options: Mapping[str, Any], texts: Mapping[str, Any], recipe_class: type) -> dict[str, Any]:
+    """Options with those values that are texts as they are written."""
+    hints, found = get_type_hints(recipe_class), dict(options)
+    for name, value in options.items():
+        hint = hints.get(name)
+        is_text = hint in _TEXTS and value is not None and not isinstance(value, list | Mapping)
+        if is_text or (hint in TEXT_LISTS and isinstance(value, list)):
+            found[name] = texts[name]
+        elif isinstance(value, Mapping) and isinstance(hint, type) and is_dataclass(hint):
+            found[name] = _with_texts(value, texts[name], hint)
+    return found
+
+
+def _with_given_texts(recipe: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401  any recipe
+    """A recipe with the very texts that were given: the parser makes None of the text "null"."""
+    hints, changed = get_type_hints(type(recipe)), {}
+    for name, value in options.items():
+        built = getattr(recipe, name)
+        if isinstance(value, Mapping) and is_dataclass(built):
+            changed[name] = _with_given_texts(built, value)
+        elif isinstance(value, str) and hints[name] in _TEXTS:
+            changed[name] = value
+    return replace(recipe, **{name: value for name, value in changed.items() if value != getattr(recipe, name)})
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  nested plain data

@@ -1,6 +1,7 @@
 """A restoration network on whole images: in tiles, with or without the ensemble over symmetries."""
 
 # c channels, H W size of an image in px, s scale
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +35,9 @@ class Inference:
         scale: Sides of the result over those of the input, s.
         memory_gib: Bound on the memory beyond the image and its result: tiles become smaller where they must.
         is_ensemble: Average over the eight symmetries of a square, for eight times the time.
+
+    Raises:
+        RecipeError: If ``memory_gib`` is not positive, or not finite.
     """
 
     network: nn.Module
@@ -42,6 +46,10 @@ class Inference:
     scale: int = 1
     memory_gib: float = MEMORY_GIB
     is_ensemble: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.memory_gib) and self.memory_gib > 0):
+            raise RecipeError(f"memory_gib must be a positive number of GiB, got {self.memory_gib}")
 
     def restore(self, image: NDArray[Any], progress: Progress | None = None) -> NDArray[np.float32]:
         """The restored image (s H, s W) or (s H, s W, 3), float32, of one (H, W) or (H, W, 3); not clipped.

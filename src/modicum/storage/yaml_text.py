@@ -1,7 +1,7 @@
 """YAML that users write: one mapping, of bounded size, without references."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -32,6 +32,12 @@ class _PlainLoader(yaml.SafeLoader):
         return int(event.start_mark.line) + 1 if event.start_mark else 0
 
 
+class _TextLoader(_PlainLoader):
+    """The same with every value as the text that stands there: ``no`` is no False, ``2019`` no number."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]  # its stubs say nothing of this one
+
+
 def read_bounded(path: str | Path) -> bytes:
     """The bytes of a text that a user wrote; raises `RecipeError` if it cannot be read, or is far too long for one."""
     file = Path(path)
@@ -43,12 +49,13 @@ def read_bounded(path: str | Path) -> bytes:
         raise RecipeError(f"{file} cannot be read: {error.strerror or error}") from error
 
 
-def parse_mapping(content: bytes, name: str) -> dict[str, Any]:
+def parse_mapping(content: bytes, name: str, *, as_texts: bool = False) -> dict[str, Any]:
     """The mapping in a YAML text.
 
     Args:
         content: The text, in UTF-8.
         name: What a message calls it.
+        as_texts: Take every value as the text that stands there.
 
     Raises:
         RecipeError: If it is not UTF-8, is not valid YAML, has references or is nested too deeply, or is no mapping.
@@ -59,7 +66,7 @@ def parse_mapping(content: bytes, name: str) -> dict[str, Any]:
         line = content.count(b"\n", 0, error.start) + 1
         raise RecipeError(f"{name} is not UTF-8, line {line}: save it as UTF-8") from error
     try:
-        options = yaml.load(text, Loader=_PlainLoader)
+        options = yaml.load(text, Loader=_TextLoader if as_texts else _PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         raise RecipeError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(options, dict):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from modicum.recipes import build_recipe, read_recipe, recipe_text
+from modicum.recipes import build_recipe, check_numbers, read_recipe, recipe_text
 from modicum.storage import RecipeError, RunError, RunFolder, versions
 from modicum.storage.outputs import list_outputs
 from modicum.systems import SYSTEMS, System, check_packages, get_system, locate, recipe_for, verb_of_wing
@@ -92,13 +92,15 @@ def train(
     if isinstance(options.get("data"), Path):
         options["data"] = str(options["data"])
     name = recipe or recipe_for(chosen, options.get("data"))
-    resolved = build_recipe(locate(chosen.recipe), _merge(read_recipe(name), options))
+    recipe_class = locate(chosen.recipe)
+    resolved = build_recipe(recipe_class, _merge(read_recipe(name, recipe_class), options))
     return train_recipe(chosen, resolved, Path(out or f"runs/{chosen.id}"), resume=resume)
 
 
 def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> RunFolder:  # noqa: ANN401  any recipe
     """Trains a system by a resolved recipe; see `train`."""
     check_packages(system)
+    check_numbers(recipe)
     if recipe.data is not None and Path(recipe.data).exists():
         recipe = replace(recipe, data=str(Path(recipe.data).resolve()))  # the run is used from elsewhere, too
     if not is_first_process():  # the first one keeps the folder

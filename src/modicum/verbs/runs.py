@@ -30,7 +30,8 @@ def open_run(run: str | Path) -> tuple[RunFolder, Any]:
         RunError: If the folder is missing or not a run.
     """
     folder, system = RunFolder.open(run), system_of(run)
-    return folder, build_recipe(locate(system.recipe), read_recipe(folder.recipe))
+    recipe_class = locate(system.recipe)
+    return folder, build_recipe(recipe_class, read_recipe(folder.recipe, recipe_class))
 
 
 def load(path: str | Path, **parts: Any) -> "nn.Module":  # noqa: ANN401  modules
