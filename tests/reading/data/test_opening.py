@@ -55,6 +55,27 @@ def test_several_files_of_a_kind_are_refused(folder):
         open_source(folder("train-a.json", "train-b.json"))
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "json"])
+def test_shards_of_a_part_are_joined_in_their_order(folder, suffix):
+    names = [f"train-0000{number}-of-00003.{suffix}" for number in (0, 1, 2)]
+    files = folder(*names[::-1], "test-00000-of-00001.json")
+    assert ids(open_source(files)) == {"train": names, "test": ["test-00000-of-00001.json"]}
+
+
+def test_rows_without_ids_are_told_apart_in_joined_shards(tmp_path):
+    for number in (0, 1):
+        rows = f"context,question,answer\nThe sea is blue.,What is {number}?,sea\n"
+        (tmp_path / f"train-0000{number}-of-00002.csv").write_text(rows)
+    source = open_source(tmp_path)
+    assert (ids(source), len(source.given["train"].passages)) == ({"train": ["train-1", "train-2"]}, 1)
+
+
+def test_missing_shard_is_named(folder):
+    files = folder("train-00000-of-00003.json", "train-00002-of-00003.json")
+    with pytest.raises(DataError, match=r"lacks 'train-00001-of-00003\.json': put all 3 files there"):
+        open_source(files)
+
+
 def test_folder_without_training_is_refused(folder):
     with pytest.raises(DataError, match=r"must hold a file with 'train' in its name, but holds 'dev.json'"):
         open_source(folder("dev.json"))

@@ -10,6 +10,7 @@ from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.layouts import SUFFIXES, is_question_file
 from modicum.reading.data.lookup import NAME, ORIGIN, draw_lookup
 from modicum.reading.data.problems import Problem, problem_lines
+from modicum.reading.data.shards import join_shards
 from modicum.reading.data.splits import Part
 from modicum.reading.data.squad import Loaded, read_squad
 from modicum.storage.counting import counted
@@ -39,8 +40,9 @@ def open_source(source: str | Path | None, *, strict: bool = False, seed: int = 
     """The corpora of a file, a folder, or the embedded default.
 
     In a folder the names of files say what they are: "train", "dev" (also "valid" and "calibration") and "test" in any
-    place of the name. A "dev" without a "test" beside it is the test, as with SQuAD, whose test is not public. If there
-    are several of a kind, the one of the training's version counts.
+    place of the name. A "dev" without a "test" beside it is the test, as with SQuAD, whose test is not public. Shards,
+    as in "train-00000-of-00002.parquet", are joined. If there are several of a kind, the one of the training's version
+    counts.
 
     Args:
         source: A file of questions (see `modicum.reading.data.squad.read_squad`), a folder with one for the training
@@ -80,10 +82,11 @@ def _read_folder(folder: Path) -> dict[Part, Loaded]:
 
 
 def _only(files: list[Path], version: str | None, part: Part) -> Loaded:
-    """The one file of a part, of that version if there are several."""
-    if len(files) == 1:
-        return read_squad(files[0])
-    fitting = [loaded for loaded in map(read_squad, files) if version is not None and loaded.corpus.version == version]
+    """The one file of a part, or the shards of one, of that version if there are several."""
+    sets = join_shards(files)
+    if len(sets) == 1:
+        return read_squad(*sets[0])
+    fitting = [loaded for each in sets if version and (loaded := read_squad(*each)).corpus.version == version]
     if len(fitting) != 1:
         names = first_few([path.name for path in files])
         raise DataError(f"{files[0].parent} holds several files for {part}, {names}: leave one of them there")

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, final
 
@@ -19,6 +20,7 @@ from modicum.reading.data.given_answers import ANSWER_NAMES, Given, given_answer
 from modicum.reading.data.json_files import Node, write_json_file
 from modicum.reading.data.layouts import PASSAGE_NAMES, read_content
 from modicum.reading.data.problems import Problem, ProblemKind, problem_lines
+from modicum.reading.data.shards import name_of_set
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON
 
@@ -39,7 +41,7 @@ class Loaded(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def read_squad(path: str | Path, *, labelled: bool = True) -> Loaded:
+def read_squad(path: str | Path, *further: Path, labelled: bool = True) -> Loaded:
     """The passages and questions of a file, of SQuAD's layout or of a row for each question.
 
     What cannot be used is left out and told, never dropped in silence; see `ProblemKind`. The problems are also logged.
@@ -48,6 +50,7 @@ def read_squad(path: str | Path, *, labelled: bool = True) -> Loaded:
 
     Args:
         path: JSON, JSON lines, CSV (each plain or compressed by gzip) or Parquet; see `modicum.reading.data.layouts`.
+        *further: Other shards of the same set, whose questions come after those of ``path``.
         labelled: Leave out questions that have no answers though they are not impossible; else they stay.
 
     Raises:
@@ -55,8 +58,9 @@ def read_squad(path: str | Path, *, labelled: bool = True) -> Loaded:
         MissingExtraError: If it is Parquet, and pyarrow is not installed.
     """
     elements, said = read_content(path)
-    reader = _Reader(Path(path).name.split(".")[0], is_first=(said or "").removeprefix("v").startswith("1"))
-    for element in elements:
+    name = name_of_set((Path(path), *further))
+    reader = _Reader(name, is_first=(said or "").removeprefix("v").startswith("1"))
+    for element in chain(elements, *(read_content(file).elements for file in further)):
         reader.add(element)
     passages = reader.passages(labelled=labelled)
     is_impossible = any(question.impossible for passage in passages for question in passage.questions)
