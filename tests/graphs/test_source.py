@@ -162,6 +162,16 @@ def test_python_source_takes_what_pandas_calls_missing(random_graph):
     assert predict(1.5, -0.5, "red", True, 19358.0) == predict(*GOOD)
 
 
+def test_python_source_reads_texts_as_numbers_where_the_predictor_does(random_graph):
+    graph = random_graph(3, num_inputs=len(FILLED.features), num_hidden=12)
+    predict = python_function(graph, FILLED)
+    for text in ("1_000", "1e3", " 2.5 ", "err", "+.5"):
+        rows = [(text, *GOOD[1:]), GOOD, GOOD]
+        names = [column.name for column in FILLED.columns]
+        read = FILLED.read({name: list(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)})
+        np.testing.assert_allclose(predict(text, *GOOD[1:]), evaluate(graph, read.inputs)[0, 0], rtol=1e-12)
+
+
 def test_columns_that_the_graph_does_not_read_are_not_looked_at(tmp_path):
     encoding = Encoding((Column("a"), Column("colour", ("blue", "red"))), "y")
     graph = Graph(2, 1, (), np.array([0]), np.array([2]), np.ones(1), np.zeros(1))

@@ -84,7 +84,7 @@ def test_same_rows_give_the_same_points_whatever_the_separator(tmp_path):
 def test_marks_and_encoding_can_be_told(tmp_path):
     text = "größe/y\n" + rows(lambda n: f"{n},5/{n}")
     path = written(tmp_path, text, encoding="cp1252")
-    with pytest.raises(DataError, match=r"it is not in utf-8; name its encoding, e\.g\. --table\.encoding cp1252"):
+    with pytest.raises(DataError, match=r"it is not in utf-8; name its encoding, e\.g\. --encoding cp1252"):
         read_table(path)
     table = read_table(path, TableOptions(separator="/", decimal=",", encoding="cp1252"))
     assert table.names == ["größe", "y"]
@@ -253,3 +253,20 @@ def test_gzip_that_is_cut_is_refused(tmp_path):
 def test_columns_of_unequal_length_are_refused():
     with pytest.raises(DataError, match="the columns have 1, 2 cells: give as many in each"):
         as_table({"a": [1], "b": [1, 2]})
+
+
+@pytest.mark.parametrize("form", ["1,{:03}", "1'{:03}.5", "1\u202f{:03}", "{}%", "{} %", "$ {}", "-{}.5\u20ac"])
+def test_numbers_with_marks_are_refused_with_the_ways_out_and_never_categories(form):
+    cells = [form.format(number) for number in range(20)] + ["7"]
+    table = {"a": cells, "y": [float(number % 7) for number in range(21)]}
+    with pytest.raises(DataError, match="holds numbers with marks that are not read") as refusal:
+        learn_table(table, "y", TableOptions())
+    assert "--table.categories a" in str(refusal.value)
+    assert learn_table(table, "y", TableOptions(categories=("a",))).encoding.columns[0].categories
+
+
+@pytest.mark.parametrize("text", ["1.2.3", "12-34", "A3", "3a", "10,20", "50% wool", "%", "$"])
+def test_codes_are_no_numbers_with_marks(text):
+    cells = [text, text, "x"] * 7
+    table = {"a": cells, "y": [float(number % 7) for number in range(21)]}
+    assert learn_table(table, "y", TableOptions()).encoding.columns[0].categories

@@ -184,3 +184,32 @@ def test_folder_is_free_again_after_data_that_cannot_be_used(tmp_path, capsys):
     assert main(["train", "graphs", "--data", str(tmp_path / "no.csv"), "--out", str(out)]) == 2
     assert "no.csv does not exist" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_data_takes_the_marks_and_the_encoding_of_a_table(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("größe|y\n1,5|2\n2,5|3\n", encoding="cp1252")
+    assert main(["data", str(tmp_path / "t.csv")]) == 2
+    assert "--encoding cp1252 (in a training --table.encoding)" in capsys.readouterr().err
+    told = ["--separator", "|", "--decimal", ",", "--encoding", "cp1252"]
+    assert main(["data", str(tmp_path / "t.csv"), *told]) == 0
+    shown = capsys.readouterr().out
+    assert "größe" in shown
+    assert "1.5 to 2.5" in shown
+    assert main(["data", str(tmp_path), "--task", "classify", "--decimal", ","]) == 2
+    assert "--decimal is an option of --task graphs alone, not of classify" in capsys.readouterr().err
+
+
+def test_one_table_is_written_to_the_file_that_is_named(run, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("a;colour\n1,5;red\n")
+    command = ["predict", str(run.path), str(tmp_path / "new.csv"), "-o"]
+    assert main([*command, str(tmp_path / "found.csv")]) == 0
+    assert f"written: {tmp_path / 'found.csv'}" in capsys.readouterr().out
+    assert (tmp_path / "found.csv").read_text().startswith("a;colour;predicted y\n")
+    for name, reason in {
+        "x.parquet": "none of .csv",
+        "x.csv.gz": "none of .csv",
+        "new.csv": "the place of the input",
+    }.items():
+        assert main([*command, str(tmp_path / name)]) == 2
+        assert reason in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []

@@ -242,5 +242,5 @@ def test_words_with_vectors_are_told_on_request(questions, tmp_path, capsys):
 
 
 def test_vectors_are_refused_where_there_are_no_words(tmp_path):
-    with pytest.raises(RecipeError, match="vectors mean something for --task reading alone, not for restore"):
+    with pytest.raises(RecipeError, match="--vectors is an option of --task reading alone, not of restore"):
         verbs.data(str(tmp_path), task="restore", vectors="glove.txt")

@@ -21,6 +21,10 @@ USUAL_WORDS = frozenset(_WORDS.split())
 are texts like any other, because NA may be a country."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_GROUPED = r"[+-]?\d{1,3}([,.'\u2019_ \u00a0\u202f])\d{3}(\1\d{3})*([.,]\d+)?"  # 1,050.5 and 1'050 and 1 050
+_AMOUNT = r"[+-]?\d[\d.,'\u2019 \u00a0\u202f]*"
+_CURRENCY = "$\u20ac\u00a3\u00a5"
+_MARKED = re.compile(rf"{_GROUPED}|[+-]?[{_CURRENCY}]\s*{_AMOUNT}|{_AMOUNT}[%\u2030{_CURRENCY}]")
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _PADDED = re.compile(r"[+-]?0\d")
 _CLOCK = r"(?:[T ]+(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?))?"
@@ -43,6 +47,7 @@ class Sort(IntEnum):
     UNCLEAR_DATE = 6  # whether day or month comes first
     TEXT = 7  # truth values count as texts
     STRUCTURE = 8  # a list, or whatever else is no single value
+    MARKED_NUMBER = 9  # with a mark that is not read: of thousands, per cent, or a currency
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +129,8 @@ def _read_text(text: str, decimal: str) -> tuple[Sort, float]:
         return Sort.INFINITE, math.nan
     if bare.lower() in USUAL_WORDS:
         return Sort.WORD, math.nan
+    if _MARKED.fullmatch(bare):
+        return Sort.MARKED_NUMBER, math.nan
     return _read_date(bare)
 
 

@@ -60,6 +60,13 @@ def decide_kind(name: str, cells: Cells, table: Table, categories: Sequence[str]
     if cells.count(Sort.UNCLEAR_DATE) > told / 2:
         example = named_cells(cells, cells.are(Sort.UNCLEAR_DATE), table)
         raise UnusableColumnError(f"holds dates in a form that is not clear ({example}): write them as 2026-01-31")
+    marked = cells.are(Sort.MARKED_NUMBER)
+    if marked.any() and numbers + padded + marked.sum() > told / 2:
+        raise UnusableColumnError(
+            f"holds numbers with marks that are not read ({named_cells(cells, marked, table)}): write them as 1050.5, "
+            f"name the decimal mark where it is the comma, or take all as categories by "
+            f"{flag('table.categories', [name])}"
+        )
     if max(numbers, dates) > told / 2:
         kept = (Sort.NUMBER, Sort.INFINITE) if numbers > dates else (Sort.DATE,)
         others = ~cells.are(Sort.EMPTY, Sort.WORD, *kept)

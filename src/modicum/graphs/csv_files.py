@@ -121,7 +121,8 @@ def _read_text(path: Path, encoding: str | None) -> tuple[str, str, bool]:
         raise DataError(f"table.encoding names no encoding: {chosen!r}; use utf-8, cp1252 or the like") from error
     except UnicodeError as error:
         raise DataError(
-            f"{path} cannot be read as a table: it is not in {chosen}; name its encoding, e.g. --table.encoding cp1252"
+            f"{path} cannot be read as a table: it is not in {chosen}; name its encoding, e.g. --encoding cp1252 "
+            "(in a training --table.encoding)"
         ) from error
 
 
@@ -192,6 +193,6 @@ def _checked(path: Path, form: CsvForm, records: Sequence[tuple[int, list[str]]]
         if _length(row, len(names)) != len(names):
             raise DataError(
                 f"{path}: line {line} has {len(row)} cells, but the header names {len(names)} columns: mend that "
-                "line, or name the separator as --table.separator"
+                "line, or name the separator as --separator (in a training --table.separator)"
             )
     return CsvRows(form, names, [row[: len(names)] for _, row in body], [line for line, _ in body])

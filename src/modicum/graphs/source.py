@@ -110,7 +110,7 @@ _READERS = (
 _NUMBER_READER = (
     "def number(cell):\n"
     "    try:\n"
-    "        return math.nan if is_missing(cell) else float(cell)\n"
+    '        return math.nan if is_missing(cell) or "_" in str(cell) else float(cell)\n'
     "    except ValueError:\n"
     "        return math.nan\n\n\n"
 )

@@ -13,7 +13,7 @@ from modicum.graphs.photographs import open_picture, strips
 from modicum.graphs.predictor import to_pixels
 from modicum.graphs.preparation import picture_name
 from modicum.graphs.problems import BLOCK
-from modicum.graphs.recipe import TABLE_SUFFIXES
+from modicum.graphs.recipe import TABLE_SUFFIXES, TableOptions
 from modicum.graphs.table import Table, read_table
 from modicum.graphs.tables import MAX_CATEGORIES
 from modicum.imaging.previews import check_preview_name, write_picture
@@ -59,24 +59,27 @@ class Survey:
     hint: str = ""
 
 
-def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
+def survey(
+    source: str, *, strict: bool = False, preview: str | Path | None = None, options: TableOptions | None = None
+) -> Survey:
     """Looks through a table or a picture.
 
     Args:
         source: As for training.
         strict: Refuse a table with empty cells, or with columns that cannot be used.
         preview: Write the picture as brightness here; of a table, its first rows.
+        options: How a table is read, as for training.
 
     Raises:
         DataError: If it cannot be read, or with ``strict``, if something is wrong with it.
     """
-    return (
-        _survey_table(source, strict, preview) if source.lower().endswith(TABLE_SUFFIXES) else _picture(source, preview)
-    )
+    if source.lower().endswith(TABLE_SUFFIXES):
+        return _survey_table(source, options or TableOptions(), strict, preview)
+    return _picture(source, preview)
 
 
-def _survey_table(source: str, strict: bool, preview: str | Path | None) -> Survey:
-    table = read_table(source)
+def _survey_table(source: str, options: TableOptions, strict: bool, preview: str | Path | None) -> Survey:
+    table = read_table(source, options)
     columns = tuple(_survey_column(table, name) for name in table.names)
     bad = [c.name for c in columns if c.kind in ("names", "unusable") or c.empty]
     if strict and bad:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from modicum.graphs.activations import Array
 from modicum.graphs.recipe import TABLE_SUFFIXES
-from modicum.graphs.table import Table
+from modicum.graphs.table import Table, is_table_name
 from modicum.storage.counting import counted
 from modicum.storage.names import printable, spreadsheet_text
 from modicum.storage.outputs import files_to_json, tell_files, write_output
@@ -78,8 +78,11 @@ class TablePrediction:
         ]
         return {**plain, "probabilities": shares, "share_wrong": self.share_wrong}
 
-    def save(self, folder: str | Path) -> dict[str, Path]:
-        """Writes the table with its predictions beside it as ``NAME_predicted``, in its own form; says where it stands.
+    def save(self, target: str | Path) -> dict[str, Path]:
+        """Writes the table with its predictions beside it, in its own form; says where it stands.
+
+        Args:
+            target: The file, by the name of a table; or a folder, where it is called ``NAME_predicted``.
 
         Raises:
             OutputError: If something stands there that modicum did not write; it is left as it is.
@@ -87,7 +90,9 @@ class TablePrediction:
         added = {f"predicted {self.target}": self._cells()}
         if self.probabilities is not None:
             added["probability"] = self.probabilities
-        place = file_of_table(Path(folder) / Path(self.name).name, self.table.suffix())
+        place = Path(target)
+        if place.is_dir() or not is_table_name(place.name):
+            place = file_of_table(place / Path(self.name).name, self.table.suffix())
         write_output(place, self.table.content_with(added))
         return {"table": place}
 

@@ -240,6 +240,9 @@ def data(
     strict: bool = False,
     preview: str | Path | None = None,
     vectors: str | Path | None = None,
+    separator: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    encoding: str | None = None,
     force: bool = False,
 ) -> Any:  # noqa: ANN401  of the task
     """Checks a data set before anything is trained on it: what is in it, what cannot be read, how it would be split.
@@ -251,19 +254,25 @@ def data(
         strict: Fail if something cannot be read.
         preview: Write a sheet of examples here.
         vectors: For reading, a file of word vectors: how many of the words it has.
+        separator: For graphs, between the cells of a CSV file; without it, what the file shows.
+        decimal: For graphs, the decimal mark of a CSV file; likewise.
+        encoding: For graphs, of a CSV file, such as cp1252; likewise.
         force: Overwrite a preview that modicum did not write, or that was changed since.
 
     Raises:
-        RecipeError: If ``vectors`` are given for another task.
+        RecipeError: If an option of one task is given for another.
         OutputError: If a file stands where the preview goes that must not be overwritten.
     """
-    task = task or _task_of(source)
-    if vectors is not None and task != "reading":
-        raise RecipeError(f"vectors mean something for --task reading alone, not for {task}: leave them out")
+    told = {"separator": separator, "decimal": decimal, "encoding": encoding}
+    marks = {name: value for name, value in told.items() if value is not None}
+    task = task or ("graphs" if marks else _task_of(source))
+    options = marks if vectors is None else {**marks, "vectors": vectors}
+    for name in options:
+        if task != (own := "graphs" if name in marks else "reading"):
+            raise RecipeError(f"--{name} is an option of --task {own} alone, not of {task}: leave it out")
     if preview is not None:
         claim_file(preview, inputs=[source], force=force)
     system = next(system for system in SYSTEMS.values() if system.wing == task)
-    options = {} if vectors is None else {"vectors": vectors}
     return verb_of_wing("data", system)(source, strict=strict, preview=preview, **options)
 
 

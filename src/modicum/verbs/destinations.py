@@ -14,7 +14,7 @@ from modicum.storage.outputs import claim
 if TYPE_CHECKING:
     from modicum.imaging.files import Failure
 
-_FILE_TYPES = mimetypes.MimeTypes().types_map[True]  # the standard ones alone, whatever this machine adds to them
+_TYPES = mimetypes.MimeTypes()  # the standard ones alone, whatever this machine adds to them
 _WILD = "*?["
 
 Names = Callable[[Path, Path], Iterable[Path]]
@@ -31,7 +31,12 @@ def names_a_file(out: str | Path) -> bool:
     path = Path(out)
     if path.is_dir() or str(out).endswith(os.sep):
         return False
-    return path.is_file() or path.suffix.lower() in {*_FILE_TYPES, *PICTURE_SUFFIXES, ".parquet"}
+    return path.is_file() or path.suffix.lower() in {
+        *_TYPES.types_map[True],
+        *_TYPES.encodings_map,
+        *PICTURE_SUFFIXES,
+        ".parquet",
+    }
 
 
 def gather_files(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from modicum.verbs.destinations import gather_files, in_order, place_outputs, write_answer
+from modicum.verbs.destinations import gather_files, in_order, names_a_file, place_outputs, write_answer
 from modicum.verbs.runs import load, open_run
 from modicum.verbs.sheets import claim_report, compare, figures, write_report
 
@@ -78,8 +78,9 @@ def predict(
     Args:
         run: The run folder.
         inputs: Tables; for a graph of a picture also image files, or folders of images.
-        out: The folder for tables of predictions, and pictures with what is left to be said of them; files of folders
-            keep their sub-folders.
+        out: The file to write, such as out.csv, for one table, which keeps its form; else a folder for tables of
+            predictions, and pictures with what is left to be said of them, where files of folders keep their
+            sub-folders.
         unseen: "empty" names rows that cannot be answered, because a cell is missing or says what training never saw,
             and leaves their answers empty; "refuse" leaves out a table that has such rows.
         separator: Between the cells of CSV files; without it, what the training was told, or what the file shows.
@@ -88,18 +89,25 @@ def predict(
         force: Overwrite files that modicum did not write, or that were changed since.
 
     Raises:
-        RecipeError: If two inputs would be written under the same name.
+        RecipeError: If ``out`` is one file for several inputs, for a picture, or of another form than its table, or
+            two inputs would be written under the same name.
         OutputError: If a file stands where one would be written that must not be overwritten.
     """
     from modicum.graphs.predictor import files_of
+    from modicum.graphs.table import is_table_name
     from modicum.graphs.tables import expand_sources
+
+    def names(place: Path, _: Path) -> list[Path]:
+        return [place] if names_a_file(out) else list(files_of(place).values())
 
     found, inputs = gather_files(inputs, expand_sources)
     files = [file for file in found if isinstance(file, Path)]
-    places = place_outputs(inputs, files, out, lambda place, _: files_of(place).values(), force=force)
+    forms = sorted({file.suffix.lower() for file in files if is_table_name(file.name)})
+    places = place_outputs(inputs, files, out, names, writable=forms, force=force)
     tool = predictor(run, unseen=unseen, separator=separator, decimal=decimal, encoding=encoding)
-    answers = zip(places, tool.predict_all(files), strict=True)
-    yield from in_order(found, (write_answer(answer, place.parent) for place, answer in answers))
+    targets = [place if names_a_file(out) else place.parent for place in places]
+    answers = zip(targets, tool.predict_all(files), strict=True)
+    yield from in_order(found, (write_answer(answer, target) for target, answer in answers))
 
 
 def report(run: str | Path, *, force: bool = False) -> "Sheet":
@@ -121,18 +129,31 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     return export_searched(_network(folder.path), Path(out) if out else folder.path / "export")
 
 
-def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":
+def data(
+    source: str,
+    *,
+    strict: bool = False,
+    preview: str | Path | None = None,
+    separator: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    encoding: str | None = None,
+) -> "Sheet":
     """Looks through a table or a picture: what each column holds, what is missing, what cannot be used.
 
     Args:
         source: The table or picture, as for training.
         strict: Fail if a table has empty cells or columns that cannot be used.
         preview: Write the picture as brightness, or the first rows of the table, here.
+        separator: Between the cells of a CSV file; without it, what the file shows.
+        decimal: Decimal mark of a CSV file; likewise.
+        encoding: Of a CSV file, such as cp1252; likewise.
     """
+    from modicum.graphs.recipe import TableOptions
     from modicum.graphs.survey import survey
     from modicum.reporting.graphs import survey_sheet
 
-    return survey_sheet(survey(source, strict=strict, preview=preview))
+    options = TableOptions(separator=separator, decimal=decimal, encoding=encoding)
+    return survey_sheet(survey(source, strict=strict, preview=preview, options=options))
 
 
 def _network(run: Path) -> "GraphNetwork":
