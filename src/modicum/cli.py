@@ -8,7 +8,9 @@ import io
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[0] == "--version":
             print(f"modicum {modicum_version()}")
             return 0
-        with terminable():
+        with terminable(), _plain_warnings():
             return _run_verb(words[0], words[1:], as_json="--json" in flags)
     except KeyboardInterrupt as stop:
         _tell_stop("interrupted", stop)
@@ -149,7 +151,7 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
 def _train(system: System, recipe: object, out: Path, *, resume: bool) -> RunFolder:
     """Trains; where that is stopped, the exception carries how to go on."""
     try:
-        with terminable():
+        with terminable(), _plain_warnings():
             return verbs.train_recipe(system, recipe, out, resume=resume)
     except (KeyboardInterrupt, Terminated) as stop:
         is_begun = RunFolder(out).state.is_file()
@@ -204,6 +206,23 @@ def _show_log() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_show_names)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows modicum's own warnings as lines for users: no place in the code, and names that move no cursor."""
+    usual = warnings.formatwarning
+
+    def line(message: Warning | str, category: type[Warning], *place: Any) -> str:  # noqa: ANN401  as in the original
+        if not category.__module__.startswith("modicum."):
+            return usual(message, category, *place)
+        return f"warning: {printable(str(message), keep=_LINE_ENDS)}\n"
+
+    warnings.formatwarning = line  # type: ignore[assignment]  # takes what the original takes
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _show_names(record: logging.LogRecord) -> bool:

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from modicum.cli import VERBS, main
 from modicum.imaging.files import Failure
+from modicum.imaging.pictures import FramesWarning
 from modicum.presenting import present
 from modicum.reporting.terminal import shown
 
@@ -116,3 +118,18 @@ def test_places_of_what_a_verb_wrote_are_told(as_json, capsys):
     present("report", sheet, as_json=as_json, check=False, files={"report": Path("runs/x/report.html")})
     text = capsys.readouterr().out
     assert (json.loads(text)["files"]["report"] if as_json else text.splitlines()[-1]).endswith("runs/x/report.html")
+
+
+@pytest.mark.filterwarnings("default")
+def test_own_warnings_are_lines_without_a_place_in_the_code(monkeypatch, capsys):
+    def predict(run: str, inputs: Sequence[str] = ()):
+        warnings.warn("a\x1b[2J.tif has 3 pages", FramesWarning, stacklevel=1)
+        yield Failure("x", "y")
+
+    monkeypatch.setitem(VERBS, "predict", predict)
+    monkeypatch.setattr("modicum.verbs.verb_of_run", lambda verb, run: predict)
+    monkeypatch.setattr(warnings, "showwarning", lambda *given: sys.stderr.write(warnings.formatwarning(*given[:4])))
+    usual = warnings.formatwarning
+    assert main(["predict", "run"]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "warning: a\\x1b[2J.tif has 3 pages"
+    assert warnings.formatwarning is usual

@@ -1,3 +1,4 @@
+import io
 import os
 import struct
 import zlib
@@ -134,7 +135,7 @@ def test_pictures_of_a_folder_that_are_not_read_are_named_and_counted(tmp_path, 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in expand_inputs([tmp_path])] == ["a.png"]
-    assert f"3 file(s) of {tmp_path} are not read for their suffix (2 .heic, 1 without suffix), 'b.HEIC'" in caplog.text
+    assert f"3 files of {tmp_path} are not read for their suffix (2 .heic, 1 without suffix), 'b.HEIC'" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -195,9 +196,23 @@ def test_belongings_survive_wherever_the_format_can_hold_them(encoded, noise, ki
         assert b"Maker" in found.exif
 
 
-def read_resolution(content):
-    import io
+def test_tags_of_the_photograph_survive_in_whichever_directory_they_stand(encoded, noise):
+    exif = Image.Exif()
+    exif[0x9003] = "2020:01:02 03:04:05"  # the date belongs into the second directory; some programs put it here
+    exif[0x829A] = 0.5
+    exif[0x0100] = 640  # how another file stores its pixels
+    exif.get_ifd(0x8769)[0xA434] = "lens"
+    for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
+        belongings = read_picture(encoded(noise(0), "JPEG", exif=exif.tobytes())).belongings
+        content = encoded(noise(0), kind, **save_options(belongings, kind, "RGB"))
+        with Image.open(io.BytesIO(content)) as image:
+            found = image.getexif()
+            assert (found[0x9003], found[0x829A]) == ("2020:01:02 03:04:05", 0.5)
+            assert found.get_ifd(0x8769)[0xA434] == "lens"
+            assert found.get(0x0100) != 640
 
+
+def read_resolution(content):
     with Image.open(io.BytesIO(content)) as image:
         _, belongings = read_belongings(image)
         exif = image.getexif()

@@ -20,9 +20,20 @@ KEPT_TAGS = frozenset(
         ExifTags.Base.Copyright,
         ExifTags.Base.ExifOffset,
         ExifTags.Base.GPSInfo,
+        ExifTags.Base.ExposureTime,
+        ExifTags.Base.FNumber,
+        ExifTags.Base.UserComment,
+        *range(ExifTags.Base.ExposureProgram, ExifTags.Base.RecommendedExposureIndex + 1),
+        *range(ExifTags.Base.ExifVersion, ExifTags.Base.ImageNumber + 1),
+        *range(ExifTags.Base.SubsecTime, ExifTags.Base.SubsecTimeDigitized + 1),
+        *range(ExifTags.Base.XPTitle, ExifTags.Base.XPSubject + 1),
+        *range(ExifTags.Base.FlashEnergy, ExifTags.Base.Gamma + 1),
     }
 )
-"""Tags that describe the photograph; all others in a TIFF's directory describe how that file stores it."""
+"""Tags that describe the photograph; all others in a TIFF's directory describe how that file stores it.
+
+Those of the photograph's own directory are among them: some programs put the date or the lens into the first one.
+"""
 
 _PROFILE_SPACES = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA", "I;16")}
 _XMP_ORIENTATION = (rb'tiff:Orientation="[0-9]"', rb"<tiff:Orientation>[0-9]</tiff:Orientation>")

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from modicum.imaging.decoding import BadImageError
+from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, first_few
 from modicum.storage.files import read_at_most
 from modicum.storage.names import printable
@@ -92,8 +93,9 @@ def count_suffixes(names: Iterable[str]) -> str:
 
 def left_out_line(names: Sequence[str], origin: object) -> str:
     """One line on files that may be pictures and are not read: how many, of which suffixes, and what to do."""
+    verb, whose = ("is", "its") if len(names) == 1 else ("are", "their")
     return (
-        f"{len(names):,} file(s) of {origin} are not read for their suffix ({count_suffixes(names)}), "
+        f"{counted(len(names), 'file')} of {origin} {verb} not read for {whose} suffix ({count_suffixes(names)}), "
         f"{first_few(sorted(names), 3)}: convert pictures among them to JPEG or PNG"
     )
 

@@ -21,7 +21,7 @@ from modicum.restore.photo import Photo, decode_photos, photo_of_picture
 from modicum.restore.photo_files import write_photos
 from modicum.restore.pixels import as_colour, quantise, same_size
 from modicum.restore.task import Task
-from modicum.storage.errors import DataError
+from modicum.storage.errors import DataError, OutputError
 from modicum.storage.names import printable
 from modicum.storage.outputs import files_to_json, tell_files
 
@@ -142,13 +142,18 @@ class Predictor:
             name = name_of(image, place)
             try:
                 yield self._restore(name, image, progress, accept)
+            except OutputError as error:
+                yield Failure(name, str(error), "not written")
             except DataError as error:
                 yield Failure(name, str(error))
 
     def _restore(self, name: str, image: Source, progress: Progress | None, accept: Accept | None) -> Restored:
         photos = _open(image)
-        if accept is not None:
-            accept(photos)
+        try:
+            if accept is not None:
+                accept(photos)
+        except DataError as error:
+            raise OutputError(str(error)) from error
         first, *others = (self._restore_page(name, photo, progress) for photo in photos)
         return replace(first, following=tuple(others))
 

@@ -102,7 +102,8 @@ def _box(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
 
 
 def _small_grey(pixels: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.float64]:
-    small = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
+    height, width = size
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
     return _grey(np.asarray(small)).astype(np.float64)
 
 

@@ -85,7 +85,7 @@ def test_files_of_other_suffixes_are_counted_and_refused_where_strict(write_tree
     root = write_tree("cat/1.png", "dog/2.png", "dog/3.jfif", "dog/4.HEIC", "cat/5.heic", "dog/6", "dog/notes.txt")
     found = scan(ImageFolder(root))
     assert (len(found.good), found.unread) == (3, ("cat/5.heic", "dog/4.HEIC", "dog/6"))
-    with pytest.raises(DataError, match=r"3 file\(s\) .* are not read for their suffix \(2 \.heic, 1 without suffix\)"):
+    with pytest.raises(DataError, match=r"3 files of .* are not read for their suffix \(2 \.heic, 1 without suffix\)"):
         require_clean(found)
 
 

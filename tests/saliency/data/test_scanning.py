@@ -104,5 +104,5 @@ def test_files_of_other_suffixes_are_counted_and_refused_where_strict(tmp_path, 
         (tmp_path / kind / "c.HEIC").write_bytes(b"")
     source = FilePairs(tmp_path)
     assert scan(source).unread == ("images/c.HEIC", "masks/c.HEIC")
-    with pytest.raises(DataError, match=r"2 file\(s\) of .* are not read for their suffix \(2 \.heic\)"):
+    with pytest.raises(DataError, match=r"2 files of .* are not read for their suffix \(2 \.heic\)"):
         scan(source, strict=True)
