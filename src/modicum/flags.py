@@ -130,7 +130,9 @@ def _add_recipe(parser: ArgumentParser, system: System, words: list[str]) -> tup
     words = [word if word != "--strict" else f"--{strict}=true" for word in words]
     words = _with_text_lists(words, set(_text_lists(recipe_class)))
     options = read_recipe(name, recipe_class)
-    build_recipe(recipe_class, options)  # says what is wrong with the file, before flags come into it
+    data = _value_of("--data", words)
+    given = options if data is None else {**options, "data": data}  # a file may say how to treat data that come by flag
+    build_recipe(recipe_class, given)  # says what is wrong with the file, before other flags come into it
     parser.set_defaults(_flat(options, whole=set(parser.get_defaults().keys())))
     return recipe_class, words
 

@@ -41,7 +41,7 @@ def test_text_that_may_be_none_is_none_without_quotation_marks(tmp_path, written
 
 def test_command_line_takes_texts_of_a_recipe_file_as_they_are_written(tmp_path):
     file = tmp_path / "r.yaml"
-    file.write_text("target: yes\ntable: {ignore: [no, 2019]}\n")
+    file.write_text("problem: table\ntarget: yes\ntable: {ignore: [no, 2019]}\n")
     chosen = parse_training(verb_parser("train", ""), ["graphs", "--recipe", str(file), "--data", "t.csv"])["recipe"]
     assert (chosen.target, chosen.table.ignore) == ("yes", ("no", "2019"))
 

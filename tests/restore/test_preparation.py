@@ -110,7 +110,7 @@ def test_files_of_other_suffixes_are_told_and_refused_where_strict(photos_folder
     (tmp_path / "set" / "train" / "9.HEIC").write_bytes(b"")
     images = open_images(tmp_path / "set")
     prepare_images(images, Task("denoise", 50), PatchOptions(side=16))
-    assert "1 file(s) of" in caplog.text
+    assert "1 file of" in caplog.text
     assert "(1 .heic), 'train/9.HEIC'" in caplog.text
     with pytest.raises(DataError, match=r"1 file of .* is not read for its suffix \(1 \.heic\)"):
         prepare_images(images, Task("denoise", 50), PatchOptions(side=16, strict=True))
