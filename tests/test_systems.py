@@ -11,7 +11,7 @@ from modicum.systems import check_packages, get_system, locate, verb_of_wing
 def test_training_whose_report_could_not_be_made_is_refused_before_it_starts(tmp_path):
     system = replace(get_system("rnan"), packages=("no_such_package",))
     recipe = build_recipe(locate(system.recipe), read_recipe("rnan-quick"))
-    with pytest.raises(MissingExtraError, match=r"no_such_package.*modicum\[restore\]"):
+    with pytest.raises(MissingExtraError, match=r"no_such_package.*pip install -e '\.\[restore\]'"):
         verbs.train_recipe(system, recipe, tmp_path / "run", resume=False)
     assert not (tmp_path / "run").exists()
 

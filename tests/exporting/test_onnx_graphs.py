@@ -116,14 +116,14 @@ def test_a_network_that_cannot_be_exported_leaves_no_file(tmp_path):
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=rf"{package} is not installed; .*modicum\[export\]"):
+    with pytest.raises(MissingExtraError, match=rf"{package} is not installed; .*pip install -e '\.\[export\]'"):
         export(Affine().eval(), tmp_path / "net.onnx")
 
 
 def test_running_without_onnx_runtime_names_the_extra(exported, monkeypatch):
     _, folder, graph = exported
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"onnxruntime is not installed; .*modicum\[export\]"):
+    with pytest.raises(MissingExtraError, match=r"onnxruntime is not installed; .*pip install -e '\.\[export\]'"):
         GraphRunner(folder, graph)
 
 

@@ -98,5 +98,5 @@ def test_mean_of_nothing_is_refused():
 
 def test_missing_library_is_named(pair, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
-    with pytest.raises(MissingExtraError, match=r"scikit-image is not installed; .*modicum\[restore\]"):
+    with pytest.raises(MissingExtraError, match=r"scikit-image is not installed; .*pip install -e '\.\[restore\]'"):
         ssim(*pair)

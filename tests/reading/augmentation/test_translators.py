@@ -18,7 +18,7 @@ def test_missing_package_names_the_extra(package, monkeypatch, tmp_path):
 
     monkeypatch.setattr(translators, "import_module", import_module)
     kind = CTranslate2Translator if package == "ctranslate2" else MarianTranslator
-    with pytest.raises(MissingExtraError, match=rf"{package} is not installed; .*modicum\[translate\]"):
+    with pytest.raises(MissingExtraError, match=rf"{package} is not installed; .*pip install -e '\.\[translate\]'"):
         kind(tmp_path)
 
 

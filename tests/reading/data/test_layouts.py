@@ -128,7 +128,7 @@ def test_parquet_is_read_as_hugging_face_writes_it(write, tmp_path):
 
 def test_parquet_without_pyarrow_says_what_to_install(write, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'modicum\[graphs\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -e '\.\[graphs\]'"):
         read_squad(write(b"PAR1", "rows.parquet"))
 
 
