@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 LayerMode = Literal["even", "lengthening"]
 Stem = Literal["cifar", "imagenet"]
-MAX_BLOCKS = 1000  # of a sub-network; published ones have 12, and every block is planned before one is built
+MAX_BLOCKS = 1000  # of a sub-network; published ones have about ten, and all are planned before one is built
 
 
 @dataclass(frozen=True)
