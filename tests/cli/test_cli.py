@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from modicum.cli import EXAMPLES, OF_RUNS, VERBS, main
 from modicum.flags import parse_training, verb_parser
+from modicum.storage.sealing import read_sealed, write_sealed
 from modicum.systems import SYSTEMS, WINGS, locate
 
 OPTIONS = Path(__file__).with_name("options.json")
@@ -134,10 +135,11 @@ def test_predict_exits_with_1_if_a_file_could_not_be_read(quick_run, digit_folde
 
 def test_calibrate_stores_the_knob_that_predict_uses(quick_run, capsys):
     run = quick_run("drnet")
-    kept = (run / "calibration.json").read_bytes()
+    kept = {name: (run / name).read_bytes() for name in ("calibration.json", "model.safetensors")}
     assert main(["calibrate", str(run), "--budget", "0.5", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["knob"] == json.loads((run / "calibration.json").read_text())["knob"]
-    (run / "calibration.json").write_bytes(kept)
+    for name, content in kept.items():
+        (run / name).write_bytes(content)
 
 
 def test_calibrate_in_milliseconds_names_the_least(quick_run, capsys):
@@ -213,8 +215,8 @@ def test_compare_on_one_clock_times_all_runs_and_keeps_their_figures(quick_run, 
 def test_compare_leaves_milliseconds_out_where_a_run_was_never_timed(quick_run, tmp_path, capsys, caplog):
     timed, untimed = quick_run("drnet"), tmp_path / "untimed"
     shutil.copytree(timed, untimed)
-    figures = json.loads((timed / "curve.json").read_text())
-    (untimed / "curve.json").write_text(json.dumps(figures | {"curve_ms": None, "efficiency": []}))
+    figures = read_sealed(timed / "curve.json", remedy="")
+    write_sealed(untimed / "curve.json", figures | {"curve_ms": None, "efficiency": []})
     with caplog.at_level("INFO"):
         assert main(["compare", str(timed), str(untimed), "--out", str(tmp_path / "both.svg")]) == 0
     assert f"untimed has no measured times, so milliseconds are left out: modicum evaluate {untimed}" in caplog.text

@@ -120,7 +120,7 @@ def test_files_larger_than_any_picture_are_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("entry", ["x" * 5000, "a\0b.png", "a\0*.png"])
 def test_names_that_no_file_can_have_are_left_to_be_reported(entry):
     (path,) = expand_inputs([entry])
-    with pytest.raises(BadImageError, match="cannot be read"):
+    with pytest.raises(BadImageError, match=r"embedded null byte|name too long"):
         read_content(path)
 
 

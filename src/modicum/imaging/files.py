@@ -111,13 +111,13 @@ def read_content(path: Path) -> bytes:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a device or a socket"
-            raise BadImageError(f"cannot be read: it is {kind}, not a file")
+            raise BadImageError(f"it is {kind}, not a file")
         with path.open("rb") as stream:
             content = read_at_most(stream, MAX_BYTES)  # files of /proc and growing files do not say how long they are
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL, or one that the system cannot encode
-        raise BadImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise BadImageError(str(getattr(error, "strerror", None) or error)) from error
     if len(content) > MAX_BYTES:
-        raise BadImageError(f"cannot be read: it has more than {MAX_BYTES:,} bytes, more than any picture needs")
+        raise BadImageError(f"it has more than {MAX_BYTES:,} bytes, more than any picture needs")
     return content
 
 
