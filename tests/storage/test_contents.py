@@ -1,6 +1,6 @@
 import pytest
 
-from modicum.storage import DataError, RunFolder
+from modicum.storage import DataError, RunError, RunFolder
 from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.sealing import write_sealed
 
@@ -22,6 +22,12 @@ def digest_in(texts):
         return sample_digest(texts[name].encode())
 
     return digest
+
+
+def test_lost_splits_of_a_trained_run_are_not_drawn_anew(run):
+    run.weights.write_bytes(b"trained")
+    with pytest.raises(RunError, match=r"splits\.json is missing, although .* has been trained: put a copy back"):
+        keep_content(run, PARTS, digest_in(TEXTS))
 
 
 def test_unchanged_samples_are_accepted(run):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from modicum.storage.errors import DataError, ModicumError, first_few
+from modicum.storage.errors import DataError, ModicumError, RunError, first_few
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import read_sealed, write_sealed
@@ -30,7 +30,14 @@ def keep_content(run: RunFolder, parts: Parts, digest: Callable[[str], str]) -> 
         run: The run folder.
         parts: Ids of the samples by part.
         digest: From an id to the digest of its sample.
+
+    Raises:
+        RunError: If the run has been trained: then its splits were lost, and others would take their place.
     """
+    if run.weights.is_file() or (run.state.is_file() and run.finished_stages()):
+        raise RunError(
+            f"{run.splits} is missing, although {run.path} has been trained: put a copy back, or begin a new run"
+        )
     samples: dict[str, JSON] = {name: digest(name) for names in parts.values() for name in names}
     write_sealed(run.content, {SAMPLES: samples})
 
