@@ -140,8 +140,8 @@ def write_data(wing: str, place: Path) -> None:
 def write_weights_of(recipe) -> None:
     """Weights of the recipe's networks where it says that they are."""
     weights, network = getattr(recipe, "weights", None), getattr(recipe, "network", None)
-    if isinstance(weights, tuple):
-        for file, name in zip(weights, recipe.members, strict=True):
+    if isinstance(weights, tuple):  # empty where the members begin at random
+        for file, name in zip(weights, recipe.members[: len(weights)], strict=True):
             write_weights(file, name, 10)
     elif weights is not None:
         write_weights(weights, recipe.backbone, 10) if hasattr(recipe, "backbone") else write_released_rnan(weights)
