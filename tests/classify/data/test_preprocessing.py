@@ -32,8 +32,8 @@ def test_usual_short_side_is_256_for_224():
     [
         ({"resize_short": 16}, "size <= resize_short must hold, got size 32, short 16"),
         ({"size": 0}, "1 <= size"),
-        ({"std": (1.0, 0.0, 1.0)}, "std positive"),
-        ({"mean": (0.5,)}, "three numbers"),
+        ({"std": (1.0, 0.0, 1.0)}, r"std must be in \[0\.001, 10\]"),
+        ({"mean": (0.5,)}, "three finite numbers"),
         ({"crop": "centre"}, "crop must be one of random_resized, pad, none, got 'centre'"),
         ({"min_scale": 0.0}, r"min_scale must be in \(0, 1\], got 0.0"),
     ],
