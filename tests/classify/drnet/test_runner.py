@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet
 from modicum.exporting import ExportError
+from modicum.storage.sealing import read_sealed, write_sealed
 
 CLASSES = ("zero", "one", "two")
 
@@ -132,9 +132,9 @@ def test_a_changed_graph_is_refused(folder, tmp_path):
 def test_a_manifest_without_classes_is_refused(folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    content = json.loads((tmp_path / "manifest.json").read_text())
+    content = read_sealed(tmp_path / "manifest.json", remedy="")
     del content["details"]["classes"]
-    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    write_sealed(tmp_path / "manifest.json", content)
     with pytest.raises(ExportError, match="does not state classes"):
         OnnxDRNet(tmp_path)
 

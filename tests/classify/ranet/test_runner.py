@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ from modicum.adaptive.knobs import KnobError
 from modicum.classify.ranet.deciding import CLOSED
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.exporting import ExportError
+from modicum.storage.sealing import read_sealed, write_sealed
 
 WITHOUT_TORCH = """
 import sys
@@ -188,9 +188,9 @@ def test_a_changed_graph_is_refused(folder, tmp_path):
 def test_a_manifest_without_the_decision_is_refused(folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    content = json.loads((tmp_path / "manifest.json").read_text())
+    content = read_sealed(tmp_path / "manifest.json", remedy="")
     del content["details"]["decision"]
-    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    write_sealed(tmp_path / "manifest.json", content)
     with pytest.raises(ExportError, match="does not state decision"):
         OnnxRANet(tmp_path)
 

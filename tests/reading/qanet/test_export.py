@@ -1,4 +1,3 @@
-import json
 import shutil
 from dataclasses import asdict, replace
 
@@ -25,6 +24,7 @@ from modicum.reading.readers import make_reader
 from modicum.reading.recipe import TextOptions
 from modicum.reading.spans import best_spans
 from modicum.storage.errors import RecipeError
+from modicum.storage.sealing import read_sealed, write_sealed
 
 TEXT = (
     "The treaty of Utrecht was signed in 1713. It ended a war; the city has had a museum of it since 1838, on Dom hill."
@@ -58,10 +58,10 @@ def shallow(options, **changes):
 def copied(folder, where, **details):
     """A copy of an export whose manifest has other details; None leaves one out."""
     shutil.copytree(folder, where)
-    manifest = json.loads((where / "manifest.json").read_text())
+    manifest = read_sealed(where / "manifest.json", remedy="")
     changed = manifest["details"] | details
     manifest["details"] = {name: value for name, value in changed.items() if value is not None}
-    (where / "manifest.json").write_text(json.dumps(manifest))
+    write_sealed(where / "manifest.json", manifest)
     return where
 
 
