@@ -23,6 +23,7 @@ SIGNALS = pytest.mark.parametrize(
 @pytest.fixture
 def stop_after(monkeypatch):
     """Function that sends this process a signal, as soon as something has been called so many times."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs do not hear it
 
     def arrange(place, name, calls, number):
         call, done = getattr(place, name), []
@@ -35,7 +36,8 @@ def stop_after(monkeypatch):
 
         monkeypatch.setattr(place, name, stop)
 
-    return arrange
+    yield arrange
+    signal.signal(signal.SIGINT, before)
 
 
 def assert_same_weights(one, other):

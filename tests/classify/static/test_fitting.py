@@ -49,9 +49,9 @@ def evaluation(recipe, trained):
 
 def test_each_member_is_a_stage(trained):
     run, _ = trained
-    assert run.finished_stages() == ["photo_resnet", "digit_resnet"]
+    assert run.finished_stages() == ["digit_resnet", "photo_resnet"]
     epochs = [(row["stage"], row["epoch"]) for row in read_jsonl(run.metrics) if "val/accuracy" in row]
-    assert epochs == [(stage, epoch) for stage in ("photo_resnet", "digit_resnet") for epoch in range(3)]
+    assert epochs == [(stage, epoch) for stage in ("digit_resnet", "photo_resnet") for epoch in range(3)]
 
 
 def test_every_member_has_learnt(evaluation):
@@ -108,11 +108,11 @@ def test_diverging_member_is_named_and_leaves_no_weights(recipe, tmp_path):
     run = new_run(tmp_path / "run")
     steep = replace(recipe, optimizer=OptimizerOptions(1e30), schedule=Schedule("steps"))
     with pytest.raises(
-        DivergedError, match=r"stage photo_resnet diverged: the loss of step \d is nan, in epoch 1 of 3;"
+        DivergedError, match=r"stage digit_resnet diverged: the loss of step \d is nan, in epoch 1 of 3;"
     ):
         fit(steep, run)
     assert not run.weights.exists()
-    assert not list(run.stage("photo_resnet").glob("*.ckpt"))
+    assert not list(run.stage("digit_resnet").glob("*.ckpt"))
 
 
 def test_impossible_budget_is_refused_before_any_work(recipe, tmp_path):
