@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from modicum.reading.data.vocabulary import Vocabulary, count_words, make_vocabulary
 from modicum.storage.errors import DataError
+from modicum.storage.sealing import write_sealed
 
 
 def test_frequent_words_come_first_and_rare_ones_not_at_all():
@@ -38,6 +39,6 @@ def test_saved_vocabulary_is_read_again(tmp_path):
 
 
 def test_damaged_vocabulary_is_refused(tmp_path):
-    (tmp_path / "vocabulary.json").write_text('{"words": []}')
+    write_sealed(tmp_path / "vocabulary.json", {"words": []})
     with pytest.raises(DataError, match=r"damaged vocabulary: KeyError\('characters'\)"):
         Vocabulary.load(tmp_path / "vocabulary.json")
