@@ -3,7 +3,7 @@
 Wrong are answers that change without a word, exceptions that are not modicum's own, calls that hang, and calls that
 take more memory than a damaged file deserves.
 
-python benchmarks/corruptions.py --cases 2000 --work /tmp/corruptions
+python benchmarks/corruptions.py --cases 2000 --work corruptions
 """
 
 import argparse

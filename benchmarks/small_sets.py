@@ -1,6 +1,6 @@
 """What the recipes for own data make of a small set: five classes of Caltech-101, 45 pictures each, one thread.
 
-    python benchmarks/small_sets.py drnet ranet blockdrop static --seeds 0 1 2 --out /tmp/small
+    python benchmarks/small_sets.py drnet ranet blockdrop static --seeds 0 1 2 --out small-sets
 
 Needs MODICUM_DATA, the folder of real data sets, with caltech101_40. The classes are the first five by name. A run is
 the plain command, its baselines and report included: what counts is the routed network on the run's own test part, and

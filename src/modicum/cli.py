@@ -185,7 +185,7 @@ def _present(
 
 
 def _written(name: str, values: Mapping[str, Any]) -> dict[str, Path]:
-    """What a verb wrote beside what it prints; predictions say so themselves, an export is its result."""
+    """Lists the files that a verb wrote beside what it prints; predictions and exports name theirs themselves."""
     if name == "report":
         return {"report": RunFolder(Path(values["run"])).report}
     place = values.get({"compare": "out", "data": "preview"}.get(name, ""))

@@ -90,7 +90,7 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
 
 
 def training_help(words: Sequence[str], common: str) -> str:
-    """What `modicum train SYSTEM --help` prints: the options that matter; with ``all`` after it every one, in groups.
+    """Returns the help of `modicum train SYSTEM`: the options that matter most, or with ``all`` every one, in groups.
 
     Args:
         words: The command line after ``train``, the system first; an option that chooses the recipe chooses defaults.
@@ -216,7 +216,7 @@ def _flat(options: Mapping[str, Any], whole: Container[str], prefix: str = "") -
 
 
 def _described(verb: Callable[..., Any], name: str) -> str:
-    """What the docstring of ``verb`` says of a parameter."""
+    """Returns what the docstring of ``verb`` says of a parameter."""
     lines = inspect.getdoc(verb) or ""
     return next(
         (line.split(":", 1)[1].strip() for line in lines.splitlines() if line.strip().startswith(f"{name}:")), ""

@@ -144,6 +144,6 @@ def relative_budget(budget: float, costs: CostTable) -> float:
 
 
 def describe_share(costs: CostTable) -> Callable[[float], str]:
-    """How messages name costs to whoever asked for a share of the plain network's."""
+    """Names costs in messages for a user who asked for a share of the plain network's."""
     what = "multiply-adds" if costs.unit == "MAC" else "time"
     return lambda cost: f"{cost / costs.plain:.4g} of the plain network's {what}"

@@ -1,4 +1,4 @@
-"""What layers need to know of the call they serve; the network does not keep it, so that threads may share it."""
+"""Hands layers the values of a single call; the network does not keep them, so threads may share it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How many images a user's data hold, told from names alone; no torch here, so that help screens are instant."""
+"""Counts the images of a user's data from names alone; imports no torch, so that help screens are instant."""
 
 import itertools
 import os

@@ -102,7 +102,7 @@ def read_classes(weights: Path) -> list[str]:
 
 
 def read_preprocessing(weights: Path) -> Preprocessing | None:
-    """How pictures became the images that weights were trained on; None where an older version did not note it."""
+    """Returns the preprocessing that weights were trained with; None if an older version did not note it."""
     noted = read_header(weights).notes.get("preprocessing")
     if not isinstance(noted, dict):
         return None

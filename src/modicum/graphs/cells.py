@@ -1,4 +1,4 @@
-"""What a single cell of a table says: nothing, a number, a date, or a text; the same rules for every kind of file."""
+"""Reads single cells of tables as nothing, a number, a date or a text, by the same rules for every kind of file."""
 
 # N rows
 import datetime
@@ -36,7 +36,7 @@ _DAY_SECONDS = 86400.0
 
 
 class Sort(IntEnum):
-    """What a cell says."""
+    """Names the kinds of content that a cell can have."""
 
     EMPTY = 0  # nothing, None, NaN, NA, NaT
     NUMBER = 1

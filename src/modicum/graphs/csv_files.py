@@ -25,7 +25,7 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 
 @dataclass(frozen=True)
 class CsvForm:
-    """How a CSV file is written.
+    """Describes how a CSV file is written.
 
     Attributes:
         separator: Between cells.

@@ -1,4 +1,4 @@
-"""How the columns of a table become the inputs of a graph, and what its outputs mean; kept with every trained graph.
+"""Turns the columns of a table into the inputs of a graph, and its outputs into answers; kept with trained graphs.
 
 One policy for cells that say nothing or nothing known holds here, in exported C and Python, and for ONNX:
 

@@ -1,4 +1,4 @@
-"""How a search goes on, for a person who waits: complexity against error, how much is done, how long the rest takes."""
+"""Shows the progress of a search: complexity against error, the share that is done, and the time left."""
 
 import logging
 import sys

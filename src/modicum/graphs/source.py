@@ -220,7 +220,7 @@ def _readers(graph: Graph, encoding: Encoding) -> str:
 
 
 def _policy(graph: Graph, encoding: Encoding, names: "_Names", missing: str) -> list[str]:
-    """What becomes of cells that say nothing, or nothing known, one line each."""
+    """Returns the rules for empty and unknown cells, one line each."""
     lines = [f"A missing cell is {missing}. A row that cannot be answered gives NaN in all outputs."]
     if encoding.missing_words:
         lines.append(f"These texts count as missing: {', '.join(map(_on_one_line, encoding.missing_words))}.")

@@ -58,7 +58,7 @@ class Table:
 
     @property
     def form(self) -> CsvForm:
-        """How a CSV file of this table is written."""
+        """Returns how a CSV file of this table is written."""
         return CsvForm() if self.rows is None else self.rows.form
 
     def head(self, count: int) -> bytes:

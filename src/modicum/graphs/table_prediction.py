@@ -1,4 +1,4 @@
-"""What a graph says of the rows of a table, and the table with that written beside each row."""
+"""Holds the predictions for the rows of a table, and writes the table with them beside its rows."""
 
 # N rows
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _SUFFIXES = sorted(TABLE_SUFFIXES, key=len, reverse=True)  # .csv.gz before .csv
 
 @dataclass(frozen=True, eq=False)
 class TablePrediction:
-    """What a graph says of the rows of a table.
+    """Holds the predictions of a graph for the rows of a table.
 
     Attributes:
         name: Of the table.

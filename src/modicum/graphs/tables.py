@@ -190,7 +190,7 @@ class _Lesson:
         return ~Column(name, is_date=kind == "dates").has_number(cells) & ~cells.are(Sort.INFINITE)
 
     def _column(self, name: str, kind: Kind, rows: NDArray[np.int64]) -> Column | None:
-        """What a column is; None, and a note, where it says nothing."""
+        """Decides what a column holds; gives None and a note if it is of no use."""
         missing = self._missing(name, kind)
         if missing[rows].any() and self.options.missing == "refuse":
             self._refuse_missing(name, missing, rows)

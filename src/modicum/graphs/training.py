@@ -175,11 +175,11 @@ class _Fitting:
 
     @property
     def _search_s(self) -> float:
-        """How long the search took, or would take here, as its restarts share the processes."""
+        """Returns the seconds that the search took, or would take here with its restarts spread over the processes."""
         return float(sum(state["seconds"] for state in self._states())) / self.processes
 
     def _seconds_of_baselines(self, search_s: float) -> float:
-        """How long they take: layered networks are searched for as long as graphs."""
+        """Returns the seconds that the baselines take: layered networks are searched for as long as graphs."""
         return search_s + self.recipe.neat_seconds if self.recipe.baselines else 0.0
 
     def _network(self, standardised: Graph) -> GraphNetwork:

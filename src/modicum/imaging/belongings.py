@@ -43,7 +43,7 @@ _INCH = 2  # EXIF's number for that unit
 
 @dataclass(frozen=True)
 class Belongings:
-    """What comes back with a picture.
+    """Holds the metadata that is written back with a picture.
 
     Attributes:
         exif: The EXIF block, without orientation; empty for none.

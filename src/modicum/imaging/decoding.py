@@ -79,7 +79,7 @@ def is_16_bit_colour(image: Image.Image) -> bool:
 
 
 def num_frames(image: Image.Image) -> int:
-    """How many pages or frames an opened file has; 1 where that cannot be told."""
+    """Counts the pages or frames of an opened file; 1 if that cannot be told."""
     try:
         return int(getattr(image, "n_frames", 1))
     except Exception:  # Pillow walks to the last frame, and what follows the first one may be broken

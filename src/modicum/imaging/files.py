@@ -40,7 +40,7 @@ OTHER_SUFFIXES = (
     *(".parquet", ".pdf", ".pt", ".py", ".rst", ".safetensors", ".tar", ".toml", ".tsv", ".txt", ".xlsx", ".xml"),
     *(".yaml", ".yml", ".zip"),
 )
-"""What stands beside pictures and is none; of all other files, those that are not read are named."""
+"""Suffixes of files that are not pictures; any other file that is not read is named."""
 
 PICTURE_SUFFIXES = (
     *IMAGE_SUFFIXES,

@@ -14,7 +14,7 @@ from modicum.imaging.decoding import BadImageError, decode, num_frames, open_ima
 from modicum.imaging.files import read_content
 
 Source = str | Path | bytes | Image.Image | NDArray[np.uint8]
-"""What every predictor and runner takes as a picture."""
+"""Forms in which every predictor and runner takes a picture."""
 
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation: number of Pillow's transposition
 
@@ -41,7 +41,7 @@ class Picture:
 
 
 def name_of(source: object, place: int) -> str:
-    """What a source is called in results: its path, or its place among the inputs."""
+    """Names a source in results: its path, or its place among the inputs."""
     return str(source) if isinstance(source, str | Path) else f"image {place}"
 
 

@@ -56,12 +56,12 @@ def require_timm_weights(name: str, advice: str | None = None) -> None:
 
 
 def local_file(name: str) -> Path:
-    """Where torch keeps a file of published weights."""
+    """Returns where torch keeps a file of published weights."""
     return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 def timm_file(name: str) -> Path:
-    """Where a user may put the weights of a model of timm, in its own layout."""
+    """Returns where a user may put the weights of a timm model, in timm's own layout."""
     return local_file(f"{name}.safetensors")
 
 

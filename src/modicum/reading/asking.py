@@ -1,4 +1,4 @@
-"""What a user asks: a question about a text, from lines of JSON, files of questions and text files."""
+"""Reads what a user asks: questions about texts, from lines of JSON, files of questions and text files."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -72,7 +72,7 @@ def _asks_of_lines(path: Path) -> Iterator[Ask | Failure]:
 
 
 def _asks_of_bytes(line: bytes, number: int, path: Path) -> Iterator[Ask | Failure]:
-    """What one line of a file asks; nothing if it is blank."""
+    """Yields what one line of a file asks; nothing if it is blank."""
     place = f"{path}:{number}"
     if number == 1:
         line = line.removeprefix(_BYTE_ORDER_MARK)

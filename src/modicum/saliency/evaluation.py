@@ -100,7 +100,7 @@ def _sized(name: str, scores: Scores, network: nn.Module, macs: int) -> MethodSc
 
 
 def score_network(predictor: Predictor, data: PreparedPairs) -> Scores:
-    """What the network reaches on the test part, with masks as `Predictor` gives them."""
+    """Scores the network on the test part, with masks as `Predictor` gives them."""
     scorer = Scorer()
     for chunk in _chunks(data.pairs("test")):
         maps = predictor.maps([pair.pixels for _, pair in chunk])

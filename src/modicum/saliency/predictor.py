@@ -123,7 +123,7 @@ class Predictor:
         self._network: Any = fold_saliency(network) if isinstance(network, SaliencyNet) else fold_batch_norms(network)
 
     def __call__(self, image: Source) -> Salience:
-        """What is salient in one picture: a path, the bytes of a file, a PIL image, or an array.
+        """Finds what is salient in one picture: a path, the bytes of a file, a PIL image, or an array.
 
         Raises:
             BadImageError: If it cannot be read.

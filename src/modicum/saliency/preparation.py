@@ -113,7 +113,7 @@ def preprocessing_of(recipe: SaliencyRecipe) -> Preprocessing:
 
 
 def read_preprocessing(weights: Path) -> Preprocessing | None:
-    """How pictures became the images that weights were trained on; None where an older version did not note it.
+    """Returns the preprocessing that weights were trained with; None if an older version did not note it.
 
     Raises:
         WeightsError: If what is noted cannot be used.

@@ -33,7 +33,7 @@ _FACTORIES = frozenset(getattr(torch, name) for name in (*_SIZED, "arange", "lin
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a network may register while it is built."""
+    """Bounds what a network may register while it is built."""
 
     tensors: int
     numbers: int  # elements of all tensors

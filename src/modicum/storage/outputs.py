@@ -1,4 +1,4 @@
-"""What modicum wrote into a user's folder: nothing else is ever overwritten.
+"""Records what modicum wrote into a user's folder: nothing else is ever overwritten.
 
 Beside the outputs stands a hidden list, one line of JSON per content that was written: the file's name in that folder
 and a digest of its bytes. A file that is in the list as it stands is ours, and a later call may replace it; any other

@@ -177,7 +177,7 @@ class RunFolder:
         self._write(replace(state, stages=(*others, FinishedStage(stage, utc_now(), notes or {}))))
 
     def weights_left_by(self, stage: str, path: Path, *, remedy: str) -> Path | None:
-        """Where a stage left weights beside those of the network; None if this run has finished no such stage.
+        """Returns where a stage left weights beside the network's; None if this run has not finished that stage.
 
         Args:
             stage: Its name.
@@ -230,7 +230,7 @@ class RunFolder:
             )
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """What was measured during training, one row per line of the log; empty where there is none.
+        """Reads what was measured during training, one row per line of the log; empty if there is no log.
 
         Raises:
             DataError: If a line is not of such a log.

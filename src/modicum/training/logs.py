@@ -126,7 +126,7 @@ class EpochLines(Callback):
         return f"{self.stage} {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
     def _left(self, trainer: Trainer, done_of_epoch: float) -> str:
-        """How much time the steps of this stage and the epochs of later ones will take."""
+        """Estimates the time that the rest of this stage and the epochs of later ones will take."""
         epochs = (trainer.max_epochs or 0) - trainer.current_epoch - done_of_epoch + self.plan.epochs_after(self.stage)
         per_epoch = (self.clock() - self.start) / max(1, self.steps) * trainer.num_training_batches
         return time_left(per_epoch * epochs)

@@ -1,4 +1,4 @@
-"""Where a training stands, for a person who waits: stage 2 of 5, about 3 min left."""
+"""Tells how far a training is: stage 2 of 5, about 3 min left."""
 
 import time
 from collections.abc import Callable, Mapping

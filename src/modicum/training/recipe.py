@@ -17,7 +17,7 @@ def require(holds: bool, name: str, expected: str, value: object) -> None:
 
 
 Reduction = Literal["sum", "mean"]
-"""How the losses of several outputs for one image become one: published recipes add them up."""
+"""Ways to combine the losses of several outputs for one image: published recipes add them up."""
 
 
 @dataclass(frozen=True)

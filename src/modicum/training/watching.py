@@ -28,7 +28,7 @@ class RisingLoss(Callback):
         self._losses: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed stage compares with."""
+        """Returns what a resumed stage compares with."""
         return {"start": self.start, "warned": self.warned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -277,7 +277,7 @@ def data(
 
 
 def _task_of(source: str) -> Literal["classify", "reading", "graphs"]:
-    """What a data set is probably for."""
+    """Guesses the task of a data set."""
     from modicum.graphs.recipe import TABLE_SUFFIXES
 
     path = Path(source).expanduser()

@@ -78,7 +78,7 @@ def _adopt_weights(file: Path, notes: Mapping[str, JSON]) -> None:
 
 
 def _notes(folder: RunFolder, recipe_digest: str) -> dict[str, JSON]:
-    """What a training notes with its weights today."""
+    """Returns the notes that a training writes with its weights today."""
     notes: dict[str, JSON] = {RECIPE_NOTE: recipe_digest}
     if folder.calibration.is_file():
         content = read_json_object(folder.calibration)

@@ -1,4 +1,4 @@
-"""Where the outputs of `predict` go: a file or a folder, and under which names; the same for every task."""
+"""Decides where the outputs of `predict` go: a file or a folder, and under which names; the same for every task."""
 
 import mimetypes
 import os
@@ -104,7 +104,7 @@ def place_outputs(
     writable: Collection[str] = (),
     force: bool = False,
 ) -> list[Path]:
-    """Where the outputs of each input belong; all that can be refused is, before the work.
+    """Returns where the outputs of each input go; refuses before the work whatever can be refused.
 
     Files that were found in a folder, or by a pattern, keep their place below it; so do those that are named one by one
     where two would get the same name.

@@ -59,7 +59,7 @@ _SHORTCUTS: dict[type[nn.Module], Callable[[Any], str | None]] = {
 
 
 class BlockSwitch:
-    """What the rows of a call keep; one per network, read by all its droppable blocks, never kept beyond the call."""
+    """Holds which blocks the rows of a call keep; all droppable blocks of a network read it during the call."""
 
     def __init__(self) -> None:
         self._plan: PerCall[Plan | None] = PerCall(None)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from modicum.reading.data.json_files import Node
 
 ANSWER_NAMES = ("answers", "answer", "answer_text", "detected_answers")
-"""How questions call their answers."""
+"""Names of the field that holds the answers."""
 
 _ARRAY = re.compile(r"\barray\((\[.*?\]),?\s*(?:dtype=\w+)?\)", re.DOTALL)  # as pandas writes it into a cell
 

@@ -1,4 +1,4 @@
-"""What files of questions hold, whatever their layout: JSON, JSON lines, CSV and Parquet, each as a list of elements.
+"""Reads files of questions in any layout: JSON, JSON lines, CSV and Parquet, each as a list of elements.
 
 An element is an article of SQuAD's, one of its paragraphs, or a row with one question. The content decides, not the
 name; only a name that ends with ``.json`` promises JSON.
@@ -18,10 +18,10 @@ from modicum.reading.data.regular_files import decode, read_regular
 from modicum.storage.errors import DataError, MissingExtraError, first_few
 
 SUFFIXES = ".json, .jsonl, .ndjson, .csv, .tsv (each also .gz) or .parquet"
-"""How names of files of questions end, for messages."""
+"""Suffixes of files of questions, for messages."""
 
 PASSAGE_NAMES = ("context", "passage", "paragraph")
-"""How rows call their passage."""
+"""Names of the column that holds the passage."""
 
 _QUESTION = "question"
 _NAME = re.compile(r"\.((json|jsonl|ndjson|csv|tsv)(\.gz)?|parquet)$", re.IGNORECASE)
@@ -31,7 +31,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 
 
 class Content(NamedTuple):
-    """What a file holds."""
+    """Holds the content of a file."""
 
     elements: list[Node]
     version: str | None  # what the file says of itself

@@ -10,7 +10,7 @@ from modicum.storage.errors import first_few
 
 
 class Wording(NamedTuple):
-    """What a line says behind the number."""
+    """Returns the rest of a line, after its number."""
 
     one: str
     many: str

@@ -130,7 +130,7 @@ class _Reader:
             self._attempt(self._add_row, element, _title(element))
 
     def passages(self, *, labelled: bool) -> tuple[Passage, ...]:
-        """What was taken, once all is; questions without answers that are ``labelled`` to have some are left out."""
+        """Returns what was taken; leaves out questions without answers that are ``labelled`` to have some."""
         has_answers = any(question.answers for draft in self._drafts for question in draft.questions)
         if labelled and not (has_answers or self._is_flagged):
             self._unlabelled |= dict.fromkeys(self._emptied, "")  # nothing says that the lists are meant to be empty

@@ -164,7 +164,7 @@ def _characters() -> re.Pattern[str]:
 
 @cache
 def _parts() -> re.Pattern[str]:
-    """What `split_characters` finds; nothing is left out."""
+    """Returns what `split_characters` finds; nothing is left out."""
     return re.compile(rf"{_SYLLABLE}{_any_marks()}|[{_UNSPACED}]{_any_marks()}|[^{_UNSPACED}]+")
 
 
