@@ -301,7 +301,7 @@ def get_system(name: str) -> System:
 
 
 def recipe_for(system: System, data: str | None) -> str:
-    """Name of the recipe that a system is trained by where the user names none; logs a choice that depends on the data.
+    """Chooses the recipe of a system for a user who names none; logs a choice that depends on the data.
 
     Args:
         system: What is trained.
@@ -309,20 +309,16 @@ def recipe_for(system: System, data: str | None) -> str:
     """
     if not data:
         return system.default_recipe
-    if system.few_data_recipe is None:
-        return system.own_data_recipe
+    own, few = system.own_data_recipe, system.few_data_recipe
+    if few is None:
+        return own
     from modicum.classify.counting import holds_fewer  # image libraries, which listing the systems does without
 
     if not holds_fewer(data, FEW_IMAGES):
-        return system.own_data_recipe
-    log.info(
-        "%s holds fewer than %d images: the recipe is %s; for that of larger sets: --recipe %s",
-        data,
-        FEW_IMAGES,
-        system.few_data_recipe,
-        system.own_data_recipe,
-    )
-    return system.few_data_recipe
+        return own
+    told = "%s holds fewer than %d images: the recipe is %s; for that of larger sets: --recipe %s"
+    log.info(told, data, FEW_IMAGES, few, own)
+    return few
 
 
 def check_packages(system: System) -> None:

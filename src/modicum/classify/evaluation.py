@@ -23,7 +23,7 @@ from modicum.classify.recipe import ImageOptions
 from modicum.classify.results import Detail, Evaluation, Example
 from modicum.storage.errors import RunError, WeightsError
 from modicum.storage.files import JSON
-from modicum.storage.header import read_header, update_notes
+from modicum.storage.header import read_header, read_note, update_notes
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
 from modicum.storage.sealing import parse_record, read_sealed, write_sealed
 from modicum.training.recipe import TrainerOptions
@@ -103,13 +103,7 @@ def read_classes(weights: Path) -> list[str]:
 
 def read_preprocessing(weights: Path) -> Preprocessing | None:
     """Returns the preprocessing that weights were trained with; None if an older version did not note it."""
-    noted = read_header(weights).notes.get("preprocessing")
-    if not isinstance(noted, dict):
-        return None
-    try:
-        return Preprocessing(**noted)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{weights} notes a preprocessing that cannot be used ({error}): train again") from error
+    return read_note(weights, "preprocessing", Preprocessing)
 
 
 def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:

@@ -16,8 +16,7 @@ from modicum.saliency.data.splits import Part, Splits, make_splits
 from modicum.saliency.data.transforms import PairTransform, Preprocessing
 from modicum.saliency.recipe import PairOptions, SaliencyRecipe
 from modicum.storage.contents import check_content, keep_content
-from modicum.storage.errors import WeightsError
-from modicum.storage.header import read_header
+from modicum.storage.header import read_note
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
 
@@ -113,18 +112,8 @@ def preprocessing_of(recipe: SaliencyRecipe) -> Preprocessing:
 
 
 def read_preprocessing(weights: Path) -> Preprocessing | None:
-    """Returns the preprocessing that weights were trained with; None if an older version did not note it.
-
-    Raises:
-        WeightsError: If what is noted cannot be used.
-    """
-    noted = read_header(weights).notes.get("preprocessing")
-    if not isinstance(noted, dict):
-        return None
-    try:
-        return Preprocessing(**noted)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{weights} notes a preprocessing that cannot be used ({error}): train again") from error
+    """Returns the preprocessing that weights were trained with; None if an older version did not note it."""
+    return read_note(weights, "preprocessing", Preprocessing)
 
 
 def _draw_splits(source: PairSource, options: PairOptions, seed: int) -> Splits:

@@ -21,7 +21,8 @@ from modicum.storage.files import (
 )
 from modicum.storage.header import Header, read_header
 from modicum.storage.provenance import versions
-from modicum.storage.runs import FinishedStage, RunFolder, RunState, Start
+from modicum.storage.run_state import FinishedStage, RunState, Start
+from modicum.storage.runs import RunFolder
 
 __all__ = [
     "JSON",

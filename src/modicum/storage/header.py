@@ -3,10 +3,10 @@
 import hashlib
 import json
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from modicum.storage.errors import WeightsError
 from modicum.storage.files import JSON, dump_json, write_atomically
@@ -17,6 +17,8 @@ FORMAT = "modicum"
 FORMAT_VERSION = 1
 WEIGHTS_NAME = "model.safetensors"
 DIGEST_KEY = "digest"  # in the metadata
+
+Noted = TypeVar("Noted")
 
 _MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself; beyond it the "length" is the text of another format
 
@@ -77,6 +79,26 @@ def read_header(path: str | Path) -> Header:
     """
     file = locate_weights(path)
     return interpret_metadata(read_raw_header(file).metadata, file)
+
+
+def read_note(path: str | Path, name: str, build: Callable[..., Noted]) -> Noted | None:
+    """Builds a value from what weights note under a name; None if an older version did not note it.
+
+    Args:
+        path: The weights file.
+        name: Of the note, an object whose entries are the arguments of ``build``.
+        build: Raises `TypeError` or `ValueError` for values that cannot be used.
+
+    Raises:
+        WeightsError: If the file cannot be read, or the note cannot be used.
+    """
+    noted = read_header(path).notes.get(name)
+    if not isinstance(noted, dict):
+        return None
+    try:
+        return build(**noted)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path} notes a {name} that cannot be used ({error}): train again") from error
 
 
 def read_raw_header(file: Path) -> RawHeader:

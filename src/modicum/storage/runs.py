@@ -14,6 +14,7 @@ from modicum.storage.files import JSON, is_leftover, read_jsonl, write_atomicall
 from modicum.storage.header import WEIGHTS_NAME, read_header
 from modicum.storage.lock import locked
 from modicum.storage.provenance import utc_now
+from modicum.storage.run_state import FinishedStage, RunState, Start
 from modicum.storage.sealing import read_sealed, write_sealed
 
 STATE_NAME = "run.json"
@@ -23,35 +24,6 @@ CALIBRATION_NOTE = "calibration"  # of weights: what the knob was chosen for and
 _BEGINNINGS = ("words", "tensorboard")  # folders that are filled before the first step
 WRITE_AGAIN = "put the file back, or let train --resume write it again from its last checkpoint"
 _MAX_NAMED = 5  # neighbouring runs, foreign files, differing lines that a message names
-
-
-@dataclass(frozen=True)
-class Start:
-    """One start of the training: the first, or a resumption."""
-
-    time: str  # UTC, ISO 8601
-    command: str
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class FinishedStage:
-    """A stage of the training that is done."""
-
-    name: str
-    finished: str  # UTC, ISO 8601
-    notes: Mapping[str, JSON]
-
-
-@dataclass(frozen=True)
-class RunState:
-    """What ``run.json`` holds."""
-
-    system: str
-    created: str  # UTC, ISO 8601
-    starts: tuple[Start, ...]  # oldest first, never empty
-    recipe_digest: str  # see `digest_recipe`
-    stages: tuple[FinishedStage, ...] = ()  # in the order in which they were finished
 
 
 @dataclass(frozen=True)
