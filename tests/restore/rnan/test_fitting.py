@@ -114,7 +114,7 @@ def test_loss_that_is_no_number_ends_the_training(recipe, tmp_path):
     save_network(tmp_path / "start.safetensors", network)
     run = new_run(tmp_path / "run")
 
-    with pytest.raises(DivergedError, match=r"stage restoration diverged: the loss of step 1 is (nan|inf)"):
+    with pytest.raises(DivergedError, match=r"stage restoration diverged: the loss of step 1 is inf"):
         fit(replace(recipe, weights=str(tmp_path / "start.safetensors")), run)
 
     assert not run.weights.exists()
