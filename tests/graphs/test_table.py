@@ -270,3 +270,14 @@ def test_codes_are_no_numbers_with_marks(text):
     cells = [text, text, "x"] * 7
     table = {"a": cells, "y": [float(number % 7) for number in range(21)]}
     assert learn_table(table, "y", TableOptions()).encoding.columns[0].categories
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_table_that_is_larger_than_the_bound_is_refused_by_its_uncompressed_size(tmp_path, monkeypatch, compress):
+    monkeypatch.setattr("modicum.graphs.csv_files.MOST_BYTES", 1000)
+    file = tmp_path / "large.csv"
+    file.write_bytes(compress(b"a,y\n" + b"1,2\n" * 500))
+    with pytest.raises(DataError, match=r"large\.csv cannot be read as a table: it has more than 1,000 bytes"):
+        read_table(file)
+    file.write_bytes(compress(b"a,y\n" + b"1,2\n" * 200))
+    assert read_table(file).num_rows == 200

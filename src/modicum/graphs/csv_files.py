@@ -12,9 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 from modicum.storage.errors import DataError, first_few
+from modicum.storage.files import read_at_most
 
 SEPARATORS = (",", ";", "\t", "|")
 SNIFFED_ROWS = 200
+MOST_BYTES = 2**30  # of a file, uncompressed; its cells take several times as much memory
+_GZIP_MAGIC = b"\x1f\x8b"
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+")
@@ -108,11 +111,14 @@ def number_text(value: float, form: CsvForm) -> str:
 
 def _read_text(path: Path, encoding: str | None) -> tuple[str, str, bool]:
     try:
-        content = path.read_bytes()
-        is_zipped = content.startswith(b"\x1f\x8b")
-        content = gzip.decompress(content) if is_zipped else content
+        with path.open("rb") as file:
+            is_zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+            file.seek(0)
+            content = read_at_most(gzip.GzipFile(fileobj=file) if is_zipped else file, MOST_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read as a table: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{path} cannot be read as a table: it has more than {MOST_BYTES:,} bytes; give a part of it")
     told = next((name for mark, name in _BOMS if content.startswith(mark)), "utf-8")
     chosen = encoding or told
     try:
