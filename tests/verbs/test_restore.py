@@ -8,6 +8,7 @@ from PIL import Image
 from modicum import verbs
 from modicum.imaging.files import Failure
 from modicum.recipes import build_recipe, recipe_text
+from modicum.restore.preparation import open_parts
 from modicum.restore.rnan.network import RNAN
 from modicum.restore.rnan.recipe import RNANRecipe
 from modicum.restore.task import Task
@@ -40,9 +41,12 @@ def run(photos, tmp_path_factory):
         "halo": 4,
         "trainer": {"accelerator": "cpu", "threads": 1},
     }
-    text = recipe_text(build_recipe(RNANRecipe, options))
+    recipe = build_recipe(RNANRecipe, options)
     path = tmp_path_factory.mktemp("run") / "run"
-    run = RunFolder.create(path, system="rnan", recipe_text=text, command="modicum train rnan", versions={})
+    run = RunFolder.create(
+        path, system="rnan", recipe_text=recipe_text(recipe), command="modicum train rnan", versions={}
+    )
+    open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run)
     torch.manual_seed(0)
     save_network(run.weights, RNAN(1, features=4, local_groups=0, non_local=False))
     return path
