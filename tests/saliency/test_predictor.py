@@ -78,7 +78,7 @@ def test_batch_answers_in_order_and_one_bad_file_costs_only_itself(predictor, pi
 
 
 def test_unreadable_picture_is_refused_by_name(predictor, tmp_path):
-    with pytest.raises(BadImageError, match=r"none\.jpg: not read: cannot be read"):
+    with pytest.raises(BadImageError, match=r"none\.jpg: not read: No such file"):
         predictor(tmp_path / "none.jpg")
 
 
