@@ -87,6 +87,8 @@ def test_interrupted_family_goes_on_with_the_next_member(recipe, trained, tmp_pa
     run = new_run(tmp_path / "run")
     first = trained[0].stage("photo_resnet")
     run.stage("photo_resnet").mkdir(parents=True)
+    for kept in (trained[0].splits, trained[0].content):
+        (run.path / kept.name).write_bytes(kept.read_bytes())
     (run.stage("photo_resnet") / "last.ckpt").write_bytes((first / "last.ckpt").read_bytes())
     run.mark_finished("photo_resnet")
     network = fit(recipe, run)
