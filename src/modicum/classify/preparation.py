@@ -181,6 +181,7 @@ def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
         flip=options.flip is not False,
         crop=options.crop or default_crop(size),
         min_scale=options.min_scale,
+        trivial_augment=options.trivial_augment,
     )
 
 

@@ -20,6 +20,8 @@ class ImageOptions:
             None means "pad" for a network of up to 64 px, and "random_resized" for larger ones.
         min_scale: Least share of the area that "random_resized" keeps.
         flip: Mirror half of the training images; None means yes, except for the embedded digits.
+        trivial_augment: Also change each training image by one operation drawn at random, at a random strength
+            (TrivialAugment): for few images and many epochs.
         resize_short: Short side in pixels before the centre crop of evaluation; None means 8/7 of the network's size.
         mean: Subtracted from each channel, in [0, 1].
         std: Divides each channel.
@@ -36,6 +38,7 @@ class ImageOptions:
     crop: Literal["random_resized", "pad", "none"] | None = None
     min_scale: float = 0.35
     flip: bool | None = None
+    trivial_augment: bool = False
     resize_short: int | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)

@@ -125,6 +125,17 @@ def test_random_resized_crop_keeps_the_smallest_scale():
     assert min(spans) > 255 * 0.75  # the aspect ratio may take a little more than the scale
 
 
+def test_trivial_augmentation_changes_pictures_as_the_seed_says():
+    transform = Preprocessing(32, 32, crop="none", flip=False, trivial_augment=True).train_transform()
+    assert transform.is_random
+    torch.manual_seed(0)
+    changed = [transform(ramp(32, 32)) for _ in range(10)]
+    torch.manual_seed(0)
+    assert all(torch.equal(transform(ramp(32, 32)), each) for each in changed)
+    assert len({each.numpy().tobytes() for each in changed}) > 5
+    assert {(each.dtype, each.shape) for each in changed} == {(torch.uint8, (3, 32, 32))}
+
+
 def test_normalise_matches_the_formula():
     made = Preprocessing(4, 4, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0))
     batch = torch.arange(2 * 3 * 16).view(2, 3, 4, 4).to(torch.uint8)

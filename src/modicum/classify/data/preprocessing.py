@@ -38,6 +38,8 @@ class Preprocessing:
         crop: How training varies the place: ``"random_resized"`` takes a random part of the picture, ``"pad"`` shifts
             it by up to an eighth of the size on a black ground, ``"none"`` takes the centre as evaluation does.
         min_scale: Smallest share of the picture's area that ``"random_resized"`` takes, in (0, 1].
+        trivial_augment: Whether training also changes each picture by one operation drawn at random, at a random
+            strength (Mueller and Hutter, *TrivialAugment*, ICCV 2021).
     """
 
     size: int
@@ -47,6 +49,7 @@ class Preprocessing:
     flip: bool = True
     crop: Crop = "random_resized"
     min_scale: float = 0.35
+    trivial_augment: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON and YAML bring lists
@@ -74,7 +77,9 @@ class Preprocessing:
             steps.append(v2.RandomCrop(self.size, padding=round(self.size / 8)))  # 4 px at 32, the CIFAR habit
         if self.flip:
             steps.append(v2.RandomHorizontalFlip())
-        return ImageTransform(tuple(steps), is_random=self.flip or self.crop != "none")
+        if self.trivial_augment:
+            steps.append(v2.TrivialAugmentWide())
+        return ImageTransform(tuple(steps), is_random=self.flip or self.trivial_augment or self.crop != "none")
 
     @property
     def training_detail(self) -> int:
