@@ -97,7 +97,7 @@ def test_interrupted_search_keeps_the_best_graph_and_says_how_to_go_on(finished,
 
 def test_other_data_under_the_same_name_are_refused(finished):
     run, _ = finished
-    with pytest.raises(DataError, match="the data are no longer those that"):
+    with pytest.raises(DataError, match=r"samples of the photograph 'coins' .* are not what .* was begun with"):
         fit(GraphsRecipe(data="coins", max_error=0.12, image=ImageOptions(side=16)), run)
 
 

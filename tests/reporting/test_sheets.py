@@ -18,6 +18,7 @@ from modicum.reporting.sheets import (
     write_sheet,
 )
 from modicum.storage import DataError, RunError, RunFolder
+from modicum.storage.sealing import write_sealed
 
 
 def draw(width_in: float) -> Figure:
@@ -77,7 +78,7 @@ def test_run_that_was_never_evaluated_says_how_to(run):
 
 
 def test_damaged_figures_are_refused(run):
-    run.figures.write_text("{}")
+    write_sealed(run.figures, {})
     with pytest.raises(DataError, match=r"is damaged \(KeyError"):
         read_sheet(run)
 

@@ -22,6 +22,7 @@ from modicum.restore.metrics import Scores, score
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.patches import DegradedImages
 from modicum.restore.pixels import quantise
+from modicum.restore.preparation import open_parts
 from modicum.restore.rnan.network import RNAN
 from modicum.restore.sources import open_images
 from modicum.restore.task import Task
@@ -71,6 +72,7 @@ def run(photos_folder, tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("run") / "run"
     run = RunFolder.create(path, system="rnan", recipe_text="", command="", versions={})
+    open_parts(str(photos_folder), NOISE, PatchOptions(side=16), 0, run)
     save_network(run.weights, RNAN(1, features=4, local_groups=0))
     save_network(baseline_path(run), DnCNN(1, 4, depth=4))
     return run
