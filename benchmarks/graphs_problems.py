@@ -23,10 +23,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from modicum.graphs.baselines import library_baselines, measure_graph, neat_baseline, simple_baselines
-from modicum.graphs.fitting import Effort, fit
 from modicum.graphs.graph import Graph
 from modicum.graphs.graph_files import to_json
 from modicum.graphs.layered import layers_of, search_layered
+from modicum.graphs.levenberg_marquardt import Effort, fit
 from modicum.graphs.preparation import Prepared, prepare
 from modicum.graphs.recipe import GraphsRecipe, ImageOptions, SearchLimits
 from modicum.graphs.results import Method

@@ -1,13 +1,15 @@
 import io
 import json
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ import torch
 from PIL import Image
 
 from modicum.classify.data import DigitScenes
+from modicum.storage.errors import RunError
 from modicum.storage.files import read_jsonl
+from modicum.storage.lock import locked
 from modicum.storage.runs import RunFolder
 
 TRAINING = """
@@ -225,23 +229,69 @@ def inputs_of(digit_folder: Path, tmp_path: Path) -> Callable[[str], tuple[objec
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> Callable[[str], Path]:
-    """The run folder of a system, trained by its quick recipe; trained once per session.
+    """The run folder of a system, trained by its quick recipe; trained once, by one worker, and copied for the others.
 
     Classifiers are trained on a folder of images, the other tasks on their embedded data.
     """
     from modicum import verbs
     from modicum.systems import get_system
 
+    shared = shared_folder(tmp_path_factory)
     runs: dict[str, Path] = {}
 
     def train(system: str) -> Path:
+        trained = shared / f"quick-{system}"
+        with wait_for_lock(shared / f"quick-{system}.lock"):
+            if not (trained / "report.html").exists():  # it is written last
+                data = str(digit_folder) if get_system(system).wing == "classify" else None
+                verbs.train(system, recipe=f"{system}-quick", data=data, out=trained)
+        return shutil.copytree(trained, tmp_path_factory.mktemp("runs") / system)
+
+    def once(system: str) -> Path:
         if system not in runs:
-            out = tmp_path_factory.mktemp("runs") / system
-            data = str(digit_folder) if get_system(system).wing == "classify" else None
-            runs[system] = verbs.train(system, recipe=f"{system}-quick", data=data, out=out).path
+            runs[system] = train(system)
         return runs[system]
 
-    return train
+    return once
+
+
+@pytest.fixture(scope="session")
+def quick_rows(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[object]]:
+    """Function from a system to the rows of its quick benchmark on one thread, which one worker measures for all."""
+    from modicum import verbs
+
+    shared = shared_folder(tmp_path_factory)
+
+    def measure(system: str) -> list[object]:
+        file = shared / f"rows-{system}"
+        with wait_for_lock(file.with_suffix(".lock")):
+            if not file.exists():
+                file.write_bytes(pickle.dumps(verbs.bench(system, threads=1, quick=True)))
+        return pickle.loads(file.read_bytes())
+
+    return measure
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """The folder of this session, which is that of all workers of xdist."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@contextmanager
+def wait_for_lock(path: Path) -> Iterator[None]:
+    """Holds a lock file among the workers of a session, once no other does."""
+    deadline = time.monotonic() + 10 * DEADLINE_S  # what the other does may take minutes
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(path))
+                break
+            except RunError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+        yield
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-from modicum.graphs.bench import bench, random_graph
+from modicum.graphs.bench import random_graph
 
 
-def test_quick_benchmark_measures_evaluation_fitting_memory_and_search():
-    names = [row.name for row in bench(threads=1, quick=True)]
+def test_quick_benchmark_measures_evaluation_fitting_memory_and_search(quick_rows):
+    names = [row.name for row in quick_rows("graphs")]
     for words in ("by levels, times as fast", "a step of Levenberg-Marquardt", "memory of a fit", "the default search"):
         assert any(words in name for name in names), words
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from modicum.graphs.connecting import MAX_CANDIDATES, connect
 from modicum.graphs.evaluation import evaluate_by_neuron
-from modicum.graphs.fitting import Effort, Points, fit
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import Effort, Points, fit
 from modicum.graphs.losses import SquaredError
 from modicum.graphs.task import Task
 

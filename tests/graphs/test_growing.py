@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from modicum.graphs.evaluation import evaluate_by_neuron
-from modicum.graphs.fitting import Effort, Points, fit
 from modicum.graphs.graph import Graph
 from modicum.graphs.growing import Candidates, Sample, Signal, grow
+from modicum.graphs.levenberg_marquardt import Effort, Points, fit
 from modicum.graphs.losses import CrossEntropy, SquaredError
 
 TABLE = np.random.default_rng(0).uniform(-2, 2, (500, 2))

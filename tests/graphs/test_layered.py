@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from modicum.graphs.fitting import Points
 from modicum.graphs.graph import Graph
 from modicum.graphs.layered import layers_of, num_parameters, search_layered, shape_of_size
+from modicum.graphs.levenberg_marquardt import Points
 from modicum.graphs.losses import SquaredError
 from modicum.graphs.task import Task
 

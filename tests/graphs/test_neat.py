@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from modicum.graphs.fitting import Points
+from modicum.graphs.levenberg_marquardt import Points
 from modicum.graphs.losses import SquaredError
 from modicum.graphs.neat import evolve
 

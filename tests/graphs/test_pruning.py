@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modicum.graphs.fitting import Effort, Fit, Points, fit, mean_loss
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import Effort, Fit, Points, fit, mean_loss
 from modicum.graphs.losses import SquaredError
 from modicum.graphs.pruning import Surgeon, prune
 from modicum.graphs.task import Task

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modicum.graphs.fitting import Points
+from modicum.graphs.levenberg_marquardt import Points
 from modicum.graphs.losses import SquaredError
 from modicum.graphs.restarts import search_restarts
 from modicum.graphs.search import Plan, Search

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from modicum.graphs.evaluation import evaluate
-from modicum.graphs.fitting import Fit, Points
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import Fit, Points
 from modicum.graphs.losses import SquaredError
 from modicum.graphs.pruning import LAST, prune
 from modicum.graphs.search import Plan, Search

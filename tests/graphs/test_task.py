@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from modicum.graphs.fitting import Fit, Points
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import Fit, Points
 from modicum.graphs.losses import SquaredError
 from modicum.graphs.task import Task
 

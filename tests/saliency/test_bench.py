@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from modicum.saliency.bench import bench, fixed_network, photograph_rows
+from modicum.saliency.bench import fixed_network, photograph_rows
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return bench(threads=1, quick=True)
+def rows(quick_rows):
+    return quick_rows("saliency")
 
 
 def test_targets_are_those_that_are_promised(rows):

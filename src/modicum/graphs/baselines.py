@@ -11,9 +11,9 @@ import numpy as np
 
 from modicum.graphs.activations import Array
 from modicum.graphs.evaluation import evaluate
-from modicum.graphs.fitting import Effort, fit
 from modicum.graphs.graph import Graph
 from modicum.graphs.layered import layers_of, shape_of_size
+from modicum.graphs.levenberg_marquardt import Effort, fit
 from modicum.graphs.losses import softmax
 from modicum.graphs.neat import evolve
 from modicum.graphs.preparation import Prepared

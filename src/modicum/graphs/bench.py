@@ -12,8 +12,8 @@ from modicum.adaptive.rows import Row
 from modicum.adaptive.timing import threads_text, time_in_turn
 from modicum.graphs.activations import ActivationName, Array
 from modicum.graphs.evaluation import evaluate, evaluate_by_neuron
-from modicum.graphs.fitting import Effort, Points, fit
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import Effort, Points, fit
 from modicum.graphs.losses import SquaredError
 from modicum.graphs.preparation import prepare
 from modicum.graphs.recipe import GraphsRecipe

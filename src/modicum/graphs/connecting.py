@@ -11,9 +11,9 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from modicum.graphs.activations import Array
-from modicum.graphs.fitting import WEIGHT_DECAY, curvature
 from modicum.graphs.graph import Flags, Graph, Indices
 from modicum.graphs.growing import SAMPLE_POINTS
+from modicum.graphs.levenberg_marquardt import WEIGHT_DECAY, curvature
 from modicum.graphs.task import Task
 
 MAX_CANDIDATES = 256  # edges that are judged, drawn where more are missing: the curvature of all would cost too much

@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from modicum.graphs.activations import ACTIVATIONS, ActivationName, Array
 from modicum.graphs.evaluation import evaluate
-from modicum.graphs.fitting import Points
 from modicum.graphs.graph import Graph
 from modicum.graphs.growing import Candidates
+from modicum.graphs.levenberg_marquardt import Points
 from modicum.graphs.losses import CrossEntropy, Loss, SquaredError, softmax
 from modicum.graphs.recipe import DEFAULT_COMPLEXITY
 from modicum.graphs.restarts import search_restarts

@@ -11,8 +11,8 @@ import numpy as np
 
 from modicum.graphs.activations import ACTIVATIONS, ActivationName, Array
 from modicum.graphs.evaluation import Schedule
-from modicum.graphs.fitting import Points
 from modicum.graphs.graph import Edge, Graph
+from modicum.graphs.levenberg_marquardt import Points
 
 SAMPLE_POINTS = 1500
 STEP_SIZE = 0.05

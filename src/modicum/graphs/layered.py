@@ -11,8 +11,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from modicum.graphs.activations import ActivationName
-from modicum.graphs.fitting import Effort, Fit, OutOfTimeError, check_time, fit
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import Effort, Fit, OutOfTimeError, check_time, fit
 from modicum.graphs.task import Task
 from modicum.processes import Crew
 

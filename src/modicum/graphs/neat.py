@@ -12,8 +12,8 @@ import numpy as np
 
 from modicum.graphs.activations import ActivationName
 from modicum.graphs.evaluation import evaluate
-from modicum.graphs.fitting import Effort, Fit, Points, fit
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import Effort, Fit, Points, fit
 from modicum.storage.errors import MissingExtraError
 
 POPULATION = 100

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from modicum.graphs.activations import Array
 from modicum.graphs.column_kinds import ROUNDING, is_constant
 from modicum.graphs.encoding import Encoding
-from modicum.graphs.fitting import Points
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import Points
 from modicum.graphs.losses import CrossEntropy, SquaredError
 from modicum.graphs.photographs import DEFAULT, PHOTOGRAPHS, open_picture
 from modicum.graphs.problems import BLOCK, CONTEXT, Samples, Squares, grid_size, image_function, next_pixel

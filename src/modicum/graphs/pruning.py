@@ -13,8 +13,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from modicum.graphs.activations import Array
-from modicum.graphs.fitting import WEIGHT_DECAY, Fit, check_time, curvature, fit
 from modicum.graphs.graph import Flags, Graph, Indices
+from modicum.graphs.levenberg_marquardt import WEIGHT_DECAY, Fit, check_time, curvature, fit
 from modicum.graphs.task import Task
 
 MAX_SHARE = 0.2  # of the parameters, in one batch

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from modicum.graphs.connecting import connect
-from modicum.graphs.fitting import Effort, Fit, OutOfTimeError, check_time, fit
 from modicum.graphs.front import Front, Member
 from modicum.graphs.graph import Graph
 from modicum.graphs.graph_files import from_json, to_json
 from modicum.graphs.growing import Candidates, grow
+from modicum.graphs.levenberg_marquardt import Effort, Fit, OutOfTimeError, check_time, fit
 from modicum.graphs.pruning import LAST, prune
 from modicum.graphs.task import Task
 from modicum.storage.files import JSON

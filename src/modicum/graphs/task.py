@@ -5,8 +5,8 @@ from typing import Self
 
 import numpy as np
 
-from modicum.graphs.fitting import Effort, Fit, Points, mean_loss
 from modicum.graphs.graph import Complexity, Flags, Graph
+from modicum.graphs.levenberg_marquardt import Effort, Fit, Points, mean_loss
 
 
 @dataclass(frozen=True)

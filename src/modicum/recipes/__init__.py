@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -41,10 +41,11 @@ def read_recipe(recipe: str | Path, recipe_class: type | None = None) -> dict[st
     Args:
         recipe: The name or the file.
         recipe_class: The recipe that they are for: options that are texts, or lists of texts, are then taken as they
-            are written, so that a column may be called ``no`` or ``2019`` without quotation marks.
+            are written, so that a column may be called ``no`` or ``2019`` without quotation marks, and its function
+            ``without_retired``, where it has one, drops the options that older runs had.
 
     Raises:
-        RecipeError: If there is no such name or file, or it is not a YAML mapping.
+        RecipeError: If there is no such name or file, it is not a YAML mapping, or asks for what was removed.
     """
     if str(recipe) in recipe_names():
         content = (_FOLDER / f"{recipe}.yaml").read_bytes()
@@ -56,7 +57,9 @@ def read_recipe(recipe: str | Path, recipe_class: type | None = None) -> dict[st
     options = parse_mapping(content, f"recipe {recipe}")
     if recipe_class is None:
         return options
-    return _with_texts(options, parse_mapping(content, f"recipe {recipe}", as_texts=True), recipe_class)
+    options = _with_texts(options, parse_mapping(content, f"recipe {recipe}", as_texts=True), recipe_class)
+    without_retired: Callable[[dict[str, Any]], dict[str, Any]] = getattr(recipe_class, "without_retired", dict)
+    return without_retired(options)
 
 
 def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Recipe:

@@ -17,8 +17,8 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return {row.name: row for row in bench(threads=1, quick=True)}
+def rows(quick_rows):
+    return {row.name: row for row in quick_rows("blockdrop")}
 
 
 def test_every_setting_is_held_against_the_static_network_and_the_published_way(rows):

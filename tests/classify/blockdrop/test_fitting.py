@@ -12,9 +12,8 @@ from modicum.classify.blockdrop.fitting import (
     warn_of_short_curriculum,
 )
 from modicum.classify.blockdrop.given_weights import load_backbone_weights
-from modicum.classify.blockdrop.nested import nested_paths
 from modicum.classify.blockdrop.network import BlockDrop, rebuild_blockdrop
-from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
+from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
 from modicum.classify.fitting import Fitting
 from modicum.classify.recipe import ImageOptions
@@ -255,18 +254,6 @@ def test_baselines_are_selected_as_the_network_is_and_gates_by_no_reward(
     assert {asked[stage] for stage in STAGES[3:]} == {("val/accuracy", ends_with)}
 
 
-def test_doubt_is_held_against_a_tuned_nested_path_of_equal_cost(short, tmp_path):
-    options = {"method": "doubt", "norm": "frozen", "backbone": "digit_resnet32_pool", "budget": 0.9}
-    recipe = replace(short, **options, doubt=DoubtOptions(0.5, 2, 1, 1e-3, 1), policy="classifier", baselines=True)
-    run = new_run(tmp_path / "run")
-    network = fit(recipe, run)
-    assert run.finished_stages()[-5:] == ["plain", "most_frequent", "first", "random", "equal_cost"]
-    (point,) = (each for each in read_baselines(run) if each.label.startswith("nested path of equal cost for all ("))
-    costs = network.costs.of(nested_paths(network, 0.5)) - network.costs.decision
-    routed = float(network.costs.of(routes_on_calibration(recipe, run, network)).mean())
-    assert point.cost == min(costs.tolist(), key=lambda cost: abs(cost - routed))
-
-
 def test_static_choices_are_all_blocks_the_most_frequent_policy_first_and_random_ones():
     often, seldom = torch.tensor([True, False, True, True, False]), torch.tensor([False, False, False, False, True])
     chosen = static_choices(torch.stack([often, seldom, often, often]), seed=0)  # 2.5 blocks on average
@@ -291,12 +278,6 @@ def test_random_choice_depends_on_the_seed_alone():
     "options",
     [
         {"method": "gates", "norm": "frozen"},
-        {
-            "method": "doubt",
-            "norm": "frozen",
-            "backbone": "digit_resnet32_pool",
-            "doubt": DoubtOptions(0.5, None, 1, 1e-3),
-        },
         {"norm": "frozen", "reward_usage": "cost"},
         {"entropy": "one_sided", "ema_decay": 0.9},
     ],

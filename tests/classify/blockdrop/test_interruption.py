@@ -103,33 +103,3 @@ def test_killed_training_of_gates_ends_with_the_same_bits(gated_runs):
 def test_baselines_of_a_killed_training_are_those_of_the_undisturbed_one(gated_runs):
     killed, undisturbed = gated_runs
     assert killed.baselines.read_text() == undisturbed.baselines.read_text()
-
-
-@pytest.fixture(scope="module")
-def doubted_runs(options, tmp_path_factory, kill_during):
-    """The run folders of two trainings by doubt: killed as a classifier and in stage 2, and undisturbed."""
-    doubted = options | {
-        "backbone": "digit_resnet32_pool",
-        "base_epochs": 1,
-        "method": "doubt",
-        "policy": "classifier",
-        "doubt": {"least": 0.5, "depths": 3, "nested_epochs": 1, "class_epochs": 3},
-        "norm": "frozen",
-        "policy_epochs": 1,
-        "joint_epochs": 3,
-        "images_per_epoch": 100,
-    }
-    folder = tmp_path_factory.mktemp("doubted")
-    killed, undisturbed = new_run(folder / "killed"), new_run(folder / "undisturbed")
-    kill_during(killed, doubted, "classes", folder / "first.log")
-    assert killed.finished_stages() == ["base", "nested"]
-    kill_during(killed, doubted, "joint", folder / "second.log")
-    assert killed.finished_stages() == ["base", "nested", "classes", "policy"]
-    for run in (killed, undisturbed):
-        fit(build_recipe(BlockDropRecipe, doubted), run)
-    return killed, undisturbed
-
-
-def test_killed_training_by_doubt_ends_with_the_same_bits(doubted_runs):
-    killed, undisturbed = doubted_runs
-    torch.testing.assert_close(load_file(killed.weights), load_file(undisturbed.weights), rtol=0, atol=0)

@@ -1,7 +1,8 @@
 import pytest
+import yaml
 
-from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
-from modicum.recipes import build_recipe, read_recipe, recipe_names
+from modicum.classify.blockdrop.recipe import BlockDropRecipe
+from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
 from modicum.storage.errors import RecipeError
 from modicum.training.recipe import TrainerOptions
 
@@ -44,19 +45,12 @@ def test_facts_tell_where_the_backbone_came_from():
         ({"joint_batch_size": 1}, "joint_batch_size must be at least 2 or none, got 1"),
         ({"images_per_epoch": 0}, "images_per_epoch must be at least 2 or none, got 0"),
         ({"method": "gates", "norm": "active"}, 'norm must be "frozen" with method "gates", got active'),
-        ({"method": "doubt", "norm": "active"}, 'norm must be "frozen" with method "doubt", got active'),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1\.0"),
         ({"weights": "a.safetensors", "pretrained": True}, "pretrained must be off where weights are given, got True"),
         (
             {"trainer": TrainerOptions(devices=2)},
             "trainer.strategy must be .*, because a block that no image .*, got auto",
         ),
-        (
-            {"policy": "classifier", "method": "doubt", "norm": "frozen"},
-            'at least 1 with policy "classifier", and 0 with',
-        ),
-        ({"doubt": DoubtOptions(class_epochs=1)}, 'at least 1 with policy "classifier", and 0 with others, got 1'),
-        ({"policy": "classifier"}, 'method must be "doubt" with policy "classifier", got reinforce'),
         ({"policy_weights": "a.safetensors"}, 'policy must be "resnet10" with policy_weights, got resnet8'),
     ],
 )
@@ -65,19 +59,22 @@ def test_impossible_recipe_is_refused(options, message):
         BlockDropRecipe(**options)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"least": 1.0}, r"doubt.least must be a share of the blocks, in \(0, 1\), got 1.0"),
-        ({"depths": 1}, "doubt.depths must be at least 2 or none, got 1"),
-        ({"nested_epochs": 0}, "doubt.nested_epochs must be at least 1, got 0"),
-        ({"nested_rate": 0.0}, "doubt.nested_rate must be above 0, got 0.0"),
-        ({"class_epochs": -1}, "doubt.class_epochs must be at least 0, got -1"),
-    ],
-)
-def test_impossible_options_of_doubt_are_refused(options, message):
-    with pytest.raises(RecipeError, match=message):
-        DoubtOptions(**options)
+DOUBT = {"least": 0.55, "depths": None, "nested_epochs": 100, "nested_rate": 0.001, "class_epochs": 0}
+
+
+@pytest.mark.parametrize("method", ["reinforce", "gates"])
+def test_recipe_of_an_older_run_is_read_without_the_options_of_the_removed_method(tmp_path, method):
+    recipe = BlockDropRecipe(method=method, norm="frozen")
+    file = tmp_path / "recipe.yaml"
+    file.write_text(recipe_text(recipe) + yaml.safe_dump({"doubt": DOUBT}))
+    assert build_recipe(BlockDropRecipe, read_recipe(file, BlockDropRecipe)) == recipe
+
+
+def test_run_of_the_removed_method_is_refused_with_what_to_do(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump({"method": "doubt", "policy": "classifier", "doubt": DOUBT}))
+    with pytest.raises(RecipeError, match=r'^method "doubt" was removed, .*: train anew with method "gates", or .*$'):
+        read_recipe(file, BlockDropRecipe)
 
 
 def test_misspelt_option_is_refused_with_the_one_that_was_meant():

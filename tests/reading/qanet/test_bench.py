@@ -1,11 +1,11 @@
 import pytest
 
-from modicum.reading.qanet.bench import bench, bucketed_batches, random_batch
+from modicum.reading.qanet.bench import bucketed_batches, random_batch
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return bench(quick=True)
+def rows(quick_rows):
+    return quick_rows("qanet")
 
 
 def test_each_figure_names_device_batch_and_length(rows):

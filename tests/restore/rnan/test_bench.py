@@ -1,11 +1,9 @@
 import pytest
 
-from modicum.restore.rnan.bench import bench
-
 
 @pytest.fixture(scope="module")
-def rows():
-    return bench(quick=True)
+def rows(quick_rows):
+    return quick_rows("rnan")
 
 
 def test_every_target_of_attention_has_its_row_in_both_directions(rows):

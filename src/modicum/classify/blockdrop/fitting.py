@@ -16,12 +16,10 @@ from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
 from modicum.classify.backbones import create_backbone, require_published
-from modicum.classify.blockdrop.doubt import DecidedStage, DoubtStage, NestedStage, settle, tie
 from modicum.classify.blockdrop.given_weights import load_backbone_weights
 from modicum.classify.blockdrop.losses import free_blocks
-from modicum.classify.blockdrop.nested import nested_paths, path_of_cost
 from modicum.classify.blockdrop.network import BlockDrop
-from modicum.classify.blockdrop.policies import DoubtPolicy, start_from_resnet18
+from modicum.classify.blockdrop.policies import start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
@@ -76,8 +74,6 @@ class _BlockDropFitting:
         network.to(self.fitting.device)
         plain = network.plain_network()
         teacher = (given or plain) if recipe.distillation else None
-        if recipe.method == "doubt":
-            self._prepare_doubt(network, teacher)
         base = copy.deepcopy(network)
         self._learn(network, teacher)
         network.eval()
@@ -111,19 +107,6 @@ class _BlockDropFitting:
                 raise WeightsError(f"{recipe.policy_weights} is not that of a ResNet-18: {error}") from error
         return network
 
-    def _prepare_doubt(self, network: BlockDrop, teacher: nn.Module | None) -> None:
-        """Tunes the backbone to nested paths, and teaches a policy that decides by classes to tell them."""
-        recipe, options = self.recipe, self.recipe.doubt
-        nested = NestedStage(network, recipe, teacher)
-        self.fitting.run_stage(
-            "nested", nested, options.nested_epochs, self._loaders("nested", recipe.joint_batch_size)
-        )
-        policy = network.policy_network
-        if isinstance(policy, DoubtPolicy):
-            module = PlainStage(policy.classifier.requires_grad_(True), recipe.optimizer, recipe.schedule)
-            loaders = self._loaders("classes", recipe.policy_batch_size)
-            self.fitting.run_stage("classes", module, options.class_epochs, loaders)
-
     def _learn(self, network: BlockDrop, teacher: nn.Module | None) -> None:
         """Stages 1 and 2; see `_ends_with` for the weights that each ends with."""
         recipe = self.recipe
@@ -141,24 +124,19 @@ class _BlockDropFitting:
                 self._ends_with,
                 loss_falls=recipe.method != "reinforce",
             )
-            if recipe.method == "doubt" and name == "policy":
-                tie(network, nested_paths(network, recipe.doubt.least, recipe.doubt.depths))
-                settle(network, self._calibration_scores(network), recipe.budget)
 
     @property
     def _ends_with(self) -> Literal["last", "best"]:
         """Whose weights stages 1 and 2 end with, and the tuned baselines, which are selected alike.
 
-        Those of the best epoch on the calibration part, by the reward, for a baseline by accuracy. With the other
-        methods those of the last, because the reward knows nothing of the budget that they learn.
+        Those of the best epoch on the calibration part, by the reward, for a baseline by accuracy. With method "gates"
+        those of the last, because the reward knows nothing of the budget that they learn.
         """
         return "best" if self.recipe.method == "reinforce" else "last"
 
     def _stage(self, network: BlockDrop, teacher: nn.Module | None, *, tune_backbone: bool) -> LightningModule:
         if self.recipe.method == "gates":
             return GateStage(network, self.recipe, tune_backbone=tune_backbone, teacher=teacher)
-        if self.recipe.method == "doubt":
-            return DecidedStage(network, self.recipe, teacher) if tune_backbone else DoubtStage(network, self.recipe)
         return JointStage(network, self.recipe, teacher) if tune_backbone else PolicyStage(network, self.recipe)
 
     def _baselines(
@@ -174,9 +152,6 @@ class _BlockDropFitting:
         """
         routes = self._calibration_routes(network)
         keeps = static_choices(routes, self.recipe.seed)
-        if self.recipe.method == "doubt":
-            paths = nested_paths(network, self.recipe.doubt.least)
-            keeps["equal_cost"] = path_of_cost(network, paths, float(network.costs.of(routes).mean()))
         tuned = {}
         for name, keep in keeps.items():
             tuned[name] = base.static(keep)
@@ -220,19 +195,16 @@ class _BlockDropFitting:
 
     def _calibration_routes(self, network: BlockDrop) -> Tensor:
         """The decisions (N, U) on the calibration images at the recipe's budget, which is what the report shows."""
-        policy, costs, scores = network.policy, network.costs, self._calibration_scores(network)
+        data, policy, costs = self.fitting.data, network.policy, network.costs
+        network.eval()
+        evaluate = data.evaluate_on("calibration", self.fitting.device)
+        scores = score(network, evaluate, data.splits.calibration).scores  # (N, U)
 
         def mean_cost(knob: float) -> float:
             return float(costs.of(policy.decide(scores, knob)).mean())
 
         knob = bisect_knob(mean_cost, self.recipe.budget * costs.plain, policy.knob_range(scores))
         return policy.decide(scores, knob)
-
-    def _calibration_scores(self, network: BlockDrop) -> Tensor:
-        """The probabilities (N, U) that the policy gives to the calibration images."""
-        data = self.fitting.data
-        network.eval()
-        return score(network, data.evaluate_on("calibration", self.fitting.device), data.splits.calibration).scores
 
     def _loaders(self, stage: str, batch_size: int | None) -> Loaders:
         """The data of a stage: batches of its size, of images that are drawn for each epoch if the recipe says so."""
@@ -258,7 +230,6 @@ _LABELS = {
     "most_frequent": "most frequent policy for all",
     "first": "first blocks",
     "random": "random blocks",
-    "equal_cost": "nested path of equal cost for all",
 }
 
 
@@ -286,16 +257,11 @@ def static_choices(routes: Tensor, seed: int) -> dict[str, Tensor]:
 
 def planned_epochs(recipe: BlockDropRecipe) -> dict[str, int]:
     """The stages of a training in their order, with the epochs of each."""
-    joint, doubt = recipe.joint_epochs, recipe.method == "doubt"
+    joint = recipe.joint_epochs
     epochs = {"base": recipe.base_epochs} if recipe.base_epochs else {}
-    if doubt:
-        epochs["nested"] = recipe.doubt.nested_epochs
-    if doubt and recipe.policy == "classifier":
-        epochs["classes"] = recipe.doubt.class_epochs
     epochs |= {"policy": recipe.policy_epochs, "joint": joint}
     if recipe.baselines:
-        names = ("plain", "most_frequent", "first", "random", *(("equal_cost",) if doubt else ()))
-        epochs |= dict.fromkeys(names, joint)
+        epochs |= dict.fromkeys(_LABELS, joint)
     if recipe.baselines and recipe.base_drop and not is_given_trained(recipe):
         epochs["ordinary"] = recipe.base_epochs + joint
     return epochs

@@ -105,7 +105,7 @@ class BlockDrop(nn.Module):
         num_blocks = len(make_droppable(self.backbone, self.switch))
         prices = price_blocks(self.backbone, num_classes, image_px)
         if isinstance(policy, str):
-            policy = create_policy(policy, num_blocks, image_px, num_classes)
+            policy = create_policy(policy, num_blocks, image_px)
         check_policy(policy, num_blocks, image_px)
         self.policy_network = policy
 

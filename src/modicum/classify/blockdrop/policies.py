@@ -8,41 +8,12 @@ nothing trains or reads; it is left out here.
 from collections.abc import Mapping
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from modicum.classify.backbones import SmallResNet, cifar_resnet
 
-PolicyName = Literal["resnet8", "resnet10", "small", "classifier"]
-
-
-class DoubtPolicy(nn.Module):
-    """Decides by how sure a small classifier is of its answer (ours, not in the paper).
-
-    What a network was trained on tells little of which images are hard for it: it is right about nearly all of them.
-    How sure another, smaller network is of an image needs no such examples.
-
-    Args:
-        classifier: From images (B, 3, S, S) to logits (B, K).
-        num_blocks: U.
-    """
-
-    def __init__(self, classifier: nn.Module, num_blocks: int) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.slope = nn.Parameter(torch.ones(1))
-        self.bias = nn.Parameter(torch.zeros(num_blocks))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, U): the log-odds that the classifier's best class is wrong, times a slope, plus a bias per block.
-
-        As the slope is one for all, a block of higher bias is kept wherever one of lower bias is.
-        """
-        logits: Tensor = self.classifier(images).float()
-        ranked = logits.topk(logits.shape[1], dim=1).values
-        log_odds = ranked[:, 1:].logsumexp(dim=1, keepdim=True) - ranked[:, :1]
-        return self.slope * log_odds + self.bias
+PolicyName = Literal["resnet8", "resnet10", "small"]
 
 
 def resnet8_policy(num_blocks: int) -> nn.Module:
@@ -64,17 +35,11 @@ def small_policy(num_blocks: int, image_px: int) -> nn.Module:
     return nn.Sequential(nn.AvgPool2d(2), network) if image_px >= 16 else network
 
 
-def classifier_policy(num_blocks: int, image_px: int, num_classes: int) -> DoubtPolicy:
-    """A `DoubtPolicy` whose classifier is a ResNet-8 that looks at half the size, except of images below 16 pixels."""
-    network = cifar_resnet(num_classes, 8, shortcut="pool")
-    return DoubtPolicy(nn.Sequential(nn.AvgPool2d(2), network) if image_px >= 16 else network, num_blocks)
-
-
-def create_policy(name: PolicyName, num_blocks: int, image_px: int, num_classes: int) -> nn.Module:
+def create_policy(name: PolicyName, num_blocks: int, image_px: int) -> nn.Module:
     """A policy network by name: from images (B, 3, S, S) with S = ``image_px`` to one logit per block (B, U).
 
     A block is kept where the sigmoid of its logit is at least a half. The last layer keeps torch's own initialisation,
-    so an untrained policy is undecided; that of "classifier", whose answers are of ``num_classes``, does not.
+    so an untrained policy is undecided.
 
     Raises:
         ValueError: If ``name`` is none of those known.
@@ -85,9 +50,7 @@ def create_policy(name: PolicyName, num_blocks: int, image_px: int, num_classes:
         return resnet10_policy(num_blocks)
     if name == "small":
         return small_policy(num_blocks, image_px)
-    if name == "classifier":
-        return classifier_policy(num_blocks, image_px, num_classes)
-    raise ValueError(f"policy must be 'resnet8', 'resnet10', 'small', 'classifier' or a module, got {name!r}")
+    raise ValueError(f"policy must be 'resnet8', 'resnet10', 'small' or a module, got {name!r}")
 
 
 def start_from_resnet18(policy: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -1,39 +1,13 @@
 """What can be chosen about training a BlockDrop; defaults are the published recipe for ResNet-110 on CIFAR-10."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
+from modicum.storage.errors import RecipeError
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require, require_unused_allowed
-
-
-@dataclass(frozen=True)
-class DoubtOptions:
-    """How a policy learns with method "doubt"; see `modicum.classify.blockdrop.doubt`.
-
-    Attributes:
-        least: Share of the blocks that the shortest path keeps; the first block of each stage is always kept.
-        depths: Among how many paths, evenly spaced from all blocks to the least, the policy chooses; None for one for
-            each block that may be dropped. The backbone is tuned to all of them either way.
-        nested_epochs: Length of the training of the backbone on nested paths, before stage 1.
-        nested_rate: Adam's learning rate in it, over ``joint_schedule``.
-        class_epochs: Before stage 1, the policy "classifier" learns to tell the classes for so long, with ``optimizer``
-            and ``schedule``; 0 for other policies.
-    """
-
-    least: float = 0.55
-    depths: int | None = None
-    nested_epochs: int = 100
-    nested_rate: float = 1e-3
-    class_epochs: int = 0
-
-    def __post_init__(self) -> None:
-        require(0 < self.least < 1, "doubt.least", "a share of the blocks, in (0, 1)", self.least)
-        require(self.depths is None or self.depths >= 2, "doubt.depths", "at least 2 or none", self.depths)
-        require(self.nested_epochs >= 1, "doubt.nested_epochs", "at least 1", self.nested_epochs)
-        require(self.nested_rate > 0, "doubt.nested_rate", "above 0", self.nested_rate)
-        require(self.class_epochs >= 0, "doubt.class_epochs", "at least 0", self.class_epochs)
 
 
 @dataclass(frozen=True)
@@ -49,21 +23,18 @@ class BlockDropRecipe:
             layout, or the state of the torchvision or timm network.
         pretrained: Start from published weights (fetched from the internet on first use).
         image_px: Side of the images that the network gets.
-        policy: "resnet8" looks at the full image, "resnet10" at half of a large one, "small" is for tiny backbones;
-            "classifier", for method "doubt", tells the classes at half the size and decides by how sure it is.
+        policy: "resnet8" looks at the full image, "resnet10" at half of a large one, "small" is for tiny backbones.
         policy_weights: A .safetensors file of a ResNet-18 as torchvision has it, to start the policy "resnet10" from.
         budget: Mean multiply-adds that the knob is calibrated to, as a share of the plain network's, policy included;
-            with methods "gates" and "doubt" also the target of the training.
+            with method "gates" also the target of the training.
         method: How the policy learns: "reinforce" from rewards, as published, each stage ending with the weights of the
             highest reward on the calibration part; "gates" by gradients through sampled gates, towards the budget,
-            each stage ending with its last weights; "doubt" by regression on how wrong the network is without a block,
-            each stage ending with its last weights, too.
+            each stage ending with its last weights.
         base_epochs: Length of the training of the backbone; may be 0 where weights are given, from which it goes on.
         base_drop: In that training, each image does without up to this share of the blocks; 0 is the paper. A backbone
             of few blocks cannot do without any unless it has learnt to.
         policy_epochs: Length of stage 1, in which the backbone stays as it is.
-        joint_epochs: Length of stage 2, in which policy and backbone are tuned together; with method "doubt" the
-            backbone alone.
+        joint_epochs: Length of stage 2, in which policy and backbone are tuned together.
         epochs_per_block: In stage 1, epochs after which one more block is free to be dropped, from the last to the
             first; the others are kept.
         gamma: Reward of a wrong prediction in stage 1, negative: the further, the more blocks are kept.
@@ -81,7 +52,6 @@ class BlockDropRecipe:
             the paper.
         gate_temperature: Of the gates' gradient, with method "gates".
         gate_penalty: Weight of the cost beyond the budget, with method "gates".
-        doubt: What else can be chosen with method "doubt".
         norm: Batch normalisation of the backbone in stage 2: "frozen" keeps the statistics of the base network,
             "active" measures them on the images that keep the block.
         optimizer: Stochastic gradient descent, of the base network.
@@ -90,15 +60,13 @@ class BlockDropRecipe:
         policy_schedule: Learning rate over stage 1.
         joint_rate: Adam's learning rate in stage 2, and of the baselines.
         joint_schedule: Learning rate over stage 2.
-        policy_batch_size: Images per step of stage 1, and of the policy "classifier" before; None means
-            images.batch_size.
-        joint_batch_size: The same for stage 2, the baselines, and the tuning to nested paths.
+        policy_batch_size: Images per step of stage 1; None means images.batch_size.
+        joint_batch_size: The same for stage 2 and the baselines.
         images_per_epoch: Train on that many images in each epoch, drawn anew; None means all.
         ema_decay: Average the weights exponentially with this decay; None for off.
         baselines: Also tune what the report compares with, as long as in stage 2: the network with all its blocks, with
-            those of the most frequent policy for everybody, with the first and with random ones; with method "doubt"
-            also with those of a nested path that costs as much as the routes do. With base_drop, and without weights to
-            start from, also train an ordinary network for base_epochs + joint_epochs.
+            those of the most frequent policy for everybody, with the first and with random ones. With base_drop, and
+            without weights to start from, also train an ordinary network for base_epochs + joint_epochs.
         images: How images become batches.
         trainer: Devices and precision. Several devices need trainer.strategy "ddp_find_unused_parameters_true", because
             a block that no image of a batch keeps gets no gradient.
@@ -110,10 +78,10 @@ class BlockDropRecipe:
     weights: str | None = None
     pretrained: bool = False
     image_px: int = 32
-    policy: Literal["resnet8", "resnet10", "small", "classifier"] = "resnet8"
+    policy: Literal["resnet8", "resnet10", "small"] = "resnet8"
     policy_weights: str | None = None
     budget: float = 0.36
-    method: Literal["reinforce", "gates", "doubt"] = "reinforce"
+    method: Literal["reinforce", "gates"] = "reinforce"
     base_epochs: int = 164
     base_drop: float = 0.0
     policy_epochs: int = 5000
@@ -129,7 +97,6 @@ class BlockDropRecipe:
     distillation: float = 0.0
     gate_temperature: float = 1.0
     gate_penalty: float = 2.0
-    doubt: DoubtOptions = field(default_factory=DoubtOptions)
     norm: Literal["frozen", "active"] = "active"
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: Schedule = field(default_factory=lambda: Schedule("milestones"))
@@ -171,11 +138,6 @@ class BlockDropRecipe:
         given = self.weights is not None
         require_unused_allowed(self.trainer, "a block that no image of a batch keeps gets no gradient")
         require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
-        holds = self.policy != "classifier" or self.method == "doubt"
-        require(holds, "method", '"doubt" with policy "classifier"', self.method)
-        holds = (self.policy == "classifier") == (self.doubt.class_epochs > 0)
-        expected = 'at least 1 with policy "classifier", and 0 with others'
-        require(holds, "doubt.class_epochs", expected, self.doubt.class_epochs)
         require(
             self.policy_weights is None or self.policy == "resnet10",
             "policy",
@@ -184,25 +146,33 @@ class BlockDropRecipe:
         )
         object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
+    @staticmethod
+    def without_retired(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Drops the options of the former method "doubt", which every older recipe lists.
+
+        Raises:
+            RecipeError: If that method is asked for.
+        """
+        if options.get("method") == "doubt":
+            raise RecipeError(
+                'method "doubt" was removed, because one fixed path of the same cost was as accurate: train anew with '
+                'method "gates", or use the version of modicum that made the run'
+            )
+        return {name: value for name, value in options.items() if name != "doubt"}
+
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""
         start = "pretrained" if self.pretrained else "from given weights" if self.weights else "from scratch"
         base = f"{self.base_epochs} epochs of the backbone, " if self.base_epochs else ""
-        if self.method == "doubt":
-            base += f"{self.doubt.nested_epochs} epochs of the backbone on nested paths, "
-        if self.policy == "classifier":
-            base += f"{self.doubt.class_epochs} epochs of the policy's classifier, "
-        jointly = "of the backbone on the routes" if self.method == "doubt" else "jointly"
         counted = "blocks" if self.reward_usage == "blocks" else "multiply-adds"
         learnt = {
             "reinforce": f"by reward, {self.gamma:g} and then {self.joint_gamma:g} where wrong; {counted} counted",
             "gates": "by gradients through gates, towards the budget",
-            "doubt": "by the doubts without each block, towards the budget",
         }[self.method]
         return {
             "Backbone": f"{self.backbone}, {start}",
             "Policy": f"{self.policy}, learnt {learnt}",
-            "Training": f"{base}{self.policy_epochs} epochs of the policy, {self.joint_epochs} epochs {jointly}",
+            "Training": f"{base}{self.policy_epochs} epochs of the policy, {self.joint_epochs} epochs jointly",
             "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",
             "Batch normalisation": f"{self.norm} in joint training",
             "Seed": str(self.seed),

@@ -83,9 +83,9 @@ def _pickled_rows(array: object) -> NDArray[np.uint8]:
     if not isinstance(kind, Call) or kind.arguments[:1] != ("u1",):
         raise ValueError("'data' does not hold unsigned bytes")
     raw = content if isinstance(content, bytes) else str(content).encode("latin-1")
-    if len(shape) != 2 or shape[1] != IMAGE_BYTES or len(raw) != shape[0] * IMAGE_BYTES:
+    if shape != (len(raw) // IMAGE_BYTES, IMAGE_BYTES) or len(raw) % IMAGE_BYTES:
         raise ValueError(f"'data' has shape {shape} and {len(raw)} bytes, expected (N, {IMAGE_BYTES})")
-    return np.frombuffer(raw, dtype=np.uint8).reshape(shape, order="F" if is_fortran else "C")
+    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, IMAGE_BYTES, order="F" if is_fortran else "C")
 
 
 def _to_images(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -102,7 +102,7 @@ class ResolutionAndBlocks(nn.Module):
         self.drnet = DRNet(
             backbone, num_classes=num_classes, resolutions=resolutions, predictor=predictor, kernel=kernel
         )
-        self.policy_network = create_policy(policy, num_blocks, resolutions[0], num_classes)
+        self.policy_network = create_policy(policy, num_blocks, resolutions[0])
         check_policy(self.policy_network, num_blocks, resolutions[0])
 
         prices = [price_blocks(backbone, num_classes, side) for side in resolutions]

@@ -3,8 +3,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from modicum.graphs.evaluation import evaluate, evaluate_by_neuron
-from modicum.graphs.fitting import MAX_WEIGHT, WEIGHT_DECAY, Effort, Points, curvature, fit, mean_loss
 from modicum.graphs.graph import Graph
+from modicum.graphs.levenberg_marquardt import MAX_WEIGHT, WEIGHT_DECAY, Effort, Points, curvature, fit, mean_loss
 from modicum.graphs.losses import CrossEntropy, SquaredError
 
 RNG = np.random.default_rng(0)
