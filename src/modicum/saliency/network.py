@@ -120,7 +120,7 @@ class SaliencyNet(nn.Module):
         loaded_encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = create_encoder(encoder) if loaded_encoder is None else loaded_encoder
+        self.encoder = loaded_encoder if isinstance(loaded_encoder, nn.Module) else create_encoder(encoder)
         channels = tuple(self.encoder.channels)[int(skip_finest) :]  # type: ignore[arg-type]  # a tuple of every encoder
         _check_options(encoder, channels, step_norms, deep_attention)
         self.encoder_name, self.width, self.steps = encoder, width, steps
