@@ -20,9 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modicum.adaptive.timing import time_in_turn
-from modicum.classify.ranet.blocks import DenseBlock, FusionBlock
 from modicum.classify.ranet.network import RANet, ranet_cifar
-from modicum.classify.ranet.segments import Segment
 from modicum.classify.ranet.structure import Structure
 
 LARGEST_DIFFERENCE, LEAST_RATIO = 1e-5, 1.8
@@ -97,14 +95,13 @@ class PlainRANet(nn.Module):
         """With the weights of ``network``, in evaluation mode."""
         reference = cls(network.structure, network.num_classes)
         reference.entry.load_state_dict(network.stem.finest.state_dict())
-        for ours, theirs in zip(reversed(network.stem.coarser), reference.down, strict=True):
-            theirs.load_state_dict(ours.state_dict())
-        for segment, head in zip(cast(list[Segment], list(network.segments)), reference.heads, strict=True):
-            head.load_state_dict(segment.head.state_dict())
-            blocks = cast(nn.ModuleList, reference.subnetworks[segment.plan.subnetwork])
-            for number, ours in enumerate(segment.fusions):
-                blocks[number].load_state_dict(cast(FusionBlock, ours).state_dict())
-            blocks[segment.plan.dense.number - 1].load_state_dict(cast(DenseBlock, segment.dense).state_dict())
+        for source, target in zip(reversed(network.stem.coarser), reference.down, strict=True):
+            target.load_state_dict(source.state_dict())
+        ours = [block for segment in network.segments for block in (*segment.fusions, segment.dense)]
+        theirs = [block for blocks in reference.subnetworks for block in cast(nn.ModuleList, blocks)]
+        heads = [segment.head for segment in network.segments]
+        for source, target in zip([*ours, *heads], [*theirs, *reference.heads], strict=True):
+            target.load_state_dict(source.state_dict())
         return reference.eval()
 
     def forward(self, images: Tensor) -> Tensor:

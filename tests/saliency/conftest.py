@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 
 from modicum.saliency.data.scenes import ProceduralScenes
-from modicum.saliency.network import rebuild_saliency
+from modicum.saliency.network import SaliencyNet
 
 
 def shaken(network):
@@ -22,7 +22,7 @@ def shaken(network):
 def small():
     """The network of the small CPU run, with all that training would have given it."""
     torch.manual_seed(0)
-    return shaken(rebuild_saliency("small", width=24, steps=2)).eval()
+    return shaken(SaliencyNet("small", width=24, steps=2)).eval()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modicum.saliency.attention_mass import AttentionMass, attention_masses, measure_attention
-from modicum.saliency.network import rebuild_saliency
+from modicum.saliency.network import SaliencyNet
 
 IS_OBJECT = torch.tensor([[True, True, False, False, False]])
 
@@ -41,5 +41,5 @@ def test_attention_that_prefers_its_own_kind_differs_upwards():
 
 
 def test_network_without_attention_has_nothing_to_measure(images):
-    network = rebuild_saliency("small", width=16, deep_attention="none").eval()
+    network = SaliencyNet("small", width=16, deep_attention="none").eval()
     assert measure_attention(network, [(images, torch.zeros(2, 1, 45, 38))]) == ()

@@ -7,7 +7,6 @@ from PIL import Image
 
 from modicum.exporting import ExportError
 from modicum.saliency.data.transforms import Preprocessing, to_input
-from modicum.saliency.encoders import create_encoder
 from modicum.saliency.export import check_export, export_saliency
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.predictor import Predictor
@@ -21,7 +20,7 @@ PREPROCESSING = Preprocessing(size=48)
 def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = SaliencyNet(create_encoder("small"), encoder_name="small", width=8, steps=2)
+        network = SaliencyNet("small", width=8, steps=2)
         network(torch.randn(4, 3, 48, 48))  # so that running statistics are not those of a fresh network
     return network.eval()
 
@@ -36,7 +35,7 @@ def test_exported_maps_are_those_of_the_network(network, folder):
 
 
 def test_other_weights_are_told_apart(network, folder):
-    other = SaliencyNet(create_encoder("small"), encoder_name="small", width=8, steps=2).eval()
+    other = SaliencyNet("small", width=8, steps=2).eval()
     with pytest.raises(ExportError):
         check_export(other, folder)
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from modicum.recipes import build_recipe
 from modicum.saliency.evaluation import evaluate_run, load_baseline
 from modicum.saliency.fitting import build_network, fit
-from modicum.saliency.network import rebuild_saliency
+from modicum.saliency.network import SaliencyNet
 from modicum.saliency.recipe import NetworkOptions, OptimizerOptions, SaliencyRecipe
 from modicum.saliency.training import parameter_groups
 from modicum.storage.errors import RecipeError, RunError
@@ -51,7 +51,7 @@ def test_training_lowers_the_loss(trained):
 
 def test_saved_network_is_the_trained_one(trained):
     network, run = trained
-    loaded = load_network(run.weights, {"saliency": rebuild_saliency})
+    loaded = load_network(run.weights, {"saliency": SaliencyNet})
     torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
     assert read_header(run.weights).notes["preprocessing"]["size"] == 32
 
@@ -107,7 +107,7 @@ def test_unknown_encoder_is_an_error_of_the_recipe():
 
 
 def test_encoder_and_head_have_rates_of_their_own():
-    network = rebuild_saliency("small", width=8, steps=1)
+    network = SaliencyNet("small", width=8, steps=1)
     encoder, head = parameter_groups(network, OptimizerOptions(head_rate=0.3, encoder_rate=0.2))
     counts = [sum(each.numel() for each in group["params"]) for group in (encoder, head)]
     assert [encoder["lr"], head["lr"]] == [0.2, 0.3]

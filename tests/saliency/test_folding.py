@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from modicum.saliency.folding import UnrolledRecurrentConv, fold_saliency
-from modicum.saliency.network import rebuild_saliency
+from modicum.saliency.network import SaliencyNet
 from modicum.saliency.recurrent import RecurrentConv
 
 
@@ -21,7 +21,7 @@ def trained_a_little(network):
 @pytest.mark.parametrize("encoder", ["small", "mobilenetv3_small_050"])
 def test_folded_network_computes_the_same(encoder, options):
     torch.manual_seed(0)
-    network = trained_a_little(rebuild_saliency(encoder, **{"width": 16, "steps": 3} | options))
+    network = trained_a_little(SaliencyNet(encoder, **{"width": 16, "steps": 3} | options))
     images = torch.randn(2, 3, 61, 50)
     torch.testing.assert_close(fold_saliency(network).saliency(images), network.saliency(images), rtol=0, atol=1e-4)
 

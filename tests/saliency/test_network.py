@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modicum.adaptive.costs import count_macs
-from modicum.saliency.network import rebuild_saliency
+from modicum.saliency.network import SaliencyNet
 from modicum.storage.weights import load_network, save_network
 
 PUBLISHED = [  # encoder, its parameters, those of the head, multiply-adds at 352 px in units of 10^9
@@ -17,7 +17,7 @@ TINY = "mobilenetv3_small_050"
 
 def on_meta(*args, **options):
     with torch.device("meta"):
-        return rebuild_saliency(*args, **options)
+        return SaliencyNet(*args, **options)
 
 
 def count(module):
@@ -52,7 +52,7 @@ def test_parameters_of_the_small_network(options, parameters):
 @pytest.mark.parametrize("size", [(33, 47), (64, 64), (41, 32)])
 @pytest.mark.parametrize("encoder", ["small", TINY])
 def test_outputs_have_the_size_of_the_input(encoder, size):
-    network = rebuild_saliency(encoder, width=16, steps=1).eval()
+    network = SaliencyNet(encoder, width=16, steps=1).eval()
     images = torch.randn(1, 3, *size)
     assert {tuple(side.shape) for side in network(images).sides} == {(1, 1, *size)}
     assert network.saliency(images).shape == (1, 1, *size)
@@ -88,13 +88,13 @@ def test_skipping_the_finest_level_saves_most_of_the_head():
 
 
 def test_region_variant_supervises_its_regions(images):
-    network = rebuild_saliency("small", width=16, steps=1, deep_attention="region")
+    network = SaliencyNet("small", width=16, steps=1, deep_attention="region")
     assert len(network(images).sides) == 4 + 1
 
 
 @pytest.mark.parametrize("kind", ["self", "region"])
 def test_attention_can_be_looked_at(images, kind):
-    network = rebuild_saliency("small", width=16, steps=1, deep_attention=kind).eval()
+    network = SaliencyNet("small", width=16, steps=1, deep_attention=kind).eval()
     fine, coarse = network.attention_weights(images)
     assert (fine.size, coarse.size) == ((12, 10), (6, 5))
     assert coarse.weights.shape == (2, 6 * 5, 6 * 5)
@@ -114,14 +114,14 @@ def test_attention_row_of_a_pixel_outside_is_refused(small, images):
 
 def test_network_without_attention_has_none_to_look_at(images):
     with pytest.raises(ValueError, match="no attention to look at"):
-        rebuild_saliency("small", width=16, deep_attention="none").attention_weights(images)
+        SaliencyNet("small", width=16, deep_attention="none").attention_weights(images)
 
 
 @pytest.mark.parametrize("options", [{}, {"deep_attention": "region", "step_norms": "shared", "skip_finest": True}])
 def test_saved_network_is_rebuilt_equal(tmp_path, images, options):
-    network = rebuild_saliency("small", width=16, steps=2, **options).eval()
+    network = SaliencyNet("small", width=16, steps=2, **options).eval()
     save_network(tmp_path / "model.safetensors", network)
-    loaded = load_network(tmp_path / "model.safetensors", {"saliency": rebuild_saliency})
+    loaded = load_network(tmp_path / "model.safetensors", {"saliency": SaliencyNet})
     torch.testing.assert_close(loaded.saliency(images), network.saliency(images), rtol=0, atol=0)
 
 
@@ -135,4 +135,4 @@ def test_saved_network_is_rebuilt_equal(tmp_path, images, options):
 )
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        rebuild_saliency("small", width=16, **options)
+        SaliencyNet("small", width=16, **options)

@@ -9,7 +9,7 @@ from PIL import Image
 from modicum.imaging.files import Failure
 from modicum.recipes import build_recipe, read_recipe
 from modicum.saliency.data.scenes import ProceduralScenes
-from modicum.saliency.network import rebuild_saliency
+from modicum.saliency.network import SaliencyNet
 from modicum.saliency.preparation import prepare
 from modicum.saliency.recipe import SaliencyRecipe
 from modicum.storage import OutputError, RecipeError, RunFolder
@@ -49,7 +49,7 @@ def run(scenes, tmp_path_factory):
     )
     prepare(build_recipe(SaliencyRecipe, read_recipe(run.recipe)), run)
     torch.manual_seed(0)
-    save_network(run.weights, rebuild_saliency("small", width=8, steps=1).eval())
+    save_network(run.weights, SaliencyNet("small", width=8, steps=1).eval())
     return run
 
 

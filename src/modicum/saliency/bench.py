@@ -14,7 +14,7 @@ from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 from modicum.imaging.belongings import Belongings
 from modicum.saliency.data.transforms import Preprocessing
 from modicum.saliency.folding import fold_saliency
-from modicum.saliency.network import SaliencyNet, rebuild_saliency
+from modicum.saliency.network import SaliencyNet
 from modicum.saliency.predictor import Predictor, encode
 
 NETWORK_PX = 320
@@ -51,7 +51,7 @@ def fixed_network(**options: object) -> SaliencyNet:
     """A network with random weights and the statistics of random images, ready to be timed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        network = rebuild_saliency(**options)  # type: ignore[arg-type]  # the options above
+        network = SaliencyNet(**options)  # type: ignore[arg-type]  # the options above
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None  # plain averages: as good as many steps

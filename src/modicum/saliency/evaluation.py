@@ -17,7 +17,7 @@ from modicum.saliency.data.sources import MaskedImage
 from modicum.saliency.data.splits import Part
 from modicum.saliency.data.transforms import PairTransform
 from modicum.saliency.metrics import ImageScore, Scorer, Scores
-from modicum.saliency.network import SaliencyNet, rebuild_saliency
+from modicum.saliency.network import SaliencyNet
 from modicum.saliency.predictor import Predictor
 from modicum.saliency.preparation import PreparedPairs, prepare
 from modicum.saliency.recipe import SaliencyRecipe
@@ -134,7 +134,7 @@ def choose_examples(
 def count_prediction_macs(network: SaliencyNet, image_px: int) -> int:
     """Multiply-adds of one prediction, without the outputs that only training needs."""
     with torch.device("meta"):
-        on_meta = rebuild_saliency(**network.storage_config()).eval()
+        on_meta = SaliencyNet(**network.storage_config()).eval()
         return count_macs(on_meta.saliency, torch.empty(1, 3, image_px, image_px))
 
 

@@ -110,13 +110,13 @@ def build_network(options: NetworkOptions) -> SaliencyNet:
     try:
         encoder = create_encoder(options.encoder, pretrained=options.pretrained, checkpoint=options.checkpoint)
         return SaliencyNet(
-            encoder,
-            encoder_name=options.encoder,
+            options.encoder,
             width=options.width,
             steps=options.steps,
             step_norms=options.step_norms,
             deep_attention=options.deep_attention,
             skip_finest=options.skip_finest,
+            loaded_encoder=encoder,
         )
     except ValueError as error:
         raise RecipeError(f"network: {error}") from error

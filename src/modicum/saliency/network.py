@@ -94,13 +94,13 @@ class SaliencyNet(nn.Module):
     """From images (B, 3, H, W) of any size to saliency.
 
     Args:
-        encoder: Gives at least three feature maps, finest first, and says their widths in ``channels``.
-        encoder_name: Its name for `create_encoder`, kept with the weights.
+        encoder: Name for `create_encoder`; it gives at least three feature maps, finest first.
         width: Channels C of the head.
         steps: Applications T of the recurrent kernel in the shallow levels, 0..5; 0 is a plain convolution.
         step_norms: Whether each step has its own normalisation.
         deep_attention: ``"self"`` over all positions, ``"region"`` over object and background, or ``"none"``.
         skip_finest: Leave out the encoder's finest level, which costs most, for a little sharpness at edges.
+        loaded_encoder: The encoder with its weights, as `create_encoder` gives it; None creates it with random ones.
 
     Raises:
         ValueError: If an option is out of range or the encoder has too few levels.
@@ -110,19 +110,20 @@ class SaliencyNet(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: str = DEFAULT_ENCODER,
         *,
-        encoder_name: str,
         width: int = 64,
         steps: int = 3,
         step_norms: StepNorms = "per_step",
         deep_attention: DeepAttention = "self",
         skip_finest: bool = False,
+        loaded_encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        channels = tuple(encoder.channels)[int(skip_finest) :]  # type: ignore[arg-type]  # a tuple of every encoder
-        _check_options(encoder_name, channels, step_norms, deep_attention)
-        self.encoder, self.encoder_name, self.width, self.steps = encoder, encoder_name, width, steps
+        self.encoder = loaded_encoder if isinstance(loaded_encoder, nn.Module) else create_encoder(encoder)
+        channels = tuple(self.encoder.channels)[int(skip_finest) :]  # type: ignore[arg-type]  # a tuple of every encoder
+        _check_options(encoder, channels, step_norms, deep_attention)
+        self.encoder_name, self.width, self.steps = encoder, width, steps
         self.step_norms, self.deep_attention, self.skip_finest = step_norms, deep_attention, skip_finest
         shallow, deep = channels[:-DEEP_LEVELS], channels[-DEEP_LEVELS:]
         self.shallow = nn.ModuleList(RecurrentConv(each, width, steps=steps, norms=step_norms) for each in shallow)
@@ -176,7 +177,7 @@ class SaliencyNet(nn.Module):
         return weights[:, position].reshape(-1, rows, columns)
 
     def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this network."""
+        """The constructor's arguments."""
         return {
             "encoder": self.encoder_name,
             "width": self.width,
@@ -204,31 +205,6 @@ class SaliencyNet(nn.Module):
 
     def _deep_levels(self) -> list[DeepLevel]:
         return list(self.deep)  # type: ignore[arg-type]  # nn.ModuleList does not know what it holds
-
-
-def rebuild_saliency(
-    encoder: str = DEFAULT_ENCODER,
-    *,
-    width: int = 64,
-    steps: int = 3,
-    step_norms: StepNorms = "per_step",
-    deep_attention: DeepAttention = "self",
-    skip_finest: bool = False,
-) -> SaliencyNet:
-    """A network from what `SaliencyNet.storage_config` gave, with random weights.
-
-    Raises:
-        ValueError: If an option is impossible.
-    """
-    return SaliencyNet(
-        create_encoder(encoder),
-        encoder_name=encoder,
-        width=width,
-        steps=steps,
-        step_norms=step_norms,
-        deep_attention=deep_attention,
-        skip_finest=skip_finest,
-    )
 
 
 def resize(maps: Tensor, like: Tensor) -> Tensor:

@@ -3,10 +3,10 @@ import copy
 import pytest
 import torch
 
-from modicum.classify.ranet.confidence import confidence_of
+from modicum.adaptive.confidence import confidence_of
+from modicum.adaptive.exits import FrozenTable, GeometricRule
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
-from modicum.classify.ranet.rules import FrozenTable, GeometricRule
 from modicum.classify.ranet.structure import Structure
 
 # Transitions, halving and equal scales: every kind of tensor that passes between segments.

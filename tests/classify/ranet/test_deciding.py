@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modicum.adaptive.exits import CLOSED, GeometricRule
 from modicum.classify.ranet import deciding
 from modicum.classify.ranet.export import describe_decision
 from modicum.classify.ranet.network import RANet
-from modicum.classify.ranet.rules import CLOSED, GeometricRule
 from modicum.classify.ranet.structure import Structure
 
 STRUCTURE = Structure(

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from modicum.adaptive.confidence import confidence_of
 from modicum.adaptive.evidence import RouteTable, Scored
 from modicum.classify.evaluation import Judged
-from modicum.classify.ranet.confidence import confidence_of
 from modicum.classify.ranet.details import calibration_errors, describe
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure

@@ -6,15 +6,15 @@ import torch
 from PIL import Image
 
 from modicum.adaptive.costs import count_network_macs
+from modicum.adaptive.exits import GeometricRule
 from modicum.classify.backbones import create_backbone
 from modicum.classify.data import DigitScenes, Splits
 from modicum.classify.evaluation import evaluate_run, read_baselines
 from modicum.classify.ranet import fitting
 from modicum.classify.ranet.details import describe
 from modicum.classify.ranet.fitting import fit
-from modicum.classify.ranet.network import rebuild_ranet
+from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.recipe import RANetRecipe
-from modicum.classify.ranet.rules import GeometricRule
 from modicum.classify.ranet.structure import Structure
 from modicum.classify.recipe import ImageOptions
 from modicum.storage.errors import DataError, DivergedError, RecipeError
@@ -101,7 +101,7 @@ def test_run_folder_holds_everything(trained):
 
 def test_stored_network_decides_as_the_returned_one(trained):
     run, network = trained
-    stored = load_network(run.weights, {"ranet": rebuild_ranet})
+    stored = load_network(run.weights, {"ranet": RANet})
     images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(stored.state_dict(), network.state_dict(), rtol=0, atol=0)
     assert torch.equal(stored.predict(images, 0.5).routes, network.predict(images, 0.5).routes)
@@ -111,7 +111,7 @@ def test_stored_network_decides_as_the_returned_one(trained):
 def test_exits_are_fitted_on_the_calibration_part_alone(trained):
     run, network = trained
     assert isinstance(network.policy, GeometricRule)
-    assert network.calibration_rows == len(Splits.load(run.splits).calibration)
+    assert network.policy.rows == len(Splits.load(run.splits).calibration)
     assert (network.temperatures.values() != 1).all()
 
 
@@ -171,7 +171,7 @@ def test_finished_run_is_not_trained_again(recipe, trained):
 def test_other_ways_to_train_leave_a_network_that_loads(short, tmp_path, options):
     run = new_run(tmp_path / "run")
     network = fit(replace(short, **options), run)
-    stored = load_network(run.weights, {"ranet": rebuild_ranet})
+    stored = load_network(run.weights, {"ranet": RANet})
     torch.testing.assert_close(stored.state_dict(), network.state_dict(), rtol=0, atol=0)
     assert all(weight.isfinite().all() for weight in stored.parameters())
     assert run.finished_stages() == ["exits"]
@@ -228,7 +228,7 @@ def test_damaged_images_are_left_out_by_name_or_refused(short, tmp_path, easy_di
     broken, *others = sorted((folder / "calibration").rglob("*.png"))
     broken.write_bytes(b"not a picture")
     network = fit(replace(short, data=str(folder)), new_run(tmp_path / "run"))
-    assert network.calibration_rows == len(others)
+    assert network.policy.rows == len(others)
     assert f"left out {broken.relative_to(folder)}" in caplog.text
     strict = replace(short, data=str(folder), images=replace(short.images, strict=True))
     with pytest.raises(DataError, match=broken.name):

@@ -1,3 +1,6 @@
+import json
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,9 +11,9 @@ from torch.testing import assert_close
 from modicum.adaptive.calibration import calibrate
 from modicum.adaptive.costs import count_macs
 from modicum.adaptive.evidence import executed_outcome, score, tabulate
-from modicum.classify.ranet.network import RANet, ranet_digits, rebuild_ranet
-from modicum.classify.ranet.rules import CommonThreshold, GainRule, GeometricRule
-from modicum.classify.ranet.structure import Structure
+from modicum.adaptive.exits import CommonThreshold, GainRule, GeometricRule
+from modicum.classify.ranet.network import RANet, State
+from modicum.classify.ranet.structure import DIGITS, Structure
 from modicum.storage.weights import load_network, save_network
 
 STRUCTURE = Structure(
@@ -187,14 +190,13 @@ class TestExecution:
         assert torch.equal(plain(images), everything[:, -1])
         assert not {t.data_ptr() for t in plain.parameters()} & {t.data_ptr() for t in network.parameters()}
 
-    def test_segments_run_one_by_one_from_flat_tuples_of_tensors(self, network, images, everything):
-        state = network.stem(images)
+    def test_segments_run_one_by_one_and_hand_on_only_what_is_read(self, network, images, everything):
+        state, handed_on = State.start(network.stem(images)), []
         for index, segment in enumerate(network.segments):
-            assert len(state) == len(segment.plan.inputs)
-            assert all(isinstance(tensor, torch.Tensor) for tensor in state)
-            logits, state = segment(*state)
-            assert torch.equal(logits, everything[:, index])
-        assert state == ()
+            state = segment(state)
+            assert torch.equal(segment.head(state.x), everything[:, index])
+            handed_on.append((len(state.recorded), len(state.maps)))
+        assert handed_on == [(1, 2), (2, 2), (3, 1), (4, 1), (0, 0), (0, 0)]  # nobody reads what the finest records
 
     def test_empty_batch_is_legal(self, fitted):
         routed = fitted.predict(torch.empty(0, 3, SIDE, SIDE), 0.5)
@@ -222,7 +224,7 @@ class TestTraining:
 
     def test_initialisation_is_the_published_one(self):
         torch.manual_seed(0)
-        network = ranet_digits().requires_grad_(False)
+        network = RANet(DIGITS, num_classes=10).requires_grad_(False)
         convolution = network.segments[1].head[0][0]
         assert float(convolution.weight.std()) == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.02)
         assert not network.segments[1].head[-1].bias.any()
@@ -253,7 +255,7 @@ class TestFitting:
         network = build(exit_rule=exit_rule, temperature=True)
         fit(network)
         save_network(tmp_path / "model.safetensors", network)
-        loaded = load_network(tmp_path / "model.safetensors", {"ranet": rebuild_ranet})
+        loaded = load_network(tmp_path / "model.safetensors", {"ranet": RANet})
         assert type(loaded.policy) is {"geometric": GeometricRule, "gain": GainRule}[exit_rule]
         assert loaded.structure == network.structure
         for knob in (-1.0, 0.05, 0.3, 1.0):
@@ -261,9 +263,22 @@ class TestFitting:
             assert torch.equal(before.logits, after.logits)
             assert torch.equal(before.routes, after.routes)
 
+    def test_weights_have_the_names_that_stored_files_have(self, fitted):
+        names = {re.sub(r"\.\d+", "", name).rsplit(".", 1)[0] for name in fitted.state_dict()}
+        rule = {"calibration"} if fitted.exit_rule == "geometric" else {"knots", "correctness"}
+        fusion = ("layers", "from_coarser", "append_coarser", "transition")
+        parts = {*(f"fusions.{part}" for part in fusion), "dense.layers", "head"}
+        expected = {f"segments.{part}" for part in parts} | {"stem.finest", "stem.coarser", "temperatures"}
+        assert names == expected | {f"policy.{table}" for table in rule}
+
+    def test_stored_config_of_lists_builds_the_network_again(self, fitted):
+        config = json.loads(json.dumps(fitted.storage_config()))
+        assert config["structure"]["scales"] == [1, 2, 2]
+        assert RANet(**config).storage_config() == fitted.storage_config()
+
     def test_unfitted_network_is_saved_as_such(self, tmp_path, network, images):
         save_network(tmp_path / "model.safetensors", network)
-        loaded = load_network(tmp_path / "model.safetensors", {"ranet": rebuild_ranet})
+        loaded = load_network(tmp_path / "model.safetensors", {"ranet": RANet})
         assert isinstance(loaded.policy, CommonThreshold)
         assert torch.equal(loaded(images), network(images))
 
@@ -278,7 +293,7 @@ class TestFitting:
 
     def test_half_precision_does_not_round_what_was_fitted(self, fitted, images):
         scores, knob = fitted.scores(images), 0.2
-        cast = rebuild_ranet(**fitted.storage_config())
+        cast = RANet(**fitted.storage_config())
         cast.load_state_dict(fitted.state_dict())
         cast.eval().bfloat16()
         assert torch.equal(cast.policy.decide(scores, knob), fitted.policy.decide(scores, knob))
@@ -357,4 +372,4 @@ class TestRefusals:
     def test_stored_size_that_no_network_has(self, exit_rule, rows):
         config = {**build(exit_rule=exit_rule).storage_config(), "calibration_rows": rows}
         with pytest.raises(ValueError, match=f"calibration_rows cannot be {rows} for the exit rule '{exit_rule}'"):
-            rebuild_ranet(**config)
+            RANet(**config)

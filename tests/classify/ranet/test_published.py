@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Stem
-from modicum.classify.ranet.network import RANet
-from modicum.classify.ranet.segments import create_segments
+from modicum.classify.ranet.network import RANet, State, create_segments
 from modicum.classify.ranet.structure import (
     CIFAR_6_EXITS,
     CIFAR_6_EXITS_LENGTHENING,
@@ -106,9 +105,10 @@ class AllExits(nn.Module):
         self.stem, self.segments = stem, segments
 
     def forward(self, images):
-        state = self.stem(images)
+        state = State.start(self.stem(images))
         for segment in self.segments:
-            _, state = segment(*state)
+            state = segment(state)
+            segment.head(state.x)
 
 
 @functools.cache
@@ -195,11 +195,11 @@ def test_shapes_are_the_published_ones(name):
 
         return hook
 
-    for segment in network.segments:
-        blocks = [*zip(segment.fusions, segment.plan.fusions, strict=True), (segment.dense, segment.plan.dense)]
-        for block, plan in blocks:
-            assert isinstance(block, FusionBlock if plan.coarser else DenseBlock)
-            hooks.append(block.register_forward_hook(note(segment.plan.subnetwork, plan)))
+    blocks = [block for segment in network.segments for block in (*segment.fusions, segment.dense)]
+    plans = [(net, plan) for net, blocks in enumerate(PUBLISHED[name][0].subnetworks()) for plan in blocks]
+    for block, (net, plan) in zip(blocks, plans, strict=True):
+        assert isinstance(block, FusionBlock if plan.coarser else DenseBlock)
+        hooks.append(block.register_forward_hook(note(net, plan)))
     run(network, name)
     for hook in hooks:
         hook.remove()

@@ -9,26 +9,15 @@ from modicum.classify.ranet.structure import CIFAR_8_EXITS, STRUCTURES, Structur
 
 @pytest.mark.parametrize(("name", "exits"), [("cifar-8-exits", 8), ("cifar-6-exits", 6), ("imagenet-large", 8)])
 def test_presets_have_the_published_number_of_exits(name, exits):
-    assert STRUCTURES[name].num_exits == len(STRUCTURES[name].segments()) == exits
+    assert STRUCTURES[name].num_exits == len(STRUCTURES[name].subnetworks()[-1]) == exits
 
 
 def test_defaults_are_those_of_the_authors():
     assert Structure() == STRUCTURES["cifar-6-exits"]
 
 
-@pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
-def test_each_segment_gets_what_the_one_before_hands_on(structure):
-    segments = structure.segments()
-    assert segments[0].inputs == tuple(f"stem_{level}" for level in range(1, structure.num_subnetworks + 1))
-    assert [after.inputs for after in segments[1:]] == [before.outputs for before in segments[:-1]]
-    assert segments[-1].outputs == ()
-
-
-def test_features_of_a_subnetwork_end_with_the_segment_that_opens_the_next():
-    first_of_third = CIFAR_8_EXITS.segments()[4]
-    assert first_of_third.records == ("block_1", "block_2", "block_2_halved", "block_3", "block_4")
-    assert len(first_of_third.fusions) == 4
-    assert CIFAR_8_EXITS.segments()[6].outputs == ("current",)  # the finest is read by nobody
+def test_lists_as_files_hold_them_become_tuples():
+    assert Structure(scales=[1, 2, 3], growth_factors=[4, 2, 1], bottleneck_factors=[4, 2, 1]) == Structure()
 
 
 def test_lengthening_gives_block_k_the_same_layers_in_every_subnetwork():

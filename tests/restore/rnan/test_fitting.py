@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from modicum.recipes import build_recipe
 from modicum.restore.evaluation import baseline_path, load_baseline
 from modicum.restore.rnan.fitting import build_network, fit, is_foreign, load_start
-from modicum.restore.rnan.network import RNAN, rebuild_rnan
+from modicum.restore.rnan.network import RNAN
 from modicum.restore.rnan.published import published_names
 from modicum.restore.rnan.recipe import RNANRecipe
 from modicum.restore.task import Task
@@ -42,7 +42,7 @@ def rows_of(run, stage, figure):
 
 def test_saved_network_is_the_trained_one(trained):
     network, run = trained
-    loaded = load_network(run.weights, {"rnan": rebuild_rnan})
+    loaded = load_network(run.weights, {"rnan": RNAN})
     torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
     assert not network.training
     assert read_header(run.weights).notes["task"] == NOISE.title

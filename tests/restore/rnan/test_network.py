@@ -7,7 +7,6 @@ from modicum.restore.rnan.network import (
     AttentionBlock,
     MaskBranch,
     ResidualBlock,
-    rebuild_rnan,
     rnan_denoising,
     rnan_super_resolution,
 )
@@ -151,7 +150,7 @@ def test_super_resolution_holds_its_mean_still_and_stores_it():
 
 def test_network_is_rebuilt_from_its_configuration():
     network = small(channels=3, scale=3, normalize="outputs", value_range=1.0)
-    again = rebuild_rnan(**network.storage_config())
+    again = RNAN(**network.storage_config())
     again.load_state_dict(network.state_dict())
     image = torch.rand(1, 3, 8, 8) * 255
     assert torch.equal(again.eval()(image), network(image))

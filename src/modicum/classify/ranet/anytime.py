@@ -1,17 +1,16 @@
-"""Answers that improve until the caller stops, and the best one by a deadline (Yang et al., CVPR 2020, section 4.1)."""
+"""Improves answers until the caller stops, or to the best one by a deadline (Yang et al., CVPR 2020, section 4.1)."""
 
 # B batch, E exits, K classes
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from modicum.adaptive.timing import time_in_turn
-from modicum.classify.ranet.network import RANet
-from modicum.classify.ranet.segments import Segment
+from modicum.classify.ranet.network import RANet, Segment, State
 
 
 class Answer(NamedTuple):
@@ -32,10 +31,10 @@ def anytime(network: RANet, images: Tensor) -> Iterator[Answer]:
         ValueError: If the images are not of the network's size, at the first answer.
     """
     network.check_images(images)
-    state = network.stem(images)
+    state = State.start(network.stem(images))
     for index, segment in enumerate(network.segments):
-        logits, state = segment(*state)
-        yield Answer(index, logits, network.costs.per_route[index])
+        state = segment(state)
+        yield Answer(index, segment.head(state.x), network.costs.per_route[index])
 
 
 def predict_within(
@@ -80,16 +79,20 @@ def measure_segments(network: RANet, images: Tensor, *, rounds: int = 5) -> tupl
         rounds: Readings per segment.
     """
     network.check_images(images)
-    state, milliseconds = network.stem(images), []
+    state, milliseconds = State.start(network.stem(images)), []
     stem_ms = 1000 * time_in_turn({"stem": lambda: network.stem(images)}, rounds=rounds)["stem"]
-    for module in network.segments:
-        run = partial(cast(Segment, module), *state)
+    for segment in network.segments:
+        run = partial(_answer, segment, state)
         milliseconds.append(1000 * time_in_turn({"segment": run}, rounds=rounds)["segment"])
-        state = run()[1]
+        state = segment(state)
     return (milliseconds[0] + stem_ms, *milliseconds[1:])
 
 
+def _answer(segment: Segment, state: State) -> None:
+    segment.head(segment(state).x)
+
+
 def _wait_for(answer: Tensor) -> None:
-    """Until an accelerator has computed it, the clock says nothing."""
+    """Waits until an accelerator has computed the answer; before, the clock says nothing."""
     if answer.is_cuda:
         torch.cuda.synchronize(answer.device)

@@ -22,15 +22,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modicum.adaptive.confidence import confidence_of
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.efficiency import device_name
+from modicum.adaptive.exits import CommonThreshold, ExitRule, geometric_shares
 from modicum.adaptive.rows import Row
 from modicum.adaptive.timing import time_in_turn
 from modicum.classify.data import Preprocessing
-from modicum.classify.ranet.confidence import confidence_of
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
-from modicum.classify.ranet.rules import CommonThreshold, ExitRule, geometric_shares
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
 from modicum.storage.errors import install_hint

@@ -1,4 +1,4 @@
-"""The pieces of a RANet (Yang et al., CVPR 2020, section 3.2 and figure 4): dense and fusion blocks, stems, exits.
+"""Builds the pieces of a RANet (Yang et al., CVPR 2020, section 3.2, figure 4): stem, dense and fusion blocks, heads.
 
 Deviations from the authors' code, none of which changes a result: maps that have their size already are not resized,
 what a fusion block takes from the coarser sub-network is resized together, and exits pool adaptively.
@@ -6,15 +6,12 @@ what a fusion block takes from the coarser sub-network is resized together, and 
 
 # B batch, C channels, H W positions, L layers of a block; c_l channels of f_l, the features after l layers
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.classify.ranet.structure import BlockPlan, Structure
-
-HeadName = Literal["full", "lite"]
+from modicum.classify.ranet.structure import BlockPlan, HeadName, StemName, Structure
 
 Size = tuple[int, int]
 Record = tuple[Tensor, ...]
@@ -37,8 +34,45 @@ def bottleneck(inputs: int, outputs: int, factor: int, *, stride: int = 1) -> nn
     return nn.Sequential(conv_norm_relu(inputs, inner, 1), conv_norm_relu(inner, outputs, stride=stride))
 
 
+class Stem(nn.Module):
+    """Makes the maps at which the sub-networks start, each from the next finer one.
+
+    The finest has the size of the image for CIFAR, a quarter of it for ImageNet.
+    """
+
+    def __init__(self, structure: Structure) -> None:
+        super().__init__()
+        *coarser, finest = structure.stem_channels
+        self.finest = imagenet_entry(finest) if structure.stem == "imagenet" else conv_norm_relu(3, finest)
+        self.coarser = nn.ModuleList(
+            conv_norm_relu(
+                structure.stem_channels[level + 1],
+                coarser[level],
+                stride=1 + structure.scales[level + 1] - structure.scales[level],
+            )
+            for level in reversed(range(len(coarser)))
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Returns one map per sub-network, coarsest first, for images (B, 3, H, W)."""
+        maps = [self.finest(images)]
+        for layer in self.coarser:
+            maps.append(layer(maps[-1]))
+        return tuple(reversed(maps))
+
+
+def imagenet_entry(outputs: int) -> nn.Sequential:
+    """7x7 convolution with bias and stride 2, batch normalisation, ReLU, 3x3 max-pooling with stride 2."""
+    return nn.Sequential(
+        nn.Conv2d(3, outputs, 7, stride=2, padding=3),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2, padding=1),
+    )
+
+
 def resize_together(maps: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
-    """Each map (B, C, H, W) at its size, bilinear with aligned corners, equal to resizing one by one.
+    """Resizes each map (B, C, H, W) to its size, bilinear with aligned corners; equal to resizing one by one.
 
     Maps that share the size before and after are resized as one; a map that has its size already is returned as it is.
     """
@@ -58,7 +92,7 @@ def resize_together(maps: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tenso
 
 
 def create_transition(plan: BlockPlan) -> nn.Module:
-    """The 1x1 convolution that ends a block, or nothing where the plan has none."""
+    """Creates the 1x1 convolution that ends a block; the identity where the plan has none."""
     return nn.Identity() if plan.shrunk is None else conv_norm_relu(plan.widest, plan.shrunk, 1)
 
 
@@ -73,7 +107,7 @@ class DenseBlock(nn.Module):
         self.transition = create_transition(plan)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Record]:
-        """The block's output and what it records, for features (B, c_0, H, W)."""
+        """Returns the block's output and what it records, for features (B, c_0, H, W)."""
         for layer in self.layers:
             x = torch.cat([x, layer(x)], dim=1)
         return self.transition(x), (x,)
@@ -104,7 +138,7 @@ class FusionBlock(nn.Module):
         self.transition = create_transition(plan)
 
     def forward(self, x: Tensor, coarser: Record) -> tuple[Tensor, Record]:
-        """The block's output and what it records.
+        """Returns the block's output and what it records.
 
         Args:
             x: Features (B, c_0, H, W).
@@ -121,68 +155,22 @@ class FusionBlock(nn.Module):
         return self.transition(last), (x, last) if self.halves else (last,)
 
     def _take(self, coarser: Record, size: Size, last_size: Size) -> list[Tensor]:
-        """What each layer takes from the coarser sub-network, then what is appended, at the sizes that are wanted."""
+        """Returns what each layer takes from the coarser sub-network, then what is appended, at the wanted sizes."""
         *channels, last_channels = self.coarser_channels
         maps = [project(coarser[0][:, :c]) for project, c in zip(self.from_coarser, channels, strict=True)]
         maps.append(self.append_coarser(coarser[-1][:, :last_channels]))
         return resize_together(maps, [*[size] * (len(channels) - 1), last_size, last_size])
 
 
-class Stem(nn.Module):
-    """The maps at which the sub-networks start, each made from the next finer one.
+def create_head(name: HeadName, inputs: int, num_classes: int, *, stem: StemName) -> nn.Sequential:
+    """Creates an exit's classifier.
 
-    For ImageNet, the finest is a quarter of the image's size, for CIFAR it is the image's.
+    "full" is the published one: two 3x3 convolutions with stride 2, 128 wide for CIFAR and as wide as its input for
+    ImageNet, pooling, linear layer. "lite" pools at once; the published heads hold more than four fifths of all
+    parameters.
     """
-
-    def __init__(self, structure: Structure) -> None:
-        super().__init__()
-        *coarser, finest = structure.stem_channels
-        self.finest = imagenet_entry(finest) if structure.stem == "imagenet" else conv_norm_relu(3, finest)
-        self.coarser = nn.ModuleList(
-            conv_norm_relu(
-                structure.stem_channels[level + 1],
-                coarser[level],
-                stride=1 + structure.scales[level + 1] - structure.scales[level],
-            )
-            for level in reversed(range(len(coarser)))
-        )
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """One map per sub-network, coarsest first, for images (B, 3, H, W)."""
-        maps = [self.finest(images)]
-        for layer in self.coarser:
-            maps.append(layer(maps[-1]))
-        return tuple(reversed(maps))
-
-
-def imagenet_entry(outputs: int) -> nn.Sequential:
-    """7x7 convolution with bias and stride 2, batch normalisation, ReLU, 3x3 max-pooling with stride 2."""
-    return nn.Sequential(
-        nn.Conv2d(3, outputs, 7, stride=2, padding=3),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(3, stride=2, padding=1),
-    )
-
-
-def full_head(inputs: int, num_classes: int, width: int) -> nn.Sequential:
-    """The published exit: two 3x3 convolutions with stride 2 and ``width`` channels, pooling, linear layer."""
-    return nn.Sequential(
-        conv_norm_relu(inputs, width, stride=2),
-        conv_norm_relu(width, width, stride=2),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(width, num_classes),
-    )
-
-
-def lite_head(inputs: int, num_classes: int) -> nn.Sequential:
-    """Pooling and a linear layer; not in the paper, whose exits hold more than four fifths of all parameters."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, num_classes))
-
-
-def create_head(name: HeadName, inputs: int, num_classes: int, *, stem: str) -> nn.Sequential:
-    """An exit by name; the published one is 128 wide for CIFAR and as wide as its input for ImageNet."""
-    if name == "lite":
-        return lite_head(inputs, num_classes)
-    return full_head(inputs, num_classes, 128 if stem == "cifar" else inputs)
+    width = 128 if name == "full" and stem == "cifar" else inputs
+    convolutions: tuple[nn.Module, ...] = ()
+    if name == "full":
+        convolutions = conv_norm_relu(inputs, width, stride=2), conv_norm_relu(width, width, stride=2)
+    return nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes))

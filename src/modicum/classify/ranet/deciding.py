@@ -1,4 +1,4 @@
-"""The exit rules of an exported RANet with numpy alone: they decide as `modicum.classify.ranet.rules` does.
+"""The exit rules of an exported RANet with numpy alone: they decide as `modicum.adaptive.exits` does.
 
 A manifest states a rule as plain JSON; its larger tables are float32, little-endian, in base64: not a bit is lost.
 """
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from modicum.storage.files import JSON
 
-CLOSED = (
-    1e8  # a threshold that no confidence reaches; `modicum.classify.ranet.rules` and the published code have it too
-)
+CLOSED = 1e8  # a threshold that no confidence reaches; `modicum.adaptive.exits` and the published code have it too
 HOW = {
     "common": "leave at the first exit with confidence >= 1 - knob, at the last in any case",
     "geometric": (
@@ -77,7 +75,7 @@ def unpack_table(packed: Mapping[str, Any]) -> NDArray[np.float32]:
 
 
 class CommonRule:
-    """`modicum.classify.ranet.rules.CommonThreshold` in numpy."""
+    """`modicum.adaptive.exits.CommonThreshold` in numpy."""
 
     def __init__(self, num_exits: int) -> None:
         self.num_exits = num_exits
@@ -92,7 +90,7 @@ class CommonRule:
 
 
 class ShareRule:
-    """`modicum.classify.ranet.rules.GeometricRule` in numpy.
+    """`modicum.adaptive.exits.GeometricRule` in numpy.
 
     Args:
         confidence: Shape (N, E), of the calibration samples.
@@ -122,7 +120,7 @@ class ShareRule:
 
 
 class TableRule:
-    """`modicum.classify.ranet.rules.GainRule` in numpy.
+    """`modicum.adaptive.exits.GainRule` in numpy.
 
     Args:
         knots: Shape (E, P), rising along P: confidences at each exit.

@@ -10,20 +10,19 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from modicum.adaptive.exits import GainRule, GeometricRule
 from modicum.classify.ranet.blocks import Record
 from modicum.classify.ranet.deciding import HOW, pack_table
-from modicum.classify.ranet.network import RANet
-from modicum.classify.ranet.rules import GainRule, GeometricRule
+from modicum.classify.ranet.network import RANet, Segment
 from modicum.classify.ranet.runner import BODY, HEAD, STEM, SYSTEM, OnnxRANet
-from modicum.classify.ranet.segments import Segment, count_pieces
-from modicum.classify.ranet.structure import BlockPlan
 from modicum.exporting.classifiers import check_fit, stated_preprocessing
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
@@ -36,6 +35,7 @@ from modicum.storage.files import JSON
 TOLERANCE = 1e-4
 
 _Outputs: TypeAlias = dict[str, NDArray[Any]]
+_Names: TypeAlias = tuple[str, ...]  # of the tensors that one block records
 
 logger = logging.getLogger(__name__)
 
@@ -108,32 +108,50 @@ class _Body(nn.Module):
 
     Args:
         segment: What to cut out of.
-        number: Of its exit, from 1.
-        current: Name of the features that the segment before left.
+        start: Name of the stem's map or the features at which it starts.
+        coarser: Names of what each block beside its fusion blocks records.
+        recorded: Names of what its own blocks record; none where no finer sub-network reads it.
+        features: Name of what its head reads; the last of ``recorded`` where no transition changes that.
     """
 
-    def __init__(self, segment: Segment, number: int, current: str) -> None:
+    def __init__(
+        self, segment: Segment, start: str, coarser: Sequence[_Names], recorded: Sequence[_Names], features: str
+    ) -> None:
         super().__init__()
-        self.plan, self.fusions, self.dense = segment.plan, segment.fusions, segment.dense
-        net, plan = segment.plan.subnetwork + 1, segment.plan
-        recorded = [f"net_{net}_{name}" for block in (*plan.fusions, plan.dense) for name in block.record_names]
-        coarser = [f"net_{net - 1}_{name}" for name in plan.records]
-        self.records = bool(plan.records_after)  # of the finest sub-network, nobody reads them
-        self.is_apart = not self.records or plan.dense.shrunk is not None
-        self.features = f"features_{number}" if self.is_apart else recorded[-1]
-        self.reads = (plan.stem_maps[0], *coarser) if plan.opens else (current,)
-        self.writes = (*(recorded if self.records else ()), *((self.features,) if self.is_apart else ()))
+        self.fusions, self.dense, self.features = segment.fusions, segment.dense, features
+        self.counts = [len(names) for names in coarser]
+        self.reads, kept = (start, *chain.from_iterable(coarser)), tuple(chain.from_iterable(recorded))
+        self.is_recorded, self.is_apart = bool(kept), features not in kept
+        self.writes = (*kept, features) if self.is_apart else kept
 
     def forward(self, x: Tensor, *coarser: Tensor) -> tuple[Tensor, ...]:
-        """What its blocks record, if anyone reads it, and the features, if they are not the last of that."""
+        """Returns the tensors named by ``writes``, from those named by ``reads``."""
         recorded: Record = ()
-        for fusion, plan in zip(self.fusions, self.plan.fusions, strict=True):
-            count = len(cast(BlockPlan, plan.coarser).record_names)
+        for fusion, count in zip(self.fusions, self.counts, strict=True):
             x, new = fusion(x, coarser[:count])
             recorded, coarser = recorded + new, coarser[count:]
         x, new = self.dense(x)
-        recorded += new
-        return (*(recorded if self.records else ()), *((x,) if self.is_apart else ()))
+        return (*(recorded + new if self.is_recorded else ()), *((x,) if self.is_apart else ()))
+
+
+def _cut(network: RANet) -> list[_Body]:
+    """Returns the bodies of all segments; names the tensors between them."""
+    bodies: list[_Body] = []
+    coarser: Sequence[_Names] = ()
+    for net, blocks in enumerate(network.structure.subnetworks(), start=1):
+        names = [f"net_{net}_block_{plan.number}" for plan in blocks]
+        records = [
+            (name, f"{name}_halved") if plan.halves else (name,) for name, plan in zip(names, blocks, strict=True)
+        ]
+        is_read, start, opened = net < network.structure.num_subnetworks, f"stem_{net}", 0
+        for plan in blocks[len(coarser) :]:
+            own = records[opened : plan.number] if is_read else ()
+            is_apart = not is_read or plan.shrunk is not None
+            features = f"features_{len(bodies) + 1}" if is_apart else records[plan.number - 1][-1]
+            bodies.append(_Body(network.segments[len(bodies)], start, () if opened else coarser, own, features))
+            start, opened = features, plan.number
+        coarser = records
+    return bodies
 
 
 @torch.inference_mode()
@@ -151,12 +169,9 @@ def _write_graphs(network: RANet, folder: Path) -> dict[str, Graph]:
         examples.update(zip(writes, (made,) if isinstance(made, Tensor) else made, strict=True))
 
     write(STEM, network.stem, ["images"], stem_names)
-    current = ""
-    for number, segment in enumerate(cast(list[Segment], list(network.segments)), start=1):
-        body = _Body(segment, number, current)
-        current = body.features
+    for number, (segment, body) in enumerate(zip(network.segments, _cut(network), strict=True), start=1):
         write(BODY.format(number), body, body.reads, body.writes)
-        write(HEAD.format(number), segment.head, [current], ["logits"])
+        write(HEAD.format(number), segment.head, [body.features], ["logits"])
     return graphs
 
 
@@ -177,7 +192,7 @@ def _details(
     calibration: Mapping[str, JSON] | None,
 ) -> dict[str, JSON]:
     side = network.image_px
-    trunk, heads = count_pieces(network.structure, network.num_classes, side, network.head)
+    trunk, heads = network.pieces
     return {
         "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
         "preprocessing": stated_preprocessing(preprocessing),

@@ -1,6 +1,14 @@
-"""RANet classifies an image on coarse maps first and, where that leaves doubt, on finer ones that build on them.
+"""Classifies an image on coarse maps first and, where that leaves doubt, on finer ones that build on them.
 
 L. Yang, Y. Han, X. Chen, S. Song, J. Dai, G. Huang, *Resolution Adaptive Networks for Efficient Inference*, CVPR 2020.
+Figure 3, with two exits in the coarsest sub-network and two more in each finer one:
+
+    images -> stem -> one map per sub-network
+    sub-network 1, coarsest:                               dense > exit 1, dense > exit 2
+    sub-network 2:            fusion, fusion,              dense > exit 3, dense > exit 4
+    sub-network 3, finest:    fusion, fusion, fusion, fusion, dense > exit 5, dense > exit 6
+
+Each fusion block also reads the block of its number one sub-network above. A `Segment` is what runs between two exits.
 
 Deviations from the authors' code: samples really leave at their exit (the code runs everything and simulates exits from
 stored probabilities), maps that have their size already are not resized (bit-equal), exits pool adaptively (equal at
@@ -12,38 +20,62 @@ rule that weighs expected gain against cost, a light exit head.
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache, partial
 from itertools import accumulate
 from operator import add
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
+from modicum.adaptive.confidence import check_outcomes, confidence_of, fit_temperatures
 from modicum.adaptive.contract import Routed
-from modicum.adaptive.costs import MenuCosts
+from modicum.adaptive.costs import MenuCosts, count_macs
 from modicum.adaptive.execution import Exits, Leaving, run_through_exits
+from modicum.adaptive.exits import CommonThreshold, ExitRule, FrozenTable, RuleName, blank_exit_rule, fit_exit_rule
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.ranet.blocks import HeadName, Stem
-from modicum.classify.ranet.confidence import confidence_of, fit_temperatures
-from modicum.classify.ranet.rules import (
-    MOST_ROWS,
-    CommonThreshold,
-    ExitRule,
-    FrozenTable,
-    GeometricRule,
-    RuleName,
-    blank_gain_rule,
-    fit_gain_rule,
-    spread_rows,
-)
-from modicum.classify.ranet.segments import LastExit, Segment, State, count_pieces, create_segments
-from modicum.classify.ranet.structure import (
-    CIFAR_6_EXITS,
-    CIFAR_8_EXITS,
-    DIGITS,
-    IMAGENET_LARGE,
-    Structure,
-)
+from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Record, Stem, create_head
+from modicum.classify.ranet.structure import CIFAR_8_EXITS, HeadName, Structure, check_choice
+
+
+class State(NamedTuple):
+    """What images carry from one exit to the next; all tensors have one row per image that has not left."""
+
+    x: Tensor  # (n, C, H, W), of the last block: what the exit's head and the next block read
+    recorded: Sequence[Record]  # by each block of this sub-network, for the next finer one; of the finest, none
+    maps: Sequence[Tensor]  # of the stem, at which the finer sub-networks start, coarsest first
+
+    @classmethod
+    def start(cls, maps: Sequence[Tensor]) -> "State":
+        """Begins with what the stem made: the coarsest sub-network starts at its own map."""
+        return cls(maps[0], (), maps[1:])
+
+
+class Segment(nn.Module):
+    """Runs from one exit to the next: where a finer sub-network opens its fusion blocks, then a dense block.
+
+    Args:
+        fusions: The fusion blocks; none where the segment continues a sub-network, or opens the coarsest.
+        dense: The dense block.
+        head: The exit's classifier.
+    """
+
+    def __init__(self, fusions: Sequence[FusionBlock], dense: DenseBlock, head: nn.Module) -> None:
+        super().__init__()
+        self.fusions = nn.ModuleList(fusions)
+        self.dense = dense
+        self.head = head
+
+    def forward(self, state: State) -> State:
+        """Returns the state at the exit; the head is not run."""
+        x, recorded, maps = state
+        if self.fusions:  # a finer sub-network starts at its own map, beside all blocks of the coarser one
+            (x, *maps), coarser, recorded = maps, recorded, ()
+            for fusion, beside in zip(self.fusions, coarser, strict=True):
+                x, features = fusion(x, beside)
+                recorded = (*recorded, features)
+        x, features = self.dense(x)
+        return State(x, (*recorded, features) if maps else (), maps)
 
 
 class RANet(nn.Module):
@@ -57,13 +89,14 @@ class RANet(nn.Module):
     more than what is executed saves. ``costs.plain`` is what the last exit takes alone.
 
     Args:
-        structure: What to build.
+        structure: What to build, or its fields as they are stored.
         num_classes: Classes K.
         image_px: Side of the images in pixels; the published ones are 32 and 224.
         head: "full" is the published exit; "lite" pools at once, which saves most parameters, and is not in the paper.
         exit_rule: What `fit_exits` fits: "geometric" is the published family of thresholds, "gain" weighs the expected
             gain in correctness against the cost.
         temperature: `fit_exits` also fits one temperature per exit; the published evaluation has none.
+        calibration_rows: Makes room for a fitted exit rule with so many rows, to be loaded; None: nothing is fitted.
 
     Raises:
         ValueError: If an argument has no meaning or the images are too small for the structure; the message says which.
@@ -73,39 +106,42 @@ class RANet(nn.Module):
 
     def __init__(
         self,
-        structure: Structure,
+        structure: Structure | Mapping[str, Any],
         *,
         num_classes: int,
         image_px: int = 32,
         head: HeadName = "full",
         exit_rule: RuleName = "geometric",
         temperature: bool = False,
+        calibration_rows: int | None = None,
     ) -> None:
         super().__init__()
+        structure = structure if isinstance(structure, Structure) else Structure(**structure)
         _check_arguments(structure, num_classes, image_px, head, exit_rule)
         self.structure, self.num_classes, self.image_px, self.head = structure, num_classes, image_px, head
         self.exit_rule, self.temperature = exit_rule, temperature
         self.stem, self.segments = Stem(structure), create_segments(structure, num_classes, head)
         for segment in self.segments:
             segment.apply(_initialise)  # the stem keeps torch's own, as in the authors' code
-        self.temperatures = FrozenTable(torch.ones(structure.num_exits))
-        self.policy: ExitRule = CommonThreshold(structure.num_exits)
-        self.calibration_rows: int | None = None
-        self._trunk_macs, self._head_macs = count_pieces(structure, num_classes, image_px, head)
+        self.pieces = count_pieces(structure, num_classes, image_px, head)
         whole = self._cumulative_macs([True] * structure.num_exits)
         self.costs = MenuCosts(
             labels=tuple(f"exit {number}" for number in range(1, structure.num_exits + 1)),
             per_route=tuple(float(macs) for macs in whole),
-            alone=float(sum(self._trunk_macs) + self._head_macs[-1]),
+            alone=float(sum(self.pieces.trunk) + self.pieces.heads[-1]),
         )
+        self.temperatures = FrozenTable(torch.ones(structure.num_exits))
+        self.policy: ExitRule = CommonThreshold(structure.num_exits)
+        if calibration_rows is not None:
+            self.policy = blank_exit_rule(exit_rule, calibration_rows, self._relative_costs())
 
     def every_exit(self, images: Tensor) -> Tensor:
         """Logits (B, E, K) of every exit: for training, and for fitting the exits."""
         self.check_images(images)
-        state, logits = self.stem(images), []
-        for segment in self.segments:
-            exit_logits, state = segment(*state)
-            logits.append(exit_logits)
+        state, logits = State.start(self.stem(images)), []
+        for segment in self.segments:  # of the coarsest sub-network, then of the next finer one, ...
+            state = segment(state)
+            logits.append(segment.head(state.x))
         return torch.stack(logits, dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -129,7 +165,7 @@ class RANet(nn.Module):
         routes = self._checked_routes(routes, len(images))
 
         def leave(index: int, rows: Tensor, features: Tensor) -> Leaving:
-            logits, mask = self._head_of(index)(features), routes[rows] == index
+            logits, mask = self.segments[index].head(features), routes[rows] == index
             return Leaving(mask, logits[mask.to(logits.device)])
 
         return self._run(images, leave)[0]
@@ -146,7 +182,7 @@ class RANet(nn.Module):
         def leave(index: int, rows: Tensor, features: Tensor) -> Leaving:
             if not open_exits[index]:
                 return Leaving(torch.zeros(len(rows), dtype=torch.bool), None)
-            logits = self._head_of(index)(features)
+            logits = self.segments[index].head(features)
             mask = self.policy.leaves(index, confidence_of(logits, temperatures[index]), knob)
             return Leaving(mask, logits[mask.to(logits.device)])
 
@@ -164,8 +200,7 @@ class RANet(nn.Module):
     def fit_exits(self, logits: Tensor, labels: Tensor) -> None:
         """Fits the exit rule, and the temperatures if the network has them, on calibration samples.
 
-        What is fitted is saved with the weights. Of more than 10,000 samples, as many, evenly spread, are kept for the
-        geometric rule.
+        What is fitted is saved with the weights. The geometric rule keeps at most 10,000 evenly spaced samples.
 
         Args:
             logits: What `every_exit` gave, (N, E, K), N at least 1; of samples neither trained nor tested on.
@@ -174,64 +209,37 @@ class RANet(nn.Module):
         Raises:
             ValueError: If there are no samples, the shapes do not match, or a logit is not finite.
         """
-        self._check_outcomes(logits, labels)
+        check_outcomes(logits, labels, self.structure.num_exits, self.num_classes)
         device = self.temperatures.bits.device
         logits, labels = logits.detach().cpu().float(), labels.cpu()
         temperatures = fit_temperatures(logits, labels) if self.temperature else torch.ones(logits.shape[1])
-        confidence = confidence_of(logits, temperatures)
+        confidence, correct = confidence_of(logits, temperatures), logits.argmax(dim=2) == labels[:, None]
         self.temperatures = FrozenTable(temperatures).to(device)
-        if self.exit_rule == "gain":
-            correct = logits.argmax(dim=2) == labels[:, None]
-            self.policy = fit_gain_rule(confidence, correct, self._relative_costs()).to(device)
-            self.calibration_rows = 0
-        else:
-            kept = spread_rows(confidence)
-            self.policy = GeometricRule(kept).to(device)
-            self.calibration_rows = len(kept)
-
-    def expect_fitted(self, calibration_rows: int) -> None:
-        """Makes room for a fitted rule that keeps so many rows, to be loaded.
-
-        Raises:
-            ValueError: If no fitted network keeps so many.
-        """
-        if self.exit_rule == "gain" and calibration_rows == 0:
-            self.policy = blank_gain_rule(self._relative_costs())
-        elif self.exit_rule == "geometric" and 1 <= calibration_rows <= MOST_ROWS:
-            self.policy = GeometricRule(torch.zeros(calibration_rows, self.structure.num_exits))
-        else:
-            raise ValueError(f"calibration_rows cannot be {calibration_rows} for the exit rule {self.exit_rule!r}")
-        self.calibration_rows = calibration_rows
+        self.policy = fit_exit_rule(self.exit_rule, confidence, correct, self._relative_costs()).to(device)
 
     def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this network, with the size of what was fitted."""
-        structure = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.structure).items()
-        }
+        """The constructor's arguments, with the size of what was fitted."""
         return {
-            "structure": structure,
+            "structure": asdict(self.structure),
             "num_classes": self.num_classes,
             "image_px": self.image_px,
             "head": self.head,
             "exit_rule": self.exit_rule,
             "temperature": self.temperature,
-            "calibration_rows": self.calibration_rows,
+            "calibration_rows": self.policy.rows,
         }
 
     def _run(self, images: Tensor, leave: Callable[[int, Tensor, Tensor], Leaving]) -> Exits:
-        state = self.stem(images)
+        state = State.start(self.stem(images))
         if not len(images):
-            return Exits(self.segments[0](*state)[0], torch.zeros(0, dtype=torch.int64))
-        stages = [_on_state(cast(Segment, segment)) for segment in self.segments]
-        return run_through_exits(state, stages, leave)
+            first = self.segments[0]
+            return Exits(first.head(first(state).x), torch.zeros(0, dtype=torch.int64))
+        return run_through_exits(state, [partial(_to_exit, segment) for segment in self.segments], leave)
 
     def _cumulative_macs(self, open_exits: Sequence[bool]) -> tuple[int, ...]:
         """Multiply-adds from the image to each exit, where only some exits are computed."""
-        heads = (macs * is_open for macs, is_open in zip(self._head_macs, open_exits, strict=True))
-        return tuple(accumulate(map(add, self._trunk_macs, heads)))
-
-    def _head_of(self, index: int) -> nn.Module:
-        return cast(Segment, self.segments[index]).head
+        heads = (macs * is_open for macs, is_open in zip(self.pieces.heads, open_exits, strict=True))
+        return tuple(accumulate(map(add, self.pieces.trunk, heads)))
 
     def _relative_costs(self) -> Tensor:
         costs = torch.tensor(self.costs.per_route, dtype=torch.float64)
@@ -251,23 +259,76 @@ class RANet(nn.Module):
             raise ValueError(f"routes must lie in [0, {num_exits}), got {sorted(set(routes.tolist()))}")
         return routes
 
-    def _check_outcomes(self, logits: Tensor, labels: Tensor) -> None:
-        wanted = (len(labels), self.structure.num_exits, self.num_classes)
-        if not len(labels) or logits.shape != wanted:
-            raise ValueError(
-                f"logits must be (N, {wanted[1]}, {wanted[2]}) with one label each, N at least 1, "
-                f"got {tuple(logits.shape)} for {len(labels)} labels"
-            )
-        if not logits.isfinite().all():
-            raise ValueError("logits must be finite: the network diverged in training, or met damaged images")
+
+class LastExit(nn.Module):
+    """Answers with the last exit, without a decision: the heads before it are not computed."""
+
+    def __init__(self, stem: Stem, segments: Sequence[Segment]) -> None:
+        super().__init__()
+        self.stem, self.segments = stem, segments
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, 3, H, W)."""
+        state = State.start(self.stem(images))
+        for segment in self.segments:
+            state = segment(state)
+        logits: Tensor = self.segments[-1].head(state.x)
+        return logits
 
 
-def _on_state(segment: Segment) -> Callable[[State], tuple[Tensor, State]]:
-    return lambda state: segment.features(*state)
+def create_segments(structure: Structure, num_classes: int, head: HeadName) -> Sequence[Segment]:
+    """Creates all segments of a network, in order, as a ``ModuleList``."""
+    segments: list[Segment] = []
+    for blocks in structure.subnetworks():
+        fusions = [plan for plan in blocks if plan.coarser]
+        for plan in blocks[len(fusions) :]:
+            opening = [FusionBlock(fusion) for fusion in fusions] if plan.number == len(fusions) + 1 else []
+            dense, classifier = DenseBlock(plan), create_head(head, plan.outputs, num_classes, stem=structure.stem)
+            segments.append(Segment(opening, dense, classifier))
+    return cast(Sequence[Segment], nn.ModuleList(segments))  # torch's type does not say what it holds
+
+
+class Pieces(NamedTuple):
+    """Multiply-adds per image of each part of a network, E of each kind."""
+
+    trunk: tuple[int, ...]  # from one exit's features to the next's; the first includes the stem
+    heads: tuple[int, ...]
+
+
+@lru_cache(maxsize=32)
+def count_pieces(structure: Structure, num_classes: int, image_px: int, head: HeadName) -> Pieces:
+    """Counts multiply-adds on modules without numbers, once per set of arguments."""
+    with torch.device("meta"):
+        stem, segments = Stem(structure), create_segments(structure, num_classes, head)
+        images = torch.empty(1, 3, image_px, image_px)
+    for part in (stem, *segments):
+        _without_norms(part)
+    states: list[State] = []
+
+    def to_exit(segment: Segment) -> None:
+        states.append(segment(states[-1]))
+
+    stem_macs = count_macs(lambda: states.append(State.start(stem(images))))
+    trunk = [count_macs(partial(to_exit, segment)) for segment in segments]
+    heads = [count_macs(segment.head, state.x) for segment, state in zip(segments, states[1:], strict=True)]
+    return Pieces((stem_macs + trunk[0], *trunk[1:]), tuple(heads))
+
+
+def _without_norms(network: nn.Module) -> None:
+    """Drops normalisations: they count as nothing, and are most of the work on tensors without numbers."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, nn.Identity())
+
+
+def _to_exit(segment: Segment, state: State) -> tuple[Tensor, State]:
+    state = segment(state)
+    return state.x, state
 
 
 def _initialise(module: nn.Module) -> None:
-    """The published initialisation: normal with variance 2 / (k^2 outputs) for convolutions, no bias."""
+    """Draws as published: normal with variance 2 / (k^2 outputs) for convolutions, no bias."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.Linear):
@@ -275,9 +336,8 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _check_arguments(structure: Structure, num_classes: int, image_px: int, head: str, exit_rule: str) -> None:
-    for name, value, choices in (("head", head, get_args(HeadName)), ("exit_rule", exit_rule, get_args(RuleName))):
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    check_choice("head", head, get_args(HeadName))
+    check_choice("exit_rule", exit_rule, get_args(RuleName))
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, got {num_classes}")
     if image_px < 2 * structure.total_stride:
@@ -287,48 +347,6 @@ def _check_arguments(structure: Structure, num_classes: int, image_px: int, head
         )
 
 
-def rebuild_ranet(
-    *,
-    structure: Mapping[str, Any],
-    num_classes: int,
-    image_px: int,
-    head: HeadName,
-    exit_rule: RuleName,
-    temperature: bool,
-    calibration_rows: int | None,
-) -> RANet:
-    """A network from what `RANet.storage_config` gave, with room for what was fitted."""
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in structure.items()
-    }
-    network = RANet(
-        Structure(**fields),
-        num_classes=num_classes,
-        image_px=image_px,
-        head=head,
-        exit_rule=exit_rule,
-        temperature=temperature,
-    )
-    if calibration_rows is not None:
-        network.expect_fitted(calibration_rows)
-    return network
-
-
 def ranet_cifar(num_classes: int = 10) -> RANet:
     """The published network of 8 exits for images of 32 px: 3.26 M parameters, 94 M multiply-adds with all exits."""
     return RANet(CIFAR_8_EXITS, num_classes=num_classes)
-
-
-def ranet_cifar_small(num_classes: int = 10) -> RANet:
-    """The network of 6 exits for images of 32 px: 2.45 M parameters, 61 M multiply-adds with all exits."""
-    return RANet(CIFAR_6_EXITS, num_classes=num_classes)
-
-
-def ranet_imagenet(num_classes: int = 1000) -> RANet:
-    """The published network for images of 224 px: 149 M parameters, 3.33 G multiply-adds with all exits."""
-    return RANet(IMAGENET_LARGE, num_classes=num_classes, image_px=224)
-
-
-def ranet_digits(num_classes: int = 10) -> RANet:
-    """A small network for images of 32 px: 1.37 M parameters, 16.5 M multiply-adds with all exits."""
-    return RANet(DIGITS, num_classes=num_classes)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from modicum.adaptive.knobs import is_share
-from modicum.classify.ranet.structure import STRUCTURES, Structure
+from modicum.classify.ranet.structure import STRUCTURES, HeadName, Structure
 from modicum.classify.recipe import ImageOptions
 from modicum.recipes import closest
 from modicum.storage.errors import RecipeError
@@ -42,7 +42,7 @@ class RANetRecipe:
     data: str | None = None
     structure: str | Structure = "cifar-8-exits"
     image_px: int = 32
-    head: Literal["full", "lite"] = "full"
+    head: HeadName = "full"
     exit_rule: Literal["geometric", "gain"] = "geometric"
     temperature: bool = False
     budget: float = 0.4

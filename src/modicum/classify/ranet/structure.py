@@ -1,4 +1,4 @@
-"""The plan of a RANet, worked out from a few numbers and without torch: which block stands where and how wide it is.
+"""Plans a RANet from a few numbers, without torch: which block stands where and how wide it is.
 
 L. Yang, Y. Han, X. Chen, S. Song, J. Dai, G. Huang, *Resolution Adaptive Networks for Efficient Inference*, CVPR 2020,
 sections 3.2 and 3.3. Where the paper leaves the numbers open, the authors' code decides; one thing differs from it: a
@@ -8,12 +8,13 @@ second sub-network at the coarsest scale has nothing to scale down, and here it 
 # S sub-networks, E exits, L layers of a block, G growth; blocks and scales count from 1 as in the paper
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, get_args
 
 LayerMode = Literal["even", "lengthening"]
-Stem = Literal["cifar", "imagenet"]
+StemName = Literal["cifar", "imagenet"]
+HeadName = Literal["full", "lite"]
 MAX_BLOCKS = 1000  # of a sub-network; published ones have about ten, and all are planned before one is built
 
 
@@ -60,50 +61,6 @@ class BlockPlan:
         """Channels of what the next block or an exit gets."""
         return self.widest if self.shrunk is None else self.shrunk
 
-    @property
-    def record_names(self) -> tuple[str, ...]:
-        """Names of the tensors that it records: f_0 ... f_L are channel prefixes of one, or of two where it halves."""
-        name = f"block_{self.number}"
-        return (name, f"{name}_halved") if self.halves else (name,)
-
-
-@dataclass(frozen=True)
-class SegmentPlan:
-    """What lies between two exits: the fusion blocks that open a sub-network, if any, one dense block and its exit.
-
-    Attributes:
-        subnetwork: Index of the sub-network, coarsest first.
-        fusions: The fusion blocks to run first.
-        dense: The dense block before the exit.
-        stem_maps: Names of the stem's maps that it gets; the first is its own if it opens a sub-network.
-        records: Names of the recorded tensors that it gets: of the coarser sub-network if it opens one, else its own.
-        opens: It is the first of its sub-network.
-        gets_current: It also gets the output of the block before, which a transition made different from any record.
-        records_after: Names of the recorded tensors that it hands on.
-        current_after: It also hands on its last block's output.
-    """
-
-    subnetwork: int
-    fusions: tuple[BlockPlan, ...]
-    dense: BlockPlan
-    stem_maps: tuple[str, ...]
-    records: tuple[str, ...]
-    opens: bool
-    gets_current: bool
-    records_after: tuple[str, ...]
-    current_after: bool
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the tensors that it gets, in order; those that the segment before hands on."""
-        return (*self.stem_maps, *self.records, *(("current",) if self.gets_current else ()))
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the tensors that it hands on, in order; none at the end."""
-        stem_maps = self.stem_maps[1:] if self.opens else self.stem_maps
-        return (*stem_maps, *self.records_after, *(("current",) if self.current_after else ()))
-
 
 @dataclass(frozen=True)
 class Structure:
@@ -141,11 +98,13 @@ class Structure:
     layer_mode: LayerMode = "even"
     compression: float = 0.25
     reduction: float = 0.5
-    stem: Stem = "cifar"
+    stem: StemName = "cifar"
 
     def __post_init__(self) -> None:
-        _check_choice("layer_mode", self.layer_mode, get_args(LayerMode))
-        _check_choice("stem", self.stem, get_args(Stem))
+        for name in ("scales", "growth_factors", "bottleneck_factors"):  # lists, where they come from a file
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_choice("layer_mode", self.layer_mode, get_args(LayerMode))
+        check_choice("stem", self.stem, get_args(StemName))
         _check_scales(self.scales)
         for name in ("growth_factors", "bottleneck_factors"):
             _check_factors(name, getattr(self, name), len(self.scales))
@@ -196,35 +155,20 @@ class Structure:
         return int(2 ** (self.scales[-1] - 1)) * (4 if self.stem == "imagenet" else 1)
 
     def subnetworks(self) -> tuple[tuple[BlockPlan, ...], ...]:
-        """The blocks of each sub-network, coarsest first."""
+        """Plans the blocks of each sub-network, coarsest first."""
         plans: list[tuple[BlockPlan, ...]] = []
-        for index in range(self.num_subnetworks):
-            plans.append(self._blocks(index, plans[-1] if plans else ()))
-        return tuple(plans)
-
-    def segments(self) -> tuple[SegmentPlan, ...]:
-        """The network cut after each exit, E pieces."""
-        plans, earlier = [], 0
-        subnetworks = self.subnetworks()
-        for index, blocks in enumerate(subnetworks):
-            coarser = subnetworks[index - 1] if index else ()
-            plans += [self._segment(index, blocks, coarser, number) for number in range(earlier + 1, len(blocks) + 1)]
-            earlier = len(blocks)
+        for index, inputs in enumerate(self.stem_channels):
+            coarser, blocks = plans[-1] if plans else (), list[BlockPlan]()
+            for number in range(1, self._num_blocks(index) + 1):
+                beside = coarser[number - 1] if number <= len(coarser) else None
+                blocks.append(self._block(index, number, inputs, beside))
+                inputs = blocks[-1].outputs
+            plans.append(tuple(blocks))
         return tuple(plans)
 
     def _num_blocks(self, index: int) -> int:
-        """n_i, without those below 0."""
-        return self.first_blocks + index * self.block_step if index >= 0 else 0
-
-    def _blocks(self, index: int, coarser: Sequence[BlockPlan]) -> tuple[BlockPlan, ...]:
-        """The blocks of sub-network ``index``, given those of the one before."""
-        blocks: list[BlockPlan] = []
-        inputs = self.stem_channels[index]
-        for number in range(1, self._num_blocks(index) + 1):
-            beside = coarser[number - 1] if number <= len(coarser) else None
-            blocks.append(self._block(index, number, inputs, beside))
-            inputs = blocks[-1].outputs
-        return tuple(blocks)
+        """n_i."""
+        return self.first_blocks + index * self.block_step
 
     def _block(self, index: int, number: int, inputs: int, coarser: BlockPlan | None) -> BlockPlan:
         growth = self.growth * self.growth_factors[index]
@@ -245,7 +189,7 @@ class Structure:
         )
 
     def _halving_blocks(self, index: int) -> tuple[int, ...]:
-        """The blocks at which the coarser sub-networks ended, as many of the last as there are scales to come down."""
+        """Returns the last blocks of the coarser sub-networks, as many as there are scales to come down."""
         lengths = [self._num_blocks(before) for before in range(index)]
         return tuple(lengths[len(lengths) - (self.scales[index] - 1) :])
 
@@ -257,35 +201,9 @@ class Structure:
             raise ValueError(f"reduction {self.reduction} leaves nothing of {channels} channels: raise it")
         return kept
 
-    def _segment(
-        self, index: int, blocks: Sequence[BlockPlan], coarser: Sequence[BlockPlan], number: int
-    ) -> SegmentPlan:
-        """The segment that ends with block ``number`` of sub-network ``index``, given its blocks and those before."""
-        opens, ends = number == len(coarser) + 1, number == len(blocks)
-        finest = index == self.num_subnetworks - 1
-        stem_maps = tuple(f"stem_{level}" for level in range(index + 1, self.num_subnetworks + 1))
 
-        def records_of(some: Sequence[BlockPlan]) -> tuple[str, ...]:
-            return tuple(name for block in some for name in block.record_names)
-
-        def is_apart(block: BlockPlan) -> bool:  # from the records; nobody reads those of the finest sub-network
-            return finest or block.shrunk is not None
-
-        own_before, own_after = ((), ()) if finest else (records_of(blocks[: number - 1]), records_of(blocks[:number]))
-        return SegmentPlan(
-            subnetwork=index,
-            fusions=tuple(blocks[: len(coarser)]) if opens else (),
-            dense=blocks[number - 1],
-            stem_maps=stem_maps if opens else stem_maps[1:],
-            records=records_of(coarser) if opens else own_before,
-            opens=opens,
-            gets_current=not opens and is_apart(blocks[number - 2]),
-            records_after=own_after,
-            current_after=not ends and is_apart(blocks[number - 1]),
-        )
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raises a ValueError that names both unless ``value`` is one of the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
@@ -317,24 +235,10 @@ IMAGENET_SMALL = Structure(
     layers=8,
     stem="imagenet",
 )
-IMAGENET_MEDIUM = Structure(
-    scales=(1, 2, 3, 4),
-    growth_factors=(4, 2, 2, 1),
-    bottleneck_factors=(4, 2, 2, 1),
-    base_channels=32,
-    growth=16,
-    layers=8,
-    stem="imagenet",
+IMAGENET_MEDIUM = replace(
+    IMAGENET_SMALL, growth_factors=(4, 2, 2, 1), bottleneck_factors=(4, 2, 2, 1), base_channels=32
 )
-IMAGENET_LARGE = Structure(
-    scales=(1, 2, 3, 4),
-    growth_factors=(4, 2, 2, 1),
-    bottleneck_factors=(4, 2, 2, 1),
-    base_channels=64,
-    growth=16,
-    layers=8,
-    stem="imagenet",
-)
+IMAGENET_LARGE = replace(IMAGENET_MEDIUM, base_channels=64)
 DIGITS = Structure(base_channels=8, growth=4, layers=2)
 
 STRUCTURES: dict[str, Structure] = {

@@ -12,7 +12,7 @@ from modicum.restore.dncnn import DnCNN, UnitRange, dncnn_of_cost
 from modicum.restore.evaluation import BASELINE, baseline_path
 from modicum.restore.patches import DegradedImages, TrainingPatches, ValidationPatches, train_loader, validation_loader
 from modicum.restore.preparation import open_parts
-from modicum.restore.rnan.network import RNAN, rebuild_rnan
+from modicum.restore.rnan.network import RNAN
 from modicum.restore.rnan.published import load_published
 from modicum.restore.rnan.recipe import RNANRecipe
 from modicum.restore.rnan.training import RestorationStage
@@ -165,7 +165,7 @@ def load_start(weights: str, task: Task) -> RNAN:
 
 def load_own(weights: str) -> RNAN:
     """The network of a file that modicum saved, or of a run folder; raises `WeightsError`."""
-    network = load_network(weights, {RNAN.storage_name: rebuild_rnan})
+    network = load_network(weights, {RNAN.storage_name: RNAN})
     assert isinstance(network, RNAN)  # the only one that may be built
     return network
 

@@ -179,13 +179,8 @@ class RNAN(nn.Module):
         return round(self.macs_per_pixel * pixels) + attention
 
     def storage_config(self) -> dict[str, Any]:
-        """What `rebuild_rnan` makes the network of again."""
+        """The constructor's arguments."""
         return dict(self._config)
-
-
-def rebuild_rnan(**config: Any) -> RNAN:  # noqa: ANN401  plain JSON
-    """A network from what `RNAN.storage_config` gave, with random weights."""
-    return RNAN(**config)
 
 
 def rnan_denoising(channels: int = 1, *, normalize: Normalize = "sources") -> RNAN:

@@ -6,10 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modicum.classify.ranet.rules import (
+from modicum.adaptive.exits import (
     CommonThreshold,
     FrozenTable,
     GeometricRule,
+    blank_exit_rule,
+    fit_exit_rule,
     fit_gain_rule,
     geometric_shares,
     solve_thresholds,
@@ -132,6 +134,30 @@ def test_gain_rule_leaves_where_the_next_exit_would_not_help():
     asked = torch.tensor([[0.1, 0.0], [0.45, 0.0], [0.55, 0.0], [0.9, 0.0]])
     assert rule.decide(asked, 0.5).tolist() == [1, 1, 0, 0]
     assert rule.decide(asked, 1 / 0.6 + 0.01).tolist() == [0, 0, 0, 0]  # a gain of 1 for 0.6 of the cost
+
+
+def test_worth_may_be_any_share_of_a_full_answer():
+    """The second exit adds 0.2 where the first is sure, 0.6 where it is not, for 0.6 of the cost."""
+    confidence = torch.linspace(0, 1, 400)[:, None].expand(-1, 2).contiguous()
+    worth = torch.stack([torch.where(confidence[:, 0] >= 0.5, 0.7, 0.3), torch.full((400,), 0.9)], dim=1)
+    rule = fit_gain_rule(confidence, worth, torch.tensor([0.4, 1.0]))
+    asked = torch.tensor([[0.1, 0.0], [0.9, 0.0]])
+    assert [rule.decide(asked, knob).tolist() for knob in (0.3, 0.5, 1.1)] == [[1, 1], [1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("name", ["geometric", "gain"])
+def test_blank_rule_takes_what_a_fitted_one_learnt(name):
+    confidence = draw(5, 200)
+    fitted = fit_exit_rule(name, confidence, draw_hits(confidence, 5), COSTS / 5)
+    blank = blank_exit_rule(name, fitted.rows, COSTS / 5)
+    blank.load_state_dict(fitted.state_dict())
+    asked = draw(6)
+    for knob in (-0.3, 0.1, 0.8):
+        assert torch.equal(blank.decide(asked, knob), fitted.decide(asked, knob))
+
+
+def test_a_rule_that_needs_no_fitting_stores_no_rows():
+    assert [create_rule(name).rows for name in ("common", "geometric", "gain")] == [None, 200, 0]
 
 
 def test_tables_of_the_gain_rule_are_the_isotonic_regression_at_the_knots():

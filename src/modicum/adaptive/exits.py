@@ -1,7 +1,7 @@
-"""Rules for leaving at an exit: three ways from confidences to exits, each moved by one knob.
+"""Decides at which exit of a network each sample leaves: three rules from confidences to exits, each with one knob.
 
-The geometric rule is the published one (Yang et al., CVPR 2020, section 4.1, after Huang et al., *Multi-Scale Dense
-Networks*, ICLR 2018): shares of samples per exit, from which thresholds follow. The gain rule is not in the paper.
+The geometric rule deals out shares of samples per exit, from which thresholds follow (G. Huang et al., *Multi-Scale
+Dense Networks for Resource Efficient Image Classification*, ICLR 2018, section 3). The gain rule is our own.
 """
 
 # N samples, n samples at one exit, E exits, P knots of a table
@@ -18,13 +18,19 @@ from modicum.adaptive.knobs import check_knob
 
 RuleName = Literal["geometric", "gain"]
 
-CLOSED = 1e8  # a threshold that no confidence reaches; the authors' code and tables have this number
+CLOSED = 1e8  # a threshold that no confidence reaches; published codes have this number
 NUM_KNOTS = 65
 MOST_ROWS = 10_000  # of calibration confidences kept with a network; thresholds vary by 1 % of a share at most
 
 
 class ExitRule(Policy):
-    """A decision that falls exit by exit: each depends on the confidence there, and on nothing of later exits."""
+    """A decision made exit by exit: each depends on the confidence there, and on nothing of later exits.
+
+    Attributes:
+        rows: Calibration samples stored with the rule; None if the rule was not fitted.
+    """
+
+    rows: int | None = None
 
     @abstractmethod
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
@@ -36,7 +42,7 @@ class ExitRule(Policy):
 
 
 class CommonThreshold(ExitRule):
-    """Leave at the first exit with a confidence of at least 1 - knob: the rule of a network that was not fitted."""
+    """Lets samples leave at the first exit with a confidence of at least 1 - knob; needs no fitting."""
 
     def __init__(self, num_exits: int) -> None:
         self.num_exits = num_exits
@@ -46,7 +52,7 @@ class CommonThreshold(ExitRule):
         return _first_exit(self, scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
-        """Whether the confidence reaches the threshold."""
+        """Whether the confidence reaches the threshold; at the last exit, all leave."""
         if index == self.num_exits - 1:
             return torch.ones(len(confidence), dtype=torch.bool)
         return confidence.cpu().double() >= 1 - knob
@@ -61,7 +67,7 @@ class CommonThreshold(ExitRule):
 
 
 class FrozenTable(nn.Module):
-    """Float32 numbers that stay exact when the network is cast to half precision, and are stored with it.
+    """Keeps float32 numbers exact when the network is cast to half precision, and stores them with it.
 
     Args:
         values: Of any shape.
@@ -80,7 +86,7 @@ class FrozenTable(nn.Module):
 
 
 class GeometricRule(nn.Module, ExitRule):
-    """Leave at the first exit whose threshold is reached, such that shares of the calibration samples fall like p^k.
+    """Lets samples leave at the first exit whose threshold they reach; shares of calibration samples fall like p^k.
 
     The knob is -log p: the share that leaves at exit k is proportional to exp(-knob k), so a higher knob is cheaper.
 
@@ -91,7 +97,7 @@ class GeometricRule(nn.Module, ExitRule):
     def __init__(self, confidence: Tensor) -> None:
         super().__init__()
         self.calibration = FrozenTable(confidence)
-        self.num_exits = confidence.shape[1]
+        self.rows, self.num_exits = confidence.shape
         self._solved: tuple[float, Tensor] | None = None
         self.register_load_state_dict_post_hook(_forget_solution)  # type: ignore[no-untyped-call]  # of torch
 
@@ -123,21 +129,24 @@ class GeometricRule(nn.Module, ExitRule):
 
 
 class GainRule(nn.Module, ExitRule):
-    """Leave where no later exit promises enough: its gain in correctness per share of the full cost is below the knob.
+    """Lets samples leave where no later exit promises enough: its gain in worth per share of the full cost.
 
-    What exit j will get right, given the confidence at exit k, is read from a monotone map fitted on calibration
-    samples. Of all rules that see one confidence at a time, this is the Lagrangian one; see `fit_gain_rule`.
+    What the answer of exit j will be worth, given the confidence at exit k, is read from a monotone map fitted on
+    calibration samples. Of all rules that see one confidence at a time, this is the Lagrangian one; see
+    `fit_gain_rule`. The knob is the least gain for which a sample goes on.
 
     Args:
         knots: Shape (E, P), rising along P: confidences at each exit.
-        correctness: Shape (E, E, P): at [k, j, p], probability that exit j is right where k has the confidence
+        worth: Shape (E, E, P), in [0, 1]: at [k, j, p], what to expect of exit j where exit k has the confidence
             ``knots[k, p]``; linear between knots, constant outside. Only j >= k counts.
         relative_costs: Shape (E,), rising: cost up to each exit as a share of the full cost.
     """
 
-    def __init__(self, knots: Tensor, correctness: Tensor, relative_costs: Tensor) -> None:
+    rows = 0
+
+    def __init__(self, knots: Tensor, worth: Tensor, relative_costs: Tensor) -> None:
         super().__init__()
-        self.knots, self.correctness = FrozenTable(knots), FrozenTable(correctness)
+        self.knots, self.correctness = FrozenTable(knots), FrozenTable(worth)  # "correctness" is its name in files
         self.relative_costs = relative_costs.double().cpu()
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
@@ -168,48 +177,71 @@ class GainRule(nn.Module, ExitRule):
 
     def _gains(self, index: int) -> Tensor:
         """Expected gain per cost of each later exit, at the knots of exit ``index``: (later exits, P)."""
-        correctness = self.correctness.values()[index].cpu().double()
+        worth = self.correctness.values()[index].cpu().double()
         costs = self.relative_costs[index + 1 :] - self.relative_costs[index]
-        return (correctness[index + 1 :] - correctness[index]) / costs[:, None]
+        return (worth[index + 1 :] - worth[index]) / costs[:, None]
 
 
-def fit_gain_rule(confidence: Tensor, correct: Tensor, relative_costs: Tensor) -> GainRule:
-    """A gain rule with monotone maps from confidence to correctness, isotonic regressions sampled at quantiles.
+def fit_exit_rule(
+    name: RuleName, confidence: Tensor, worth: Tensor, relative_costs: Tensor
+) -> GeometricRule | GainRule:
+    """Fits the rule of that name on calibration samples; the arguments are those of `fit_gain_rule`."""
+    if name == "gain":
+        return fit_gain_rule(confidence, worth, relative_costs)
+    return GeometricRule(spread_rows(confidence))
+
+
+def blank_exit_rule(name: RuleName, rows: int, relative_costs: Tensor) -> GeometricRule | GainRule:
+    """Creates a rule of the right shape whose numbers are still to be loaded.
+
+    Args:
+        name: The rule.
+        rows: Calibration samples stored with it, as `ExitRule.rows` told.
+        relative_costs: Shape (E,), as of `fit_gain_rule`.
+
+    Raises:
+        ValueError: If no fitted rule stores so many.
+    """
+    num_exits = len(relative_costs)
+    if name == "gain" and rows == GainRule.rows:
+        tables = torch.zeros(num_exits, num_exits, NUM_KNOTS)
+        return GainRule(tables[0], tables, relative_costs)
+    if name == "geometric" and 1 <= rows <= MOST_ROWS:
+        return GeometricRule(torch.zeros(rows, num_exits))
+    raise ValueError(f"calibration_rows cannot be {rows} for the exit rule {name!r}")
+
+
+def fit_gain_rule(confidence: Tensor, worth: Tensor, relative_costs: Tensor) -> GainRule:
+    """Fits a gain rule: monotone maps from confidence to worth, isotonic regressions sampled at quantiles.
 
     Args:
         confidence: Shape (N, E), of calibration samples, N at least 1.
-        correct: Shape (N, E), bool: whether each exit is right.
+        worth: Shape (N, E), bool or in [0, 1]: what the answer of each exit is worth, such as whether it is right.
         relative_costs: Shape (E,), rising: cost up to each exit as a share of the full cost.
     """
     num_exits = confidence.shape[1]
-    confidence, hits = confidence.cpu().double(), correct.cpu().double()
+    confidence, worth = confidence.cpu().double(), worth.cpu().double()
     knots = confidence.quantile(torch.linspace(0, 1, NUM_KNOTS, dtype=torch.float64), dim=0).T  # (E, P)
     tables = torch.zeros(num_exits, num_exits, NUM_KNOTS, dtype=torch.float64)
     for at in range(num_exits):
         for later in range(at, num_exits):
             curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-            curve.fit(confidence[:, at].numpy(), hits[:, later].numpy())
+            curve.fit(confidence[:, at].numpy(), worth[:, later].numpy())
             tables[at, later] = torch.from_numpy(curve.predict(knots[at].numpy()))
     return GainRule(knots, tables, relative_costs)
 
 
-def blank_gain_rule(relative_costs: Tensor) -> GainRule:
-    """A gain rule of the right shape whose tables are still to be loaded."""
-    num_exits = len(relative_costs)
-    return GainRule(torch.zeros(num_exits, NUM_KNOTS), torch.zeros(num_exits, num_exits, NUM_KNOTS), relative_costs)
-
-
 def geometric_shares(knob: float, num_exits: int) -> Tensor:
-    """Shares (E,), float64, adding up to 1, proportional to p, p^2, ... p^E, where p = exp(-knob)."""
+    """Returns shares (E,), float64, adding up to 1, proportional to p, p^2, ... p^E, where p = exp(-knob)."""
     return (-knob * torch.arange(1, num_exits + 1, dtype=torch.float64)).softmax(dim=0)
 
 
 def solve_thresholds(confidence: Tensor, shares: Tensor) -> Tensor:
-    """Thresholds with which given shares of the samples leave at each exit.
+    """Solves for the thresholds at which given shares of the samples leave at each exit.
 
     Among the samples that have not left before exit k, the threshold is the floor(N shares[k])-th largest confidence;
-    where there are no so many, or none should leave, nobody does. Of samples that tie at the threshold, all leave, so
-    later exits may have to do with fewer. (The published solver, section 4.1, with one selection per exit.)
+    where fewer are left, or none should leave, nobody does. All samples that tie at the threshold leave, so fewer may
+    be left for later exits. Equal to the published solver, with one selection per exit instead of loops.
 
     Args:
         confidence: Shape (N, E).
@@ -232,20 +264,20 @@ def solve_thresholds(confidence: Tensor, shares: Tensor) -> Tensor:
 
 
 def spread_rows(table: Tensor, most: int = MOST_ROWS) -> Tensor:
-    """At most ``most`` rows of a table (N, ...), evenly spread; all of them if they are no more."""
+    """Returns at most ``most`` rows of a table (N, ...), evenly spaced; all of them if there are no more."""
     if len(table) <= most:
         return table
     return table[torch.arange(most, device=table.device) * len(table) // most]
 
 
 def _forget_solution(rule: nn.Module, _: object) -> None:
-    """Thresholds solved on confidences that were replaced by loading are of no use."""
+    """Drops thresholds that were solved on confidences that loading has replaced."""
     assert isinstance(rule, GeometricRule)
     rule._solved = None
 
 
 def _first_exit(rule: ExitRule, scores: Tensor, knob: float) -> Tensor:
-    """The first exit at which each sample with scores (N, E) leaves."""
+    """Returns the first exit at which each sample with scores (N, E) leaves."""
     scores, knob = scores.cpu(), check_knob(knob)
     leaves = [rule.leaves(index, scores[:, index], knob) for index in range(scores.shape[1])]
     return torch.stack(leaves, dim=1).int().argmax(dim=1)
