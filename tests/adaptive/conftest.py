@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from modicum.adaptive.contract import AdaptiveClassifier, Policy, Routed
-from modicum.adaptive.costs import MenuCosts, UnitCosts, count_network_macs
+from modicum.adaptive.costs import MenuCosts, UnitCosts
 from modicum.adaptive.curve import sweep_knobs
 from modicum.adaptive.evidence import Scored, executed_outcome, score, tabulate
 from modicum.adaptive.execution import Exits, Leaving, run_through_exits, select_run_scatter
+from modicum.measuring.counting import count_network_macs
 
 # N samples, R routes, E exits, U blocks, K classes
 

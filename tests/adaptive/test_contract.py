@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from modicum.adaptive.calibration import calibrate
-from modicum.adaptive.costs import count_macs, count_network_macs
 from modicum.adaptive.curve import trace_curve
 from modicum.adaptive.efficiency import measure_efficiency, measure_route_times
+from modicum.measuring.counting import count_macs, count_network_macs
 
 ROWS = st.lists(st.integers(0, 39), max_size=6)  # any samples, in any order, some of them twice, or none
 KNOBS = st.integers(0, 9)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from modicum.adaptive import efficiency
-from modicum.adaptive.costs import count_macs
-from modicum.adaptive.efficiency import Efficiency, device_name, mean_macs, measure_efficiency, measure_route_times
+from modicum.adaptive.efficiency import Efficiency, mean_macs, measure_efficiency, measure_route_times
+from modicum.measuring.counting import count_macs
 
 
 def efficiency_of(saved_in_theory, saved_on_clock):
@@ -113,9 +113,3 @@ class TestMeasureRouteTimes:
     def test_few_images_are_repeated(self, menu_case, macs_as_seconds):
         times = measure_route_times(menu_case.model, menu_case.images[:3], batch_size=8)
         assert times.per_route == pytest.approx([1e-3 * cost for cost in menu_case.model.costs.per_route])
-
-
-def test_device_has_a_name_for_readers(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU number {device.index}")
-    assert device_name(torch.device("cuda", 1)) == "GPU number 1"
-    assert device_name(torch.device("cpu")) == "cpu"

@@ -1,16 +1,13 @@
 """The price of routes: multiply-adds, counted exactly, or milliseconds, measured on a device."""
 # N samples, R routes of a menu, U units (blocks)
 
-import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 Unit = Literal["MAC", "ms"]
 
@@ -143,39 +140,3 @@ class UnitCosts(CostTable):
         # A unit too quick for the clock may seem to take less than nothing.
         per_unit = tuple(max(milliseconds(route[None]) - floor, 0.0) for route in keep_one)
         return replace(self, per_unit=per_unit, floor=floor, decision=decision, unit="ms")
-
-
-def count_macs(run: Callable[..., object], *inputs: Tensor) -> int:
-    """Multiply-adds that ``run(*inputs)`` executes: convolutions, matrix products and attention, forward only.
-
-    Normalisation, pooling, resizing and element-wise work count as nothing, as in the published tables, and so do the
-    recurrent layers of torch, which its counter does not know. ``inputs`` on the ``meta`` device make counting free
-    where ``run`` allows it; see `count_network_macs`.
-    """
-    fused: Any = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-    with torch.no_grad(), _unfused_attention(), FlopCounterMode(display=False, custom_mapping=fused) as counter:
-        run(*inputs)
-    return int(counter.get_total_flops()) // 2  # the counter counts a multiply-add as two
-
-
-def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
-    """Operations of fused attention on a CPU, which torch's counter takes for free before version 2.15."""
-    batch, heads, outputs, width = query
-    return 2 * batch * heads * outputs * key[-2] * (width + value[-1])
-
-
-@contextmanager
-def _unfused_attention() -> Iterator[None]:
-    """Keeps torch's attention layers off the fused kernels of evaluation, which the counter takes for free."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-def count_network_macs(network: nn.Module, shape: Sequence[int]) -> int:
-    """Multiply-adds of one evaluation pass of ``network`` on an input of ``shape``, counted without computing it."""
-    on_meta = copy.deepcopy(network).to("meta").float().eval()
-    return count_macs(on_meta, torch.empty(tuple(shape), device="meta"))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from modicum.adaptive.contract import AdaptiveClassifier
 from modicum.adaptive.costs import CostTable
-from modicum.adaptive.timing import time_in_turn
+from modicum.measuring.timing import device_name, time_in_turn
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,3 @@ def measure_route_times(model: AdaptiveClassifier, images: Tensor, batch_size: i
 
     decision = milliseconds(lambda: model.scores(batch)) if model.costs.decision else 0.0
     return model.costs.in_milliseconds(on_route, decision, milliseconds(lambda: plain(batch)))
-
-
-def device_name(device: torch.device) -> str:
-    """What a reader calls a device: the model of a GPU, else its type."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -10,10 +10,10 @@ from torch import Tensor
 from modicum.adaptive.contract import AdaptiveClassifier
 from modicum.adaptive.costs import CostTable
 from modicum.adaptive.curve import trace_curve
-from modicum.adaptive.efficiency import Efficiency, device_name, mean_macs
-from modicum.adaptive.timing import time_in_turn
+from modicum.adaptive.efficiency import Efficiency, mean_macs
 from modicum.classify.evaluation import Judged
 from modicum.classify.results import Evaluation
+from modicum.measuring.timing import device_name, time_in_turn
 
 BATCH = 32  # samples per call, the larger of the two sizes that an evaluation reads the clock at
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from modicum.adaptive.costs import count_macs
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.fitting import (
     fit,
@@ -18,6 +17,7 @@ from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
 from modicum.classify.fitting import Fitting
 from modicum.classify.recipe import ImageOptions
+from modicum.measuring.counting import count_macs
 from modicum.reporting.summary import plain_point
 from modicum.storage.errors import DataError, DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl

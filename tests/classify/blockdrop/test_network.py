@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from modicum.adaptive.costs import count_macs
 from modicum.classify.backbones import SmallResNet, create_backbone
 from modicum.classify.blockdrop.network import BlockDrop, KeepThreshold, rebuild_blockdrop
 from modicum.classify.blockdrop.policies import small_policy
+from modicum.measuring.counting import count_macs
 from modicum.storage.errors import WeightsError
 from modicum.storage.weights import load_network, save_network
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.adaptive.costs import count_network_macs
 from modicum.classify.backbones import create_backbone
 from modicum.classify.data import DigitScenes, Splits
 from modicum.classify.evaluation import evaluate_run, read_baselines
@@ -17,6 +16,7 @@ from modicum.classify.ranet.recipe import RANetRecipe
 from modicum.classify.ranet.rules import GeometricRule
 from modicum.classify.ranet.structure import Structure
 from modicum.classify.recipe import ImageOptions
+from modicum.measuring.counting import count_network_macs
 from modicum.storage.errors import DataError, DivergedError, RecipeError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder

@@ -6,11 +6,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from modicum.adaptive.calibration import calibrate
-from modicum.adaptive.costs import count_macs
 from modicum.adaptive.evidence import executed_outcome, score, tabulate
 from modicum.classify.ranet.network import RANet, ranet_digits, rebuild_ranet
 from modicum.classify.ranet.rules import CommonThreshold, GainRule, GeometricRule
 from modicum.classify.ranet.structure import Structure
+from modicum.measuring.counting import count_macs
 from modicum.storage.weights import load_network, save_network
 
 STRUCTURE = Structure(

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy, Routed
-from modicum.adaptive.costs import MenuCosts, count_network_macs
+from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
@@ -32,6 +32,7 @@ from modicum.classify.drnet.normalisation import (
     without_switch,
 )
 from modicum.classify.drnet.predictors import PredictorName, ResolutionPredictor, create_predictor
+from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel, Resize
 
 

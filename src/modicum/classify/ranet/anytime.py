@@ -9,9 +9,9 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from modicum.adaptive.timing import time_in_turn
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.segments import Segment
+from modicum.measuring.timing import time_in_turn
 
 
 class Answer(NamedTuple):

@@ -23,9 +23,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modicum.adaptive.contract import device_of
-from modicum.adaptive.efficiency import device_name
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import time_in_turn
 from modicum.classify.data import Preprocessing
 from modicum.classify.ranet.confidence import confidence_of
 from modicum.classify.ranet.export import export_ranet
@@ -33,6 +30,8 @@ from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.rules import CommonThreshold, ExitRule, geometric_shares
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import device_name, time_in_turn
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 

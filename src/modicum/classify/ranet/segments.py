@@ -11,9 +11,9 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.costs import count_macs
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, HeadName, Record, Stem, create_head
 from modicum.classify.ranet.structure import BlockPlan, SegmentPlan, Structure
+from modicum.measuring.counting import count_macs
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy, Routed
-from modicum.adaptive.costs import UnitCosts, count_network_macs
+from modicum.adaptive.costs import UnitCosts
 from modicum.adaptive.execution import group_rows, select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
@@ -27,6 +27,7 @@ from modicum.classify.blockdrop.pricing import price_blocks
 from modicum.classify.drnet.network import DRNet, PricedChoice
 from modicum.classify.drnet.predictors import PredictorName
 from modicum.classify.resolution_and_blocks.pricing import ResolutionBlockCosts, join_routes
+from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel
 
 LARGEST_SHIFT = 0.51  # of the keep-threshold, from its 0.5: enough to drop blocks of probability 1 and keep those of 0

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy, Routed
-from modicum.adaptive.costs import MenuCosts, count_network_macs
+from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
+from modicum.measuring.counting import count_network_macs
 
 
 class OneForAll(Policy):
