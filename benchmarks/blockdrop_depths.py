@@ -47,7 +47,7 @@ def measure(run: RunFolder, recipe: BlockDropRecipe) -> dict[int, tuple[float, f
         cost = float(network.costs.of(keep[None])) - network.costs.decision
         static = network.static(keep).to(fitting.device).eval()
         point = fitting.test_point("", static, cost)
-        found[int(keep.sum())] = (cost / network.costs.plain, point.accuracy)
+        found[int(keep.sum())] = (cost / network.costs.plain, point.worth)
     return found
 
 

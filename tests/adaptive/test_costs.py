@@ -5,7 +5,7 @@ import torch
 
 from modicum.adaptive.costs import MenuCosts, UnitCosts
 
-MENU = MenuCosts(labels=("32 px", "64 px", "48 px"), per_route=(10.0, 40.0, 22.0), decision=1.0)
+MENU = MenuCosts(route_names=("32 px", "64 px", "48 px"), per_route=(10.0, 40.0, 22.0), decision=1.0)
 UNITS = UnitCosts(per_unit=(4.0, 2.0, 1.0), floor=8.0, decision=0.5)
 KEEP = torch.tensor([[True, True, True], [False, True, False], [False, False, False]])
 
@@ -19,7 +19,7 @@ class TestMenuCosts:
     def test_no_routes_cost_nothing(self):
         assert MENU.of(torch.empty(0, dtype=torch.int64)).shape == (0,)
 
-    def test_plain_network_is_the_dearest_route_without_the_decision(self):
+    def test_plain_network_is_the_most_expensive_route_without_the_decision(self):
         assert MENU.plain == 40
 
     def test_plain_network_costs_what_it_takes_alone_where_that_is_known(self):
@@ -31,10 +31,10 @@ class TestMenuCosts:
         times = replace(MENU, alone=30.0).in_milliseconds(lambda route: 1.0 + route.item(), decision=0.1, plain=2.5)
         assert (times.alone, times.plain) == (2.5, 2.5)
 
-    def test_names_are_the_labels(self):
+    def test_names_are_looked_up(self):
         assert MENU.names(torch.tensor([2, 2, 0])) == ["48 px", "48 px", "32 px"]
 
-    def test_menu_goes_from_dearest_to_cheapest(self):
+    def test_menu_goes_from_most_expensive_to_cheapest(self):
         assert MENU.menu().tolist() == [1, 2, 0]
 
     def test_menu_tells_large_costs_apart(self):
@@ -44,10 +44,10 @@ class TestMenuCosts:
         times = MENU.in_milliseconds(lambda route: {0: 0.3, 1: 1.2, 2: 0.9}[route.item()], decision=0.1, plain=9.0)
         assert times == MenuCosts(("32 px", "64 px", "48 px"), (0.3, 1.2, 0.9), 0.1, "ms")
 
-    @pytest.mark.parametrize(("labels", "per_route"), [(("a",), (1.0, 2.0)), ((), ())])
-    def test_labels_and_costs_must_match(self, labels, per_route):
-        with pytest.raises(ValueError, match=r"a menu needs one cost per label, got \(.*\) for \(.*\)"):
-            MenuCosts(labels, per_route)
+    @pytest.mark.parametrize(("names", "per_route"), [(("a",), (1.0, 2.0)), ((), ())])
+    def test_names_and_costs_must_match(self, names, per_route):
+        with pytest.raises(ValueError, match=r"a menu needs one cost per route, got \(.*\) for \(.*\)"):
+            MenuCosts(names, per_route)
 
 
 class TestUnitCosts:

@@ -187,7 +187,7 @@ class BlockDrop(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at the paper's decision."""
-        return self.predict(images).logits
+        return self.predict(images).outputs
 
     def static(self, keep: Tensor) -> nn.Module:
         """A plain network, sharing nothing with this one, that runs the blocks of one keep-vector (U,), bool."""

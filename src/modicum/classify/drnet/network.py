@@ -133,7 +133,7 @@ class DRNet(nn.Module):
 
         thumbnail_shape = (1, 3, predictor.thumbnail_px, predictor.thumbnail_px)
         self.costs = MenuCosts(
-            labels=tuple(f"{side} px" for side in self.resolutions),
+            route_names=tuple(f"{side} px" for side in self.resolutions),
             per_route=per_route,
             decision=float(count_network_macs(self.predictor, thumbnail_shape)),
         )
@@ -166,7 +166,7 @@ class DRNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at the paper's decision."""
-        return self.predict(images).logits
+        return self.predict(images).outputs
 
     def every_resolution(self, images: Tensor) -> Tensor:
         """Logits (B, R, K) of every image at every resolution: for training, R times the work."""

@@ -185,7 +185,7 @@ def run_planned(network: RANet, images: Tensor, routes: Tensor) -> Tensor:
     """
     assert isinstance(network.policy, PlannedExits)
     network.policy.plan(routes)
-    return network.predict(images, 0.5).logits
+    return network.predict(images, 0.5).outputs
 
 
 def run_simulated(network: RANet, images: Tensor, routes: Tensor) -> Tensor:

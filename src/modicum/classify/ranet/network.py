@@ -94,7 +94,7 @@ class RANet(nn.Module):
         self._trunk_macs, self._head_macs = count_pieces(structure, num_classes, image_px, head)
         whole = self._cumulative_macs([True] * structure.num_exits)
         self.costs = MenuCosts(
-            labels=tuple(f"exit {number}" for number in range(1, structure.num_exits + 1)),
+            route_names=tuple(f"exit {number}" for number in range(1, structure.num_exits + 1)),
             per_route=tuple(float(macs) for macs in whole),
             alone=float(sum(self._trunk_macs) + self._head_macs[-1]),
         )

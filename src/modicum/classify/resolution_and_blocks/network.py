@@ -109,7 +109,7 @@ class ResolutionAndBlocks(nn.Module):
         prices = [price_blocks(backbone, num_classes, side) for side in resolutions]
         shape = (1, 3, resolutions[0], resolutions[0])
         self.costs = ResolutionBlockCosts(
-            labels=self.drnet.costs.labels,
+            labels=self.drnet.costs.route_names,
             per_resolution=tuple(UnitCosts(price.per_unit, price.floor) for price in prices),
             decision=self.drnet.costs.decision + count_network_macs(self.policy_network, shape),
         )
@@ -183,7 +183,7 @@ class ResolutionAndBlocks(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at both papers' decision."""
-        return self.predict(images).logits
+        return self.predict(images).outputs
 
     def plain_network(self) -> nn.Module:
         """The backbone with all its blocks at full resolution, as a plain network that shares nothing with this one."""

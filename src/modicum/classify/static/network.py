@@ -88,7 +88,7 @@ class StaticFamily(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of the dearest member."""
-        return self.predict(images).logits
+        return self.predict(images).outputs
 
     def plain_network(self) -> nn.Module:
         """A copy of the dearest member."""
