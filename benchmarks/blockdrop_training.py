@@ -13,10 +13,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from modicum.adaptive.timing import time_in_turn
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.losses import bounded, entropies, log_probabilities, policy_losses
 from modicum.classify.blockdrop.network import BlockDrop
+from modicum.measuring.timing import time_in_turn
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.adaptive.timing import time_in_turn
+from modicum.measuring.timing import time_in_turn
 from modicum.reading.qanet.bench import CHARACTERS, LIMITS, bucketed_batches, random_batch
 from modicum.reading.qanet.published import convert_port
 

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.adaptive.timing import time_in_turn
 from modicum.classify.ranet.network import RANet, ranet_cifar
 from modicum.classify.ranet.structure import Structure
+from modicum.measuring.timing import time_in_turn
 
 LARGEST_DIFFERENCE, LEAST_RATIO = 1e-5, 1.8
 WANTED_BATCH = 64  # at which the ratio is wanted

@@ -64,7 +64,7 @@ def train(system: str, seed: int, photos: Path, out: Path, options: str) -> str:
         spent.write_text(json.dumps(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
     figures = verbs.figures(out)
     shown = " ".join(["modicum", "train", system, "--data", "photos/", *options.split()])
-    right = 100 * figures.calibrated.accuracy
+    right = 100 * figures.calibrated.worth
     return f"| `{shown}` | {seed} | {right:.1f} | {figures.num_images['test']} | {json.loads(spent.read_text()):.0f} |"
 
 

@@ -16,7 +16,7 @@ def classified(folder, recipe, predictor):
     indices = data.splits.indices(data.source, "test")
     answers = list(predictor.predict_all([np.asarray(data.source.pixels(index)) for index in indices]))
     truth = [data.source.classes[data.source.records[index].label] for index in indices]
-    yield point.accuracy, np.mean([a.label == name for a, name in zip(answers, truth, strict=True)]), 1.01 / len(truth)
+    yield point.worth, np.mean([a.label == name for a, name in zip(answers, truth, strict=True)]), 1.01 / len(truth)
     for route, share in point.shares.items():
         yield share, np.mean([answer.route == route for answer in answers]), 1.01 / len(truth)
 

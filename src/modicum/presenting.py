@@ -95,8 +95,10 @@ def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
     if verb == "bench":
         return [row.to_json() for row in result]
     if verb == "calibrate":
+        from modicum.classify.evidence import calibration_to_json
+
         shares = {"target_share": result.target / result.plain, "achieved_share": result.achieved / result.plain}
-        return {**asdict(result), **shares}
+        return {**calibration_to_json(result), **shares}
     return asdict(result) if is_dataclass(result) and not isinstance(result, type) else str(result)
 
 
@@ -144,10 +146,17 @@ def _evaluation_parts(evaluation: Any) -> list[RenderableType]:  # noqa: ANN401 
 
 def _plain_comparison(comparison: Any) -> dict[str, Any]:  # noqa: ANN401  a Comparison; its module needs torch
     """The evaluation of each run, and of adaptive runs the best static network at no higher cost in each unit."""
+    from modicum.classify.evidence import point_to_json
+
     plain = {run.name: _plain("evaluate", run.evaluation) for run in comparison.runs}
     for unit in comparison.units:
         for verdict in comparison.verdicts(unit):
-            row = {**asdict(verdict), "margin": verdict.margin, "wins": verdict.wins, "is_clear": verdict.is_clear}
+            points = {
+                "calibrated": point_to_json(verdict.calibrated),
+                "rival": verdict.rival and point_to_json(verdict.rival),
+            }
+            judged = {"margin": verdict.margin, "wins": verdict.wins, "is_clear": verdict.is_clear}
+            row = {**asdict(verdict), **points, **judged}
             plain[verdict.run].setdefault("against_static", []).append(row)
     return plain
 
@@ -178,7 +187,7 @@ def _calibration_line(calibration: Any) -> str:  # noqa: ANN401  a Calibration; 
         cost = f"{calibration.achieved:.4g} ms per image (at most {calibration.target:.4g} ms were asked for; "
         cost += f"{achieved:.1%} of the plain network's)"
     return (
-        f"knob {calibration.knob:.6g}: {cost} and {calibration.accuracy:.1%} right on {calibration.num_samples} "
+        f"knob {calibration.knob:.6g}: {cost} and {calibration.worth:.1%} right on {calibration.num_samples} "
         "calibration images; modicum report shows what the test images make of it"
     )
 

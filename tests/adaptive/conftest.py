@@ -1,4 +1,4 @@
-"""Three tiny but real adaptive classifiers, one of each kind that the contract must serve, and data to judge them."""
+"""Three tiny but real adaptive networks, one of each kind that the contract must serve, and data to judge them."""
 
 import copy
 from itertools import pairwise
@@ -8,17 +8,23 @@ import pytest
 import torch
 from torch import nn
 
-from modicum.adaptive.contract import AdaptiveClassifier, Policy, Routed
-from modicum.adaptive.costs import MenuCosts, UnitCosts, count_network_macs
+from modicum.adaptive.contract import AdaptiveNetwork, Policy, Routed
+from modicum.adaptive.costs import MenuCosts, UnitCosts
 from modicum.adaptive.curve import sweep_knobs
 from modicum.adaptive.evidence import Scored, executed_outcome, score, tabulate
 from modicum.adaptive.execution import Exits, Leaving, run_through_exits, select_run_scatter
+from modicum.adaptive.worth import MeanWorth
+from modicum.measuring.counting import count_network_macs
 
 # N samples, R routes, E exits, U blocks, K classes
 
 NUM_SAMPLES = 40
 NUM_CLASSES = 7
 SIDE = 8  # px
+
+
+def judge_hits(logits, labels):
+    return MeanWorth(logits.argmax(dim=1) == labels)
 
 
 class Priced(Policy):
@@ -146,7 +152,7 @@ class ExitNet(nn.Module):
         return self.all_exits(images).softmax(dim=2).amax(dim=2)
 
     def run(self, images, routes):
-        return self.through(images, lambda stage, rows, logits: routes[rows] == stage).logits
+        return self.through(images, lambda stage, rows, logits: routes[rows] == stage).outputs
 
     def predict(self, images, knob):
         logits, routes = self.through(
@@ -226,15 +232,16 @@ class EveryBlock(nn.Module):
 
 
 class Case(NamedTuple):
-    """A classifier, data, and everything that one pass over the data leaves behind."""
+    """A network, data, and everything that one pass over the data leaves behind."""
 
-    model: AdaptiveClassifier
+    model: AdaptiveNetwork
     images: torch.Tensor  # (N, 3, SIDE, SIDE)
+    labels: torch.Tensor  # (N,)
     batches: list  # (images, labels) in batches of 16, 16 and 8
     scored: Scored
     table: object  # RouteTable, or None where routes are too many to list
     outcome: object
-    knobs: list  # between decisions on these data, from all dearest to all cheapest, so that rounding flips none
+    knobs: list  # between decisions on these data, from all most expensive to all cheapest, so that rounding flips none
 
     def __repr__(self):
         return type(self.model).__name__
@@ -248,12 +255,12 @@ def make_case(network, seed):
     labels = torch.where(torch.rand(NUM_SAMPLES) < 0.7, right, torch.randint(NUM_CLASSES, (NUM_SAMPLES,)))
     batches = list(zip(images.split(16), labels.split(16), strict=True))
     scored = score(model, batches, tuple(f"image{i}" for i in range(NUM_SAMPLES)))
-    table = None if model.costs.menu() is None else tabulate(model, batches, model.costs)
-    outcome = executed_outcome(model, batches) if table is None else table.outcome
+    table = None if model.costs.menu() is None else tabulate(model, batches, judge_hits)
+    outcome = executed_outcome(model, batches, judge_hits) if table is None else table.outcome
     ends = model.policy.knob_range(scored.scores)
     steps = sweep_knobs(scored, model.policy, model.costs, 9)
     between = [(low + high) / 2 for low, high in pairwise(steps)]
-    return Case(model, images, batches, scored, table, outcome, [ends[0], *between, ends[1]])
+    return Case(model, images, labels, batches, scored, table, outcome, [ends[0], *between, ends[1]])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -282,7 +289,7 @@ def block_case():
 
 @pytest.fixture(scope="session", params=["menu_case", "exit_case", "block_case"])
 def case(request):
-    """Each of the three kinds of adaptive classifiers in turn."""
+    """Each of the three kinds of adaptive networks in turn."""
     return request.getfixturevalue(request.param)
 
 

@@ -18,6 +18,7 @@ from modicum.adaptive.calibration import (
 from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.evidence import Scored
 from modicum.adaptive.knobs import BudgetError, KnobError
+from modicum.adaptive.worth import MeanWorth
 from modicum.storage.errors import ModicumError
 
 IDS = st.lists(st.text(max_size=4), unique=True, max_size=8)
@@ -32,9 +33,9 @@ def calibrate_case(case, target):
 
 
 def reachable(case, share):
-    """The target at ``share`` of the way from the mean cost of the cheapest routes to that of the dearest."""
-    dearest, cheapest = (mean_cost(case, knob) for knob in case.model.policy.knob_range(case.scored.scores))
-    return cheapest + share * (dearest - cheapest)
+    """The target at ``share`` of the way from the mean cost of the cheapest routes to that of the most expensive."""
+    highest, cheapest = (mean_cost(case, knob) for knob in case.model.policy.knob_range(case.scored.scores))
+    return cheapest + share * (highest - cheapest)
 
 
 class TestCalibrate:
@@ -44,9 +45,9 @@ class TestCalibrate:
         target = reachable(case, share)
         calibration = calibrate_case(case, target)
         assert calibration.achieved == mean_cost(case, calibration.knob) <= target
-        dearest, cheapest = case.model.policy.knob_range(case.scored.scores)
-        just_below = calibration.knob - (cheapest - dearest) * 1e-15  # decisions round in the last digits
-        assert calibration.knob == dearest or mean_cost(case, just_below) > target
+        highest, cheapest = case.model.policy.knob_range(case.scored.scores)
+        just_below = calibration.knob - (cheapest - highest) * 1e-15  # decisions round in the last digits
+        assert calibration.knob == highest or mean_cost(case, just_below) > target
 
     @settings(deadline=None, max_examples=20)
     @given(share=st.floats(0, 1))
@@ -100,7 +101,7 @@ class TestBisectKnob:
         least = -2.0 if target >= len(steps) else steps[len(steps) - target - 1]
         assert bisect_knob(stairs, target, (-2.0, 2.0)) == pytest.approx(least, abs=4 * 2.0**-60)
 
-    def test_generous_budget_gives_the_dearest_knob(self):
+    def test_generous_budget_gives_the_highest_knob(self):
         assert bisect_knob(lambda knob: 5 - knob, 9, (-1.0, 1.0)) == -1
 
     def test_range_may_fall(self):
@@ -169,8 +170,8 @@ def test_calibration_with_a_knob_that_is_no_number_is_refused(knob):
         Calibration(1.0, "MAC", knob, 1.0, 2.0, 0.5, 4, "0")
 
 
-def test_accuracy_is_the_share_of_hits():
-    scored = Scored(("a", "b", "c", "d"), torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64))
+def test_worth_of_hits_is_their_share():
+    scored = Scored(("a", "b", "c", "d"), torch.zeros(4, 2))
     hits = torch.tensor([True, False, True, True])
 
     class Always:
@@ -180,4 +181,4 @@ def test_accuracy_is_the_share_of_hits():
         def knob_range(self, scores):
             return 0.0, 1.0
 
-    assert calibrate(scored, lambda routes: hits, Always(), MenuCosts(("only",), (1.0,)), 1.0).accuracy == 0.75
+    assert calibrate(scored, lambda routes: MeanWorth(hits), Always(), MenuCosts(("only",), (1.0,)), 1.0).worth == 0.75

@@ -1,4 +1,4 @@
-"""What must hold for every adaptive classifier, shown on the three kinds; nothing here asks which kind it has."""
+"""What must hold for every adaptive network, shown on the three kinds; nothing here asks which kind it has."""
 
 from collections import Counter
 
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from modicum.adaptive.calibration import calibrate
-from modicum.adaptive.costs import count_macs, count_network_macs
 from modicum.adaptive.curve import trace_curve
 from modicum.adaptive.efficiency import measure_efficiency, measure_route_times
+from modicum.measuring.counting import count_macs, count_network_macs
 
 ROWS = st.lists(st.integers(0, 39), max_size=6)  # any samples, in any order, some of them twice, or none
 KNOBS = st.integers(0, 9)
@@ -37,7 +37,7 @@ def through_parts(model, run):
 def test_result_depends_neither_on_composition_nor_on_order_of_the_batch(case, rows, knob):
     whole = case.model.predict(case.images, case.knobs[knob])
     part = case.model.predict(case.images[rows], case.knobs[knob])
-    assert_close(part.logits, whole.logits[rows], **TOLERANCE)
+    assert_close(part.outputs, whole.outputs[rows], **TOLERANCE)
     assert torch.equal(part.routes, whole.routes[rows])
     assert torch.equal(part.macs, whole.macs[rows])
 
@@ -46,7 +46,7 @@ def test_result_depends_neither_on_composition_nor_on_order_of_the_batch(case, r
 def test_batch_equals_its_samples_one_by_one(case, knob):
     whole = case.model.predict(case.images, case.knobs[knob])
     singles = [case.model.predict(image[None], case.knobs[knob]) for image in case.images]
-    assert_close(whole.logits, torch.cat([single.logits for single in singles]), **TOLERANCE)
+    assert_close(whole.outputs, torch.cat([single.outputs for single in singles]), **TOLERANCE)
     assert torch.equal(whole.routes, torch.cat([single.routes for single in singles]))
 
 
@@ -64,12 +64,12 @@ def test_predict_equals_running_what_is_decided(case, knob):
     predicted = case.model.predict(case.images, case.knobs[knob])
     routes = case.model.policy.decide(case.model.scores(case.images), case.knobs[knob])
     assert torch.equal(predicted.routes, routes)
-    assert_close(predicted.logits, case.model.run(case.images, routes), **TOLERANCE)
+    assert_close(predicted.outputs, case.model.run(case.images, routes), **TOLERANCE)
 
 
 def test_empty_batch_is_legal(case):
-    logits, routes, macs = case.model.predict(case.images[:0], case.knobs[4])
-    assert logits.shape == (0, 7)
+    outputs, routes, macs = case.model.predict(case.images[:0], case.knobs[4])
+    assert outputs.shape == (0, 7)
     assert len(routes) == len(macs) == 0
 
 
@@ -99,19 +99,19 @@ def test_knobs_of_these_tests_leave_some_part_uncalled_and_mix_routes(case):
 
 @settings(deadline=None, max_examples=30)
 @given(shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
-def test_no_route_gets_dearer_as_the_knob_grows(case, shares):
-    dearest, cheapest = case.model.policy.knob_range(case.scored.scores)
-    low, high = (dearest + share * (cheapest - dearest) for share in sorted(shares))
+def test_no_route_gets_more_expensive_as_the_knob_grows(case, shares):
+    highest, cheapest = case.model.policy.knob_range(case.scored.scores)
+    low, high = (highest + share * (cheapest - highest) for share in sorted(shares))
     before, after = (case.model.costs.of(case.model.policy.decide(case.scored.scores, knob)) for knob in (low, high))
     assert (after <= before).all()
 
 
-def test_knob_range_goes_from_the_dearest_to_the_cheapest_routes(case):
+def test_knob_range_goes_from_the_most_expensive_to_the_cheapest_routes(case):
     ends = case.model.policy.knob_range(case.scored.scores)
-    dearest, cheapest = (case.model.costs.of(case.model.policy.decide(case.scored.scores, knob)) for knob in ends)
-    assert dearest.tolist() == [case.model.costs.plain + case.model.costs.decision] * 40
+    highest, cheapest = (case.model.costs.of(case.model.policy.decide(case.scored.scores, knob)) for knob in ends)
+    assert highest.tolist() == [case.model.costs.plain + case.model.costs.decision] * 40
     assert len(set(cheapest.tolist())) == 1
-    assert cheapest[0] < dearest[0]
+    assert cheapest[0] < highest[0]
 
 
 def test_plain_cost_is_that_of_the_plain_network(case):
@@ -128,7 +128,7 @@ def test_evaluation_accepts_every_kind(case):
     calibration = calibrate(case.scored, case.outcome, model.policy, costs, target=0.6 * costs.plain)
     curve = trace_curve(case.scored, case.outcome, model.policy, costs, table=case.table, num_shuffles=2)
     (efficiency,) = measure_efficiency(model, model.plain_network(), case.images, [20], knob=calibration.knob, rounds=1)
-    times = measure_route_times(model, case.images, batch_size=2, rounds=1)
+    times = measure_route_times(model, model.plain_network(), case.images, batch_size=2, rounds=1)
     in_time = calibrate(case.scored, case.outcome, model.policy, times, target=2 * (times.plain + times.decision))
 
     assert calibration.achieved <= calibration.target

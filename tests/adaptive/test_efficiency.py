@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from modicum.adaptive import efficiency
-from modicum.adaptive.costs import count_macs
-from modicum.adaptive.efficiency import Efficiency, device_name, mean_macs, measure_efficiency, measure_route_times
+from modicum.adaptive.efficiency import Efficiency, mean_macs, measure_efficiency, measure_route_times
+from modicum.measuring.counting import count_macs
 
 
 def efficiency_of(saved_in_theory, saved_on_clock):
@@ -99,7 +99,7 @@ def test_mean_macs_are_those_that_predict_reports(case, knob):
 
 class TestMeasureRouteTimes:
     def test_times_are_proportional_on_a_clock_that_counts_multiply_adds(self, case, macs_as_seconds):
-        times = measure_route_times(case.model, case.images, batch_size=3)
+        times = measure_route_times(case.model, case.model.plain_network(), case.images, batch_size=3)
         routes = torch.cat([case.model.policy.decide(case.scored.scores, knob) for knob in case.knobs])
         assert times.unit == "ms"
         assert times.of(routes).tolist() == pytest.approx((1e-3 * case.model.costs.of(routes)).tolist())
@@ -107,15 +107,9 @@ class TestMeasureRouteTimes:
         assert times.plain == pytest.approx(1e-3 * case.model.costs.plain)
 
     def test_decision_that_costs_nothing_is_not_timed(self, exit_case, macs_as_seconds):
-        measure_route_times(exit_case.model, exit_case.images, batch_size=2, rounds=7)
+        measure_route_times(exit_case.model, exit_case.model.plain_network(), exit_case.images, 2, rounds=7)
         assert macs_as_seconds == [(("run",), 7)] * 4  # three exits and the plain network
 
     def test_few_images_are_repeated(self, menu_case, macs_as_seconds):
-        times = measure_route_times(menu_case.model, menu_case.images[:3], batch_size=8)
+        times = measure_route_times(menu_case.model, None, menu_case.images[:3], batch_size=8)
         assert times.per_route == pytest.approx([1e-3 * cost for cost in menu_case.model.costs.per_route])
-
-
-def test_device_has_a_name_for_readers(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU number {device.index}")
-    assert device_name(torch.device("cuda", 1)) == "GPU number 1"
-    assert device_name(torch.device("cpu")) == "cpu"

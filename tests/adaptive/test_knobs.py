@@ -27,6 +27,6 @@ def test_a_budget_is_a_share_of_at_most_all(budget):
 
 @pytest.mark.parametrize("budget_ms", [0, -1.0, math.nan, math.inf])
 def test_a_budget_in_milliseconds_is_positive_and_finite(budget_ms):
-    with pytest.raises(BudgetError, match="budget_ms must be a positive number of milliseconds per image, got "):
+    with pytest.raises(BudgetError, match="budget_ms must be a positive number of milliseconds per sample, got "):
         check_milliseconds(budget_ms)
     assert check_milliseconds(3) == 3.0

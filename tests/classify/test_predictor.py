@@ -58,7 +58,7 @@ def test_prediction_tells_label_probability_route_and_cost(predictor, pictures):
     costs = predictor.network.costs
     assert prediction.label in CLASSES
     assert 0.1 <= prediction.probability <= 1
-    assert prediction.macs == costs.of(torch.tensor([costs.labels.index(prediction.route)]))
+    assert prediction.macs == costs.of(torch.tensor([costs.route_names.index(prediction.route)]))
     assert prediction.cost == prediction.macs / costs.plain
 
 
@@ -66,7 +66,7 @@ def test_prediction_is_that_of_the_network(predictor, pictures):
     preprocessing = predictor.preprocessing
     images = preprocessing.normalise(torch.stack([preprocessing.eval_transform()(pixels) for pixels in pictures]))
     with torch.inference_mode():
-        expected = predictor.network.predict(images, 0.1).logits.argmax(1).tolist()
+        expected = predictor.network.predict(images, 0.1).outputs.argmax(1).tolist()
     assert [item.label for item in predictor.predict_all(pictures)] == [CLASSES[label] for label in expected]
 
 

@@ -264,7 +264,7 @@ def test_preview_never_takes_the_place_of_a_picture_and_is_of_a_known_format(
 
 
 def test_bench_check_exits_with_1_when_a_target_is_missed(monkeypatch, capsys):
-    from modicum.adaptive.rows import Row
+    from modicum.measuring.rows import Row
 
     rows = [Row("a", 0.5, "ratio", 0.9), Row("b", 2.0, "ms")]
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from modicum.adaptive.costs import count_macs
-from modicum.adaptive.memory import peak_memory
+from modicum.measuring.counting import count_macs
+from modicum.measuring.memory import peak_memory
 from modicum.nn import attention
 from modicum.nn.attention import NonLocalBlock, attend, attend_explicitly
 

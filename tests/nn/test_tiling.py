@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from modicum.adaptive.memory import peak_memory
+from modicum.measuring.memory import peak_memory
 from modicum.nn.tiling import Tiling, plan_tiling, run_tiled, smallest_tile
 
 

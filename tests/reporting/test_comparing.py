@@ -39,8 +39,8 @@ def without_plain(run):
 def test_rival_is_the_most_accurate_static_network_at_no_higher_cost(timed, family):
     (verdict,) = Comparison((Compared("a", timed), family)).verdicts("MAC")
     assert verdict.calibrated == timed.calibrated
-    assert verdict.rival.label == "medium"
-    assert verdict.margin == pytest.approx(timed.calibrated.accuracy - 0.97)
+    assert verdict.rival.name == "medium"
+    assert verdict.margin == pytest.approx(timed.calibrated.worth - 0.97)
     assert verdict.wins is True
 
 
@@ -57,7 +57,7 @@ def test_of_equally_accurate_rivals_the_cheapest_counts(timed, family):
     curve = replace(family.evaluation.curve, static=(member("dear", 1e6, 0.9), member("cheap", 5e5, 0.9)))
     equals = replace(family, evaluation=replace(family.evaluation, curve=curve))
     (verdict,) = Comparison((Compared("a", timed), equals)).verdicts("MAC")
-    assert verdict.rival.label == "cheap"
+    assert verdict.rival.name == "cheap"
 
 
 def test_the_clock_may_turn_the_verdict_round(timed, family):
@@ -70,9 +70,9 @@ def test_the_clock_may_turn_the_verdict_round(timed, family):
 
 
 def test_plain_network_of_a_run_is_a_rival_too(timed):
-    dear = replace(timed, calibrated=replace(timed.calibrated, cost=1e9, accuracy=0.5))
+    dear = replace(timed, calibrated=replace(timed.calibrated, cost=1e9, worth=0.5))
     (verdict,) = Comparison((Compared("a", dear),)).verdicts("MAC")
-    assert verdict.rival.label == "plain SmallResNet at 48 px of a"
+    assert verdict.rival.name == "plain SmallResNet at 48 px of a"
 
 
 def test_networks_tested_on_other_images_are_no_rivals(timed, family):
@@ -131,28 +131,28 @@ def test_static_family_gets_no_verdict(family):
 def test_intervals_that_meet_leave_the_verdict_unclear(timed, family):
     (verdict,) = Comparison((Compared("a", timed), family)).verdicts("MAC")
     assert not verdict.is_clear
-    low = replace(verdict.rival, accuracy=0.5, low=0.4, high=0.6)
+    low = replace(verdict.rival, worth=0.5, low=0.4, high=0.6)
     assert replace(verdict, rival=low).is_clear
 
 
 def test_calibrated_milliseconds_lie_on_the_measured_curve(timed):
     run = Compared("a", timed)
     assert run.calibrated("ms").cost == pytest.approx(1e-7 * timed.calibrated.cost)
-    assert run.calibrated("ms").accuracy == timed.calibrated.accuracy
+    assert run.calibrated("ms").worth == timed.calibrated.worth
 
 
 def test_full_plain_network_stands_at_its_own_time_of_the_largest_batch(timed):
     (plain,) = Compared("a", timed).curve("ms").plain
-    assert (plain.cost, plain.accuracy) == (0.48, timed.curve.plain[0].accuracy)
+    assert (plain.cost, plain.worth) == (0.48, timed.curve.plain[0].worth)
 
 
 def test_plain_network_of_a_routes_cost_has_that_routes_time(timed):
     counted = timed.curve.static[-1]
-    small, odd = (replace(counted, label=name, cost=cost) for name, cost in (("small", counted.cost), ("odd", 123.0)))
+    small, odd = (replace(counted, name=name, cost=cost) for name, cost in (("small", counted.cost), ("odd", 123.0)))
     curve = replace(timed.curve, plain=(*timed.curve.plain, small, odd))
     plain = Compared("a", replace(timed, curve=curve)).curve("ms").plain
-    assert {point.label: point.cost for point in plain} == {
-        timed.curve.plain[0].label: 0.48,
+    assert {point.name: point.cost for point in plain} == {
+        timed.curve.plain[0].name: 0.48,
         "small": pytest.approx(1e-7 * counted.cost),
     }
 
@@ -172,7 +172,7 @@ def test_entries_give_each_unit_its_members_and_calibrated_points(timed, family)
         ("a", "ms"),
         ("family", "ms"),
     ]
-    assert [point.label for point in entries[1].members] == ["large", "medium", "small"]
+    assert [point.name for point in entries[1].members] == ["large", "medium", "small"]
     assert entries[0].calibrated == timed.calibrated
     assert entries[1].calibrated is None
 

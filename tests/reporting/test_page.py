@@ -106,7 +106,7 @@ def test_users_words_are_escaped_everywhere(read_report, unmeasured, evaluation)
         num_images={EVIL: 3},
         cheapest=(example,),
         calibrated=replace(evaluation.calibrated, shares={EVIL: 1.0}),
-        curve=replace(unmeasured.curve, plain=(replace(evaluation.curve.plain[0], label=EVIL),)),
+        curve=replace(unmeasured.curve, plain=(replace(evaluation.curve.plain[0], name=EVIL),)),
         efficiency=(replace(evaluation.efficiency[0], device=EVIL),),
     )
     rows = [{"stage": EVIL, "step": 1, f"{EVIL}/loss": 1.0}]

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from modicum.adaptive.costs import UnitCosts
-from modicum.adaptive.curve import trace_curve
-from modicum.adaptive.evidence import score, tabulate
+from modicum.adaptive.evidence import score
 from modicum.classify.drnet.network import DRNet
-from modicum.classify.evaluation import Judged
+from modicum.classify.evidence import Judged, tabulate_answers
 from modicum.classify.static.network import rebuild_static
 from modicum.reporting import retiming
 from modicum.reporting.retiming import Subject, retime
@@ -22,9 +21,9 @@ def subject_of(evaluation):
     batches, ids = [(images, torch.arange(6) % 3)], tuple("abcdef")
 
     def make(model):
-        table = tabulate(model.eval(), batches, model.costs)
-        judged = Judged(score(model, batches, ids), table, table.outcome)
-        curve = trace_curve(judged.scored, judged.outcome, model.policy, model.costs, table=table)
+        answers = tabulate_answers(model.eval(), batches)
+        judged = Judged(score(model, batches, ids), torch.arange(6) % 3, answers, answers.hits.outcome)
+        curve = judged.curve(model.policy, model.costs, num_shuffles=20)
         calibration = replace(evaluation.calibration, knob=curve.routed[-1].knob)
         return Subject(replace(evaluation, curve=curve, calibration=calibration), model, images, judged)
 
@@ -68,7 +67,7 @@ def test_all_runs_are_timed_in_one_go(family, routed, fake_clock):
 
 def test_each_route_gets_its_own_time(family, fake_clock):
     (result,) = retime([family], batch_size=BATCH)
-    assert {point.label: point.cost for point in result.curve_ms.static} == {
+    assert {point.name: point.cost for point in result.curve_ms.static} == {
         "always photo_resnet": 1.0,
         "always digit_resnet": 2.0,
     }
@@ -83,7 +82,7 @@ def test_accuracies_and_knobs_are_those_of_the_multiply_adds(family):
     (result,) = retime([family], batch_size=BATCH, rounds=1)
     assert result.curve == family.evaluation.curve
     for timed, counted in zip(result.curve_ms.routed, result.curve.routed, strict=True):
-        assert (timed.knob, timed.accuracy) == (counted.knob, counted.accuracy)
+        assert (timed.knob, timed.worth) == (counted.knob, counted.worth)
         assert timed.cost > 0
 
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from modicum.adaptive.curve import accuracy_at
+from modicum.adaptive.curve import worth_at
 from modicum.reporting.summary import headline, plain_cost, plain_point, summarise
 
 
@@ -19,7 +19,7 @@ def test_headline_leaves_out_what_was_not_measured(evaluation):
 
 
 def test_headline_names_the_plain_network_where_there_are_several(evaluation):
-    small = replace(evaluation.curve.plain[0], label="small", cost=1e6)
+    small = replace(evaluation.curve.plain[0], name="small", cost=1e6)
     several = replace(evaluation, curve=replace(evaluation.curve, plain=(small, *evaluation.curve.plain)))
     assert "plain network (plain SmallResNet at 48 px) 98.3 %" in headline(several)
 
@@ -39,7 +39,7 @@ def test_rows_hold_every_baseline_in_order(evaluation):
 def test_random_row_is_read_off_at_the_calibrated_cost(evaluation):
     (row,) = [row for row in summarise(evaluation) if row.what.startswith("random")]
     assert row.cost == evaluation.calibrated.cost
-    assert row.accuracy == accuracy_at(evaluation.curve.random, evaluation.calibrated.cost)
+    assert row.accuracy == worth_at(evaluation.curve.random, evaluation.calibrated.cost)
     assert row.interval is None
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from modicum.adaptive.curve import accuracy_at
+from modicum.adaptive.curve import worth_at
 from modicum.reporting.comparing import Compared, Comparison
 from modicum.reporting.quantities import format_percent
 from modicum.reporting.tables import (
@@ -70,7 +70,7 @@ def test_matched_costs_span_what_the_networks_reach_together(evaluation):
 
 def test_comparison_reads_accuracies_at_the_same_costs(evaluation):
     cost = matched_costs([evaluation])[2]
-    assert format_percent(accuracy_at(evaluation.curve.routed, cost)) in printed(
+    assert format_percent(worth_at(evaluation.curve.routed, cost)) in printed(
         comparison_table([Compared("a", evaluation)])
     )
 
@@ -92,7 +92,7 @@ def test_units_are_not_mixed(evaluation):
 
 def test_static_family_gives_its_best_member_within_the_cost_and_nothing_in_between(evaluation):
     points = evaluation.curve.routed
-    cheap, dear = replace(points[-1], label="small", accuracy=0.8), replace(points[0], label="large", accuracy=0.9)
+    cheap, dear = replace(points[-1], name="small", worth=0.8), replace(points[0], name="large", worth=0.9)
     curve = replace(evaluation.curve, static=(dear, cheap), routed=(dear, cheap))
     (line,) = [
         line
@@ -104,7 +104,7 @@ def test_static_family_gives_its_best_member_within_the_cost_and_nothing_in_betw
 
 def test_verdict_table_says_no_where_a_static_network_is_better(evaluation):
     wins = Compared("wins", evaluation)
-    better = replace(evaluation.curve.plain[0], label="always small", cost=1.0, accuracy=0.995, low=0.99, high=1.0)
+    better = replace(evaluation.curve.plain[0], name="always small", cost=1.0, worth=0.995, low=0.99, high=1.0)
     family = replace(evaluation, curve=replace(evaluation.curve, static=(better,)))
     alone = printed(verdict_table(Comparison((wins,)), "MAC"))
     beaten = printed(verdict_table(Comparison((wins, Compared("family", family, True))), "MAC"))

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from modicum.adaptive.memory import peak_memory
+from modicum.measuring.memory import peak_memory
 from modicum.restore.inference import count_parameters, make_inference
 from modicum.restore.rnan.network import RNAN
 from modicum.storage.errors import RecipeError

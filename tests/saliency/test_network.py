@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modicum.adaptive.costs import count_macs
+from modicum.measuring.counting import count_macs
 from modicum.saliency.network import SaliencyNet
 from modicum.storage.weights import load_network, save_network
 

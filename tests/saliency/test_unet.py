@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modicum.adaptive.costs import count_macs
+from modicum.measuring.counting import count_macs
 from modicum.saliency.unet import UNet, unet_macs, unet_of_cost
 
 

@@ -1,14 +1,15 @@
 """The knob that meets a budget, found on data that the test never sees."""
-# N samples
 
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from modicum.adaptive.contract import Policy
-from modicum.adaptive.costs import CostTable, Unit
+from modicum.adaptive.costs import CostTable, Unit, require_plain
 from modicum.adaptive.evidence import Outcome, Scored
 from modicum.adaptive.knobs import BudgetError, check_knob, check_share
+from modicum.adaptive.samples import Routes
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Calibration:
         unit: What costs count.
         knob: The knob that meets it.
         achieved: Mean cost on the calibration samples.
-        plain: Cost of the plain network on any sample.
-        accuracy: Share of the calibration samples classified right.
+        plain: Cost of the plain network on any sample; None where there is none.
+        worth: Of the calibration samples.
         num_samples: How many they were.
         data_hash: Of their ids, so that a later evaluation can tell whether it uses the same.
     """
@@ -30,8 +31,8 @@ class Calibration:
     unit: Unit
     knob: float
     achieved: float
-    plain: float
-    accuracy: float
+    plain: float | None
+    worth: float
     num_samples: int
     data_hash: str
 
@@ -41,18 +42,18 @@ class Calibration:
 
 def calibrate(
     scored: Scored,
-    outcome: Outcome,
-    policy: Policy,
-    costs: CostTable,
+    outcome: Outcome[Routes],
+    policy: Policy[Routes],
+    costs: CostTable[Routes],
     target: float,
     *,
     describe: Callable[[float], str] | None = None,
 ) -> Calibration:
-    """The least knob (so the most accurate one) whose mean cost on these samples is at most ``target``.
+    """Finds the least knob (so the most expensive routes) whose mean cost on these samples is at most ``target``.
 
     Args:
         scored: The calibration samples.
-        outcome: Whether routes of the same samples give the right class.
+        outcome: What routes of the same samples are worth.
         policy: The decision.
         costs: Its price, in the unit of ``target``.
         target: Mean cost per sample, the decision included.
@@ -61,7 +62,7 @@ def calibrate(
     Raises:
         BudgetError: If even the cheapest routes cost more than ``target``.
     """
-    if not len(scored.labels):
+    if not len(scored.ids):
         raise ValueError("calibration needs at least one sample")
 
     def mean_cost(knob: float) -> float:
@@ -74,8 +75,8 @@ def calibrate(
         knob=knob,
         achieved=mean_cost(knob),
         plain=costs.plain,
-        accuracy=float(outcome(policy.decide(scored.scores, knob)).double().mean()),
-        num_samples=len(scored.labels),
+        worth=outcome(policy.decide(scored.scores, knob)).total(),
+        num_samples=len(scored.ids),
         data_hash=hash_ids(scored.ids),
     )
 
@@ -88,36 +89,36 @@ def bisect_knob(
     *,
     describe: Callable[[float], str] | None = None,
 ) -> float:
-    """The least knob, to 2**-60 of the range, at which ``mean_cost`` is at most ``target``.
+    """Finds the least knob, to 2**-60 of the range, at which ``mean_cost`` is at most ``target``.
 
     Args:
         mean_cost: Never rises with the knob.
         target: The mean cost allowed.
-        knob_range: From the dearest knob to the cheapest.
+        knob_range: From the most expensive knob to the cheapest.
         unit: What costs count, for the message of the error.
         describe: How that message names a cost instead.
 
     Raises:
         BudgetError: If ``mean_cost`` exceeds ``target`` at the cheapest knob.
     """
-    dearest, cheapest = knob_range
+    highest, cheapest = knob_range
     if not (least := mean_cost(cheapest)) <= target:  # so that nan is refused, too
         if describe is not None:
             raise BudgetError(f"budget {describe(target)} is below the cheapest routes, {describe(least)}: raise it")
         raise BudgetError(f"budget {target:.6g} {unit} per sample is below the cheapest routes, {least:.6g} {unit}")
-    if mean_cost(dearest) <= target:
-        return dearest
+    if mean_cost(highest) <= target:
+        return highest
     for _ in range(60):  # as fine as a double gets, relative to the range
-        middle = (dearest + cheapest) / 2
+        middle = (highest + cheapest) / 2
         if mean_cost(middle) <= target:
             cheapest = middle
         else:
-            dearest = middle
+            highest = middle
     return cheapest
 
 
 def check_disjoint(calibration_ids: Iterable[str], test_ids: Iterable[str]) -> None:
-    """Refuses a test on samples that the knob was chosen on.
+    """Refuses to test on samples that the knob was chosen on.
 
     Raises:
         ValueError: If a sample is in both sets; the message names some.
@@ -129,21 +130,21 @@ def check_disjoint(calibration_ids: Iterable[str], test_ids: Iterable[str]) -> N
 
 
 def hash_ids(ids: Iterable[str]) -> str:
-    """A short hash of a set of ids, whatever their order."""
+    """Hashes a set of ids, whatever their order."""
     joined = "".join(f"{name}\0" for name in sorted(ids))  # the one character that no file name holds
     return hashlib.blake2b(joined.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def relative_budget(budget: float, costs: CostTable) -> float:
-    """The cost that is the share ``budget`` of the plain network's.
+def relative_budget(budget: float, costs: CostTable[Any]) -> float:
+    """Returns the cost that is the share ``budget`` of the plain network's.
 
     Raises:
-        BudgetError: If ``budget`` is not in (0, 1].
+        BudgetError: If ``budget`` is not in (0, 1], or there is no plain network.
     """
-    return check_share(budget) * costs.plain
+    return check_share(budget) * require_plain(costs)
 
 
-def describe_share(costs: CostTable) -> Callable[[float], str]:
+def describe_share(costs: CostTable[Any]) -> Callable[[float], str]:
     """Names costs in messages for a user who asked for a share of the plain network's."""
-    what = "multiply-adds" if costs.unit == "MAC" else "time"
-    return lambda cost: f"{cost / costs.plain:.4g} of the plain network's {what}"
+    what, plain = "multiply-adds" if costs.unit == "MAC" else "time", require_plain(costs)
+    return lambda cost: f"{cost / plain:.4g} of the plain network's {what}"

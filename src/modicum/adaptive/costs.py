@@ -1,27 +1,27 @@
-"""The price of routes: multiply-adds, counted exactly, or milliseconds, measured on a device."""
-# N samples, R routes of a menu, U units (blocks)
+"""Prices of routes: multiply-adds, counted exactly, or milliseconds, measured on a device."""
+# N samples, R routes of a menu, U units (blocks); for routes see `modicum.adaptive.samples`
 
-import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Generic, Literal, Self
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
+
+from modicum.adaptive.knobs import BudgetError
+from modicum.adaptive.samples import Routes
 
 Unit = Literal["MAC", "ms"]
 
 
-class CostTable(ABC):
+class CostTable(ABC, Generic[Routes]):
     """Cost per sample of every route of one network, in multiply-adds (``"MAC"``) or milliseconds (``"ms"``)."""
 
     @property
     @abstractmethod
     def unit(self) -> Unit:
-        """What the figures count."""
+        """Says what the figures count."""
 
     @property
     @abstractmethod
@@ -30,30 +30,45 @@ class CostTable(ABC):
 
     @property
     @abstractmethod
-    def plain(self) -> float:
-        """Cost of the network with everything computed and nothing decided: what a saving is measured against."""
+    def plain(self) -> float | None:
+        """Cost with everything computed and nothing decided, which savings are measured against.
+
+        None where everything at once is no answer, such as all windows together.
+        """
 
     @abstractmethod
-    def of(self, routes: Tensor) -> Tensor:
-        """Cost of each route, (N,) float64 on the CPU, the decision included."""
+    def of(self, routes: Routes) -> Tensor:
+        """Returns the cost of each route, (N,) float64 on the CPU, the decision included."""
 
     @abstractmethod
-    def names(self, routes: Tensor) -> list[str]:
-        """What to call each route in a histogram; routes that a reader need not tell apart share a name."""
+    def names(self, routes: Routes) -> list[str]:
+        """Names each route for a histogram; routes that a reader need not tell apart share a name."""
 
     @abstractmethod
     def menu(self) -> Tensor | None:
-        """Every route there is, dearest first, or None where they are too many to list."""
+        """Returns the numbers of all routes (R,), most expensive first; None where they are too many to list."""
 
     @abstractmethod
-    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float) -> Self:
-        """The same table in milliseconds per sample.
+    def in_milliseconds(self, milliseconds: Callable[[Routes], float], decision: float, plain: float | None) -> Self:
+        """Returns the same table in milliseconds per sample.
 
         Args:
-            milliseconds: Time per sample of a batch that takes one route (1, ...), without the decision.
+            milliseconds: Time per sample of a batch that takes one route, given as that of one sample, without the
+                decision.
             decision: Time per sample of the decision.
             plain: Time per sample of the network that answers without a decision, for tables in which it is no route.
         """
+
+
+def require_plain(costs: CostTable[Any]) -> float:
+    """Returns the cost of the network with everything computed and nothing decided.
+
+    Raises:
+        BudgetError: If there is no such network, so that no cost is a share of its cost.
+    """
+    if costs.plain is None:
+        raise BudgetError(f"this network does not run without decisions, so costs are no shares: state {costs.unit}")
+    return costs.plain
 
 
 @dataclass(frozen=True)
@@ -61,44 +76,44 @@ class MenuCosts(CostTable):
     """Routes are numbers: route j costs ``decision + per_route[j]`` (a resolution, or all work up to an exit).
 
     Attributes:
-        labels: What each route is called, e.g. ``("224 px", "168 px")``.
+        route_names: What each route is called, e.g. ``("224 px", "168 px")``.
         per_route: Cost of each route without the decision, per sample.
         decision: Cost of the decision, paid on every route.
         unit: What the figures count.
-        alone: Cost of the network that answers without a decision, where that is less than the dearest route; None:
-            the dearest route.
+        alone: Cost of the network that answers without a decision, where that is less than the most expensive route;
+            None: the most expensive route.
     """
 
-    labels: tuple[str, ...]
+    route_names: tuple[str, ...]
     per_route: tuple[float, ...]
     decision: float = 0.0
     unit: Unit = "MAC"
     alone: float | None = None
 
     def __post_init__(self) -> None:
-        if len(self.labels) != len(self.per_route) or not self.labels:
-            raise ValueError(f"a menu needs one cost per label, got {self.per_route} for {self.labels}")
+        if len(self.route_names) != len(self.per_route) or not self.route_names:
+            raise ValueError(f"a menu needs one cost per route, got {self.per_route} for {self.route_names}")
 
     @property
     def plain(self) -> float:
-        """Cost of the network that answers without a decision: ``alone``, else the dearest route."""
+        """Cost of the network that answers without a decision: ``alone``, else the most expensive route."""
         return max(self.per_route) if self.alone is None else self.alone
 
     def of(self, routes: Tensor) -> Tensor:
-        """Cost of each route (N,), looked up."""
+        """Looks up the cost of each route (N,)."""
         return torch.tensor(self.per_route, dtype=torch.float64)[routes.cpu()] + self.decision
 
     def names(self, routes: Tensor) -> list[str]:
-        """The label of each route (N,)."""
-        return [self.labels[route] for route in routes.tolist()]
+        """Looks up the name of each route (N,)."""
+        return [self.route_names[route] for route in routes.tolist()]
 
     def menu(self) -> Tensor:
-        """Numbers of all routes (R,), dearest first."""
+        """Returns the numbers of all routes (R,), most expensive first."""
         return torch.tensor(self.per_route, dtype=torch.float64).argsort(descending=True, stable=True)
 
-    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float) -> Self:
-        """The same menu, each route timed by itself; ``plain`` is the time of ``alone``, where there is one."""
-        times = tuple(milliseconds(torch.tensor([route])) for route in range(len(self.labels)))
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float | None) -> Self:
+        """Times each route by itself; ``plain`` is the time of ``alone``, where there is one."""
+        times = tuple(milliseconds(torch.tensor([route])) for route in range(len(self.per_route)))
         alone = None if self.alone is None else plain
         return replace(self, per_route=times, decision=decision, unit="ms", alone=alone)
 
@@ -125,57 +140,21 @@ class UnitCosts(CostTable):
         return self.floor + sum(self.per_unit)
 
     def of(self, routes: Tensor) -> Tensor:
-        """Cost of each route (N, U), summed over the units that it keeps."""
+        """Sums the cost of each route (N, U) over the units that it keeps."""
         return routes.cpu().double() @ torch.tensor(self.per_unit, dtype=torch.float64) + self.floor + self.decision
 
     def names(self, routes: Tensor) -> list[str]:
-        """How many units each route (N, U) keeps; which ones a reader need not know."""
+        """Says how many units each route (N, U) keeps; a reader need not know which."""
         return [f"{kept} of {len(self.per_unit)} blocks" for kept in routes.sum(dim=1).tolist()]
 
     def menu(self) -> None:
-        """None: there are 2**U routes."""
+        """Returns None: there are 2**U routes."""
         return
 
-    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float) -> Self:
-        """The same units: the floor is timed alone, then each unit on top of it."""
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float | None) -> Self:
+        """Times the floor alone, then each unit on top of it."""
         keep_one = torch.eye(len(self.per_unit), dtype=torch.bool)
         floor = milliseconds(torch.zeros_like(keep_one[:1]))
         # A unit too quick for the clock may seem to take less than nothing.
         per_unit = tuple(max(milliseconds(route[None]) - floor, 0.0) for route in keep_one)
         return replace(self, per_unit=per_unit, floor=floor, decision=decision, unit="ms")
-
-
-def count_macs(run: Callable[..., object], *inputs: Tensor) -> int:
-    """Multiply-adds that ``run(*inputs)`` executes: convolutions, matrix products and attention, forward only.
-
-    Normalisation, pooling, resizing and element-wise work count as nothing, as in the published tables, and so do the
-    recurrent layers of torch, which its counter does not know. ``inputs`` on the ``meta`` device make counting free
-    where ``run`` allows it; see `count_network_macs`.
-    """
-    fused: Any = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-    with torch.no_grad(), _unfused_attention(), FlopCounterMode(display=False, custom_mapping=fused) as counter:
-        run(*inputs)
-    return int(counter.get_total_flops()) // 2  # the counter counts a multiply-add as two
-
-
-def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
-    """Operations of fused attention on a CPU, which torch's counter takes for free before version 2.15."""
-    batch, heads, outputs, width = query
-    return 2 * batch * heads * outputs * key[-2] * (width + value[-1])
-
-
-@contextmanager
-def _unfused_attention() -> Iterator[None]:
-    """Keeps torch's attention layers off the fused kernels of evaluation, which the counter takes for free."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-def count_network_macs(network: nn.Module, shape: Sequence[int]) -> int:
-    """Multiply-adds of one evaluation pass of ``network`` on an input of ``shape``, counted without computing it."""
-    on_meta = copy.deepcopy(network).to("meta").float().eval()
-    return count_macs(on_meta, torch.empty(tuple(shape), device="meta"))

@@ -1,15 +1,15 @@
-"""How much of the saving that multiply-adds promise the clock confirms."""
-# N samples
+"""Measures how much of the saving that multiply-adds promise the clock confirms."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from modicum.adaptive.contract import AdaptiveClassifier
-from modicum.adaptive.costs import CostTable
-from modicum.adaptive.timing import time_in_turn
+from modicum.adaptive.contract import AdaptiveNetwork, device_of
+from modicum.adaptive.costs import CostTable, require_plain
+from modicum.adaptive.samples import Inputs, Routes, take
+from modicum.measuring.timing import device_name, time_in_turn
 
 
 @dataclass(frozen=True)
@@ -36,80 +36,84 @@ class Efficiency:
 
     @property
     def realised(self) -> float:
-        """S_wall / S_theory: the share of the theoretical saving that the clock confirms; nan if none was promised."""
+        """Returns S_wall / S_theory: the share of the saving that the clock confirms; nan if none was promised."""
         return self.saved_on_clock / self.saved_in_theory if self.saved_in_theory > 0 else float("nan")
 
 
 @torch.inference_mode()
 def measure_efficiency(
-    model: AdaptiveClassifier,
-    plain: Callable[[Tensor], Tensor],
-    images: Tensor,
+    model: AdaptiveNetwork[Inputs, Any, object],
+    plain: Callable[[Inputs], object],
+    inputs: Inputs,
     batch_sizes: Sequence[int],
     *,
     knob: float,
     rounds: int = 5,
 ) -> tuple[Efficiency, ...]:
-    """Times ``model.predict`` against ``plain`` on the same ``images`` (N, 3, H, W), once per batch size.
+    """Times ``model.predict`` against ``plain`` on the same ``inputs``, once per batch size.
 
-    Both are timed in turn, each over all images in batches of the given size; figures are medians of ``rounds``.
+    Both are timed in turn, each over all inputs in batches of the given size; figures are medians of ``rounds``.
     """
-    report, saved_in_theory = [], 1 - mean_macs(model, images, knob) / model.costs.plain
+    report, saved_in_theory = [], 1 - mean_macs(model, inputs, knob) / require_plain(model.costs)
     for batch_size in batch_sizes:
-        batches = torch.split(images, batch_size)
+        batches = [take(inputs, slice(at, at + batch_size)) for at in range(0, len(inputs), batch_size)]
 
-        def run_plain(batches: Sequence[Tensor] = batches) -> None:
+        def run_plain(batches: Sequence[Inputs] = batches) -> None:
             for batch in batches:
                 plain(batch)
 
-        def run_routed(batches: Sequence[Tensor] = batches) -> None:
+        def run_routed(batches: Sequence[Inputs] = batches) -> None:
             for batch in batches:
                 model.predict(batch, knob)
 
         seconds = time_in_turn({"plain": run_plain, "routed": run_routed}, rounds=rounds)
-        per_image = {name: 1000 * value / len(images) for name, value in seconds.items()}
+        per_sample = {name: 1000 * value / len(inputs) for name, value in seconds.items()}
         report.append(
             Efficiency(
                 batch_size=batch_size,
                 threads=torch.get_num_threads(),
-                device=device_name(images.device),
-                plain_ms=per_image["plain"],
-                routed_ms=per_image["routed"],
+                device=device_name(device_of(model)),
+                plain_ms=per_sample["plain"],
+                routed_ms=per_sample["routed"],
                 saved_in_theory=saved_in_theory,
-                saved_on_clock=1 - per_image["routed"] / per_image["plain"],
+                saved_on_clock=1 - per_sample["routed"] / per_sample["plain"],
             )
         )
     return tuple(report)
 
 
-def mean_macs(model: AdaptiveClassifier, images: Tensor, knob: float) -> float:
-    """Mean multiply-adds per image at this knob, the decision included."""
-    return float(model.costs.of(model.policy.decide(model.scores(images), knob)).mean())
+def mean_macs(model: AdaptiveNetwork[Inputs, Any, object], inputs: Inputs, knob: float) -> float:
+    """Returns the mean multiply-adds per sample at this knob, the decision included."""
+    return float(model.costs.of(model.policy.decide(model.scores(inputs), knob)).mean())
 
 
 @torch.inference_mode()
-def measure_route_times(model: AdaptiveClassifier, images: Tensor, batch_size: int, *, rounds: int = 5) -> CostTable:
-    """The cost table in milliseconds per sample on this device at this batch size, measured on copies of ``images``.
+def measure_route_times(
+    model: AdaptiveNetwork[Inputs, Routes, object],
+    plain: Callable[[Inputs], object] | None,
+    inputs: Inputs,
+    batch_size: int,
+    *,
+    rounds: int = 5,
+) -> CostTable[Routes]:
+    """Returns the cost table in milliseconds per sample on this device at this batch size.
 
     Args:
         model: Its decision is timed by itself where it costs anything.
-        images: Shape (N, 3, H, W), N at least 1; repeated or cut to ``batch_size``.
+        plain: The network that answers without a decision, if there is one.
+        inputs: At least one sample; repeated or cut to ``batch_size``.
         batch_size: Samples per call.
         rounds: Readings per route, of which the median counts.
     """
-    batch, plain = images[torch.arange(batch_size) % len(images)], model.plain_network().eval()
+    batch = take(inputs, torch.arange(batch_size) % len(inputs))
 
     def milliseconds(run: Callable[[], object]) -> float:
         return 1000 * time_in_turn({"run": run}, rounds=rounds)["run"] / batch_size
 
-    def on_route(route: Tensor) -> float:
-        routes = route.expand(batch_size, *route.shape[1:])
+    def on_route(route: Routes) -> float:
+        routes = take(route, torch.zeros(batch_size, dtype=torch.int64))
         return milliseconds(lambda: model.run(batch, routes))
 
     decision = milliseconds(lambda: model.scores(batch)) if model.costs.decision else 0.0
-    return model.costs.in_milliseconds(on_route, decision, milliseconds(lambda: plain(batch)))
-
-
-def device_name(device: torch.device) -> str:
-    """What a reader calls a device: the model of a GPU, else its type."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    alone = None if plain is None else milliseconds(lambda: plain(batch))
+    return model.costs.in_milliseconds(on_route, decision, alone)

@@ -1,141 +1,167 @@
 """What one pass over a data set leaves behind, so that any knob can be judged afterwards.
 
-*Table mode*: every route of a menu is run once on every sample and only small arrays stay; each knob is then a look-up.
+*Table mode*: every route of a menu is run once on every sample and only small values stay; each knob is then a look-up.
 *Execute mode*: for routes too many to list, or to verify the table, the chosen routes are run. Both are an `Outcome`,
 and whoever draws curves or baselines does not know which it has.
 """
-# N samples, R routes, S scores, K classes
+# N samples, R routes, S scores
 
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar as TypeVarWithDefault
 
-from modicum.adaptive.contract import AdaptiveClassifier
-from modicum.adaptive.costs import CostTable
+from modicum.adaptive.contract import AdaptiveNetwork
+from modicum.adaptive.samples import Inputs, Outputs, Routes, Targets, take
+from modicum.adaptive.worth import Worth
 
-Outcome = Callable[[Tensor], Tensor]
-"""From the routes of all samples, (N, ...), to whether each is classified right, (N,) bool on the CPU."""
+Judged = TypeVarWithDefault("Judged", default=Worth)
+AnyWorth = TypeVar("AnyWorth", bound=Worth)
 
-Batches = Iterable[tuple[Tensor, Tensor]]
-"""Images (n, 3, H, W) with labels (n,), in the same order on every iteration; on any device."""
+Outcome: TypeAlias = Callable[[Routes], Worth]
+"""From the routes of all samples to the worth of what the network gives on them."""
+
+Batches: TypeAlias = Iterable[tuple[Inputs, Targets]]
+"""Inputs with targets, in the same order on every iteration; on any device."""
+
+Judge: TypeAlias = Callable[[Outputs, Targets], Judged]
+"""From outputs and targets of a batch to what is kept of it."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores that decisions depend on, and the truth; all on the CPU.
+    """The scores that decisions depend on, on the CPU.
 
     Attributes:
         ids: Name of each sample, unique within a data set.
         scores: Shape (N, S).
-        labels: Shape (N,), int64.
     """
 
     ids: tuple[str, ...]
     scores: Tensor
-    labels: Tensor
 
 
 @dataclass(frozen=True)
 class RouteTable:
-    """The answer of every route of a menu on every sample; all on the CPU.
+    """What every route of a menu is worth on the same samples.
 
     Attributes:
-        predicted: Shape (N, R), int64: the most probable class.
-        confidence: Shape (N, R), float32 in [0, 1]: its probability.
-        top1: Shape (N, R), bool: the most probable class is the label.
-        top5: Shape (N, R), bool: the label is among the five most probable classes.
+        per_route: R of them, in the order of the menu's numbers.
     """
 
-    predicted: Tensor
-    confidence: Tensor
-    top1: Tensor
-    top5: Tensor
+    per_route: tuple[Worth, ...]
 
-    def outcome(self, routes: Tensor) -> Tensor:
-        """Whether each sample is classified right on its route, (N,) bool: an `Outcome`."""
-        return self.top1.gather(1, routes[:, None])[:, 0]
+    def outcome(self, routes: Tensor) -> Worth:
+        """Looks up the worth of each sample on its route (N,): an `Outcome`."""
+        first, *others = self.per_route
+        return first.join(others).take(routes * len(first) + torch.arange(len(routes)))
 
-    def top5_accuracy(self, routes: Tensor) -> float:
-        """Share of the samples whose right class is among the five most probable on their route."""
-        return float(self.top5.gather(1, routes[:, None]).double().mean())
+    def each(self) -> Tensor:
+        """Returns the worth of each sample alone on each route, (N, R) float64."""
+        return torch.stack([worth.each() for worth in self.per_route], dim=1)
 
 
 @torch.inference_mode()
-def score(model: AdaptiveClassifier, batches: Batches, ids: tuple[str, ...]) -> Scored:
-    """The scores of every sample; one pass over ``batches``.
+def score(model: AdaptiveNetwork[Inputs, Any, object], batches: Batches[Inputs, Any], ids: tuple[str, ...]) -> Scored:
+    """Scores every sample; one pass over ``batches``.
 
     Raises:
         ValueError: If ``batches`` does not hold one sample per id.
     """
-    rows = [(model.scores(images).float().cpu(), labels.cpu()) for images, labels in batches]
+    rows = [model.scores(inputs).float().cpu() for inputs, _ in batches]
     if not rows:
         raise ValueError("batches hold no samples, so there is nothing to score")
-    scores, labels = (torch.cat(column) for column in zip(*rows, strict=True))
-    scored = Scored(ids, scores, labels)
-    if not len(ids) == len(set(ids)) == len(scored.labels):
-        raise ValueError(f"ids must name each sample once: {len(set(ids))} names for {len(scored.labels)} samples")
+    scored = Scored(ids, torch.cat(rows))
+    if not len(ids) == len(set(ids)) == len(scored.scores):
+        raise ValueError(f"ids must name each sample once: {len(set(ids))} names for {len(scored.scores)} samples")
     return scored
 
 
-@torch.inference_mode()
-def tabulate(model: AdaptiveClassifier, batches: Batches, costs: CostTable) -> RouteTable:
-    """Runs every route of the menu on every sample; one pass over ``batches``.
+def tabulate(
+    model: AdaptiveNetwork[Inputs, Tensor, Outputs],
+    batches: Batches[Inputs, Targets],
+    judge: Judge[Outputs, Targets],
+) -> RouteTable:
+    """Judges every route of the menu on every sample; one pass over ``batches``.
 
     Raises:
         ValueError: If the routes of this model are too many to list.
     """
-    menu = costs.menu()
+    return RouteTable(tuple(_joined(parts) for parts in judge_every_route(model, batches, judge)))
+
+
+@torch.inference_mode()
+def judge_every_route(
+    model: AdaptiveNetwork[Inputs, Tensor, Outputs],
+    batches: Batches[Inputs, Targets],
+    judge: Judge[Outputs, Targets, Judged],
+) -> list[list[Judged]]:
+    """Runs every route of the menu on every sample; returns, for each route, what ``judge`` makes of each batch.
+
+    Raises:
+        ValueError: If the routes of this model are too many to list.
+    """
+    menu = model.costs.menu()
     if menu is None:
         raise ValueError("the routes of this model are too many to list: use executed_outcome instead")
-    rows = [_tabulate_batch(model, images, labels, len(menu)) for images, labels in batches]
-    return RouteTable(*(torch.cat(column) for column in zip(*rows, strict=True)))
+    judged: list[list[Judged]] = [[] for _ in menu]
+    for inputs, targets in batches:
+        for route, parts in enumerate(judged):
+            parts.append(judge(model.run(inputs, torch.full((len(inputs),), route)), targets))
+    return judged
 
 
-def _tabulate_batch(
-    model: AdaptiveClassifier, images: Tensor, labels: Tensor, num_routes: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    runs = [model.run(images, torch.full((len(images),), route)) for route in range(num_routes)]
-    logits, labels = torch.stack(runs, dim=1).cpu(), labels.cpu()[:, None]  # (n, R, K), (n, 1)
-    predicted = logits.argmax(dim=2)  # not of the probabilities, which may tie where logits differ
-    best = logits.topk(min(5, logits.shape[2]), dim=2).indices
-    confidence = logits.float().softmax(dim=2).amax(dim=2)
-    return predicted, confidence, predicted == labels, (best == labels[:, :, None]).any(dim=2)
-
-
-def executed_outcome(model: AdaptiveClassifier, batches: Batches) -> Outcome:
-    """An `Outcome` that runs the given routes over ``batches`` each time it is asked.
+def executed_outcome(
+    model: AdaptiveNetwork[Inputs, Routes, Outputs],
+    batches: Batches[Inputs, Targets],
+    judge: Judge[Outputs, Targets],
+) -> Outcome[Routes]:
+    """Returns an `Outcome` that runs the given routes over ``batches`` each time it is asked.
 
     It raises a `ValueError` if it is given routes for more samples than there are.
     """
 
     @torch.inference_mode()
-    def outcome(routes: Tensor) -> Tensor:
-        hits, start = [], 0
-        for images, labels in batches:
-            logits = model.run(images, routes[start : start + len(images)])
-            hits.append((logits.argmax(dim=1) == labels.to(logits.device)).cpu())
-            start += len(images)
+    def outcome(routes: Routes) -> Worth:
+        parts, start = [], 0
+        for inputs, targets in batches:
+            own = take(routes, slice(start, start + len(inputs)))
+            parts.append(judge(model.run(inputs, own), targets))
+            start += len(inputs)
         if start < len(routes):
             raise ValueError(f"routes must name one route per sample, got {len(routes)} for {start} samples")
-        return torch.cat(hits)
+        return _joined(parts)
 
     return outcome
 
 
-def remembered(outcome: Outcome) -> Outcome:
-    """The same `Outcome`, which looks up what it has been asked before: executing routes takes a pass over all samples.
+def cached(outcome: Outcome[Routes]) -> Outcome[Routes]:
+    """Returns the same `Outcome`, which executes each routing once: executing takes a pass over all samples.
 
     Curves in multiply-adds and in milliseconds, for example, ask for the same routes.
     """
-    known: dict[bytes, Tensor] = {}
+    known: dict[bytes, Worth] = {}
 
-    def look_up(routes: Tensor) -> Tensor:
-        key = hashlib.blake2b(routes.cpu().contiguous().numpy().tobytes()).digest()
+    def look_up(routes: Routes) -> Worth:
+        key = _digest(routes)
         if key not in known:
             known[key] = outcome(routes)
         return known[key]
 
     return look_up
+
+
+def _joined(parts: list[AnyWorth]) -> AnyWorth:
+    return parts[0].join(parts[1:])
+
+
+def _digest(routes: Tensor | list[Tensor]) -> bytes:
+    digest = hashlib.blake2b()
+    for part in [routes] if isinstance(routes, Tensor) else routes:
+        digest.update(f"{tuple(part.shape)} {part.dtype}".encode())
+        digest.update(part.cpu().contiguous().numpy().tobytes())
+    return digest.digest()

@@ -1,4 +1,4 @@
-"""Execution that computes only what the routes ask for: samples are selected, grouped, run and put back in place.
+"""Executes only what routes ask for: samples are selected, grouped, run and put back in place.
 
 Two forms cover all adaptive networks. `select_run_scatter` serves decisions made before a piece of network runs (which
 resolution, keep or drop this block); `run_through_exits` serves decisions made while it runs (leave here or go on),
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def select_run_scatter(inputs: Tensor, choices: Tensor, runs: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
-    """For each sample i, ``runs[choices[i]]`` applied to it; each run sees its own samples once, as one batch.
+    """Applies ``runs[choices[i]]`` to each sample i; each run sees its own samples once, as one batch.
 
     Args:
         inputs: Shape (N, ...).
@@ -45,7 +45,7 @@ def select_run_scatter(inputs: Tensor, choices: Tensor, runs: Sequence[Callable[
 
 
 def _room_for(count: int, part: Tensor) -> Tensor:
-    """An uninitialised tensor for ``count`` samples like those of ``part``, channels-last if they are."""
+    """Returns an uninitialised tensor for ``count`` samples like those of ``part``, channels-last if they are."""
     last = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last) and not part.is_contiguous()
     memory_format = torch.channels_last if last else torch.contiguous_format
     shape = (count, *part.shape[1:])
@@ -53,7 +53,7 @@ def _room_for(count: int, part: Tensor) -> Tensor:
 
 
 def group_rows(choices: Tensor, num_choices: int) -> list[tuple[int, Tensor]]:
-    """The rows of each choice that occurs, (choice, rows) by rising choice; rows rise within a group.
+    """Groups the rows of each choice that occurs, (choice, rows) by rising choice; rows rise within a group.
 
     Raises:
         ValueError: If a choice lies outside [0, num_choices).
@@ -69,7 +69,7 @@ def group_rows(choices: Tensor, num_choices: int) -> list[tuple[int, Tensor]]:
 class Exits(NamedTuple):
     """Where each sample left and what it left with."""
 
-    logits: Tensor  # (N, K)
+    outputs: Tensor  # (N, K), e.g. logits
     routes: Tensor  # (N,) int64, on the CPU: the index of the exit
 
 
@@ -77,7 +77,7 @@ class Leaving(NamedTuple):
     """Who of some samples leaves at an exit, and with what."""
 
     mask: Tensor  # (n,) bool, on the CPU
-    logits: Tensor | None  # (m, K) of those that leave, in order; None where nobody does
+    outputs: Tensor | None  # (m, K) of those that leave, in order; None where nobody does
 
 
 def run_through_exits(
@@ -91,11 +91,11 @@ def run_through_exits(
         state: What the first stage gets: a tensor (N, ...) or any nesting of tuples, lists and dicts of such tensors,
             N at least 1.
         stages: Functions from a state to ``(features (n, ...), next state)``. Once all have left, no more are called.
-        leave: ``leave(stage, rows, features)`` tells which samples leave here, and their logits; ``rows`` (n,) on the
-            CPU are their places in the input. At the last stage, all must leave.
+        leave: ``leave(stage, rows, features)`` tells which samples leave here, and their outputs; ``rows`` (n,) on
+            the CPU are their places in the input. At the last stage, all must leave.
 
     Returns:
-        The logits and the exit of every sample, in the order of the input.
+        The output and the exit of every sample, in the order of the input.
 
     Raises:
         ValueError: If samples are left over after the last stage.
@@ -105,11 +105,11 @@ def run_through_exits(
         features, state = run(state)
         if stage == 0:
             rows, routes = torch.arange(len(features)), torch.zeros(len(features), dtype=torch.int64)
-        mask, logits = leave(stage, rows, features)
-        if logits is None:
+        mask, outputs = leave(stage, rows, features)
+        if outputs is None:
             continue
-        output = _room_for(len(routes), logits) if output is None else output
-        output.index_copy_(0, rows[mask].to(output.device), logits)
+        output = _room_for(len(routes), outputs) if output is None else output
+        output.index_copy_(0, rows[mask].to(output.device), outputs)
         routes[rows[mask]] = stage
         stay = (~mask).nonzero()[:, 0]
         if not len(stay):

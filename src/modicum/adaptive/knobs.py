@@ -42,13 +42,13 @@ def check_share(budget: object) -> float:
 
 
 def check_milliseconds(budget_ms: object) -> float:
-    """Returns a budget that is given in milliseconds per image.
+    """Returns a budget that is given in milliseconds per sample.
 
     Raises:
         BudgetError: If it is not a positive finite number.
     """
     if not (is_finite(budget_ms) and float(budget_ms) > 0):  # type: ignore[arg-type]  # a real number
-        raise BudgetError(f"budget_ms must be a positive number of milliseconds per image, got {budget_ms}")
+        raise BudgetError(f"budget_ms must be a positive number of milliseconds per sample, got {budget_ms}")
     return float(budget_ms)  # type: ignore[arg-type]  # a real number
 
 

@@ -3,21 +3,36 @@
 The same for every adaptive classifier: whether routes can be listed is asked of the cost table, nothing else differs.
 """
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from modicum.adaptive.calibration import Calibration, calibrate, check_disjoint, describe_share, hash_ids
-from modicum.adaptive.contract import AdaptiveClassifier, device_of
-from modicum.adaptive.costs import CostTable
-from modicum.adaptive.curve import Point, point_of, trace_curve
+from modicum.adaptive.calibration import (
+    Calibration,
+    calibrate,
+    check_disjoint,
+    describe_share,
+    hash_ids,
+    relative_budget,
+)
+from modicum.adaptive.contract import device_of
+from modicum.adaptive.costs import CostTable, require_plain
+from modicum.adaptive.curve import Point
 from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
-from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outcome, remembered, score, tabulate
+from modicum.adaptive.evidence import cached, executed_outcome, score
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.data import Part, Preprocessing
+from modicum.classify.evidence import (
+    AdaptiveClassifier,
+    Judged,
+    calibration_fields,
+    calibration_to_json,
+    judge_hits,
+    point_from_json,
+    tabulate_answers,
+)
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.classify.results import Detail, Evaluation, Example
@@ -61,15 +76,6 @@ class ClassifierRecipe(Protocol):
         """Where it runs."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A part of the data with what the model made of it."""
-
-    scored: Scored
-    table: RouteTable | None  # None where routes are too many to list
-    outcome: Outcome
-
-
 class DescribeDetails(Protocol):
     """What a kind of network shows of itself in a report."""
 
@@ -110,10 +116,11 @@ def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
     """Scores a part of the data, and runs every route on it where routes can be listed."""
     batches = data.evaluate_on(part, device_of(model))
     scored = score(model, batches, data.splits.part(part))
+    labels = torch.tensor([data.source.records[index].label for index in data.splits.indices(data.source, part)])
     if model.costs.menu() is None:
-        return Judged(scored, None, remembered(executed_outcome(model, batches)))
-    table = tabulate(model, batches, model.costs)
-    return Judged(scored, table, table.outcome)
+        return Judged(scored, labels, None, cached(executed_outcome(model, batches, judge_hits)))
+    answers = tabulate_answers(model, batches)
+    return Judged(scored, labels, answers, answers.hits.outcome)
 
 
 def calibrate_run(
@@ -129,8 +136,8 @@ def calibrate_run(
     part = judge(model, data, "calibration")
     describe = describe_share(costs) if costs.unit == "MAC" else None
     calibration = calibrate(part.scored, part.outcome, model.policy, costs, target, describe=describe)
-    write_sealed(run.calibration, asdict(calibration))
-    update_notes(run.weights, {CALIBRATION_NOTE: asdict(calibration)})
+    write_sealed(run.calibration, calibration_to_json(calibration))
+    update_notes(run.weights, {CALIBRATION_NOTE: calibration_to_json(calibration)})
     return calibration
 
 
@@ -150,7 +157,7 @@ def read_calibration(run: RunFolder) -> Calibration | None:
     content = read_sealed(run.calibration, remedy=remedy)
     if known != content:
         raise RunError(f"{run.calibration} is not that of the weights beside it: put the file back, or {remedy}")
-    return parse_record(Calibration, content, run.calibration, remedy=remedy)
+    return parse_record(Calibration, calibration_fields(content), run.calibration, remedy=remedy)
 
 
 def calibration_note(run: RunFolder) -> dict[str, JSON]:
@@ -167,7 +174,7 @@ def read_baselines(run: RunFolder) -> tuple[Point, ...]:
         return ()
     remedy = "put a copy back, or begin a new run"
     rows = read_sealed(run.baselines, remedy=remedy).get("points", ())
-    return tuple(parse_record(Point, row, run.baselines, remedy=remedy) for row in rows)
+    return tuple(parse_record(point_from_json, row, run.baselines, remedy=remedy) for row in rows)
 
 
 def evaluate_run(
@@ -202,32 +209,22 @@ def evaluate_run(
     check_disjoint(data.splits.calibration, data.splits.test)
     calibration = read_calibration(run)
     if calibration is None:
-        calibration = calibrate_run(run, model, data, model.costs, recipe.budget * model.costs.plain)
+        calibration = calibrate_run(run, model, data, model.costs, relative_budget(recipe.budget, model.costs))
     if calibration.data_hash != hash_ids(data.splits.calibration):
         raise RunError(f"{run.calibration} was made on other images than {run.splits.name} names: calibrate again")
     knob = calibration.knob if knob is None else knob
     test = judge(model, data, "test")
     routes = model.policy.decide(test.scored.scores, knob)
     baselines = read_baselines(run)
-    cheapest, dearest = choose_examples(model, data, test.scored, routes)
-    top5 = test.table.top5_accuracy(routes) if test.table is not None else None
+    cheapest, dearest = choose_examples(model, data, test, routes)
     timed = timed_images(model, data)
-    curve = trace_curve(
-        test.scored,
-        test.outcome,
-        model.policy,
-        model.costs,
-        table=test.table,
-        plain=baselines,
-        num_shuffles=20 if test.table is not None else 3,
-    )
+    num_shuffles = 20 if test.answers is not None else 3
+    curve = test.curve(model.policy, model.costs, plain=baselines, num_shuffles=num_shuffles)
     curve_ms = None
     if batch_sizes:
-        costs_ms = measure_route_times(model, timed, max(batch_sizes))
+        costs_ms = measure_route_times(model, model.plain_network().eval(), timed, max(batch_sizes))
         knobs = [point.knob for point in curve.routed if point.knob is not None]
-        curve_ms = trace_curve(
-            test.scored, test.outcome, model.policy, costs_ms, table=test.table, knobs=knobs, num_shuffles=3
-        )
+        curve_ms = test.curve(model.policy, costs_ms, knobs=knobs, num_shuffles=3)
     return Evaluation(
         system=system,
         data=data.source.name,
@@ -236,7 +233,7 @@ def evaluate_run(
         resolution_px=recipe.image_px,
         curve=curve,
         calibration=calibration,
-        calibrated=point_of("calibrated", test.outcome(routes), routes, model.costs, knob=knob, top5=top5),
+        calibrated=test.point("calibrated", routes, model.costs, knob),
         efficiency=measure_on_test(model, timed, knob, batch_sizes),
         cheapest=cheapest,
         dearest=dearest,
@@ -262,7 +259,7 @@ def measure_on_test(
 
 
 def choose_examples(
-    model: AdaptiveClassifier, data: PreparedData, scored: Scored, routes: Tensor
+    model: AdaptiveClassifier, data: PreparedData, judged: Judged, routes: Tensor
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """The test images on the cheapest and on the dearest routes, a few of each, spread over the classes."""
     costs = model.costs.of(routes)
@@ -271,27 +268,27 @@ def choose_examples(
     pool = max(NUM_EXAMPLES, len(order) // 10)
     step = max(1, pool // NUM_EXAMPLES)
     picks = order[:pool:step][:NUM_EXAMPLES], order.flip(0)[:pool:step][:NUM_EXAMPLES]
-    cheap, dear = (tuple(make_examples(model, data, scored, routes, pick)) for pick in picks)
+    cheap, dear = (tuple(make_examples(model, data, judged, routes, pick)) for pick in picks)
     return cheap, dear
 
 
 @torch.inference_mode()
 def make_examples(
-    model: AdaptiveClassifier, data: PreparedData, scored: Scored, routes: Tensor, rows: Tensor
+    model: AdaptiveClassifier, data: PreparedData, judged: Judged, routes: Tensor, rows: Tensor
 ) -> list[Example]:
     """The test images at the places ``rows`` (n,), as a report shows them, run on their ``routes`` (N, ...)."""
     indices = data.splits.indices(data.source, "test")
     batches = data.evaluate_indices([indices[row] for row in rows], device_of(model))
     images = torch.cat([images for images, _ in batches])
     confidence, predicted = model.run(images, routes[rows]).softmax(dim=1).max(dim=1)
-    names, costs = model.costs.names(routes[rows]), model.costs.of(routes[rows]) / model.costs.plain
+    names, costs = model.costs.names(routes[rows]), model.costs.of(routes[rows]) / require_plain(model.costs)
     return [
         Example(
-            name=scored.ids[row],
+            name=judged.scored.ids[row],
             image=data.picture(indices[row]),
             route=names[place],
             cost=float(costs[place]),
-            label=data.source.classes[int(scored.labels[row])],
+            label=data.source.classes[int(judged.labels[row])],
             predicted=data.source.classes[int(predicted[place])],
             probability=float(confidence[place]),
         )

@@ -10,8 +10,9 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from modicum.adaptive.curve import Point, bootstrap_interval
+from modicum.adaptive.curve import Point, fixed_point
 from modicum.classify.evaluation import BASELINES_NOTE, calibration_note
+from modicum.classify.evidence import judge_hits, point_to_json
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.storage.files import JSON
@@ -130,14 +131,13 @@ class Fitting:
             cost: Its multiply-adds per image.
         """
         batches = self.data.evaluate_on("test", self.device)
-        hits = torch.cat([network(images).argmax(dim=1) == labels for images, labels in batches])
-        low, high = bootstrap_interval(hits)
-        return Point(label, cost, float(hits.double().mean()), low, high)
+        first, *others = (judge_hits(network(images), labels) for images, labels in batches)
+        return fixed_point(label, first.join(others), cost)
 
     @rank_zero_only
     def write_baselines(self, measure: Callable[[], Sequence[Point]]) -> None:
         """Keeps, in the run folder, what networks without a decision reached; one process measures."""
-        write_sealed(self.run.baselines, {"points": [asdict(point) for point in measure()]})
+        write_sealed(self.run.baselines, {"points": [point_to_json(point) for point in measure()]})
 
     @rank_zero_only
     def save(self, network: nn.Module) -> None:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from modicum.adaptive.contract import AdaptiveClassifier, device_of, dtype_of
+from modicum.adaptive.contract import AdaptiveNetwork, device_of, dtype_of
+from modicum.adaptive.costs import require_plain
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.data import Preprocessing
 from modicum.imaging.decoding import BadImageError
@@ -58,7 +59,7 @@ class Predictor:
     """
 
     def __init__(
-        self, network: AdaptiveClassifier, *, preprocessing: Preprocessing, classes: Sequence[str], knob: float
+        self, network: AdaptiveNetwork, *, preprocessing: Preprocessing, classes: Sequence[str], knob: float
     ) -> None:
         self.network, self.preprocessing, self.classes = network, preprocessing, tuple(classes)
         self.knob = check_knob(knob)
@@ -128,8 +129,8 @@ class Predictor:
         pixels = torch.stack([image for _, image in readable]).to(self._device)
         images = self.preprocessing.normalise(pixels).to(dtype_of(self.network))
         routed = self.network.predict(images, knob)
-        probabilities, labels = routed.logits.float().softmax(dim=1).max(dim=1)
-        names, plain = self.network.costs.names(routed.routes), self.network.costs.plain
+        probabilities, labels = routed.outputs.float().softmax(dim=1).max(dim=1)
+        names, plain = self.network.costs.names(routed.routes), require_plain(self.network.costs)
         columns = (labels.tolist(), probabilities.tolist(), names, routed.macs.tolist())
         return [
             Prediction(name, self.classes[label], probability, route, macs, macs / plain)

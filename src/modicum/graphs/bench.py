@@ -7,9 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from modicum.adaptive.memory import peak_memory
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import threads_text, time_in_turn
 from modicum.graphs.activations import ActivationName, Array
 from modicum.graphs.evaluation import evaluate, evaluate_by_neuron
 from modicum.graphs.graph import Graph
@@ -19,6 +16,9 @@ from modicum.graphs.preparation import prepare
 from modicum.graphs.recipe import GraphsRecipe
 from modicum.graphs.search import Search
 from modicum.graphs.training import make_plan, make_task
+from modicum.measuring.memory import peak_memory
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import threads_text, time_in_turn
 from modicum.recipes import build_recipe, read_recipe
 
 EVALUATION_SPEED = 20.0  # times that of neuron by neuron, wanted

@@ -44,8 +44,8 @@ class Compared:
         counted, timed, clocked = self.evaluation.curve, self.evaluation.curve_ms, self.clocked
         if unit == counted.unit or timed is None:
             return counted if unit == counted.unit else None
-        by_label = {point.label: point.cost for point in timed.static}
-        times = {point.cost: by_label[point.label] for point in counted.static if point.label in by_label}
+        by_label = {point.name: point.cost for point in timed.static}
+        times = {point.cost: by_label[point.name] for point in counted.static if point.name in by_label}
         full = plain_cost(self.evaluation)
         if clocked is not None and full is not None:
             times[full] = clocked.plain_ms
@@ -73,8 +73,8 @@ class Compared:
         if curve is None:
             return []
         if self.is_static:
-            return [replace(point, label=point.label.removeprefix("always ")) for point in curve.static]
-        return [replace(point, label=f"{point.label} of {self.name}") for point in curve.plain]
+            return [replace(point, name=point.name.removeprefix("always ")) for point in curve.static]
+        return [replace(point, name=f"{point.name} of {self.name}") for point in curve.plain]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Verdict:
     @property
     def margin(self) -> float | None:
         """By how much the run is right more often than its rival, a share of the images; negative where it is not."""
-        return None if self.rival is None else self.calibrated.accuracy - self.rival.accuracy
+        return None if self.rival is None else self.calibrated.worth - self.rival.worth
 
     @property
     def wins(self) -> bool | None:
@@ -197,7 +197,7 @@ def _verdicts(runs: Sequence[Compared], unit: Unit) -> Iterator[Verdict]:
             continue
         alike = [other for other in runs if _test_set(other) == _test_set(run)]
         affordable = [point for other in alike for point in other.members(unit) if point.cost <= calibrated.cost]
-        rival = max(affordable, key=lambda point: (point.accuracy, -point.cost), default=None)
+        rival = max(affordable, key=lambda point: (point.worth, -point.cost), default=None)
         yield Verdict(run.name, unit, calibrated, rival, () if rival else tuple(_absences(run, runs, unit)))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modicum.adaptive.curve import Point, accuracy_at
+from modicum.adaptive.curve import Point, worth_at
 from modicum.classify.results import Detail, Evaluation, Example
 from modicum.reporting.embedding import Plot, data_uri, embed_plot
 from modicum.reporting.plots import draw_curve, draw_efficiency, draw_learning, draw_routes
@@ -124,8 +124,7 @@ _DESCRIPTIONS = {
 def _sweep(evaluation: Evaluation) -> list[SweepRow]:
     curve, plain = evaluation.curve, plain_cost(evaluation)
     return [
-        SweepRow(point, share_of_plain(point.cost, plain), accuracy_at(curve.random, point.cost))
-        for point in curve.routed
+        SweepRow(point, share_of_plain(point.cost, plain), worth_at(curve.random, point.cost)) for point in curve.routed
     ]
 
 
@@ -152,11 +151,11 @@ def _calibration_facts(evaluation: Evaluation) -> dict[str, str]:
 
     facts = {
         "asked for": f"at most {cost(calibration.target)}",
-        "on the calibration images": f"{cost(calibration.achieved)}; {format_percent(calibration.accuracy)} right",
+        "on the calibration images": f"{cost(calibration.achieved)}; {format_percent(calibration.worth)} right",
         "knob": format_number(calibration.knob),
         "hash of the calibration images": calibration.data_hash,
     }
     if evaluation.curve.unit == unit:
-        facts["on the test images"] = f"{cost(calibrated.cost)}; {format_percent(calibrated.accuracy)} right"
+        facts["on the test images"] = f"{cost(calibrated.cost)}; {format_percent(calibrated.worth)} right"
     order = ("asked for", "on the calibration images", "on the test images", "knob", "hash of the calibration images")
     return {name: keep_unbroken(facts[name]) for name in order if name in facts}

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from modicum.adaptive.contract import AdaptiveClassifier
-from modicum.adaptive.costs import CostTable
-from modicum.adaptive.curve import trace_curve
-from modicum.adaptive.efficiency import Efficiency, device_name, mean_macs
-from modicum.adaptive.timing import time_in_turn
-from modicum.classify.evaluation import Judged
+from modicum.adaptive.costs import CostTable, require_plain
+from modicum.adaptive.efficiency import Efficiency, mean_macs
+from modicum.classify.evidence import AdaptiveClassifier, Judged
 from modicum.classify.results import Evaluation
+from modicum.measuring.timing import device_name, time_in_turn
 
 BATCH = 32  # samples per call, the larger of the two sizes that an evaluation reads the clock at
 
@@ -86,9 +84,7 @@ def _with_times(subject: Subject, per_image: dict[str, float], batch_size: int) 
     times: Iterator[float] = (value for name, value in per_image.items() if name.startswith("route "))
     costs = model.costs.in_milliseconds(lambda _: next(times), per_image.get("decision", 0.0), per_image["plain"])
     knobs = [point.knob for point in evaluation.curve.routed if point.knob is not None]
-    curve = trace_curve(
-        judged.scored, judged.outcome, model.policy, costs, table=judged.table, knobs=knobs, num_shuffles=3
-    )
+    curve = judged.curve(model.policy, costs, knobs=knobs, num_shuffles=3)
     return replace(evaluation, curve_ms=curve, efficiency=(_efficiency(subject, per_image, batch_size),))
 
 
@@ -100,6 +96,7 @@ def _efficiency(subject: Subject, per_image: dict[str, float], batch_size: int) 
         device=device_name(subject.images.device),
         plain_ms=per_image["plain"],
         routed_ms=per_image["routed"],
-        saved_in_theory=1 - mean_macs(model, subject.images, subject.evaluation.calibration.knob) / model.costs.plain,
+        saved_in_theory=1
+        - mean_macs(model, subject.images, subject.evaluation.calibration.knob) / require_plain(model.costs),
         saved_on_clock=1 - per_image["routed"] / per_image["plain"],
     )

@@ -13,6 +13,7 @@ from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
+from modicum.classify.evidence import calibration_to_json, point_to_json
 from modicum.classify.results import Detail, Evaluation
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON
@@ -23,7 +24,16 @@ FORMAT = 1  # to be raised when a reader of the old form would misread the new o
 
 def curve_to_json(curve: Curve) -> dict[str, JSON]:
     """The curve as plain JSON data; `curve_from_json` gives an equal one."""
-    return _encode_fields(asdict(curve))
+    fields = {
+        "unit": curve.unit,
+        "num_samples": curve.num_samples,
+        "routed": [point_to_json(point) for point in curve.routed],
+        "random": [point_to_json(point) for point in curve.random],
+        "static": [point_to_json(point) for point in curve.static],
+        "oracle": None if curve.oracle is None else point_to_json(curve.oracle),
+        "plain": [point_to_json(point) for point in curve.plain],
+    }
+    return _encode_fields(fields)
 
 
 def curve_from_json(raw: Mapping[str, Any]) -> Curve:
@@ -49,8 +59,8 @@ def evaluation_to_json(evaluation: Evaluation) -> dict[str, JSON]:
         "resolution_px": evaluation.resolution_px,
         "curve": curve_to_json(evaluation.curve),
         "curve_ms": None if evaluation.curve_ms is None else curve_to_json(evaluation.curve_ms),
-        "calibration": _encode_fields(asdict(evaluation.calibration)),
-        "calibrated": _encode_fields(asdict(evaluation.calibrated)),
+        "calibration": _encode_fields(calibration_to_json(evaluation.calibration)),
+        "calibrated": _encode_fields(point_to_json(evaluation.calibrated)),
         "efficiency": [_encode_fields(asdict(comparison)) for comparison in evaluation.efficiency],
         "details": [_detail_to_json(detail) for detail in evaluation.details],
     }
@@ -140,14 +150,14 @@ def _read_points(raw: list[Mapping[str, Any]]) -> tuple[Point, ...]:
 def _read_point(raw: Mapping[str, Any]) -> Point:
     knob, shares = raw["knob"], raw["shares"]
     return Point(
-        label=str(raw["label"]),
+        name=str(raw["label"]),
         cost=float(raw["cost"]),
-        accuracy=float(raw["accuracy"]),
+        worth=float(raw["accuracy"]),
         low=float(raw["low"]),
         high=float(raw["high"]),
         knob=None if knob is None else float(knob),
         shares=None if shares is None else {str(name): float(share) for name, share in shares.items()},
-        top5=None if raw.get("top5") is None else float(raw["top5"]),
+        also=None if raw.get("top5") is None else {"top5": float(raw["top5"])},
     )
 
 
@@ -158,7 +168,7 @@ def _read_calibration(raw: Mapping[str, Any]) -> Calibration:
         knob=float(raw["knob"]),
         achieved=float(raw["achieved"]),
         plain=float(raw["plain"]),
-        accuracy=float(raw["accuracy"]),
+        worth=float(raw["accuracy"]),
         num_samples=int(raw["num_samples"]),
         data_hash=str(raw["data_hash"]),
     )

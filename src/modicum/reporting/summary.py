@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modicum.adaptive.curve import Curve, Point, accuracy_at, cost_at
+from modicum.adaptive.curve import Curve, Point, cost_at, worth_at
 from modicum.classify.results import Evaluation
 from modicum.reporting.quantities import format_percent, format_share
 
@@ -38,7 +38,7 @@ def summarise(evaluation: Evaluation) -> tuple[SummaryRow, ...]:
 def headline(evaluation: Evaluation) -> str:
     """The result in one sentence of numbers; baselines that were not measured are left out."""
     calibrated = evaluation.calibrated
-    result = f"{format_percent(calibrated.accuracy)} right"
+    result = f"{format_percent(calibrated.worth)} right"
     if share := share_of_plain(calibrated.cost, plain_cost(evaluation)):
         budget = "multiply-adds" if evaluation.curve.unit == "MAC" else "time"
         result += f" at {format_share(share)} of the plain network's {budget}"
@@ -52,12 +52,12 @@ def matched_accuracy(evaluation: Evaluation) -> tuple[str, ...]:
     curve = evaluation.curve
     lines = []
     for point in curve.plain:
-        cost = cost_at(curve.routed, point.accuracy)
+        cost = cost_at(curve.routed, point.worth)
         if cost is not None:
             share = format_share(cost / point.cost)
-            lines.append(f"As right as {point.label} ({format_percent(point.accuracy)}): at {share} of its cost.")
+            lines.append(f"As right as {point.name} ({format_percent(point.worth)}): at {share} of its cost.")
         else:
-            lines.append(f"As right as {point.label} ({format_percent(point.accuracy)}): at no knob.")
+            lines.append(f"As right as {point.name} ({format_percent(point.worth)}): at no knob.")
     return tuple(lines)
 
 
@@ -83,18 +83,18 @@ def plain_point(evaluation: Evaluation) -> Point | None:
     cost = plain_cost(evaluation)
     if cost is None:
         return None
-    return min(evaluation.curve.plain, key=lambda point: (abs(point.cost - cost), -point.accuracy), default=None)
+    return min(evaluation.curve.plain, key=lambda point: (abs(point.cost - cost), -point.worth), default=None)
 
 
 def random_accuracy(evaluation: Evaluation) -> float | None:
     """Accuracy of random routing at the cost of the calibrated point; None where no deal was that dear or cheap."""
-    return accuracy_at(evaluation.curve.random, evaluation.calibrated.cost)
+    return worth_at(evaluation.curve.random, evaluation.calibrated.cost)
 
 
 def _baselines(evaluation: Evaluation) -> Iterator[str]:
     if plain := plain_point(evaluation):
-        name = f" ({plain.label})" if len(evaluation.curve.plain) > 1 else ""
-        yield f"plain network{name} {format_percent(plain.accuracy)}"
+        name = f" ({plain.name})" if len(evaluation.curve.plain) > 1 else ""
+        yield f"plain network{name} {format_percent(plain.worth)}"
     if (random := random_accuracy(evaluation)) is not None:
         yield f"random routing with the same shares {format_percent(random)}"
 
@@ -105,10 +105,10 @@ def _rows(evaluation: Evaluation) -> Iterator[SummaryRow]:
     def row(what: str, point: Point, *, is_calibrated: bool = False) -> SummaryRow:
         known = math.isfinite(point.low) and math.isfinite(point.high)
         interval = (point.low, point.high) if known else None
-        return SummaryRow(what, point.cost, share_of_plain(point.cost, plain), point.accuracy, interval, is_calibrated)
+        return SummaryRow(what, point.cost, share_of_plain(point.cost, plain), point.worth, interval, is_calibrated)
 
-    yield from (row(point.label, point) for point in curve.plain)
-    yield from (row(f"{point.label} for every image", point) for point in curve.static)
+    yield from (row(point.name, point) for point in curve.plain)
+    yield from (row(f"{point.name} for every image", point) for point in curve.static)
     yield row("routed, calibrated", calibrated, is_calibrated=True)
     if (random := random_accuracy(evaluation)) is not None:
         yield SummaryRow("random, same shares", calibrated.cost, share_of_plain(calibrated.cost, plain), random, None)

@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from modicum.adaptive.costs import Unit
-from modicum.adaptive.curve import Point, accuracy_at
+from modicum.adaptive.curve import Point, worth_at
 from modicum.adaptive.efficiency import Efficiency
 from modicum.classify.results import Detail, Evaluation
 from modicum.reporting.comparing import Compared, Comparison, Verdict
@@ -91,9 +91,9 @@ def comparison_table(runs: Sequence[Compared]) -> Table:
 
 def _accuracy_within(run: Compared, cost: float) -> float | None:
     if not run.is_static:
-        return accuracy_at(run.evaluation.curve.routed, cost)
+        return worth_at(run.evaluation.curve.routed, cost)
     members = run.members(run.evaluation.curve.unit)
-    return max((point.accuracy for point in members if point.cost <= cost), default=None)
+    return max((point.worth for point in members if point.cost <= cost), default=None)
 
 
 def verdict_table(comparison: Comparison, unit: Unit) -> Table:
@@ -107,7 +107,7 @@ def verdict_table(comparison: Comparison, unit: Unit) -> Table:
     )
     for verdict in verdicts:
         rival = verdict.rival
-        name = shown("; ".join(verdict.absences)) if rival is None else shown(rival.label)
+        name = shown("; ".join(verdict.absences)) if rival is None else shown(rival.name)
         cells = (*_priced(verdict.calibrated, scale), name, *_priced(rival, scale), *_judged(verdict))
         table.add_row(shown(verdict.run), *cells)
     if unit == "ms":
@@ -118,7 +118,7 @@ def verdict_table(comparison: Comparison, unit: Unit) -> Table:
 def _priced(point: Point | None, scale: CostScale) -> tuple[str, str]:
     if point is None:
         return MISSING, MISSING
-    return scale.number(point.cost), format_percent(point.accuracy)
+    return scale.number(point.cost), format_percent(point.worth)
 
 
 def _judged(verdict: Verdict) -> tuple[str, str]:
@@ -140,7 +140,7 @@ def matched_costs(evaluations: Sequence[Evaluation]) -> list[float]:
 def _calibrated_cell(evaluation: Evaluation) -> str:
     calibrated = evaluation.calibrated
     share = share_of_plain(calibrated.cost, plain_cost(evaluation))
-    return f"{format_percent(calibrated.accuracy)} at {format_share(share)} of plain"
+    return f"{format_percent(calibrated.worth)} at {format_share(share)} of plain"
 
 
 def _cells(row: SummaryRow, scale: CostScale) -> tuple[str, ...]:

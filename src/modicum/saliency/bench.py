@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 from modicum.imaging.belongings import Belongings
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import limited_threads, threads_text, time_in_turn
 from modicum.saliency.data.transforms import Preprocessing
 from modicum.saliency.folding import fold_saliency
 from modicum.saliency.network import SaliencyNet

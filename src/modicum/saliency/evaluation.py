@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.costs import count_macs
+from modicum.measuring.counting import count_macs
 from modicum.saliency.attention_mass import measure_attention
 from modicum.saliency.baselines import baselines
 from modicum.saliency.data.duplicates import Duplicate, find_duplicates

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,8 +47,8 @@ def read_sealed(path: str | Path, *, remedy: str) -> dict[str, Any]:
     return content
 
 
-def parse_record(record: type[Record], content: Any, path: str | Path, *, remedy: str) -> Record:  # noqa: ANN401  JSON of any kind
-    """A dataclass whose fields a file holds by name; raises `DataError` if some are missing or unknown."""
+def parse_record(record: Callable[..., Record], content: Any, path: str | Path, *, remedy: str) -> Record:  # noqa: ANN401  JSON of any kind
+    """Calls ``record`` with the fields that a file holds by name; raises `DataError` if some are missing or unknown."""
     try:
         return record(**content)
     except (TypeError, ValueError) as error:

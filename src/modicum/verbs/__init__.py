@@ -22,7 +22,7 @@ from modicum.verbs.destinations import claim_file
 from modicum.verbs.runs import load, system_of
 
 if TYPE_CHECKING:
-    from modicum.adaptive.rows import Row
+    from modicum.measuring.rows import Row
 
 __all__ = [
     "adopt",

@@ -119,7 +119,8 @@ def calibrate(
     batches = data.evaluate_on("calibration", device_of(model))
     images = torch.cat([images for images, _ in itertools.islice(batches, -(-batch_size // EVALUATION_BATCH))])
     assert budget_ms is not None  # one of the two is given
-    return calibrate_run(folder, model, data, measure_route_times(model, images, batch_size), budget_ms)
+    plain = model.plain_network().eval()
+    return calibrate_run(folder, model, data, measure_route_times(model, plain, images, batch_size), budget_ms)
 
 
 def predict(
@@ -244,6 +245,8 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     """
     from dataclasses import asdict
 
+    from modicum.classify.evidence import calibration_to_json
+
     folder, _ = open_run(run)
     system = get_system(folder.read_state().system)
     if system.export is None:
@@ -258,7 +261,7 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
         preprocessing=asdict(tool.preprocessing),
         classes=tool.classes,
         knob=tool.knob,
-        calibration=asdict(calibration) if calibration else None,
+        calibration=calibration_to_json(calibration) if calibration else None,
     )
     return exported
 

@@ -5,10 +5,11 @@ import torch
 from PIL import Image
 
 from modicum.adaptive.evidence import Scored
+from modicum.adaptive.worth import MeanWorth
 from modicum.classify.backbones import SmallResNet
 from modicum.classify.blockdrop.details import describe, describe_policies
 from modicum.classify.blockdrop.network import BlockDrop
-from modicum.classify.evaluation import Judged
+from modicum.classify.evidence import Judged
 
 BLOCKS = 3
 
@@ -48,8 +49,8 @@ def labels():
 
 
 def judged_with(labels, is_right):
-    scored = Scored(tuple(f"image {row}" for row in range(12)), torch.zeros(12, BLOCKS), labels)
-    return Judged(scored, None, lambda routes: is_right)
+    scored = Scored(tuple(f"image {row}" for row in range(12)), torch.zeros(12, BLOCKS))
+    return Judged(scored, labels, None, lambda routes: MeanWorth(is_right))
 
 
 def test_policies_are_counted_and_listed_by_frequency(routes):

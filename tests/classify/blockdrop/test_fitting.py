@@ -4,7 +4,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from modicum.adaptive.costs import count_macs
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.fitting import (
     fit,
@@ -17,6 +16,7 @@ from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
 from modicum.classify.fitting import Fitting
 from modicum.classify.recipe import ImageOptions
+from modicum.measuring.counting import count_macs
 from modicum.reporting.summary import plain_point
 from modicum.storage.errors import DataError, DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
@@ -145,7 +145,7 @@ def kept_by_baselines(recipe, run, network):
 
 
 def test_baselines_are_named(trained):
-    assert [point.label.split(" (")[0] for point in read_baselines(trained[0])] == [
+    assert [point.name.split(" (")[0] for point in read_baselines(trained[0])] == [
         "plain network",
         "most frequent policy for all",
         "first blocks",
@@ -162,14 +162,14 @@ def test_baselines_are_tuned_networks_without_a_policy(recipe, trained, place):
     tuned, untuned = base_of(run).static(keep).eval(), base_of(run).static(keep)
     tuned.load_state_dict(stage_state(run, stage, "best"))
     assert count_macs(tuned, torch.zeros(1, 3, 32, 32)) == point.cost
-    assert accuracy_on_test(recipe, run, tuned) == pytest.approx(point.accuracy)
+    assert accuracy_on_test(recipe, run, tuned) == pytest.approx(point.worth)
     assert not torch.equal(tuned.conv1.weight, untuned.conv1.weight)
 
 
 def test_base_is_tested_as_the_policy_found_it(recipe, trained):
     run, network = trained
     base = base_of(run).plain_network().eval()
-    assert read_baselines(run)[-1].accuracy == pytest.approx(accuracy_on_test(recipe, run, base))
+    assert read_baselines(run)[-1].worth == pytest.approx(accuracy_on_test(recipe, run, base))
     assert read_baselines(run)[-1].cost == network.costs.plain
 
 
@@ -207,8 +207,8 @@ def test_plain_network_is_also_trained_the_ordinary_way_where_the_base_drops_blo
     ordinary = create_backbone("digit_resnet", 10).eval()
     ordinary.load_state_dict(stage_state(run, "ordinary", "last"))
     point = read_baselines(run)[-1]
-    assert point.label == "plain network, trained the ordinary way"
-    assert point.accuracy == pytest.approx(accuracy_on_test(recipe, run, ordinary))
+    assert point.name == "plain network, trained the ordinary way"
+    assert point.worth == pytest.approx(accuracy_on_test(recipe, run, ordinary))
     assert point.cost == network.costs.plain
 
 
@@ -220,9 +220,9 @@ def test_ordinary_training_is_as_long_as_that_of_base_and_stage_two(dropped):
 def test_report_is_held_against_the_most_accurate_plain_network(dropped):
     recipe, run, network = dropped
     evaluation = evaluate_run(run, network, recipe, system="blockdrop", batch_sizes=())
-    plain = [point for point in read_baselines(run) if point.label.startswith("plain network")]
+    plain = [point for point in read_baselines(run) if point.name.startswith("plain network")]
     assert len(plain) == 3
-    assert plain_point(evaluation).accuracy == max(point.accuracy for point in plain)
+    assert plain_point(evaluation).worth == max(point.worth for point in plain)
 
 
 def test_given_network_is_tested_before_any_training(short, weights, tmp_path):
@@ -230,7 +230,7 @@ def test_given_network_is_tested_before_any_training(short, weights, tmp_path):
     options = {"backbone": "cifar_resnet8", "weights": str(file), "baselines": True, "images_per_epoch": 30}
     recipe, run = replace(short, **options, base_drop=0.5, joint_rate=0.1), new_run(tmp_path / "run")
     fit(recipe, run)
-    points = {point.label: point.accuracy for point in read_baselines(run)}
+    points = {point.name: point.worth for point in read_baselines(run)}
     assert points["plain network, as given"] == pytest.approx(accuracy_on_test(recipe, run, network))
     assert "plain network after the base stage" in points
     assert run.finished_stages() == STAGES

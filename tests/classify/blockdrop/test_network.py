@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from modicum.adaptive.costs import count_macs
 from modicum.classify.backbones import SmallResNet, create_backbone
 from modicum.classify.blockdrop.network import BlockDrop, KeepThreshold, rebuild_blockdrop
 from modicum.classify.blockdrop.policies import small_policy
+from modicum.measuring.counting import count_macs
 from modicum.storage.errors import WeightsError
 from modicum.storage.weights import load_network, save_network
 
@@ -217,13 +217,13 @@ def test_batch_equals_one_by_one_in_any_order(network, images):
     for place in reversed(range(12)):
         alone = network.predict(images[place : place + 1], 0.1)
         assert torch.equal(alone.routes[0], whole.routes[place])
-        torch.testing.assert_close(alone.logits[0], whole.logits[place], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(alone.outputs[0], whole.outputs[place], rtol=1e-4, atol=1e-4)
 
 
 @torch.inference_mode()
 def test_empty_batch_is_legal(network):
     routed = network.predict(torch.empty(0, 3, SIDE, SIDE))
-    assert (routed.logits.shape, routed.routes.shape, routed.macs.shape) == ((0, 5), (0, U), (0,))
+    assert (routed.outputs.shape, routed.routes.shape, routed.macs.shape) == ((0, 5), (0, U), (0,))
 
 
 @torch.inference_mode()
@@ -302,7 +302,7 @@ def test_backbone_is_copied():
 def test_copy_of_a_network_runs_by_itself(network, images):
     copied = copy.deepcopy(network)
     with torch.inference_mode():
-        assert torch.equal(copied.predict(images).logits, network.predict(images).logits)
+        assert torch.equal(copied.predict(images).outputs, network.predict(images).outputs)
     assert copied.blocks[0].switch is copied.switch
 
 
@@ -370,7 +370,7 @@ def test_named_network_survives_storage(images, tmp_path):
     save_network(tmp_path / "model.safetensors", network)
     again = load_network(tmp_path, {"blockdrop": rebuild_blockdrop})
     torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
-    assert torch.equal(again.predict(images, 0.05).logits, network.predict(images, 0.05).logits)
+    assert torch.equal(again.predict(images, 0.05).outputs, network.predict(images, 0.05).outputs)
     assert again.costs == network.costs
     assert again.storage_config() == network.storage_config()
     assert again.policy.thresholds.tolist() == network.policy.thresholds.tolist()
@@ -381,7 +381,7 @@ def test_network_of_given_parts_survives_storage_with_its_parts(network, images,
     save_network(tmp_path / "model.safetensors", network)
     parts = {"backbone": make_backbone(), "policy": small_policy(U, SIDE)}
     again = load_network(tmp_path, {"blockdrop": rebuild_blockdrop}, **parts)
-    assert torch.equal(again.predict(images).logits, network.predict(images).logits)
+    assert torch.equal(again.predict(images).outputs, network.predict(images).outputs)
 
 
 def test_network_of_a_given_backbone_does_not_load_without_it(network, tmp_path):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torchvision.models import resnet18, resnet50
 
-from modicum.adaptive.costs import count_network_macs
 from modicum.classify.blockdrop.policies import create_policy, start_from_resnet18
+from modicum.measuring.counting import count_network_macs
 
 VALUE_HEAD = 65  # counted in the published size of the policies for CIFAR; nothing uses it
 

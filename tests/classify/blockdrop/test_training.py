@@ -299,7 +299,7 @@ def test_validation_logs_accuracy_cost_blocks_and_reward_at_the_plain_decision(b
     stage.validation_step(batch, 0)
     network, gamma = stage.network, -2.0 if name == "policy" else -10.0
     routed = network.predict(batch.images)
-    right = routed.logits.argmax(1) == batch.labels
+    right = routed.outputs.argmax(1) == batch.labels
     usage = routed.routes.double().mean(1)
     assert logged == pytest.approx(
         {

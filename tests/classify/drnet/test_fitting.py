@@ -104,7 +104,7 @@ def test_network_has_learnt(evaluation):
 
 def test_baselines_are_a_plain_network_and_each_resolution(trained):
     points = read_baselines(trained[0])
-    assert [point.label for point in points] == [
+    assert [point.name for point in points] == [
         "plain network",
         "always 32 px, no predictor",
         "always 16 px, no predictor",
@@ -127,8 +127,8 @@ def test_finished_run_is_not_trained_again(recipe, trained):
 def test_curve_has_all_baselines(evaluation):
     curve = evaluation.curve
     assert len(curve.routed) == len(curve.random) > 1
-    assert [point.label for point in curve.static] == ["always 32 px", "always 16 px"]
-    assert curve.oracle.accuracy >= max(point.accuracy for point in curve.static + curve.routed)
+    assert [point.name for point in curve.static] == ["always 32 px", "always 16 px"]
+    assert curve.oracle.worth >= max(point.worth for point in curve.static + curve.routed)
     assert len(curve.plain) == 3
 
 

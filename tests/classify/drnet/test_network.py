@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from modicum.adaptive.costs import count_macs, count_network_macs
 from modicum.classify.backbones import create_backbone
 from modicum.classify.drnet.network import DRNet, PricedChoice, check_backbone
 from modicum.classify.drnet.predictors import small_predictor
+from modicum.measuring.counting import count_macs, count_network_macs
 from modicum.storage.errors import WeightsError
 from modicum.storage.weights import load_network, save_network
 
@@ -117,7 +117,7 @@ def test_batch_equals_one_by_one_in_any_order(network, images):
     for place in reversed(range(24)):
         alone = network.predict(images[place : place + 1], 0.3)
         assert alone.routes == whole.routes[place]
-        torch.testing.assert_close(alone.logits[0], whole.logits[place], rtol=0, atol=1e-5)
+        torch.testing.assert_close(alone.outputs[0], whole.outputs[place], rtol=0, atol=1e-5)
 
 
 def test_reported_cost_is_the_executed_cost(network, images):
@@ -140,7 +140,7 @@ def test_evaluation_is_deterministic_and_draws_nothing(network, images):
     first = network.predict(images)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert torch.equal(network.predict(images).logits, first.logits)
+    assert torch.equal(network.predict(images).outputs, first.outputs)
 
 
 def test_forward_is_the_decision_of_the_paper(network, images):
@@ -149,7 +149,7 @@ def test_forward_is_the_decision_of_the_paper(network, images):
 
 def test_empty_batch_is_legal(network):
     routed = network.predict(torch.empty(0, 3, 32, 32))
-    assert (routed.logits.shape, routed.routes.shape, routed.macs.shape) == ((0, 10), (0,), (0,))
+    assert (routed.outputs.shape, routed.routes.shape, routed.macs.shape) == ((0, 10), (0,), (0,))
 
 
 def test_memory_layout_does_not_matter(network, images):
@@ -160,7 +160,7 @@ def test_memory_layout_does_not_matter(network, images):
 def test_half_precision_scores_in_single_precision(build, images):
     network = build(kernel="bilinear").to(torch.bfloat16)  # torch has no antialiased kernel for this type on CPUs
     assert network.scores(images.bfloat16()).dtype == torch.float32
-    assert network.predict(images.bfloat16()).logits.dtype == torch.bfloat16
+    assert network.predict(images.bfloat16()).outputs.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 16, 16), (2, 1, 32, 32), (3, 32, 32)])
@@ -263,7 +263,7 @@ def test_network_survives_storage(network, images, tmp_path):
     save_network(tmp_path / "model.safetensors", network)
     again = load_network(tmp_path, {"drnet": DRNet})
     torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)
-    assert torch.equal(again.predict(images, 0.3).logits, network.predict(images, 0.3).logits)
+    assert torch.equal(again.predict(images, 0.3).outputs, network.predict(images, 0.3).outputs)
     assert again.costs == network.costs
 
 
@@ -284,7 +284,7 @@ def test_network_of_given_parts_survives_storage_with_its_parts(build, images, t
     network = build(**parts)
     save_network(tmp_path / "model.safetensors", network)
     again = load_network(tmp_path, {"drnet": DRNet}, **parts)
-    assert torch.equal(again.predict(images).logits, network.predict(images).logits)
+    assert torch.equal(again.predict(images).outputs, network.predict(images).outputs)
 
 
 def test_network_of_a_given_backbone_does_not_load_without_it(build, tmp_path):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from modicum.adaptive.costs import count_network_macs
 from modicum.classify.drnet.predictors import create_predictor, mobile_predictor, resnet10_predictor
+from modicum.measuring.counting import count_network_macs
 
 
 def num_parameters(network):

@@ -130,7 +130,7 @@ def test_joint_stage_logs_accuracy_cost_and_shares(build, batch, logged):
     stage.validation_step(batch, 0)
     routed = stage.network.predict(batch.images)
     expected = {
-        "val/accuracy": (routed.logits.argmax(1) == batch.labels).float().mean().item(),
+        "val/accuracy": (routed.outputs.argmax(1) == batch.labels).float().mean().item(),
         "val/cost": routed.macs.mean().item() / stage.network.costs.plain,
     }
     shares = {f"val/share_{side}px": (routed.routes == r).float().mean().item() for r, side in enumerate((32, 24, 16))}

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 
-from modicum.adaptive.costs import count_macs
 from modicum.classify.ranet import bench
 from modicum.classify.ranet.bench import (
     BUDGETS,
@@ -22,6 +21,7 @@ from modicum.classify.ranet.bench import (
 from modicum.classify.ranet.network import ranet_cifar
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import Structure
+from modicum.measuring.counting import count_macs
 
 TINY = Structure((1, 2), (2, 1), (2, 1), base_channels=4, growth=4, first_blocks=1, block_step=1, layers=2)
 

@@ -5,8 +5,8 @@ import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from modicum.adaptive.confidence import confidence_of
-from modicum.adaptive.evidence import RouteTable, Scored
-from modicum.classify.evaluation import Judged
+from modicum.adaptive.evidence import Scored
+from modicum.classify.evidence import AnswerTable, Judged
 from modicum.classify.ranet.details import calibration_errors, describe
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure
@@ -17,9 +17,9 @@ TINY = Structure(scales=(1,), growth_factors=(1,), bottleneck_factors=(1,), base
 def judged_of(logits, labels, temperatures):
     predicted = logits.argmax(2)
     hits = predicted == labels[:, None]
-    table = RouteTable(predicted, confidence_of(logits, torch.ones(logits.shape[1])), hits, hits)
+    table = AnswerTable(predicted, confidence_of(logits, torch.ones(logits.shape[1])), hits, hits)
     ids = tuple(map(str, range(len(labels))))
-    return Judged(Scored(ids, confidence_of(logits, temperatures), labels), table, table.outcome)
+    return Judged(Scored(ids, confidence_of(logits, temperatures)), labels, table, table.hits.outcome)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def network(*, temperature):
 
 def test_calibration_errors_are_those_of_the_full_probabilities(sample):
     logits, labels = sample
-    table = judged_of(logits, labels, torch.ones(2)).table
+    table = judged_of(logits, labels, torch.ones(2)).answers
     expected = [
         float(multiclass_calibration_error(logits[:, index].softmax(1), labels, num_classes=5, n_bins=15))
         for index in range(2)
@@ -56,7 +56,7 @@ def test_each_exit_has_its_row(sample):
     model, routes = network(temperature=False), torch.tensor([0] * 150 + [1] * 50)
     judged = judged_of(*sample, torch.ones(2))
     (detail,) = describe(model, SimpleNamespace(), judged, routes)
-    table = judged.table
+    table = judged.answers
     assert detail.columns == ("exit", "M MAC", "right, if all leave there", "ECE", "leave there", "of those, right")
     assert [row[0] for row in detail.rows] == ["exit 1", "exit 2"]
     assert [float(row[1]) for row in detail.rows] == pytest.approx([c / 1e6 for c in model.costs.per_route], rel=1e-3)

@@ -5,7 +5,6 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.adaptive.costs import count_network_macs
 from modicum.adaptive.exits import GeometricRule
 from modicum.classify.backbones import create_backbone
 from modicum.classify.data import DigitScenes, Splits
@@ -17,6 +16,7 @@ from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.recipe import RANetRecipe
 from modicum.classify.ranet.structure import Structure
 from modicum.classify.recipe import ImageOptions
+from modicum.measuring.counting import count_network_macs
 from modicum.storage.errors import DataError, DivergedError, RecipeError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
@@ -135,9 +135,9 @@ def test_network_has_learnt(evaluation):
 def test_baselines_are_the_last_exit_alone_and_a_plain_network(trained, evaluation):
     run, network = trained
     last, plain = read_baselines(run)
-    assert (last.label, plain.label) == ("last exit alone", "plain digit_resnet")
+    assert (last.name, plain.name) == ("last exit alone", "plain digit_resnet")
     assert last.cost == network.costs.plain < network.costs.per_route[-1]
-    assert last.accuracy == evaluation.curve.static[0].accuracy
+    assert last.worth == evaluation.curve.static[0].worth
     assert plain.cost == count_network_macs(create_backbone("digit_resnet", 5), (1, 3, 16, 16))
 
 

@@ -9,11 +9,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from modicum.adaptive.calibration import calibrate
-from modicum.adaptive.costs import count_macs
 from modicum.adaptive.evidence import executed_outcome, score, tabulate
 from modicum.adaptive.exits import CommonThreshold, GainRule, GeometricRule
+from modicum.classify.evidence import judge_hits
 from modicum.classify.ranet.network import RANet, State
 from modicum.classify.ranet.structure import DIGITS, Structure
+from modicum.measuring.counting import count_macs
 from modicum.storage.weights import load_network, save_network
 
 STRUCTURE = Structure(
@@ -117,7 +118,7 @@ class TestExecution:
     @given(rows=st.lists(st.integers(0, 23), max_size=8), knob=st.floats(0.0, 0.9))
     def test_result_depends_neither_on_composition_nor_on_order_of_the_batch(self, network, images, rows, knob):
         whole, part = network.predict(images, knob), network.predict(images[rows], knob)
-        assert_close(part.logits, whole.logits[rows], **TOLERANCE)
+        assert_close(part.outputs, whole.outputs[rows], **TOLERANCE)
         assert torch.equal(part.routes, whole.routes[rows])
         assert torch.equal(part.macs, whole.macs[rows])
 
@@ -127,7 +128,7 @@ class TestExecution:
             routes = fitted.policy.decide(scores, knob)
             routed = fitted.predict(images, knob)
             assert torch.equal(routed.routes, routes)
-            assert_close(routed.logits, fitted.run(images, routes), **TOLERANCE)
+            assert_close(routed.outputs, fitted.run(images, routes), **TOLERANCE)
 
     def test_finer_subnetworks_never_see_who_left(self, network, images):
         blocks, heads = samples_seen(network, lambda: network.run(images, torch.tensor([0] * 12 + [1] * 6 + [3] * 6)))
@@ -181,9 +182,9 @@ class TestExecution:
         damaged[1] = float("nan")
         found, rest = fitted.predict(damaged, knob), fitted.predict(images[[0, 2]], knob)
         assert found.routes[1] == NUM_EXITS - 1
-        assert found.logits[1].isnan().all()
+        assert found.outputs[1].isnan().all()
         assert torch.equal(found.routes[[0, 2]], rest.routes)
-        assert_close(found.logits[[0, 2]], rest.logits, **TOLERANCE)
+        assert_close(found.outputs[[0, 2]], rest.outputs, **TOLERANCE)
 
     def test_plain_network_answers_with_the_last_exit_and_shares_nothing(self, network, images, everything):
         plain = network.plain_network()
@@ -200,7 +201,7 @@ class TestExecution:
 
     def test_empty_batch_is_legal(self, fitted):
         routed = fitted.predict(torch.empty(0, 3, SIDE, SIDE), 0.5)
-        assert (routed.logits.shape, routed.routes.shape, routed.macs.shape) == ((0, NUM_CLASSES), (0,), (0,))
+        assert (routed.outputs.shape, routed.routes.shape, routed.macs.shape) == ((0, NUM_CLASSES), (0,), (0,))
 
     def test_memory_layout_does_not_matter(self, network, images, everything):
         assert_close(network(images.contiguous(memory_format=torch.channels_last)), everything, **TOLERANCE)
@@ -260,7 +261,7 @@ class TestFitting:
         assert loaded.structure == network.structure
         for knob in (-1.0, 0.05, 0.3, 1.0):
             before, after = network.predict(images, knob), loaded.predict(images, knob)
-            assert torch.equal(before.logits, after.logits)
+            assert torch.equal(before.outputs, after.outputs)
             assert torch.equal(before.routes, after.routes)
 
     def test_weights_have_the_names_that_stored_files_have(self, fitted):
@@ -297,7 +298,7 @@ class TestFitting:
         cast.load_state_dict(fitted.state_dict())
         cast.eval().bfloat16()
         assert torch.equal(cast.policy.decide(scores, knob), fitted.policy.decide(scores, knob))
-        assert cast.predict(images.bfloat16(), knob).logits.dtype == torch.bfloat16
+        assert cast.predict(images.bfloat16(), knob).outputs.dtype == torch.bfloat16
 
     def test_no_more_rows_are_kept_than_the_limit(self):
         network = build()
@@ -310,14 +311,14 @@ class TestFitting:
         images = draw(60, seed=2)
         batches = [(images, fitted.every_exit(images)[:, -1].argmax(1))]
         scored = score(fitted, batches, tuple(map(str, range(60))))
-        outcome = tabulate(fitted, batches, fitted.costs).outcome
+        outcome = tabulate(fitted, batches, judge_hits).outcome
         target = share * fitted.costs.plain
         found = calibrate(scored, outcome, fitted.policy, fitted.costs, target)
         assert found.achieved <= target
         dearer = fitted.policy.decide(scored.scores, found.knob - 1e-9)
         assert fitted.costs.of(dearer).mean() > target
         routes = fitted.policy.decide(scored.scores, found.knob)
-        assert torch.equal(outcome(routes), executed_outcome(fitted, batches)(routes))
+        assert torch.equal(outcome(routes).each(), executed_outcome(fitted, batches, judge_hits)(routes).each())
 
 
 class TestRefusals:

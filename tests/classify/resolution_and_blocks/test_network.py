@@ -68,7 +68,7 @@ def test_routed_run_equals_the_masked_reference_and_one_image_at_a_time(network,
 
 @torch.inference_mode()
 def test_empty_batch_is_legal(network):
-    assert network.predict(images(0)).logits.shape == (0, NUM_CLASSES)
+    assert network.predict(images(0)).outputs.shape == (0, NUM_CLASSES)
 
 
 @torch.inference_mode()
@@ -108,7 +108,7 @@ def test_predict_is_run_on_what_was_decided(network):
         routed = network.predict(x, knob)
         routes = network.policy.decide(network.scores(x), knob)
         assert torch.equal(routed.routes, routes)
-        assert torch.equal(routed.logits, network.run(x, routes))
+        assert torch.equal(routed.outputs, network.run(x, routes))
 
 
 def test_names_tell_resolution_and_blocks(network):
@@ -145,7 +145,7 @@ def test_saved_network_loads_with_equal_answers(tmp_path):
     builders = {"resolution-and-blocks": rebuild_resolution_and_blocks}
     loaded = load_network(tmp_path / "both.safetensors", builders)
     x = images(3)
-    assert torch.equal(loaded.predict(x).logits, network.predict(x).logits)
+    assert torch.equal(loaded.predict(x).outputs, network.predict(x).outputs)
 
 
 def test_backbone_without_residual_blocks_is_refused():

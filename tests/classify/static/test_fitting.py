@@ -68,14 +68,14 @@ def test_stored_family_is_the_returned_one(trained):
 def test_baseline_is_the_dearest_member(trained, evaluation):
     (plain,) = read_baselines(trained[0])
     dearest = evaluation.curve.static[0]
-    assert (plain.label, plain.cost, plain.accuracy) == ("plain network", dearest.cost, dearest.accuracy)
+    assert (plain.name, plain.cost, plain.worth) == ("plain network", dearest.cost, dearest.worth)
 
 
 def test_curve_has_one_point_per_member_and_random_routing_changes_nothing(evaluation):
     curve = evaluation.curve
     assert [set(point.shares) for point in curve.routed] == [{"photo_resnet"}, {"digit_resnet"}]
     for routed, random, static in zip(curve.routed, curve.random, curve.static, strict=True):
-        assert (routed.cost, routed.accuracy) == (random.cost, random.accuracy) == (static.cost, static.accuracy)
+        assert (routed.cost, routed.worth) == (random.cost, random.worth) == (static.cost, static.worth)
 
 
 def test_calibrated_member_is_within_the_budget(recipe, evaluation):

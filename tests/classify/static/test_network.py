@@ -7,6 +7,7 @@ from torch import nn
 from modicum.adaptive.calibration import calibrate
 from modicum.adaptive.evidence import score, tabulate
 from modicum.adaptive.knobs import BudgetError
+from modicum.classify.evidence import judge_hits
 from modicum.classify.static.network import OneForAll, StaticFamily, rebuild_static
 from modicum.storage.errors import RecipeError
 from modicum.storage.weights import load_network, save_network
@@ -59,7 +60,7 @@ def test_knob_is_the_share_of_the_dearest_cost_that_is_spared_at_least(family, i
 def test_prediction_costs_what_the_member_costs(family, images):
     routed = family.predict(images, 1.0)
     assert routed.macs.tolist() == [3_060_032.0] * 6
-    assert routed.logits.shape == (6, 5)
+    assert routed.outputs.shape == (6, 5)
 
 
 @given(shares=SHARES, knobs=st.tuples(st.floats(-1, 2), st.floats(-1, 2)))
@@ -80,13 +81,13 @@ def test_knob_range_goes_from_the_dearest_to_the_cheapest(shares):
 
 def test_no_images_take_no_route(family):
     routed = family.predict(torch.empty(0, 3, 32, 32), 0.5)
-    assert routed.logits.shape == (0, 5)
+    assert routed.outputs.shape == (0, 5)
     assert len(routed.routes) == 0
 
 
 def test_calibration_takes_the_dearest_member_within_the_budget(family, images):
     batches = [(images, torch.zeros(6, dtype=torch.int64))]
-    scored, table = score(family, batches, tuple("abcdef")), tabulate(family, batches, family.costs)
+    scored, table = score(family, batches, tuple("abcdef")), tabulate(family, batches, judge_hits)
     found = [
         calibrate(scored, table.outcome, family.policy, family.costs, share * family.costs.plain).achieved
         for share in (1.0, 0.99, 0.76)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modicum.adaptive.costs import count_macs
+from modicum.measuring.counting import count_macs
 from modicum.reading.inputs import MASKED, Inputs
 from modicum.reading.qanet.attention import Encoded
 from modicum.reading.qanet.bench import random_batch

@@ -28,7 +28,7 @@ def test_labels_do_not_overlap(curve, evaluation, width_in):
 
 
 def test_points_that_coincide_get_labels_apart(curve):
-    twins = tuple(replace(curve.plain[0], label=f"network {number}") for number in range(4))
+    twins = tuple(replace(curve.plain[0], name=f"network {number}") for number in range(4))
     boxes = label_boxes(draw_curve(replace(curve, plain=twins)))
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
@@ -41,7 +41,7 @@ def test_points_below_the_window_say_their_value(curve, evaluation):
 
 def test_an_oracle_out_of_proportion_stands_at_the_upper_edge(curve, evaluation):
     def worse(points):
-        return tuple(replace(p, accuracy=p.accuracy - 0.2, low=p.low - 0.2, high=p.high - 0.2) for p in points)
+        return tuple(replace(p, worth=p.worth - 0.2, low=p.low - 0.2, high=p.high - 0.2) for p in points)
 
     lines = {name: worse(getattr(curve, name)) for name in ("routed", "random", "static", "plain")}
     figure = draw_curve(replace(curve, **lines), calibrated=worse([evaluation.calibrated])[0])
@@ -73,13 +73,13 @@ def test_curve_without_points_is_drawn(curve):
 
 
 def test_points_of_no_samples_are_drawn_as_nothing(curve):
-    unknown = replace(curve.static[0], accuracy=math.nan, low=math.nan, high=math.nan)
+    unknown = replace(curve.static[0], worth=math.nan, low=math.nan, high=math.nan)
     of_none = replace(curve, routed=(unknown,), random=(unknown,), static=(unknown,), oracle=unknown, plain=(unknown,))
     assert labels(draw_curve(of_none, calibrated=unknown)) == []
 
 
 def test_labels_are_not_formulas(curve):
-    svg = figure_to_svg(draw_curve(replace(curve, plain=(replace(curve.plain[0], label=r"net $\oops$"),))))
+    svg = figure_to_svg(draw_curve(replace(curve, plain=(replace(curve.plain[0], name=r"net $\oops$"),))))
     assert r"net $\oops$" in svg
 
 

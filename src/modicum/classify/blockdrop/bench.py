@@ -19,9 +19,6 @@ import torch
 from torch import Tensor
 
 from modicum.adaptive.contract import device_of
-from modicum.adaptive.efficiency import device_name
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 from modicum.classify.blockdrop.export import export_blockdrop
 from modicum.classify.blockdrop.network import BlockDrop, Form
 from modicum.classify.blockdrop.paths import StaticPaths
@@ -29,6 +26,8 @@ from modicum.classify.blockdrop.plans import Bypassable, MaskedPlan
 from modicum.classify.blockdrop.policies import PolicyName
 from modicum.classify.blockdrop.runner import OnnxBlockDrop
 from modicum.classify.data import Preprocessing
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 

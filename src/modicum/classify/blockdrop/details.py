@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modicum.classify.evaluation import Judged, make_examples
+from modicum.classify.evaluation import make_examples
+from modicum.classify.evidence import Judged
 from modicum.classify.preparation import PreparedData
 from modicum.classify.results import Detail, Example
 
@@ -24,7 +25,7 @@ def describe(model: Any, data: PreparedData, judged: Judged, routes: Tensor) -> 
         judged: Its scores of the test images.
         routes: Their keep-vectors (N, U).
     """
-    is_right = judged.outcome(routes).double()
+    is_right = judged.outcome(routes).each()
     return (
         describe_policies(routes, is_right, model.costs.of(routes) / model.costs.plain),
         describe_classes(model, data, judged, routes, is_right),
@@ -71,7 +72,7 @@ def describe_classes(
     is_right: Tensor,
 ) -> Detail:
     """Blocks kept per class, fewest first, with the images that keep the fewest and the most; arguments as above."""
-    kept, labels = routes.sum(dim=1).double(), judged.scored.labels
+    kept, labels = routes.sum(dim=1).double(), judged.labels
     present = sorted(set(labels.tolist()))
     means = {label: float(kept[labels == label].mean()) for label in present}
     by_need = sorted(present, key=lambda label: means[label])
@@ -111,9 +112,9 @@ def _extremes(
     kept = routes.sum(dim=1)
     picks = []
     for label in classes:
-        members = (judged.scored.labels == label).nonzero()[:, 0]
+        members = (judged.labels == label).nonzero()[:, 0]
         picks += [members[kept[members].argmin()], members[kept[members].argmax()]]
-    return tuple(make_examples(model, data, judged.scored, routes, torch.stack(picks)))
+    return tuple(make_examples(model, data, judged, routes, torch.stack(picks)))
 
 
 def _spread(items: list[int], count: int) -> list[int]:

@@ -58,7 +58,7 @@ def export_blockdrop(
             ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
         classes: Name of each class.
         knob: Accuracy against cost, unless a caller of the runner names another.
-        calibration: Where the knob comes from, for the record: ``dataclasses.asdict`` of a ``Calibration``.
+        calibration: Where the knob comes from, for the record: what ``calibration_to_json`` tells of it.
         frequent: Policies (F, U), bool, each to have a graph of the whole network beside those of the blocks; each
             takes up to the memory of the backbone.
 

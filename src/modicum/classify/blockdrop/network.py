@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy, Routed
-from modicum.adaptive.costs import UnitCosts, count_network_macs
+from modicum.adaptive.costs import UnitCosts
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
 from modicum.classify.blockdrop.plans import MaskedPlan, SelectedPlan
 from modicum.classify.blockdrop.policies import PolicyName, create_policy
 from modicum.classify.blockdrop.pricing import price_blocks
+from modicum.measuring.counting import count_network_macs
 
 Form = Literal["selected", "sorted", "masked", "one by one"]
 """How routes are executed; all give the same logits but for rounding, see `BlockDrop.run`."""
@@ -186,7 +187,7 @@ class BlockDrop(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at the paper's decision."""
-        return self.predict(images).logits
+        return self.predict(images).outputs
 
     def static(self, keep: Tensor) -> nn.Module:
         """A plain network, sharing nothing with this one, that runs the blocks of one keep-vector (U,), bool."""

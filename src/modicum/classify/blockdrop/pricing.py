@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.costs import count_macs
 from modicum.classify.blockdrop.droppable import DroppableBlock
+from modicum.measuring.counting import count_macs
 
 
 class BlockPrices(NamedTuple):

@@ -263,7 +263,7 @@ class RoutedFigures(nn.Module):
         """Adds a batch and logs the means over the epoch; the cost is a share of the plain network's."""
         network = stage.network
         routed = network.predict(batch.images)
-        is_right = (routed.logits.argmax(dim=1) == batch.labels).cpu()
+        is_right = (routed.outputs.argmax(dim=1) == batch.labels).cpu()
         shares = usage_shares(network.costs.per_unit, stage.recipe.reward_usage)
         self.accuracy.update(is_right.float())
         self.cost.update(routed.macs.float() / network.costs.plain)

@@ -19,14 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import device_of
-from modicum.adaptive.efficiency import device_name
-from modicum.adaptive.memory import peak_memory
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 from modicum.classify.data import Preprocessing
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet
+from modicum.measuring.memory import peak_memory
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 

@@ -9,7 +9,6 @@ weights of the network that shares its convolutions, for the fastest graphs.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import without_switch
 from modicum.classify.drnet.runner import PREDICTOR, SYSTEM, OnnxDRNet
-from modicum.exporting.classifiers import check_fit, stated_preprocessing
+from modicum.exporting.classifiers import check_fit, stated_costs, stated_preprocessing
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph, write_manifest
@@ -63,7 +62,7 @@ def export_drnet(
             ``mean`` and ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
         classes: Name of each class.
         knob: Accuracy against cost, unless a caller of the runner names another.
-        calibration: Where the knob comes from, for the record: ``dataclasses.asdict`` of a ``Calibration``.
+        calibration: Where the knob comes from, for the record: what ``calibration_to_json`` tells of it.
 
     Returns:
         The folder.
@@ -124,7 +123,7 @@ def _write_graphs(network: DRNet, folder: Path) -> dict[str, Graph]:
             scores, example, folder / f"{PREDICTOR}.onnx", input_names=["images"], output_names=["scores"]
         )
     }
-    for index, (label, resolution) in enumerate(zip(network.costs.labels, network.resolutions, strict=True)):
+    for index, (label, resolution) in enumerate(zip(network.costs.route_names, network.resolutions, strict=True)):
         graphs[label] = export_graph(
             _at_resolution(network, index),
             example,
@@ -167,7 +166,7 @@ def _details(
             "rule": "argmax over j of scores[j] - knob * relative_costs[j]; of routes that tie, the first",
             "relative_costs": network.policy.relative_costs.tolist(),
         },
-        "costs": asdict(network.costs),
+        "costs": stated_costs(network.costs),
         "calibration": None if calibration is None else dict(calibration),
         "weights": WEIGHTS_NOTE.format(copies=len(network.resolutions)),
     }
@@ -186,7 +185,7 @@ def _answers(network: DRNet, runner: OnnxDRNet, images: Tensor) -> tuple[_Output
         "macs": network.costs.of(routes),
     }
     found: _Outputs = {"scores": scores, **result._asdict()}
-    for index, label in enumerate(network.costs.labels):
+    for index, label in enumerate(network.costs.route_names):
         same = torch.full((len(images),), index)
         expected[f"logits at {label}"] = network.run(images, same)
         found[f"logits at {label}"] = runner.run(array, same.numpy())

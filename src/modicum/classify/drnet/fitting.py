@@ -8,7 +8,6 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 
 from modicum.adaptive.curve import Point
-from modicum.adaptive.evidence import tabulate
 from modicum.classify.backbones import create_backbone, require_published
 from modicum.classify.drnet.losses import cheapest_correct
 from modicum.classify.drnet.network import DRNet
@@ -20,6 +19,7 @@ from modicum.classify.drnet.training import (
     reestimate_statistics,
     target_cost,
 )
+from modicum.classify.evidence import tabulate_answers
 from modicum.classify.fitting import Fitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import EVALUATION_BATCH
@@ -120,7 +120,7 @@ class _DRNetFitting:
             judge = self._build()
             self._multi_resolution(f"fold{number}", judge, [indices[i] for i in others])
             images = self.data.evaluate_indices([indices[i] for i in fold], self.fitting.device)
-            hits = tabulate(judge.eval(), images, judge.costs).top1
+            hits = tabulate_answers(judge.eval(), images).top1
             targets[torch.from_numpy(fold)] = cheapest_correct(hits, torch.tensor(judge.costs.per_route))
         module = WarmStartStage(network, targets, self.recipe.optimizer, Schedule("one_cycle"))
         self.fitting.run_stage("warm_start", module, self.recipe.warm_start_epochs)

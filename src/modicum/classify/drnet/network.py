@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy, Routed
-from modicum.adaptive.costs import MenuCosts, count_network_macs
+from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
@@ -32,6 +32,7 @@ from modicum.classify.drnet.normalisation import (
     without_switch,
 )
 from modicum.classify.drnet.predictors import PredictorName, ResolutionPredictor, create_predictor
+from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel, Resize
 
 
@@ -132,7 +133,7 @@ class DRNet(nn.Module):
 
         thumbnail_shape = (1, 3, predictor.thumbnail_px, predictor.thumbnail_px)
         self.costs = MenuCosts(
-            labels=tuple(f"{side} px" for side in self.resolutions),
+            route_names=tuple(f"{side} px" for side in self.resolutions),
             per_route=per_route,
             decision=float(count_network_macs(self.predictor, thumbnail_shape)),
         )
@@ -165,7 +166,7 @@ class DRNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at the paper's decision."""
-        return self.predict(images).logits
+        return self.predict(images).outputs
 
     def every_resolution(self, images: Tensor) -> Tensor:
         """Logits (B, R, K) of every image at every resolution: for training, R times the work."""

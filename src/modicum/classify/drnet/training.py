@@ -101,7 +101,7 @@ class WarmStartStage(LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Accuracy of the routed network."""
-        self.accuracy.update((self.network.predict(batch.images).logits.argmax(dim=1) == batch.labels).float())
+        self.accuracy.update((self.network.predict(batch.images).outputs.argmax(dim=1) == batch.labels).float())
         self.log("val/accuracy", self.accuracy, prog_bar=True)
 
 
@@ -152,7 +152,7 @@ class JointStage(LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         """Accuracy, mean cost as a share of the plain network's, and the share of each route."""
         routed = self.network.predict(batch.images)
-        self.accuracy.update((routed.logits.argmax(dim=1) == batch.labels).float())
+        self.accuracy.update((routed.outputs.argmax(dim=1) == batch.labels).float())
         self.cost.update(routed.macs.float() / self.network.costs.plain)
         self.log("val/accuracy", self.accuracy, prog_bar=True)
         self.log("val/cost", self.cost, prog_bar=True)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from modicum.adaptive.timing import time_in_turn
 from modicum.classify.ranet.network import RANet, Segment, State
+from modicum.measuring.timing import time_in_turn
 
 
 class Answer(NamedTuple):

@@ -24,15 +24,14 @@ from torch import Tensor
 
 from modicum.adaptive.confidence import confidence_of
 from modicum.adaptive.contract import device_of
-from modicum.adaptive.efficiency import device_name
 from modicum.adaptive.exits import CommonThreshold, ExitRule, geometric_shares
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import time_in_turn
 from modicum.classify.data import Preprocessing
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import device_name, time_in_turn
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 
@@ -186,7 +185,7 @@ def run_planned(network: RANet, images: Tensor, routes: Tensor) -> Tensor:
     """
     assert isinstance(network.policy, PlannedExits)
     network.policy.plan(routes)
-    return network.predict(images, 0.5).logits
+    return network.predict(images, 0.5).outputs
 
 
 def run_simulated(network: RANet, images: Tensor, routes: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
 from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error
 
-from modicum.classify.evaluation import Judged
+from modicum.classify.evidence import Judged
 from modicum.classify.preparation import PreparedData
 from modicum.classify.ranet.network import RANet
 from modicum.classify.results import Detail
@@ -22,7 +22,7 @@ def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -
         judged: The test part, with the answers of every exit.
         routes: Exit of each sample, (N,).
     """
-    table = judged.table
+    table = judged.answers
     assert table is not None  # exits can be listed
     before = calibration_errors(table.confidence, table.top1)
     after = calibration_errors(judged.scored.scores, table.top1)
@@ -30,7 +30,7 @@ def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -
     columns += ["ECE after temperature"] * model.temperature
     columns += ["leave there", "of those, right"]
     rows = []
-    for index, (name, macs) in enumerate(zip(model.costs.labels, model.costs.per_route, strict=True)):
+    for index, (name, macs) in enumerate(zip(model.costs.route_names, model.costs.per_route, strict=True)):
         leavers = routes == index
         cells = [name, f"{macs / 1e6:.4g}", _percent(table.top1[:, index]), f"{100 * before[index]:.1f}"]
         cells += [f"{100 * after[index]:.1f}"] * model.temperature

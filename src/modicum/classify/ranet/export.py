@@ -9,7 +9,6 @@ body does not read does not pass through it.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,7 +22,7 @@ from modicum.classify.ranet.blocks import Record
 from modicum.classify.ranet.deciding import HOW, pack_table
 from modicum.classify.ranet.network import RANet, Segment
 from modicum.classify.ranet.runner import BODY, HEAD, STEM, SYSTEM, OnnxRANet
-from modicum.exporting.classifiers import check_fit, stated_preprocessing
+from modicum.exporting.classifiers import check_fit, stated_costs, stated_preprocessing
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph, write_manifest
@@ -61,7 +60,7 @@ def export_ranet(
             ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
         classes: Name of each class.
         knob: Accuracy against cost, unless a caller of the runner names another.
-        calibration: Where the knob comes from, for the record: ``dataclasses.asdict`` of a ``Calibration``.
+        calibration: Where the knob comes from, for the record: what ``calibration_to_json`` tells of it.
 
     Returns:
         The folder.
@@ -200,7 +199,7 @@ def _details(
         "image_px": side,
         "knob": knob,
         "decision": {**describe_decision(network, knob), "temperatures": network.temperatures.values().tolist()},
-        "costs": asdict(network.costs),
+        "costs": stated_costs(network.costs),
         "pieces": {"unit": "MAC", "trunk": list(trunk), "heads": list(heads)},
         "calibration": None if calibration is None else dict(calibration),
     }

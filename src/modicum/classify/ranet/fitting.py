@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from modicum.adaptive.costs import count_network_macs
 from modicum.adaptive.curve import Point
 from modicum.classify.backbones import create_backbone
 from modicum.classify.fitting import Fitting
@@ -14,6 +13,7 @@ from modicum.classify.plain import PlainStage
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.recipe import RANetRecipe
 from modicum.classify.ranet.training import ExitsStage
+from modicum.measuring.counting import count_network_macs
 from modicum.storage.errors import RecipeError
 from modicum.storage.runs import RunFolder
 

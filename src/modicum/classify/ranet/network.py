@@ -30,12 +30,13 @@ from torch import Tensor, nn
 
 from modicum.adaptive.confidence import check_outcomes, confidence_of, fit_temperatures
 from modicum.adaptive.contract import Routed
-from modicum.adaptive.costs import MenuCosts, count_macs
+from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import Exits, Leaving, run_through_exits
 from modicum.adaptive.exits import CommonThreshold, ExitRule, FrozenTable, RuleName, blank_exit_rule, fit_exit_rule
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Record, Stem, create_head
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, HeadName, Structure, check_choice
+from modicum.measuring.counting import count_macs
 
 
 class State(NamedTuple):
@@ -126,7 +127,7 @@ class RANet(nn.Module):
         self.pieces = count_pieces(structure, num_classes, image_px, head)
         whole = self._cumulative_macs([True] * structure.num_exits)
         self.costs = MenuCosts(
-            labels=tuple(f"exit {number}" for number in range(1, structure.num_exits + 1)),
+            route_names=tuple(f"exit {number}" for number in range(1, structure.num_exits + 1)),
             per_route=tuple(float(macs) for macs in whole),
             alone=float(sum(self.pieces.trunk) + self.pieces.heads[-1]),
         )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy, Routed
-from modicum.adaptive.costs import UnitCosts, count_network_macs
+from modicum.adaptive.costs import UnitCosts
 from modicum.adaptive.execution import group_rows, select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
@@ -27,6 +27,7 @@ from modicum.classify.blockdrop.pricing import price_blocks
 from modicum.classify.drnet.network import DRNet, PricedChoice
 from modicum.classify.drnet.predictors import PredictorName
 from modicum.classify.resolution_and_blocks.pricing import ResolutionBlockCosts, join_routes
+from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel
 
 LARGEST_SHIFT = 0.51  # of the keep-threshold, from its 0.5: enough to drop blocks of probability 1 and keep those of 0
@@ -108,7 +109,7 @@ class ResolutionAndBlocks(nn.Module):
         prices = [price_blocks(backbone, num_classes, side) for side in resolutions]
         shape = (1, 3, resolutions[0], resolutions[0])
         self.costs = ResolutionBlockCosts(
-            labels=self.drnet.costs.labels,
+            labels=self.drnet.costs.route_names,
             per_resolution=tuple(UnitCosts(price.per_unit, price.floor) for price in prices),
             decision=self.drnet.costs.decision + count_network_macs(self.policy_network, shape),
         )
@@ -182,7 +183,7 @@ class ResolutionAndBlocks(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at both papers' decision."""
-        return self.predict(images).logits
+        return self.predict(images).outputs
 
     def plain_network(self) -> nn.Module:
         """The backbone with all its blocks at full resolution, as a plain network that shares nothing with this one."""

@@ -47,7 +47,7 @@ class ResolutionBlockCosts(CostTable):
         """None: there are R * 2**U routes."""
         return
 
-    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float) -> Self:
+    def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float | None) -> Self:
         """The same prices on the clock: at each resolution the floor, then each block on top of it."""
 
         def at(resolution: int) -> Callable[[Tensor], float]:

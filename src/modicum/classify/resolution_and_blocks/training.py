@@ -81,7 +81,7 @@ class TwoDecisionsStage(LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         """Accuracy, mean cost as a share of the plain network's, share of blocks kept, share of each resolution."""
         routed = self.network.predict(batch.images)
-        self.accuracy.update((routed.logits.argmax(dim=1) == batch.labels).float())
+        self.accuracy.update((routed.outputs.argmax(dim=1) == batch.labels).float())
         self.cost.update(routed.macs.float() / self.network.costs.plain)
         self.kept.update(routed.routes[:, 1:].float())
         for name, metric in (("accuracy", self.accuracy), ("cost", self.cost), ("kept", self.kept)):

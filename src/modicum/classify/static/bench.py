@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 from modicum.adaptive.contract import device_of
-from modicum.adaptive.efficiency import device_name
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
 from modicum.classify.static.network import StaticFamily, rebuild_static
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 from modicum.training.devices import inference_device
 
 BATCHES = (1, 32)

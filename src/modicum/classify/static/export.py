@@ -7,7 +7,6 @@ One graph per member, its normalisation folded in; see `modicum.classify.static.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from modicum.classify.static.network import StaticFamily
 from modicum.classify.static.runner import SYSTEM, OnnxStatic
-from modicum.exporting.classifiers import check_fit, stated_preprocessing
+from modicum.exporting.classifiers import check_fit, stated_costs, stated_preprocessing
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph, write_manifest
@@ -52,7 +51,7 @@ def export_static(
             ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
         classes: Name of each class.
         knob: Which member to use, unless a caller of the runner names another.
-        calibration: Where the knob comes from, for the record: ``dataclasses.asdict`` of a ``Calibration``.
+        calibration: Where the knob comes from, for the record: what ``calibration_to_json`` tells of it.
 
     Returns:
         The folder.
@@ -122,7 +121,7 @@ def _details(
             "rule": "for all images, the first j with relative_costs[j] <= 1 - knob, the last if there is none",
             "relative_costs": list(network.policy.relative_costs),
         },
-        "costs": asdict(network.costs),
+        "costs": stated_costs(network.costs),
         "calibration": None if calibration is None else dict(calibration),
     }
 
@@ -132,7 +131,7 @@ def _answers(network: StaticFamily, runner: OnnxStatic, images: Tensor) -> tuple
     """Outputs by name, of the family and of its export."""
     array = images.numpy()
     routed, result = network.predict(images, runner.knob), runner.predict(array)
-    expected = {"routes": routed.routes, "logits": routed.logits, "macs": routed.macs}
+    expected = {"routes": routed.routes, "logits": routed.outputs, "macs": routed.macs}
     found: _Outputs = {**result._asdict()}
     for index, name in enumerate(network.names):
         same = torch.full((len(images),), index)

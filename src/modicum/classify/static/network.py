@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy, Routed
-from modicum.adaptive.costs import MenuCosts, count_network_macs
+from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
+from modicum.measuring.counting import count_network_macs
 
 
 class OneForAll(Policy):
@@ -87,7 +88,7 @@ class StaticFamily(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of the dearest member."""
-        return self.predict(images).logits
+        return self.predict(images).outputs
 
     def plain_network(self) -> nn.Module:
         """A copy of the dearest member."""

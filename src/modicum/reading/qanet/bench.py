@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.adaptive.efficiency import device_name
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 from modicum.reading.inputs import Inputs
 from modicum.reading.lstm_readers import bidaf_reader, rnn_reader
 from modicum.reading.qanet.network import QANet

@@ -90,7 +90,7 @@ class Panel:
 
     def place(self, point: Point) -> tuple[float, float]:
         """Where a point is drawn."""
-        return point.cost / self.scale.divisor, point.accuracy
+        return point.cost / self.scale.divisor, point.worth
 
     def frontier(self) -> list[tuple[float, float]]:
         """Corners of the best accuracy that a static network has at no higher cost."""
@@ -147,7 +147,7 @@ def draw_comparison(entries: Sequence[Entry], *, note: str = "", width_in: float
 def _panel(entries: Sequence[Entry], names: Sequence[str]) -> Panel:
     families = [entry for entry in entries if entry.members]
     members = [
-        replace(point, label=f"{entry.name}: {point.label}") if len(families) > 1 else point
+        replace(point, name=f"{entry.name}: {point.name}") if len(families) > 1 else point
         for entry in families
         for point in entry.members
     ]
@@ -201,7 +201,7 @@ def _draw_line(axes: Axes, line: Line, panel: Panel) -> None:
     costs = [panel.place(point)[0] for point in curve.routed]
     low, high = [point.low for point in curve.routed], [point.high for point in curve.routed]
     axes.fill_between(costs, low, high, color=line.colour, alpha=0.12, linewidth=0)
-    accuracies = [point.accuracy for point in curve.routed]
+    accuracies = [point.worth for point in curve.routed]
     axes.plot(costs, accuracies, color=line.colour, marker=line.marker, markersize=3.5, linestyle=style)
     for point in curve.plain:
         axes.plot(*panel.place(point), marker=line.marker, markersize=7, color=line.colour, fillstyle="none")
@@ -215,7 +215,7 @@ def _label_panel(axes: Axes, panel: Panel, window: Window) -> None:
         [panel.place(point) for point in line.entry.curve.routed or line.entry.curve.plain] for line in panel.lines
     ]
     # A static network has one place only, an adaptive one a whole line: so the static ones choose first.
-    labels = [Label(point.label, (panel.place(point),), MUTED) for point in panel.members]
+    labels = [Label(point.name, (panel.place(point),), MUTED) for point in panel.members]
     for line, places in zip(panel.lines, lines, strict=True):
         anchors = tuple(place for place in places if place[1] > window.low)
         if anchors:

@@ -96,7 +96,7 @@ def draw_curve(
     _draw_points(axes, curve, marks, axis, window)
     if overview is not None:
         _draw_overview(overview, curve, marks, axis, window)
-    lines = [[(point.cost / axis.divisor, point.accuracy) for point in line] for line in (curve.routed, curve.random)]
+    lines = [[(point.cost / axis.divisor, point.worth) for point in line] for line in (curve.routed, curve.random)]
     spots = [_place(mark.point, axis, window) for mark in marks]
     place_labels(axes, list(_labels(curve, marks, axis, window)), lines=lines, spots=spots)
     figure = axes.get_figure(root=True)
@@ -122,13 +122,13 @@ def _panels(width_in: float, *, has_overview: bool) -> tuple[Axes, Axes | None]:
 
 def _marks(curve: Curve, calibrated: Point | None) -> list[Mark]:
     """The most important last, so that it is drawn over the others; points without an accuracy are left out."""
-    marks = [Mark(point, point.label, MUTED, "s", 5.5) for point in curve.static]
+    marks = [Mark(point, point.name, MUTED, "s", 5.5) for point in curve.static]
     if curve.oracle is not None:
         marks.append(Mark(curve.oracle, "oracle", GREEN, "*", 10))
-    marks.extend(Mark(point, point.label, INK, "D", 6) for point in curve.plain)
+    marks.extend(Mark(point, point.name, INK, "D", 6) for point in curve.plain)
     if calibrated is not None:
-        marks.append(Mark(calibrated, f"calibrated: {format_percent(calibrated.accuracy)}", BLUE, "o", 10))
-    return [mark for mark in marks if np.isfinite(mark.point.accuracy)]
+        marks.append(Mark(calibrated, f"calibrated: {format_percent(calibrated.worth)}", BLUE, "o", 10))
+    return [mark for mark in marks if np.isfinite(mark.point.worth)]
 
 
 def _set_axes(axes: Axes, curve: Curve, window: Window, axis: CostAxis) -> None:
@@ -148,7 +148,7 @@ def _draw_points(axes: Axes, curve: Curve, marks: Sequence[Mark], axis: CostAxis
     for mark in marks:
         x, y = _place(mark.point, axis, window)
         ring: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 1.5} if mark.marker == "o" else {}
-        shape = "v" if mark.point.accuracy < y else "^" if mark.point.accuracy > y else mark.marker
+        shape = "v" if mark.point.worth < y else "^" if mark.point.worth > y else mark.marker
         axes.plot(x, y, marker=shape, markersize=mark.size, color=mark.colour, clip_on=False, zorder=5, **ring)
 
 
@@ -156,25 +156,25 @@ def _draw_line(axes: Axes, points: Sequence[Point], axis: CostAxis, **style: Any
     costs = [point.cost / axis.divisor for point in points]
     low, high = [point.low for point in points], [point.high for point in points]
     axes.fill_between(costs, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    axes.plot(costs, [point.accuracy for point in points], **style)
+    axes.plot(costs, [point.worth for point in points], **style)
 
 
 def _place(point: Point, axis: CostAxis, window: Window) -> tuple[float, float]:
     """Where a point is drawn: at the edge where it lies outside the window."""
-    return point.cost / axis.divisor, min(max(point.accuracy, window.low), window.high)
+    return point.cost / axis.divisor, min(max(point.worth, window.low), window.high)
 
 
 def _labels(curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window) -> Iterator[Label]:
     for mark in reversed(marks):
         place = _place(mark.point, axis, window)
-        is_outside = place[1] != mark.point.accuracy
-        text = f"{mark.text}: {format_percent(mark.point.accuracy)}" if is_outside else mark.text
+        is_outside = place[1] != mark.point.worth
+        text = f"{mark.text}: {format_percent(mark.point.worth)}" if is_outside else mark.text
         yield Label(text, (place,), mark.colour, weight="bold" if mark.marker == "o" else "normal")
     for points, text, colour in (
         (curve.routed, "routed, 95 % band", BLUE),
         (curve.random, "random, same shares", VERMILION),
     ):
-        visible = [_place(point, axis, window) for point in points if point.accuracy > window.low]
+        visible = [_place(point, axis, window) for point in points if point.worth > window.low]
         # The middle of a line is where it is furthest from the crowd at its ends.
         middle_first = sorted(visible, key=lambda place: abs(place[1] - (window.low + window.high) / 2))
         if visible:
@@ -183,7 +183,7 @@ def _labels(curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window)
 
 def _draw_overview(axes: Axes, curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window) -> None:
     """Everything, small and without labels, with what the large panel shows shaded."""
-    accuracies = [point.accuracy for point in all_points(curve) if np.isfinite(point.accuracy)]
+    accuracies = [point.worth for point in all_points(curve) if np.isfinite(point.worth)]
     whole = Window(min(accuracies), max(accuracies), cuts_off=False)
     _draw_points(axes, curve, [replace(mark, size=0.6 * mark.size) for mark in marks], axis, whole)
     axes.axhspan(window.low, window.high, color=MUTED, alpha=0.15, linewidth=0)

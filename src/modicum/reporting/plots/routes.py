@@ -61,7 +61,7 @@ def _panels(figure: Figure, number: int, *, narrow: bool) -> list[Axes]:
 def order_routes(points: Sequence[Point], curve: Curve) -> list[str]:
     """Names of the routes that these points take, cheapest first: by static routes, else by numbers in the names."""
     names = {name for point in points for name in point.shares or {}}
-    costs = {point.label: point.cost for point in curve.static}
+    costs = {point.name: point.cost for point in curve.static}
 
     def price(name: str) -> tuple[float, list[float], str]:
         return costs.get(f"always {name}", 0.0), [float(digits) for digits in re.findall(r"\d+", name)], name

@@ -40,7 +40,7 @@ def choose_window(curves: Iterable[Curve], calibrated: Point | None = None) -> W
     best, worst = max(reached), min(important)
     span = max(best - worst, _LEAST_SPAN)
     low = worst - 0.7 * span
-    near = [point.accuracy for curve in curves for point in curve.static if low - span < point.accuracy < low]
+    near = [point.worth for curve in curves for point in curve.static if low - span < point.worth < low]
     low = min([low, *(accuracy - 0.15 * span for accuracy in near)])
     if min(everything) > low - 0.5 * span:  # so little would be cut off that all of it can be shown
         low = min(everything) - 0.08 * span
@@ -66,12 +66,12 @@ def _important(curve: Curve, calibrated: Point | None) -> list[float]:
     if calibrated is not None:
         return [*levels, *_extent(calibrated)]
     if curve.routed:
-        levels.append(median(point.accuracy for point in curve.routed))
-    return levels or [point.accuracy for point in curve.static]
+        levels.append(median(point.worth for point in curve.routed))
+    return levels or [point.worth for point in curve.static]
 
 
 def _extent(point: Point) -> tuple[float, float, float]:
-    return point.accuracy, point.low, point.high
+    return point.worth, point.low, point.high
 
 
 def _finite(values: Iterable[float]) -> list[float]:

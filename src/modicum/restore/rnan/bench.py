@@ -13,9 +13,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.memory import peak_memory
-from modicum.adaptive.rows import Row
-from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
+from modicum.measuring.memory import peak_memory
+from modicum.measuring.rows import Row
+from modicum.measuring.timing import limited_threads, threads_text, time_in_turn
 from modicum.nn.attention import NonLocalBlock, Normalize, attend, attend_explicitly
 from modicum.restore.rnan.network import RNAN, rnan_denoising
 

@@ -45,6 +45,11 @@ def threads_text(number: int) -> str:
     return f"{number} thread{'s' if number > 1 else ''}"
 
 
+def device_name(device: torch.device) -> str:
+    """What a reader calls a device: the model of a GPU, else its type."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def _seconds(run: Callable[[], object]) -> float:
     _wait_for_device()
     start = time.perf_counter()

@@ -4,7 +4,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from modicum.adaptive.memory import peak_memory
+from modicum.measuring.memory import peak_memory
 
 MIB = 2**20
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from modicum.adaptive import timing
-from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
+from modicum.measuring import timing
+from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 
 
 @pytest.fixture
@@ -69,3 +69,9 @@ def test_threads_are_as_before_after_an_error():
 
 def test_one_thread_is_singular():
     assert [threads_text(number) for number in (1, 2)] == ["1 thread", "2 threads"]
+
+
+def test_device_has_a_name_for_readers(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU number {device.index}")
+    assert device_name(torch.device("cuda", 1)) == "GPU number 1"
+    assert device_name(torch.device("cpu")) == "cpu"

@@ -1,6 +1,6 @@
 import pytest
 
-from modicum.adaptive.rows import Row
+from modicum.measuring.rows import Row
 
 
 @pytest.mark.parametrize(

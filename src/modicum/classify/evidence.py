@@ -1,0 +1,177 @@
+"""Evidence about classifiers: hits, the five most probable classes, confidences, and the names that files use."""
+# N samples, R routes, K classes
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from modicum.adaptive.calibration import Calibration
+from modicum.adaptive.contract import AdaptiveNetwork, Policy
+from modicum.adaptive.costs import CostTable
+from modicum.adaptive.curve import Curve, Point, routed_point, trace_curve, worths_of
+from modicum.adaptive.evidence import Batches, Outcome, RouteTable, Scored, judge_every_route
+from modicum.adaptive.worth import MeanWorth
+from modicum.storage.files import JSON
+
+
+class AdaptiveClassifier(AdaptiveNetwork[Tensor, Tensor, Tensor], Protocol):
+    """An adaptive network from images (N, 3, H, W) to logits (N, K), whose worth is a hit."""
+
+    def plain_network(self) -> nn.Module:
+        """Returns the network with everything computed and nothing decided; it shares nothing with this one."""
+
+
+def judge_hits(logits: Tensor, labels: Tensor) -> MeanWorth:
+    """Judges whether the most probable class of ``logits`` (N, K) is the label (N,)."""
+    return MeanWorth((logits.argmax(dim=1) == labels.to(logits.device)).cpu())
+
+
+class _Answers(NamedTuple):
+    """One route's answers to a batch; see `AnswerTable`."""
+
+    predicted: Tensor  # (n,)
+    confidence: Tensor  # (n,)
+    top1: Tensor  # (n,)
+    top5: Tensor  # (n,)
+
+
+@dataclass(frozen=True)
+class AnswerTable:
+    """The answer of every route of a menu to every sample; all on the CPU.
+
+    Attributes:
+        predicted: Shape (N, R), int64: the most probable class.
+        confidence: Shape (N, R), float32 in [0, 1]: its probability.
+        top1: Shape (N, R), bool: the most probable class is the label.
+        top5: Shape (N, R), bool: the label is among the five most probable classes.
+    """
+
+    predicted: Tensor
+    confidence: Tensor
+    top1: Tensor
+    top5: Tensor
+
+    @property
+    def hits(self) -> RouteTable:
+        """What every route is worth: its hits."""
+        return _table_of(self.top1)
+
+    @property
+    def also(self) -> dict[str, Outcome[Tensor]]:
+        """What a curve notes beside hits: whether the label is among the five most probable classes."""
+        return {"top5": _table_of(self.top5).outcome}
+
+
+def _table_of(hits: Tensor) -> RouteTable:
+    return RouteTable(tuple(MeanWorth(column) for column in hits.unbind(dim=1)))
+
+
+def tabulate_answers(model: AdaptiveNetwork, batches: Batches) -> AnswerTable:
+    """Runs every route of the menu on every sample; one pass over ``batches`` of images and labels.
+
+    Raises:
+        ValueError: If the routes of this model are too many to list.
+    """
+    by_route = [[torch.cat(column) for column in zip(*parts, strict=True)] for parts in _judged(model, batches)]
+    return AnswerTable(*(torch.stack(columns, dim=1) for columns in zip(*by_route, strict=True)))
+
+
+def _judged(model: AdaptiveNetwork, batches: Batches) -> list[list[_Answers]]:
+    return judge_every_route(model, batches, _judge_answers)
+
+
+def _judge_answers(logits: Tensor, labels: Tensor) -> _Answers:
+    logits, labels = logits.cpu(), labels.cpu()
+    predicted = logits.argmax(dim=1)  # not of the probabilities, which may tie where logits differ
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    confidence = logits.float().softmax(dim=1).amax(dim=1)
+    return _Answers(predicted, confidence, predicted == labels, (best == labels[:, None]).any(dim=1))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A part of the data with what the model made of it.
+
+    Attributes:
+        scored: Its images.
+        labels: Their classes, (N,) int64.
+        answers: What every route gives; None where routes are too many to list.
+        outcome: What routes are worth.
+    """
+
+    scored: Scored
+    labels: Tensor
+    answers: AnswerTable | None
+    outcome: Outcome[Tensor]
+
+    def curve(
+        self,
+        policy: Policy,
+        costs: CostTable,
+        *,
+        plain: tuple[Point, ...] = (),
+        knobs: Sequence[float] | None = None,
+        num_shuffles: int,
+    ) -> Curve:
+        """Traces the curve of hits against cost; arguments as of `modicum.adaptive.curve.trace_curve`."""
+        return trace_curve(
+            self.scored,
+            self.outcome,
+            policy,
+            costs,
+            table=None if self.answers is None else self.answers.hits,
+            also=self._also,
+            plain=plain,
+            knobs=knobs,
+            num_shuffles=num_shuffles,
+        )
+
+    def point(self, name: str, routes: Tensor, costs: CostTable, knob: float) -> Point:
+        """Returns the point of ``routes``, which ``knob`` led to."""
+        point = routed_point(name, self.outcome(routes), routes, costs, knob=knob)
+        return replace(point, also=worths_of(self._also, routes))
+
+    @property
+    def _also(self) -> dict[str, Outcome[Tensor]] | None:
+        return None if self.answers is None else self.answers.also
+
+
+def point_to_json(point: Point) -> dict[str, JSON]:
+    """Returns a point as files and the command line tell it; `point_from_json` gives an equal one."""
+    return {
+        "label": point.name,
+        "cost": point.cost,
+        "accuracy": point.worth,
+        "low": point.low,
+        "high": point.high,
+        "knob": point.knob,
+        "shares": None if point.shares is None else dict(point.shares),
+        "top5": None if point.also is None else point.also["top5"],
+    }
+
+
+def point_from_json(
+    label: str,
+    cost: float,
+    accuracy: float,
+    low: float,
+    high: float,
+    knob: float | None = None,
+    shares: dict[str, float] | None = None,
+    top5: float | None = None,
+) -> Point:
+    """Returns the point that `point_to_json` told; the arguments are the keys of a file."""
+    return Point(label, cost, accuracy, low, high, knob, shares, None if top5 is None else {"top5": top5})
+
+
+def calibration_to_json(calibration: Calibration) -> dict[str, JSON]:
+    """Returns a calibration as files and the command line tell it."""
+    return {{"worth": "accuracy"}.get(name, name): value for name, value in asdict(calibration).items()}
+
+
+def calibration_fields(content: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Returns the fields of the calibration that `calibration_to_json` told."""
+    return {{"accuracy": "worth"}.get(name, name): value for name, value in content.items()}
