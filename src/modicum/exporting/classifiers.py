@@ -1,17 +1,13 @@
 """What the manifest of every exported classifier states: whether it fits the network, and how pictures are prepared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modicum.adaptive.knobs import KnobError, check_knob
 from modicum.exporting.manifest import MANIFEST_NAME
 from modicum.exporting.parity import ExportError
 from modicum.storage.files import JSON
-
-if TYPE_CHECKING:
-    from modicum.adaptive.costs import MenuCosts  # needs torch, which runners do without
 
 PREPROCESSING = ("size", "resize_short", "mean", "std")
 
@@ -21,9 +17,9 @@ def stated_preprocessing(preprocessing: Mapping[str, JSON]) -> dict[str, JSON]:
     return {key: preprocessing[key] for key in PREPROCESSING}
 
 
-def stated_costs(costs: "MenuCosts") -> dict[str, JSON]:
-    """Returns prices as the manifest states them, in which the names of routes are ``labels``."""
-    return {{"route_names": "labels"}.get(name, name): value for name, value in asdict(costs).items()}
+def stated_costs(costs: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Returns the fields of a menu's costs as the manifest states them: the names of routes are its ``labels``."""
+    return {{"route_names": "labels"}.get(name, name): value for name, value in costs.items()}
 
 
 def check_fit(

@@ -9,6 +9,7 @@ weights of the network that shares its convolutions, for the fastest graphs.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -166,7 +167,7 @@ def _details(
             "rule": "argmax over j of scores[j] - knob * relative_costs[j]; of routes that tie, the first",
             "relative_costs": network.policy.relative_costs.tolist(),
         },
-        "costs": stated_costs(network.costs),
+        "costs": stated_costs(asdict(network.costs)),
         "calibration": None if calibration is None else dict(calibration),
         "weights": WEIGHTS_NOTE.format(copies=len(network.resolutions)),
     }

@@ -9,6 +9,7 @@ body does not read does not pass through it.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -199,7 +200,7 @@ def _details(
         "image_px": side,
         "knob": knob,
         "decision": {**describe_decision(network, knob), "temperatures": network.temperatures.values().tolist()},
-        "costs": stated_costs(network.costs),
+        "costs": stated_costs(asdict(network.costs)),
         "pieces": {"unit": "MAC", "trunk": list(trunk), "heads": list(heads)},
         "calibration": None if calibration is None else dict(calibration),
     }

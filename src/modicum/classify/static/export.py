@@ -7,6 +7,7 @@ One graph per member, its normalisation folded in; see `modicum.classify.static.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -121,7 +122,7 @@ def _details(
             "rule": "for all images, the first j with relative_costs[j] <= 1 - knob, the last if there is none",
             "relative_costs": list(network.policy.relative_costs),
         },
-        "costs": stated_costs(network.costs),
+        "costs": stated_costs(asdict(network.costs)),
         "calibration": None if calibration is None else dict(calibration),
     }
 
