@@ -226,8 +226,7 @@ def test_compare_leaves_milliseconds_out_where_a_run_was_never_timed(quick_run, 
 
 
 def test_details_of_an_evaluation_are_printed_with_their_note(quick_run, capsys):
-    from modicum.classify.records import read_evaluation
-    from modicum.classify.results import Detail
+    from modicum.classify.results import Detail, read_evaluation
     from modicum.presenting import present
 
     detail = Detail("Blocks kept", "Share of [all] images.", ("block", "share"), (("stage 1", "41 %"),))

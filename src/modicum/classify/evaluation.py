@@ -209,7 +209,7 @@ def evaluate_run(
     test = judge(model, data, "test")
     routes = model.policy.decide(test.scored.scores, knob)
     baselines = read_baselines(run)
-    cheapest, dearest = choose_examples(model, data, test.scored, routes)
+    cheapest, most_expensive = choose_examples(model, data, test.scored, routes)
     top5 = test.table.top5_accuracy(routes) if test.table is not None else None
     timed = timed_images(model, data)
     curve = trace_curve(
@@ -239,7 +239,7 @@ def evaluate_run(
         calibrated=point_of("calibrated", test.outcome(routes), routes, model.costs, knob=knob, top5=top5),
         efficiency=measure_on_test(model, timed, knob, batch_sizes),
         cheapest=cheapest,
-        dearest=dearest,
+        most_expensive=most_expensive,
         curve_ms=curve_ms,
         details=describe(model, data, test, routes) if describe else (),
     )
@@ -264,7 +264,7 @@ def measure_on_test(
 def choose_examples(
     model: AdaptiveClassifier, data: PreparedData, scored: Scored, routes: Tensor
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """The test images on the cheapest and on the dearest routes, a few of each, spread over the classes."""
+    """The test images on the cheapest and on the most expensive routes, a few of each, spread over the classes."""
     costs = model.costs.of(routes)
     order = costs.argsort(stable=True)
     # Every so-many-th of the cheapest tenth, because a set is often sorted by class and equal costs keep that order.

@@ -45,7 +45,7 @@ def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
 
 def figures(run: str | Path) -> "Evaluation":
     """What the last evaluation of a run measured, read from its folder."""
-    from modicum.classify.records import read_evaluation
+    from modicum.classify.results import read_evaluation
 
     return read_evaluation(RunFolder.open(run).curve)
 
@@ -60,7 +60,6 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
     """
     from modicum.adaptive.knobs import check_knob
     from modicum.classify.evaluation import evaluate_run
-    from modicum.classify.records import evaluation_to_json
 
     if knob is not None:  # refused before the weights are loaded
         check_knob(knob)
@@ -77,7 +76,7 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
         describe=locate(system.details) if system.details else None,
     )
     if knob is None and clock:  # a look at something else does not replace the run's own figures
-        write_sealed(folder.curve, evaluation_to_json(result))
+        write_sealed(folder.curve, result.to_json())
     return result
 
 
@@ -147,23 +146,14 @@ def report(run: str | Path, *, force: bool = False) -> "Evaluation":
         run: The run folder.
         force: Overwrite report and curve that were changed since.
     """
-    from modicum.classify.report import write_report
+    from modicum.classify.report import evaluation_report
+    from modicum.reporting.page import write_page
     from modicum.reporting.plots import draw_curve, write_figure
 
     folder, recipe = open_run(run)
     claim_report(run, names=(folder.report.name, "curve.png"), force=force)
     evaluation = evaluate(run)
-    start = folder.read_state().starts[0]
-    write_report(
-        folder.path,
-        evaluation,
-        facts=recipe.facts(),
-        recipe_text=folder.recipe.read_text(encoding="utf-8"),
-        command=start.command,
-        versions=start.versions,
-        metrics_rows=folder.read_metrics(),
-        path=folder.report,
-    )
+    write_page(folder, evaluation_report(evaluation), recipe.facts())
     curve = draw_curve(evaluation.curve, calibrated=evaluation.calibrated, plain_cost=evaluation.calibration.plain)
     write_figure(folder.path / "curve.png", curve)
     return evaluation
@@ -188,7 +178,7 @@ def compare(
         OutputError: If a file stands at ``out`` that must not be overwritten.
     """
     from modicum.classify.comparison import Compared, Comparison
-    from modicum.classify.records import read_evaluation
+    from modicum.classify.results import read_evaluation
     from modicum.reporting.plots import check_figure_name, write_comparison
 
     check_figure_name(out)

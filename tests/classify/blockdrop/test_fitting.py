@@ -18,7 +18,6 @@ from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
 from modicum.classify.fitting import Fitting
 from modicum.classify.recipe import ImageOptions
-from modicum.classify.summary import plain_point
 from modicum.storage.errors import DataError, DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
@@ -223,7 +222,7 @@ def test_report_is_held_against_the_most_accurate_plain_network(dropped):
     evaluation = evaluate_run(run, network, recipe, system="blockdrop", batch_sizes=())
     plain = [point for point in read_baselines(run) if point.label.startswith("plain network")]
     assert len(plain) == 3
-    assert plain_point(evaluation).accuracy == max(point.accuracy for point in plain)
+    assert evaluation.plain_point.accuracy == max(point.accuracy for point in plain)
 
 
 def test_given_network_is_tested_before_any_training(short, weights, tmp_path):
