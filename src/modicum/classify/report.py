@@ -272,15 +272,14 @@ def _verdict_cells(verdict: Verdict, scale: CostScale) -> tuple[str, ...]:
 
 def survey_report(survey: Survey) -> Report:
     """Reports on a check of an image set."""
-    left_out = [f"unreadable: {name}: {reason}" for name, reason in survey.unreadable]
+    found = [f"{survey.name}: {survey.origin}", *(f"unreadable: {name}: {why}" for name, why in survey.unreadable)]
     if survey.contradictions:
-        left_out.append(f"{len(survey.contradictions)} images stand in more than one class and are left out:")
-        left_out += [" = ".join(group) for group in survey.contradictions[:_MAX_NAMED]]
+        found.append(f"{len(survey.contradictions)} images stand in more than one class and are left out:")
+        found += [" = ".join(group) for group in survey.contradictions[:_MAX_NAMED]]
     if survey.unread:
-        left_out.append(f"not read for their suffix: {count_suffixes(survey.unread)}")
+        found.append(f"not read for their suffix: {count_suffixes(survey.unread)}")
     rows = tuple(Row((name, f"{count:,}")) for name, count in survey.images.items())
-    section = Section(survey.name, (Table(("class", "images"), rows), Findings(tuple(left_out))))
+    section = Section("Images per class", (Table(("class", "images"), rows), Findings(tuple(found))))
     splits = ", ".join(f"{count:,} {part}" for part, count in survey.splits.items())
-    usable = f"{sum(survey.images.values()):,} images of {survey.origin} can be used"
-    headline = f"{usable}: {splits}; {survey.copies} copies"
+    headline = f"{sum(survey.images.values()):,} images can be used: {splits}; {survey.copies} copies"
     return Report("classify", headline, survey.origin, (section,), survey.to_json())

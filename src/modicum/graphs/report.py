@@ -19,7 +19,7 @@ _DRAWN_FACTOR = 3.0  # complexities in the plot of the front at least, as a mult
 
 
 def evaluation_report(evaluation: Evaluation) -> Report:
-    """Everything that a report on a search shows."""
+    """Reports on a search: size beside error, the front, the graph as picture and formula, the restarts."""
     sections = [_methods(evaluation), _front(evaluation), _picture_of_graph(evaluation), _formula(evaluation)]
     if evaluation.steps:
         sections.append(_search(evaluation))
@@ -198,7 +198,7 @@ def _pictures(evaluation: Evaluation) -> Section:
 
 
 def survey_report(survey: Survey) -> Report:
-    """What a check of a table or a picture found."""
+    """Reports what a check of a table or a picture found."""
     if survey.width_px is None:
         columns: tuple[str, ...] = ("column", "kind", "empty cells", "holds")
         rows = [Row((c.name, c.kind, f"{c.empty:,}", c.holds)) for c in survey.columns]

@@ -25,12 +25,12 @@ _SENTENCE = 400  # characters of a passage beside a plot
 
 
 def evaluation_report(evaluation: Evaluation) -> Report:
-    """Everything that a report on a reader shows."""
+    """Reports on a reader: scores beside the baselines', by kind of question, calibration, and attention."""
     groups = evaluation.groups
     sections = [
         _methods(evaluation),
         *_abstention(evaluation.abstention),
-        _groups("By length of the answer", "tokens of the shortest right answer", groups.answer_length),
+        _groups("By length of the answer", "tokens of the shortest gold answer", groups.answer_length),
         _groups("By what is asked for", "question word", groups.question_word),
         _groups("By length of the passage", "tokens", groups.passage_length),
         _reliability(evaluation.reliability),
@@ -116,8 +116,8 @@ def _groups(title: str, what: str, groups: Sequence[Group]) -> Section:
 
 def _reliability(reliability: Reliability) -> Section:
     note = (
-        f"On average, probability and share of right answers are {100 * reliability.expected_error:.1f} percentage "
-        "points apart (expected calibration error)."
+        f"On average, probability and accuracy are {100 * reliability.expected_error:.1f} percentage points apart "
+        "(expected calibration error)."
     )
     caption = (
         "Share of exact answers over the network's probability; on the line, both agree. The size of a mark is its "
@@ -139,7 +139,7 @@ def _draw_reliability(reliability: Reliability, width_in: float) -> Figure:
         axes.scatter(
             [each.probability for each in reliability.bins], [each.exact for each in reliability.bins], sizes, BLUE
         )
-        axes.set(xlabel="probability of the answer", ylabel="exactly right", xlim=(0, 1), ylim=(0, 1.02))
+        axes.set(xlabel="probability of the answer", ylabel="exact match", xlim=(0, 1), ylim=(0, 1.02))
         show_percent(axes.xaxis)
         show_percent(axes.yaxis)
         return figure
@@ -160,7 +160,7 @@ def _examples(title: str, examples: Sequence[Example]) -> list[Section]:
         )
         for example in examples
     )
-    columns = ("question", "right answers", "answer", "probability", "F1")
+    columns = ("question", "gold answers", "answer", "probability", "F1")
     return [Section(title, (Table(columns, rows),)), *(_attention(example) for example in examples[:_DRAWN])]
 
 
@@ -189,7 +189,7 @@ def _draw_attention(attended: Attended, width_in: float) -> Figure:
 
 
 def survey_report(survey: Survey) -> Report:
-    """What a check of a set of questions found."""
+    """Reports what a check of a set of questions found."""
     rows = [
         ("passages", f"{survey.passages:,}"),
         ("questions", f"{survey.questions:,}"),

@@ -19,7 +19,7 @@ _LISTED = 24  # images with a row of their own
 
 
 def evaluation_report(evaluation: Evaluation) -> Report:
-    """Everything that a report on a restoration run shows."""
+    """Reports on a restoration run: decibels beside the baselines', each image, pictures, and the effect of tiles."""
     sections = [_methods(evaluation), _gains(evaluation.images)]
     if evaluation.examples:
         note = "The part of each image with the most detail; images from the greatest gain to the least."
@@ -149,7 +149,7 @@ def _tiles(evaluation: Evaluation) -> Section:
 
 
 def survey_report(survey: Survey) -> Report:
-    """What a check of a set of clean images found."""
+    """Reports what a check of a set of clean images found."""
     rows = [
         ("images", f"{survey.images:,}"),
         ("grey", f"{survey.grey:,}"),

@@ -32,7 +32,7 @@ _COLUMNS = {
 
 
 def evaluation_report(evaluation: Evaluation) -> Report:
-    """Everything that a report on a saliency run shows."""
+    """Reports on a saliency run: measures beside the baselines', curves, examples, attention, duplicates."""
     return Report(
         evaluation.system,
         _headline(evaluation),
@@ -117,7 +117,7 @@ def _examples(evaluation: Evaluation) -> list[Section]:
         "Typical maps": evaluation.typical,
         "The worst maps": evaluation.worst,
     }
-    note = "Picture, what is true, and the network's map; sorted by the structure measure S."
+    note = "Picture, ground truth, and the network's map; sorted by the structure measure S."
     return [Section(title, (Note(note), *map(_strip, examples))) for title, examples in groups.items() if examples]
 
 
@@ -171,7 +171,7 @@ def _care(evaluation: Evaluation) -> list[Section]:
 
 
 def survey_report(survey: Survey) -> Report:
-    """What a check of a set of images with masks found."""
+    """Reports what a check of a set of images with masks found."""
     rows = [
         ("images with masks", f"{survey.images:,}"),
         ("mean share of salient pixels", f"{100 * survey.salient_share:.1f} %"),
