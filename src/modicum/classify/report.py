@@ -87,11 +87,13 @@ def _swept_row(evaluation: Evaluation, point: Point, scale: CostScale) -> Row:
 
 
 def _notes_on_baselines(curve: Curve) -> str:
-    unpriced = " and ".join([*(["static routes"] * bool(curve.static)), *(["the oracle"] * (curve.oracle is not None))])
-    notes = ["Costs are means per image, the decision included"]
-    notes[0] += f", except for {unpriced}." if unpriced else "."
+    notes = ["Costs are means per image, the decision included."]
+    if curve.static:
+        notes.append("Static routes are priced without it.")
     if curve.oracle:
-        notes.append("The oracle sends each image along its cheapest correct route: a bound for any decision.")
+        notes.append(
+            "The oracle, also without it, sends each image along its cheapest correct route: no decision is better."
+        )
     if curve.random:
         notes.append(
             "Random routing deals the same routes to the images by chance; its accuracy at the calibrated cost is read "
