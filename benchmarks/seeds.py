@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from modicum.reporting.serial import read_evaluation
-from modicum.reporting.summary import SummaryRow, summarise
+from modicum.classify.results import read_evaluation
+from modicum.classify.summary import SummaryRow, summarise
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("runs", nargs="+", type=Path, help="Run folders that have been evaluated.")
     tables = [summarise(read_evaluation(run / "curve.json")) for run in parser.parse_args().runs]
-    print(f"| network ({len(tables)} seeds) | of plain | right, % | spread |\n| --- | --- | --- | --- |")
+    print(f"| network ({len(tables)} seeds) | of plain | accuracy, % | spread |\n| --- | --- | --- | --- |")
     for rows in zip(*tables, strict=True):
         print(_line(rows))
 

@@ -23,6 +23,8 @@ from modicum.storage.files import read_jsonl
 from modicum.storage.lock import locked
 from modicum.storage.runs import RunFolder
 
+pytest_plugins = ["simulated_evaluation"]
+
 TRAINING = """
 import json, sys
 from modicum.recipes import build_recipe

@@ -31,8 +31,8 @@ from modicum.classify.data import opening as digits
 from modicum.nn.published import timm_file
 from modicum.reading.data import opening as facts
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
-from modicum.reporting import page, sheets
-from modicum.reporting.embedding import Plot
+from modicum.reporting import page
+from modicum.reporting.embedding import EmbeddedPlot
 from modicum.restore import sources
 from modicum.saliency.data import opening as scenes
 from modicum.systems import SYSTEMS, get_system, locate
@@ -101,8 +101,7 @@ def small(monkeypatch, tmp_path):
         monkeypatch.setattr(module, name, partial(getattr(module, name), sizes=(150, 100, 100)))
     photos = {part: {"skimage.data": (name,)} for part, name in SMALL_PHOTOS.items()}
     monkeypatch.setattr(sources, "LIBRARY_PHOTOS", photos)
-    for module in (page, sheets):
-        monkeypatch.setattr(module, "embed_plot", lambda *_: Plot(Markup(), Markup()))
+    monkeypatch.setattr(page, "embed_plot", lambda *_: EmbeddedPlot(Markup(), Markup()))
     train_recipe = verbs.train_recipe
 
     def train_reduced(system, recipe, out, *, resume):

@@ -5,8 +5,8 @@ import pytest
 from modicum.reading.data.corpus import Answer, Corpus, Passage, Question
 from modicum.reading.data.squad import write_squad
 from modicum.reading.recipe import TextOptions
+from modicum.reading.report import survey_report
 from modicum.reading.survey import Lengths, survey
-from modicum.reporting.reading import survey_sheet
 
 
 @pytest.fixture
@@ -49,24 +49,24 @@ def corpus_of(tmp_path, text, answer):
 def test_answers_in_scripts_with_endings_or_without_blanks_are_all_reached(tmp_path, text, answer):
     found = survey(corpus_of(tmp_path, text, answer))
     assert (found.alignment.exact, found.alignment.oracle_em, found.alignment.oracle_f1) == (4, 100, 100)
-    assert survey_sheet(found).headline.endswith("tokens let at most 100.0 % of the answers be found exactly")
+    assert survey_report(found).headline.endswith("tokens let at most 100.0 % of the answers be found exactly")
 
 
 def test_verdict_says_what_tokens_cannot_reach_and_what_can(tmp_path):
     file = corpus_of(tmp_path, "Değirmeni Ayşe Ankara'da kurdu", "Değirmen")
-    assert survey_sheet(survey(file)).headline.endswith(
+    assert survey_report(survey(file)).headline.endswith(
         "4 questions of "
         f"{file} can be used, 0 kinds of faults; tokens let at most 0.0 % of the answers be found exactly, the others "
         "end inside words: train with --text.tokenizer characters"
     )
     found = survey(file, options=TextOptions(tokenizer="characters"))
-    assert survey_sheet(found).headline.endswith("at most 100.0 % of the answers be found exactly")
+    assert survey_report(found).headline.endswith("at most 100.0 % of the answers be found exactly")
 
 
 def test_verdict_rounds_no_share_up_to_all(file):
     found = survey(file)
     close = replace(found, alignment=replace(found.alignment, oracle_em=99.99))
-    assert "at most 99.9 %" in survey_sheet(close).headline
+    assert "at most 99.9 %" in survey_report(close).headline
 
 
 def test_problems_are_in_the_survey(file):

@@ -51,8 +51,8 @@ def test_values_keep_their_dashes():
 
 
 def test_report_shows_table_formula_and_graph(run):
-    sheet = verbs.report(run.path)
-    titles = [section.title for section in sheet.sections]
+    report = verbs.report(run.path)
+    titles = [section.title for section in report.sections]
     assert titles == ["Size and error", "Complexity against error", "The graph", "The formula", "The search"]
     page = run.report.read_text()
     for words in (
@@ -62,7 +62,7 @@ def test_report_shows_table_formula_and_graph(run):
         "linear regression",
     ):
         assert words in page
-    assert verbs.figures(run.path).headline == sheet.headline
+    assert verbs.figures(run.path).headline == report.headline
 
 
 def test_compare_puts_runs_beside_their_baselines(run):

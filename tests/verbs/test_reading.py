@@ -219,9 +219,9 @@ def test_missing_passage_is_told(run, tmp_path):
 
 
 def test_evaluation_is_kept_and_reported(run):
-    sheet = verbs.report(run)
-    assert sheet.sections[0].rows[0].cells[0] == "network"
-    assert verbs.figures(run).sections[0] == sheet.sections[0]
+    report = verbs.report(run)
+    assert report.sections[0].table.rows[0].cells[0] == "network"
+    assert verbs.figures(run).sections[0] == report.sections[0]
     assert "How sure it is" in (run / "report.html").read_text()
     assert verbs.compare([run]).headline == "1 runs side by side"
 

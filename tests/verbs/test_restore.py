@@ -183,13 +183,13 @@ def test_evaluation_is_kept_reported_and_compared(run):
     with pytest.raises(RunError, match=r"no figures\.json yet"):
         verbs.figures(run)
 
-    sheet = verbs.report(run)
+    report = verbs.report(run)
 
-    assert verbs.figures(run).headline == sheet.headline
+    assert verbs.figures(run).headline == report.headline
     assert "the best of the others, BM3D" in (run / "report.html").read_text()
-    assert [row.cells[0] for row in sheet.sections[0].rows][:3] == ["network", "network, self-ensemble", "noisy"]
-    assert verbs.compare([run]).sections[0].rows[0].cells[0] == str(run)
-    json.dumps(sheet.to_json(), allow_nan=False)
+    assert [row.cells[0] for row in report.sections[0].table.rows][:3] == ["network", "network, self-ensemble", "noisy"]
+    assert verbs.compare([run]).sections[0].table.rows[0].cells[0] == str(run)
+    json.dumps(report.to_json(), allow_nan=False)
 
 
 def test_export_is_of_the_tile_of_the_run(run, tmp_path):

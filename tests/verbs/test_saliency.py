@@ -153,14 +153,14 @@ def test_file_that_is_named_twice_is_refused(photos, tmp_path):
 
 
 def test_report_writes_page_and_figures_that_can_be_read_and_compared(run):
-    sheet = verbs.report(run.path)
+    report = verbs.report(run.path)
     assert "modicum train saliency" in run.report.read_text()
-    assert verbs.figures(run.path).headline == sheet.headline
+    assert verbs.figures(run.path).headline == report.headline
     compared = verbs.compare([run.path])
     assert [row.cells[0] for row in compared.sections[0].rows if row.is_ours] == [str(run.path)]
 
 
 def test_data_says_how_a_set_would_be_split(scenes, tmp_path):
-    sheet = verbs.data(str(scenes), preview=tmp_path / "preview.png")
-    assert sheet.figures["splits"] == {"train": 6, "calibration": 1, "test": 3}
+    found = verbs.data(str(scenes), preview=tmp_path / "preview.png")
+    assert found.figures["splits"] == {"train": 6, "calibration": 1, "test": 3}
     assert (tmp_path / "preview.png").is_file()

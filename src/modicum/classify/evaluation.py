@@ -216,7 +216,7 @@ def evaluate_run(
     test = judge(model, data, "test")
     routes = model.policy.decide(test.scored.scores, knob)
     baselines = read_baselines(run)
-    cheapest, dearest = choose_examples(model, data, test, routes)
+    cheapest, most_expensive = choose_examples(model, data, test, routes)
     timed = timed_images(model, data)
     num_shuffles = 20 if test.answers is not None else 3
     curve = test.curve(model.policy, model.costs, plain=baselines, num_shuffles=num_shuffles)
@@ -236,7 +236,7 @@ def evaluate_run(
         calibrated=test.point("calibrated", routes, model.costs, knob),
         efficiency=measure_on_test(model, timed, knob, batch_sizes),
         cheapest=cheapest,
-        dearest=dearest,
+        most_expensive=most_expensive,
         curve_ms=curve_ms,
         details=describe(model, data, test, routes) if describe else (),
     )
@@ -261,7 +261,7 @@ def measure_on_test(
 def choose_examples(
     model: AdaptiveClassifier, data: PreparedData, judged: Judged, routes: Tensor
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """The test images on the cheapest and on the dearest routes, a few of each, spread over the classes."""
+    """The test images on the cheapest and on the most expensive routes, a few of each, spread over the classes."""
     costs = model.costs.of(routes)
     order = costs.argsort(stable=True)
     # Every so-many-th of the cheapest tenth, because a set is often sorted by class and equal costs keep that order.

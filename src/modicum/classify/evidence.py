@@ -2,7 +2,7 @@
 # N samples, R routes, K classes
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -15,6 +15,7 @@ from modicum.adaptive.curve import Curve, Point, routed_point, trace_curve, wort
 from modicum.adaptive.evidence import Batches, Outcome, RouteTable, Scored, judge_every_route
 from modicum.adaptive.worth import MeanWorth
 from modicum.storage.files import JSON
+from modicum.storage.values import Form, renaming, to_plain
 
 
 class AdaptiveClassifier(AdaptiveNetwork[Tensor, Tensor, Tensor], Protocol):
@@ -139,18 +140,26 @@ class Judged:
         return None if self.answers is None else self.answers.also
 
 
+def _point_keys(fields: Mapping[str, JSON]) -> dict[str, JSON]:
+    also = fields["also"]
+    keys = {"name": "label", "worth": "accuracy", "also": "top5"}
+    top5 = also["top5"] if isinstance(also, Mapping) else None
+    return {keys.get(name, name): top5 if name == "also" else value for name, value in fields.items()}
+
+
+def _point_fields(raw: Mapping[str, JSON]) -> dict[str, JSON]:
+    top5 = raw.get("top5")
+    fields = {{"label": "name", "accuracy": "worth"}.get(key, key): value for key, value in raw.items()}
+    return {**fields, "also": None if top5 is None else {"top5": top5}}
+
+
+FORMS: Mapping[type, Form] = {Point: Form(_point_keys, _point_fields), Calibration: renaming(worth="accuracy")}
+"""The keys under which files and the command line tell points and calibrations of classifiers."""
+
+
 def point_to_json(point: Point) -> dict[str, JSON]:
     """Returns a point as files and the command line tell it; `point_from_json` gives an equal one."""
-    return {
-        "label": point.name,
-        "cost": point.cost,
-        "accuracy": point.worth,
-        "low": point.low,
-        "high": point.high,
-        "knob": point.knob,
-        "shares": None if point.shares is None else dict(point.shares),
-        "top5": None if point.also is None else point.also["top5"],
-    }
+    return to_plain(point, FORMS)
 
 
 def point_from_json(
@@ -169,9 +178,9 @@ def point_from_json(
 
 def calibration_to_json(calibration: Calibration) -> dict[str, JSON]:
     """Returns a calibration as files and the command line tell it."""
-    return {{"worth": "accuracy"}.get(name, name): value for name, value in asdict(calibration).items()}
+    return to_plain(calibration, FORMS)
 
 
 def calibration_fields(content: Mapping[str, JSON]) -> dict[str, JSON]:
     """Returns the fields of the calibration that `calibration_to_json` told."""
-    return {{"accuracy": "worth"}.get(name, name): value for name, value in content.items()}
+    return FORMS[Calibration].read(content)

@@ -1,12 +1,26 @@
-"""What evaluating a classifier yields, as plain values that serialise, print and are drawn by a report."""
+"""The figures of a classifier, as plain values that are stored, printed and drawn."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from modicum.adaptive.calibration import Calibration
-from modicum.adaptive.curve import Curve, Point
+from modicum.adaptive.curve import Curve, Point, worth_at
 from modicum.adaptive.efficiency import Efficiency
+from modicum.classify.evidence import FORMS
+from modicum.reporting.quantities import reference_cost
+from modicum.storage.errors import DataError
+from modicum.storage.files import JSON
+from modicum.storage.sealing import read_sealed
+from modicum.storage.values import UNSTORED, from_plain, to_plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+FORMAT = 1  # to be raised when a reader of the old form would misread the new one
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Detail:
-    """What one kind of network shows of itself beside what all show: a table, perhaps with examples.
+    """A table that one kind of network adds to the report, perhaps with examples.
 
     Attributes:
         title: What a reader calls it.
@@ -48,7 +62,7 @@ class Detail:
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    examples: tuple[Example, ...] = ()
+    examples: tuple[Example, ...] = field(default=(), metadata=UNSTORED)
 
 
 @dataclass(frozen=True)
@@ -64,12 +78,12 @@ class Evaluation:
         curve: Accuracy against cost on the test data.
         calibration: The knob chosen on the calibration data.
         calibrated: What that knob gave on the test data.
-        efficiency: The clock's word on the saving, per batch size.
-        cheapest: Test images with the cheapest routes, cheapest first.
-        dearest: Test images with the dearest routes, dearest first.
+        efficiency: The saving in time, per batch size.
         curve_ms: The same accuracies against milliseconds per image, measured on the device that ran the evaluation,
             one route per batch; None where nothing was timed.
         details: What this kind of network shows beside that.
+        cheapest: Test images with the cheapest routes, cheapest first.
+        most_expensive: Test images with the most expensive routes, most expensive first.
     """
 
     system: str
@@ -81,7 +95,69 @@ class Evaluation:
     calibration: Calibration
     calibrated: Point
     efficiency: tuple[Efficiency, ...]
-    cheapest: tuple[Example, ...]
-    dearest: tuple[Example, ...]
     curve_ms: Curve | None = None
     details: tuple[Detail, ...] = ()
+    cheapest: tuple[Example, ...] = field(default=(), metadata=UNSTORED)
+    most_expensive: tuple[Example, ...] = field(default=(), metadata=UNSTORED)
+
+    @property
+    def plain_cost(self) -> float | None:
+        """Cost of the plain network in the unit of the curve; None where it is unknown."""
+        if self.calibration.unit == self.curve.unit:
+            return self.calibration.plain
+        return reference_cost(self.curve)
+
+    @property
+    def plain_point(self) -> Point | None:
+        """The plain network that the result is held against: that of the plain cost, the most accurate of equals."""
+        cost = self.plain_cost
+        if cost is None:
+            return None
+        return min(self.curve.plain, key=lambda point: (abs(point.cost - cost), -point.worth), default=None)
+
+    @property
+    def random_accuracy(self) -> float | None:
+        """Accuracy of random routing at the calibrated cost; None outside the costs of its points."""
+        return worth_at(self.curve.random, self.calibrated.cost)
+
+    def share_of_plain(self, cost: float) -> float | None:
+        """Returns ``cost`` as a share of the plain network's; None where that is unknown."""
+        return cost / self.plain_cost if self.plain_cost else None
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns the figures as plain data, without example images; `evaluation_from_json` reads them."""
+        return {"format": FORMAT, **to_plain(self, FORMS)}
+
+    def render(self) -> "list[RenderableType]":
+        """Returns what a terminal shows of it."""
+        from modicum.classify.report import evaluation_report  # it draws these values
+
+        return evaluation_report(self).render()
+
+
+def evaluation_from_json(raw: Mapping[str, Any]) -> Evaluation:
+    """Returns the evaluation that `Evaluation.to_json` wrote, without example images.
+
+    Raises:
+        DataError: If something is missing or of another kind, or if a newer modicum wrote it.
+    """
+    version = raw.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise DataError(f"this evaluation has format {version}, newer than {FORMAT}: update modicum")
+    try:
+        return from_plain(Evaluation, raw, FORMS)
+    except ValueError as error:
+        raise DataError(f"this is not an evaluation that modicum wrote: {error}") from error
+
+
+def read_evaluation(path: str | Path) -> Evaluation:
+    """Returns the evaluation in a JSON file, such as the ``curve.json`` of a run, without example images.
+
+    Raises:
+        DataError: If the file is missing, or does not hold an evaluation.
+    """
+    raw = read_sealed(path, remedy="evaluate the run again")
+    try:
+        return evaluation_from_json(raw)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error

@@ -1,8 +1,9 @@
 """What is in an image set, before anything is trained on it."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,6 +19,10 @@ from modicum.classify.data import (
 from modicum.classify.preparation import scan_with_progress
 from modicum.classify.recipe import ImageOptions
 from modicum.imaging.previews import check_preview_name, write_sheet
+from modicum.storage.files import JSON
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 PREVIEW_PX, PREVIEW_IMAGES = 96, 64
 
@@ -45,6 +50,16 @@ class Survey:
     splits: dict[str, int]
     unread: tuple[str, ...] = ()
     contradictions: tuple[tuple[str, ...], ...] = ()
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns what was found as plain data."""
+        return asdict(self)
+
+    def render(self) -> "list[RenderableType]":
+        """Returns what a terminal shows of it."""
+        from modicum.classify.report import survey_report  # it shows these values
+
+        return survey_report(self).render()
 
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:

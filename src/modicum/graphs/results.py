@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from modicum.graphs.encoding import Encoding
 from modicum.graphs.graph import Graph
+from modicum.storage.files import JSON
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Evaluation:
         """Whether the graph keeps the bound on the error; None where the complexity was bounded."""
         return None if self.max_error is None else self.methods[0].errors[self.judged_on] <= self.max_error
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, JSON]:
         """Plain data, for JSON."""
         words = ("system", "problem", "data", "num_points", "bound", "max_error", "judged_on", "holds", "formula")
         graph = self.graph

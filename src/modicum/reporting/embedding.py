@@ -19,7 +19,7 @@ _PIXELS_PER_POINT = 96 / 72
 
 
 @dataclass(frozen=True)
-class Plot:
+class EmbeddedPlot:
     """A plot for a page, in two layouts.
 
     Attributes:
@@ -31,7 +31,7 @@ class Plot:
     narrow: Markup
 
 
-def embed_plot(draw: Callable[[float], Figure], name: str, description: str) -> Plot:
+def embed_plot(draw: Callable[[float], Figure], name: str, description: str) -> EmbeddedPlot:
     """The plot that ``draw`` makes at a given width in inches.
 
     Args:
@@ -41,7 +41,7 @@ def embed_plot(draw: Callable[[float], Figure], name: str, description: str) -> 
     """
     wide = embed_svg(figure_to_svg(draw(WIDE_IN)), f"{name}-wide", description)
     narrow = embed_svg(figure_to_svg(draw(NARROW_IN)), f"{name}-narrow", description)
-    return Plot(wide, narrow)
+    return EmbeddedPlot(wide, narrow)
 
 
 def embed_svg(svg: str, name: str, description: str) -> Markup:

@@ -1,161 +1,90 @@
-"""The report on a run: one HTML file that needs nothing else."""
+"""The page of a report: one HTML file that needs nothing else."""
 
+import functools
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from modicum.adaptive.curve import Point, worth_at
-from modicum.classify.results import Detail, Evaluation, Example
-from modicum.reporting.embedding import Plot, data_uri, embed_plot
-from modicum.reporting.plots import draw_curve, draw_efficiency, draw_learning, draw_routes
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from modicum.reporting.embedding import EmbeddedPlot, data_uri, embed_plot
+from modicum.reporting.plots import draw_learning
 from modicum.reporting.plots.drawing import THEME
 from modicum.reporting.plots.learning import has_curves
-from modicum.reporting.quantities import (
-    CostScale,
-    cost_scale,
-    format_cost,
-    format_number,
-    format_percent,
-    format_share,
-)
-from modicum.reporting.summary import headline, matched_accuracy, plain_cost, share_of_plain, summarise
-from modicum.reporting.templating import keep_unbroken, render_page
+from modicum.reporting.report import Block, Plot, Report
+from modicum.storage.names import printable
 from modicum.storage.outputs import write_output
+from modicum.storage.runs import RunFolder
+
+_LEARNING = "Stages in the order of training. Lines of many steps show means over neighbouring ones."
 
 
-@dataclass(frozen=True)
-class Card:
-    """An example as the page shows it."""
-
-    example: Example
-    picture: str
-    is_right: bool
-
-
-@dataclass(frozen=True)
-class DetailSection:
-    """A detail as the page shows it; without cards where it has no examples."""
-
-    detail: Detail
-    cards: list[Card]
-
-
-@dataclass(frozen=True)
-class SweepRow:
-    """One point of the sweep, beside random routing with the same shares."""
-
-    point: Point
-    share: float | None
-    random: float | None
-
-
-def write_report(
-    run_path: Path,
-    evaluation: Evaluation,
-    *,
-    facts: Mapping[str, str],
-    recipe_text: str,
-    command: str,
-    versions: Mapping[str, str],
-    metrics_rows: Sequence[Mapping[str, Any]],
-    path: Path,
-) -> None:
-    """Writes the report as one HTML file, atomically; what was not measured is left out.
+def write_page(run: RunFolder, report: Report, facts: Mapping[str, str]) -> None:
+    """Writes ``report.html`` of a run, atomically.
 
     Args:
-        run_path: The run folder; its name is shown.
-        evaluation: What to report.
+        run: The run folder; its command, versions, recipe and training logs are shown.
+        report: What to show.
         facts: What a reader wants to know of the recipe, by name.
-        recipe_text: The resolved recipe.
-        command: What repeats the run.
-        versions: What the run was made with.
-        metrics_rows: Lines of ``metrics.jsonl``.
-        path: The file to write.
     """
-    html = render_page(
-        "report.html.jinja",
-        run=run_path.resolve().name,
-        evaluation=evaluation,
-        headline=headline(evaluation),
-        facts=facts,
-        recipe_text=recipe_text,
-        command=command,
-        versions=versions,
-        plots=_plots(evaluation, metrics_rows),
-        rows=summarise(evaluation),
-        matched=matched_accuracy(evaluation),
-        sweep=_sweep(evaluation),
-        scale=_scale(evaluation),
-        galleries=_galleries(evaluation),
-        details=[DetailSection(detail, _cards(detail.examples)) for detail in evaluation.details],
-        num_images={f"{split} images": f"{count:,}" for split, count in evaluation.num_images.items()},
-        calibration=_calibration_facts(evaluation),
-        theme={name: colour for colour, name in THEME.items()},
+    start = run.read_state().starts[0]
+    html = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            run=run.path.resolve().name,
+            report=report,
+            facts=facts,
+            learning=_learning(run.read_metrics()),
+            command=start.command,
+            versions=start.versions,
+            recipe_text=run.recipe.read_text(encoding="utf-8"),
+            theme={name: colour for colour, name in THEME.items()},
+        )
     )
-    write_output(path, html)
+    write_output(run.report, printable(html, keep="\t\n\r"))  # names may hold what no encoding has
 
 
-def _plots(evaluation: Evaluation, metrics_rows: Sequence[Mapping[str, Any]]) -> dict[str, Plot]:
-    """The plots for which there is something to draw, by name."""
-    curve, calibrated = evaluation.curve, evaluation.calibrated
-    cost = plain_cost(evaluation)
-    draw = {"curve": lambda width: draw_curve(curve, calibrated=calibrated, plain_cost=cost, width_in=width)}
-    if (in_ms := evaluation.curve_ms) is not None:
-        draw["curve_ms"] = lambda width: draw_curve(in_ms, width_in=width)
-    if any(point.shares for point in (*curve.routed, calibrated)):
-        draw["routes"] = lambda width: draw_routes(curve, calibrated=calibrated, width_in=width)
-    if evaluation.efficiency:
-        draw["efficiency"] = lambda width: draw_efficiency(evaluation.efficiency, width_in=width)
-    if has_curves(metrics_rows):
-        draw["learning"] = lambda width: draw_learning(metrics_rows, width_in=width)
-    return {name: embed_plot(function, name, _DESCRIPTIONS[name]) for name, function in draw.items()}
+def _learning(rows: Sequence[Mapping[str, Any]]) -> Plot | None:
+    """The plot of a training's log; None where that has nothing to draw."""
+    return Plot(lambda width: draw_learning(rows, width_in=width), _LEARNING) if has_curves(rows) else None
 
 
-_DESCRIPTIONS = {
-    "curve": "Accuracy against cost of the routed network and its baselines; the table below has the numbers.",
-    "curve_ms": "Accuracy against measured milliseconds per image, for the same knobs and baselines.",
-    "routes": "Share of the images on each route, over the sweep of the knob and at the calibrated knob.",
-    "efficiency": "Saving in multiply-adds and in time per batch size; the table below has the numbers.",
-    "learning": "Loss and accuracy over the steps of each stage of the training.",
-}
-
-
-def _sweep(evaluation: Evaluation) -> list[SweepRow]:
-    curve, plain = evaluation.curve, plain_cost(evaluation)
-    return [
-        SweepRow(point, share_of_plain(point.cost, plain), worth_at(curve.random, point.cost)) for point in curve.routed
-    ]
-
-
-def _scale(evaluation: Evaluation) -> CostScale:
-    costs = [row.cost for row in summarise(evaluation)]
-    return cost_scale(costs, evaluation.curve.unit)
-
-
-def _galleries(evaluation: Evaluation) -> dict[str, list[Card]]:
-    """The examples by title; a gallery without pictures is left out."""
-    groups = {"Least effort": evaluation.cheapest, "Most effort": evaluation.dearest}
-    return {title: _cards(examples) for title, examples in groups.items() if examples}
-
-
-def _cards(examples: Sequence[Example]) -> list[Card]:
-    return [Card(example, data_uri(example.image), example.label == example.predicted) for example in examples]
-
-
-def _calibration_facts(evaluation: Evaluation) -> dict[str, str]:
-    calibration, calibrated, unit = evaluation.calibration, evaluation.calibrated, evaluation.calibration.unit
-
-    def cost(value: float) -> str:
-        return f"{format_cost(value, unit)}, {format_share(share_of_plain(value, calibration.plain))} of plain"
-
-    facts = {
-        "asked for": f"at most {cost(calibration.target)}",
-        "on the calibration images": f"{cost(calibration.achieved)}; {format_percent(calibration.worth)} right",
-        "knob": format_number(calibration.knob),
-        "hash of the calibration images": calibration.data_hash,
+@functools.cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("modicum.reporting"),
+        autoescape=True,  # class names, facts and recipes are the user's words
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "data_uri": data_uri,
+        "embed": _embed,
+        "emphasise": _emphasise,
+        "kind": _kind,
+        "unbroken": _keep_unbroken,
     }
-    if evaluation.curve.unit == unit:
-        facts["on the test images"] = f"{cost(calibrated.cost)}; {format_percent(calibrated.worth)} right"
-    order = ("asked for", "on the calibration images", "on the test images", "knob", "hash of the calibration images")
-    return {name: keep_unbroken(facts[name]) for name in order if name in facts}
+    return made
+
+
+def _kind(block: Block) -> str:
+    """The name by which the template chooses how a block is shown."""
+    return type(block).__name__
+
+
+def _embed(plot: Plot, name: str) -> EmbeddedPlot:
+    return embed_plot(plot.draw, name, plot.description or plot.caption)
+
+
+def _keep_unbroken(text: str) -> str:
+    """The text with each number on one line with its per cent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _emphasise(text: str) -> Markup:
+    """The text with its percentages and decibels in bold and unbroken."""
+    emphasised = re.sub(r"\d+(\.\d+)? (%|dB)", r"<b>\g<0></b>", str(escape(text)))
+    return Markup(emphasised)

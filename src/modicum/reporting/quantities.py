@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modicum.adaptive.costs import Unit
+from modicum.adaptive.curve import Curve
 
 MISSING = "–"  # noqa: RUF001  an en dash, as tables have it
 
@@ -39,6 +40,11 @@ def cost_scale(costs: Iterable[float], unit: Unit) -> CostScale:
         if largest >= divisor:
             return CostScale(divisor, f"{prefix} multiply-adds", f"{prefix} MAC")
     return CostScale(1.0, "multiply-adds", "MAC")
+
+
+def reference_cost(curve: Curve) -> float | None:
+    """Returns the cost of the most expensive network without a decision: 100 % where only the curve is known."""
+    return max((point.cost for point in (*curve.plain, *curve.static)), default=None)
 
 
 def format_cost(cost: float, unit: Unit) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.restore.metrics import Scores
+from modicum.storage.files import JSON
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Evaluation:
     examples: tuple[Example, ...]
     missing: tuple[str, ...] = field(default=())
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, JSON]:
         """Plain data, for JSON; of the examples the names."""
         words = ("system", "task", "metric", "data", "num_images", "tile", "halo")
         return {

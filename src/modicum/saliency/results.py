@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from modicum.saliency.attention_mass import AttentionMass
 from modicum.saliency.data.duplicates import Duplicate
 from modicum.saliency.metrics import Curves, Figures, ImageScore
+from modicum.storage.files import JSON
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Evaluation:
     attention: tuple[AttentionMass, ...]
     duplicates: tuple[Duplicate, ...] | None
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, JSON]:
         """Plain data, for JSON; of the examples the names."""
         plain = {name: getattr(self, name) for name in ("system", "data", "num_images", "image_px")}
         examples = {kind: [e.name for e in getattr(self, kind)] for kind in ("best", "typical", "worst")}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modicum.graphs.table_prediction import TablePrediction
     from modicum.graphs.torch_module import GraphNetwork
     from modicum.imaging.files import Failure
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Report
 
 
 def predictor(
@@ -44,20 +44,20 @@ def predictor(
     return Predictor(_network(folder.path), recipe.kind, options=options, unseen=unseen)
 
 
-def evaluate(run: str | Path) -> "Sheet":
+def evaluate(run: str | Path) -> "Report":
     """Measures the graph of a run beside its baselines; keeps the figures in the run folder.
 
     Args:
         run: The run folder.
     """
     from modicum.graphs.judging import evaluate_run
-    from modicum.reporting.graphs import graphs_sheet
-    from modicum.reporting.sheets import keep_figures
+    from modicum.graphs.report import evaluation_report
+    from modicum.reporting.records import keep_report
 
     folder, recipe = open_run(run)
-    sheet = graphs_sheet(evaluate_run(folder, _network(folder.path), recipe))
-    keep_figures(folder, sheet)
-    return sheet
+    report = evaluation_report(evaluate_run(folder, _network(folder.path), recipe))
+    keep_report(folder, report)
+    return report
 
 
 def predict(
@@ -110,7 +110,7 @@ def predict(
     yield from in_order(found, (write_answer(answer, target) for target, answer in answers))
 
 
-def report(run: str | Path, *, force: bool = False) -> "Sheet":
+def report(run: str | Path, *, force: bool = False) -> "Report":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
@@ -137,7 +137,7 @@ def data(
     separator: str | None = None,
     decimal: Literal[".", ","] | None = None,
     encoding: str | None = None,
-) -> "Sheet":
+) -> "Report":
     """Looks through a table or a picture: what each column holds, what is missing, what cannot be used.
 
     Args:
@@ -149,11 +149,11 @@ def data(
         encoding: Of a CSV file, such as cp1252; likewise.
     """
     from modicum.graphs.recipe import TableOptions
+    from modicum.graphs.report import survey_report
     from modicum.graphs.survey import survey
-    from modicum.reporting.graphs import survey_sheet
 
     options = TableOptions(separator=separator, decimal=decimal, encoding=encoding)
-    return survey_sheet(survey(source, strict=strict, preview=preview, options=options))
+    return survey_report(survey(source, strict=strict, preview=preview, options=options))
 
 
 def _network(run: Path) -> "GraphNetwork":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from modicum.imaging.files import Failure
     from modicum.reading.asking import Ask
     from modicum.reading.predictor import Predictor, Reply
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Report
 
 
 def predictor(run: str | Path, *, n_best: int = 1) -> "Predictor":
@@ -48,21 +48,21 @@ def predictor(run: str | Path, *, n_best: int = 1) -> "Predictor":
     return Predictor(reader, tokenizer(recipe.text.tokenizer), recipe.text, margin=read_margin(folder.weights))
 
 
-def evaluate(run: str | Path) -> "Sheet":
+def evaluate(run: str | Path) -> "Report":
     """Measures a run on its test questions beside the baselines; keeps the figures in the run folder.
 
     Args:
         run: The run folder.
     """
     from modicum.reading.evaluation import evaluate_run
-    from modicum.reporting.reading import reading_sheet
-    from modicum.reporting.sheets import keep_figures
+    from modicum.reading.report import evaluation_report
+    from modicum.reporting.records import keep_report
 
     folder, recipe = open_run(run)
     system = folder.read_state().system
-    sheet = reading_sheet(evaluate_run(folder, load_for_inference(folder, recipe), recipe, system=system))
-    keep_figures(folder, sheet)
-    return sheet
+    report = evaluation_report(evaluate_run(folder, load_for_inference(folder, recipe), recipe, system=system))
+    keep_report(folder, report)
+    return report
 
 
 def predict(
@@ -120,7 +120,7 @@ def predict(
             log.warning("%s lacks %s whose id had been used before", out, counted(repeated, "answer"))
 
 
-def report(run: str | Path, *, force: bool = False) -> "Sheet":
+def report(run: str | Path, *, force: bool = False) -> "Report":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
@@ -156,7 +156,7 @@ def data(
     strict: bool = False,
     preview: str | Path | None = None,
     vectors: str | Path | None = None,
-) -> "Sheet":
+) -> "Report":
     """Checks a set of questions: faults, sizes, how well tokens fit the answers, how it would be split.
 
     Args:
@@ -166,13 +166,13 @@ def data(
         vectors: A file of word vectors: how many of the passages' words it has.
     """
     from modicum.reading.preview import write_preview
+    from modicum.reading.report import survey_report
     from modicum.reading.survey import survey
-    from modicum.reporting.reading import survey_sheet
 
-    sheet = survey_sheet(survey(source, strict=strict, vectors=vectors))
+    report = survey_report(survey(source, strict=strict, vectors=vectors))
     if preview is not None:
         write_preview(source, preview)
-    return sheet
+    return report
 
 
 def _asks(inputs: Iterable[str | Path], passage: str | Path | None, question: str | None) -> Iterator["Ask | Failure"]:

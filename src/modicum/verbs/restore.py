@@ -19,7 +19,7 @@ __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predi
 if TYPE_CHECKING:
     from modicum.imaging.files import Failure
     from modicum.nn.tiling import Progress
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Report
     from modicum.restore.inference import Inference
     from modicum.restore.predictor import Predictor, Restored
 
@@ -46,7 +46,7 @@ def predictor(
     return Predictor(_inference(folder, recipe, ensemble, memory_gib, tile), recipe.task)
 
 
-def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = True) -> "Sheet":
+def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = True) -> "Report":
     """Measures a run on its test images beside the baselines; keeps the figures in the run folder.
 
     Args:
@@ -54,15 +54,15 @@ def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = 
         classics: Also measure methods that need no training; None does as the recipe's ``baselines`` says.
         ensemble: Also measure the mean over the eight symmetries of a square.
     """
-    from modicum.reporting.restore import restoration_sheet
-    from modicum.reporting.sheets import keep_figures
+    from modicum.reporting.records import keep_report
     from modicum.restore.evaluation import evaluate_run
+    from modicum.restore.report import evaluation_report
 
     folder, recipe = open_run(run)
     system = folder.read_state().system
     inference = _inference(folder, recipe)
     is_whole = classics is None and ensemble  # a look at less does not replace the run's own figures
-    sheet = restoration_sheet(
+    report = evaluation_report(
         evaluate_run(
             folder,
             inference,
@@ -73,8 +73,8 @@ def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = 
         )
     )
     if is_whole:
-        keep_figures(folder, sheet)
-    return sheet
+        keep_report(folder, report)
+    return report
 
 
 def predict(
@@ -129,7 +129,7 @@ def predict(
     yield from in_order(found, map(answer, files, places))
 
 
-def report(run: str | Path, *, classics: bool | None = None, ensemble: bool = True, force: bool = False) -> "Sheet":
+def report(run: str | Path, *, classics: bool | None = None, ensemble: bool = True, force: bool = False) -> "Report":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
@@ -154,7 +154,7 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     return exported
 
 
-def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":
+def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Report":
     """Checks a set of clean images: what can be read, copies, how it would be split.
 
     Args:
@@ -162,10 +162,10 @@ def data(source: str, *, strict: bool = False, preview: str | Path | None = None
         strict: Fail if an image cannot be read.
         preview: Write a sheet of example images here.
     """
-    from modicum.reporting.restore import survey_sheet
+    from modicum.restore.report import survey_report
     from modicum.restore.survey import survey
 
-    return survey_sheet(survey(source, strict=strict, preview=preview))
+    return survey_report(survey(source, strict=strict, preview=preview))
 
 
 def _inference(

@@ -12,7 +12,7 @@ __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predi
 
 if TYPE_CHECKING:
     from modicum.imaging.files import Failure
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Report
     from modicum.saliency.predictor import Predictor, Salience
 
 
@@ -31,20 +31,20 @@ def predictor(run: str | Path, *, guided: bool = True) -> "Predictor":
     return Predictor(load_for_inference(folder, recipe), preprocessing, is_guided=guided)
 
 
-def evaluate(run: str | Path) -> "Sheet":
+def evaluate(run: str | Path) -> "Report":
     """Measures a run on its test images beside the baselines; keeps the figures in the run folder.
 
     Args:
         run: The run folder.
     """
-    from modicum.reporting.saliency import saliency_sheet
-    from modicum.reporting.sheets import keep_figures
+    from modicum.reporting.records import keep_report
     from modicum.saliency.evaluation import evaluate_run
+    from modicum.saliency.report import evaluation_report
 
     folder, recipe = open_run(run)
-    sheet = saliency_sheet(evaluate_run(folder, load_for_inference(folder, recipe), recipe))
-    keep_figures(folder, sheet)
-    return sheet
+    report = evaluation_report(evaluate_run(folder, load_for_inference(folder, recipe), recipe))
+    keep_report(folder, report)
+    return report
 
 
 def predict(
@@ -81,7 +81,7 @@ def predict(
     yield from in_order(found, (write_answer(answer, place.parent) for place, answer in answers))
 
 
-def report(run: str | Path, *, force: bool = False) -> "Sheet":
+def report(run: str | Path, *, force: bool = False) -> "Report":
     """Evaluates a run and writes its ``report.html``.
 
     Args:
@@ -103,7 +103,7 @@ def export(run: str | Path, *, out: str | Path | None = None) -> Path:
     return export_saliency(network, Path(out) if out else folder.path / "export", preprocessing)
 
 
-def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Sheet":
+def data(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Report":
     """Checks a set of images with masks: pairs, unreadable files, sizes that differ, how it would be split.
 
     Args:
@@ -111,7 +111,7 @@ def data(source: str, *, strict: bool = False, preview: str | Path | None = None
         strict: Fail if something cannot be read.
         preview: Write a sheet of examples with their masks here.
     """
-    from modicum.reporting.saliency import survey_sheet
+    from modicum.saliency.report import survey_report
     from modicum.saliency.survey import survey
 
-    return survey_sheet(survey(source, strict=strict, preview=preview))
+    return survey_report(survey(source, strict=strict, preview=preview))

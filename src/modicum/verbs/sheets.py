@@ -1,4 +1,4 @@
-"""The verbs that are the same for every task that reports on a sheet."""
+"""The verbs that are the same for every task."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +9,17 @@ from modicum.storage.outputs import claim, has_list
 from modicum.verbs.runs import open_run
 
 if TYPE_CHECKING:
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Report
 
 
-def figures(run: str | Path) -> "Sheet":
+def figures(run: str | Path) -> "Report":
     """What the last evaluation of a run measured, read from its folder."""
-    from modicum.reporting.sheets import read_sheet
+    from modicum.reporting.records import read_report
 
-    return read_sheet(RunFolder.open(run))
+    return read_report(RunFolder.open(run))
 
 
-def compare(runs: Sequence[str | Path]) -> "Sheet":
+def compare(runs: Sequence[str | Path]) -> "Report":
     """Sets the measures of several runs side by side.
 
     Args:
@@ -28,18 +28,18 @@ def compare(runs: Sequence[str | Path]) -> "Sheet":
     Raises:
         RunError: If a run has not been evaluated.
     """
-    from modicum.reporting.sheets import compare_sheets
+    from modicum.reporting.records import compare_reports
 
-    return compare_sheets({str(run): figures(run) for run in runs})
+    return compare_reports({str(run): figures(run) for run in runs})
 
 
-def write_report(run: str | Path, sheet: "Sheet") -> "Sheet":
-    """Writes the ``report.html`` of a run that has been evaluated; gives the sheet back."""
-    from modicum.reporting.sheets import write_sheet
+def write_report(run: str | Path, report: "Report") -> "Report":
+    """Writes the ``report.html`` of a run that has been evaluated; gives the report back."""
+    from modicum.reporting.page import write_page
 
     folder, recipe = open_run(run)
-    write_sheet(folder, sheet, recipe.facts())
-    return sheet
+    write_page(folder, report, recipe.facts())
+    return report
 
 
 def claim_report(run: str | Path, *, names: Sequence[str] = ("report.html",), force: bool = False) -> None:

@@ -17,7 +17,6 @@ from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, 
 from modicum.classify.fitting import Fitting
 from modicum.classify.recipe import ImageOptions
 from modicum.measuring.counting import count_macs
-from modicum.reporting.summary import plain_point
 from modicum.storage.errors import DataError, DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
@@ -222,7 +221,7 @@ def test_report_is_held_against_the_most_accurate_plain_network(dropped):
     evaluation = evaluate_run(run, network, recipe, system="blockdrop", batch_sizes=())
     plain = [point for point in read_baselines(run) if point.name.startswith("plain network")]
     assert len(plain) == 3
-    assert plain_point(evaluation).worth == max(point.worth for point in plain)
+    assert evaluation.plain_point.worth == max(point.worth for point in plain)
 
 
 def test_given_network_is_tested_before_any_training(short, weights, tmp_path):

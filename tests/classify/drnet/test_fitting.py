@@ -146,11 +146,11 @@ def test_evaluation_describes_its_data(evaluation):
 
 
 def test_examples_are_sorted_by_cost_and_show_the_networks_input(evaluation):
-    cheapest, dearest = ([example.cost for example in part] for part in (evaluation.cheapest, evaluation.dearest))
+    cheapest, dearest = ([example.cost for example in part] for part in (evaluation.cheapest, evaluation.most_expensive))
     assert cheapest == sorted(cheapest)
     assert dearest == sorted(dearest, reverse=True)
     assert max(cheapest) <= min(dearest)
-    assert {example.image.size for example in evaluation.cheapest + evaluation.dearest} == {(32, 32)}
+    assert {example.image.size for example in evaluation.cheapest + evaluation.most_expensive} == {(32, 32)}
 
 
 def test_clock_is_read_at_the_batch_sizes_asked_for(evaluation):

@@ -57,7 +57,8 @@ def test_each_exit_has_its_row(sample):
     judged = judged_of(*sample, torch.ones(2))
     (detail,) = describe(model, SimpleNamespace(), judged, routes)
     table = judged.answers
-    assert detail.columns == ("exit", "M MAC", "right, if all leave there", "ECE", "leave there", "of those, right")
+    shares = ("accuracy, if all leave there", "ECE", "leave there", "accuracy of those")
+    assert detail.columns == ("exit", "M MAC", *shares)
     assert [row[0] for row in detail.rows] == ["exit 1", "exit 2"]
     assert [float(row[1]) for row in detail.rows] == pytest.approx([c / 1e6 for c in model.costs.per_route], rel=1e-3)
     assert [row[2] for row in detail.rows] == [f"{100 * share:.1f} %" for share in table.top1.double().mean(0).tolist()]

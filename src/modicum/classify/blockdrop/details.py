@@ -59,7 +59,7 @@ def describe_policies(routes: Tensor, is_right: Tensor, shares: Tensor) -> Detai
             f"{_mean_and_deviation(100 * shares)} % of the plain network's multiply-adds (mean ± standard deviation). "
             f"The most frequent are listed; 1 keeps a block, 0 drops it, from the first block to the last."
         ),
-        columns=("policy", "blocks kept", "images", "right"),
+        columns=("policy", "blocks kept", "images", "accuracy"),
         rows=tuple(rows),
     )
 
@@ -95,7 +95,7 @@ def describe_classes(
             f"Mean ± standard deviation over the test images of each class, fewest first.{left_out} The pictures are, "
             "class by class, an image that keeps the fewest blocks and one that keeps the most."
         ),
-        columns=("class", "images", "blocks kept", "right"),
+        columns=("class", "images", "blocks kept", "accuracy"),
         rows=tuple(rows),
         examples=_extremes(model, data, judged, routes, _spread(by_need, EXAMPLE_CLASSES)),
     )

@@ -1,4 +1,4 @@
-"""What a RANet's report shows beside what all show: each exit, how right it is and how far it can be believed."""
+"""What a RANet's report shows beside what all show: each exit, its accuracy, and how well its confidence fits that."""
 
 # N samples, E exits
 from torch import Tensor
@@ -26,9 +26,9 @@ def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -
     assert table is not None  # exits can be listed
     before = calibration_errors(table.confidence, table.top1)
     after = calibration_errors(judged.scored.scores, table.top1)
-    columns = ["exit", "M MAC", "right, if all leave there", "ECE"]
+    columns = ["exit", "M MAC", "accuracy, if all leave there", "ECE"]
     columns += ["ECE after temperature"] * model.temperature
-    columns += ["leave there", "of those, right"]
+    columns += ["leave there", "accuracy of those"]
     rows = []
     for index, (name, macs) in enumerate(zip(model.costs.route_names, model.costs.per_route, strict=True)):
         leavers = routes == index
@@ -44,7 +44,7 @@ def calibration_errors(confidence: Tensor, top1: Tensor) -> tuple[float, ...]:
 
     Args:
         confidence: Shape (N, E), in [0, 1].
-        top1: Shape (N, E), bool: whether the exit is right.
+        top1: Shape (N, E), bool: whether the exit is correct.
     """
     hits = top1.long()
     return tuple(
@@ -56,7 +56,7 @@ def calibration_errors(confidence: Tensor, top1: Tensor) -> tuple[float, ...]:
 def _note(model: RANet) -> str:
     note = (
         "Costs include everything up to the exit. ECE is the expected calibration error, in points: how far an exit's "
-        "confidence is from its share of right answers, on average over 15 bins of confidence."
+        "confidence is from its accuracy, on average over 15 bins of confidence."
     )
     if model.temperature:
         temperatures = ", ".join(f"{value:.2f}" for value in model.temperatures.values().tolist())

@@ -176,7 +176,7 @@ def _draw_panel(axes: Axes, panel: Panel, window: Window) -> None:
     axes.set_ylim(window.low, window.high)
     show_percent(axes.yaxis)
     axes.set_xlabel(f"mean cost per image, {panel.scale.name}")
-    axes.set_title("right answers", color=MUTED)
+    axes.set_title("accuracy", color=MUTED)
     has_plain = any(line.entry.curve.plain for line in panel.lines)
     legend = [*(["hollow: plain networks"] if has_plain else []), *(["grey: static"] if panel.members else [])]
     axes.set_title(", ".join(legend), loc="right", color=MUTED)

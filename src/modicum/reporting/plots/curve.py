@@ -26,8 +26,7 @@ from modicum.reporting.plots.drawing import (
 )
 from modicum.reporting.plots.labels import Label, place_labels
 from modicum.reporting.plots.window import Window, all_points, choose_window
-from modicum.reporting.quantities import CostScale, cost_scale, format_percent
-from modicum.reporting.summary import reference_cost
+from modicum.reporting.quantities import CostScale, cost_scale, format_percent, reference_cost
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def draw_curve(
     Args:
         curve: What to draw.
         calibrated: The point to mark as the one in use.
-        plain_cost: The cost that counts as 100 %; the dearest network without decision where it is None.
+        plain_cost: The cost that counts as 100 %; None takes that of the most expensive network without a decision.
         width_in: Width of the figure in inches; the small panel stands beside the large one where it is wide.
     """
     window = choose_window([curve], calibrated)
@@ -132,14 +131,14 @@ def _marks(curve: Curve, calibrated: Point | None) -> list[Mark]:
 
 
 def _set_axes(axes: Axes, curve: Curve, window: Window, axis: CostAxis) -> None:
-    dearest = max((point.cost for point in all_points(curve) if np.isfinite(point.cost)), default=0.0)
-    axes.set_xlim(0, 1.06 * dearest / axis.divisor or 1.0)
+    highest = max((point.cost for point in all_points(curve) if np.isfinite(point.cost)), default=0.0)
+    axes.set_xlim(0, 1.06 * highest / axis.divisor or 1.0)
     axes.set_ylim(window.low, window.high)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: axis.tick(value)))
     show_percent(axes.yaxis)
     axes.set_xlabel(axis.title)
-    axes.set_title("right answers", color=MUTED)
+    axes.set_title("accuracy", color=MUTED)
 
 
 def _draw_points(axes: Axes, curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window) -> None:

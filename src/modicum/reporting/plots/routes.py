@@ -13,7 +13,7 @@ from modicum.adaptive.curve import Curve, Point
 from modicum.reporting.plots.drawing import INK, MUTED, STYLE, WIDE_IN, is_narrow, new_figure, show_percent
 from modicum.reporting.quantities import format_share
 
-# Routes have an order, from cheap to dear, and so have these: lighter to darker, also in print and for any eye.
+# Routes have an order, from cheap to expensive, and so have these: lighter to darker, also in print and for any eye.
 _RAMP = LinearSegmentedColormap.from_list("cost", ["#bfe3d0", "#56b4c9", "#2a7fb8", "#37509f"])
 _TITLE_PAD = 20.0  # room for the mark of the calibrated knob
 _MAX_NAMES = 8  # routes that are named one by one
@@ -70,7 +70,7 @@ def order_routes(points: Sequence[Point], curve: Curve) -> list[str]:
 
 
 def route_colours(names: Sequence[str]) -> list[str]:
-    """One colour per route, from light for the cheapest to dark for the dearest."""
+    """One colour per route, from light for the cheapest to dark for the most expensive."""
     return [to_hex(_RAMP(level)) for level in np.linspace(0, 1, max(len(names), 2))[: len(names)]]
 
 

@@ -12,28 +12,28 @@ from modicum.graphs.drawing import draw_graph, to_networkx
 from modicum.graphs.results import Evaluation, FrontPoint, Method, Step
 from modicum.graphs.survey import Survey
 from modicum.reporting.plots.drawing import BLUE, CYCLE, INK, MARKERS, MUTED, STYLE, is_narrow, new_figure
-from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
+from modicum.reporting.report import Picture, Plot, Report, Row, Section, Strip, Table
 from modicum.storage.counting import counted
 
 _DRAWN_FACTOR = 3.0  # complexities in the plot of the front at least, as a multiple of the graph's
 
 
-def graphs_sheet(evaluation: Evaluation) -> Sheet:
-    """Everything that a report on a search shows."""
+def evaluation_report(evaluation: Evaluation) -> Report:
+    """Reports on a search: size beside error, the front, the graph as picture and formula, the restarts."""
     sections = [_methods(evaluation), _front(evaluation), _picture_of_graph(evaluation), _formula(evaluation)]
     if evaluation.steps:
         sections.append(_search(evaluation))
     if evaluation.pictures is not None:
         sections.append(_pictures(evaluation))
     if evaluation.notes:
-        rows = tuple(SheetRow((note,)) for note in evaluation.notes)
-        sections.append(SheetSection("What became of the data", ("note",), rows))
-    return Sheet(
+        rows = tuple(Row((note,)) for note in evaluation.notes)
+        sections.append(Section("What became of the data", (Table(("note",), rows),)))
+    return Report(
         evaluation.system,
         _headline(evaluation),
         _data_line(evaluation),
         tuple(sections),
-        evaluation.to_json(),  # type: ignore[arg-type]  # plain data
+        evaluation.to_json(),
     )
 
 
@@ -60,10 +60,10 @@ def _data_line(evaluation: Evaluation) -> str:
     return f"{evaluation.data}: {counts} points; {evaluation.bound}"
 
 
-def _methods(evaluation: Evaluation) -> SheetSection:
+def _methods(evaluation: Evaluation) -> Section:
     parts = list(evaluation.num_points)
     kind = "cross-entropy" if evaluation.encoding.classes else "error"
-    accuracies = [f"right, {part}" for part in parts] if evaluation.encoding.classes else []
+    accuracies = [f"accuracy, {part}" for part in parts] if evaluation.encoding.classes else []
     rows = tuple(_method_row(method, parts, is_ours=place == 0) for place, method in enumerate(evaluation.methods))
     measure = (
         "Cross-entropy in nats."
@@ -76,10 +76,10 @@ def _methods(evaluation: Evaluation) -> SheetSection:
         *evaluation.missing,
     ]
     columns = ("method", "parameters", *(f"{kind}, {part}" for part in parts), *accuracies, "CPU s")
-    return SheetSection("Size and error", columns, rows, " ".join(notes))
+    return Section("Size and error", (Table(columns, rows, " ".join(notes)),))
 
 
-def _method_row(method: Method, parts: Sequence[str], *, is_ours: bool) -> SheetRow:
+def _method_row(method: Method, parts: Sequence[str], *, is_ours: bool) -> Row:
     cells = (
         method.name,
         "" if method.parameters is None else f"{method.parameters:,}",
@@ -87,15 +87,15 @@ def _method_row(method: Method, parts: Sequence[str], *, is_ours: bool) -> Sheet
         *(f"{method.accuracies[part]:.1%}" for part in parts if part in method.accuracies),
         "" if method.seconds is None else f"{method.seconds:.1f}",
     )
-    return SheetRow(cells, is_ours=is_ours)
+    return Row(cells, is_ours=is_ours)
 
 
-def _front(evaluation: Evaluation) -> SheetSection:
+def _front(evaluation: Evaluation) -> Section:
     caption = (
         "Line: the least error that the search met at each number of parameters. Marks: the graph and what it is held "
         f"against, on the {evaluation.judged_on} points."
     )
-    return SheetSection("Complexity against error", draw=lambda width: _draw_front(evaluation, width), caption=caption)
+    return Section("Complexity against error", (Plot(lambda width: _draw_front(evaluation, width), caption),))
 
 
 def _draw_front(evaluation: Evaluation, width_in: float) -> Figure:
@@ -103,8 +103,8 @@ def _draw_front(evaluation: Evaluation, width_in: float) -> Figure:
         figure = new_figure(width_in, 2.8 if is_narrow(width_in) else 3.2)
         axes = figure.subplots()
         graph, *others = evaluation.methods
-        rival = max((m.parameters or 0 for m in others if "layered network" in m.name), default=0)
-        most = max(_DRAWN_FACTOR * (graph.parameters or 1), 1.05 * rival)  # its mark within the frame
+        widest = max((m.parameters or 0 for m in others if "layered network" in m.name), default=0)
+        most = max(_DRAWN_FACTOR * (graph.parameters or 1), 1.05 * widest)  # its mark within the frame
         axes.plot(*_staircase(evaluation.front, most), color=BLUE, label="graphs met")
         drawn = [m for m in others if m.parameters is not None and 0 < m.parameters <= most]
         for method, colour, marker in zip([graph, *drawn], CYCLE * 3, MARKERS * 3, strict=False):
@@ -130,7 +130,7 @@ def _staircase(front: Sequence[FrontPoint], most: float) -> tuple[list[float], l
     return ([*x, most], [*y, y[-1]]) if y else (x, y)
 
 
-def _picture_of_graph(evaluation: Evaluation) -> SheetSection:
+def _picture_of_graph(evaluation: Evaluation) -> Section:
     graph = evaluation.graph
     note = (
         f"{counted(graph.num_edges, 'connection')}, {counted(graph.num_hidden, 'hidden neuron')} on "
@@ -142,7 +142,7 @@ def _picture_of_graph(evaluation: Evaluation) -> SheetSection:
         "ones negative; the thicker, the larger the weight, times the spread of the input where it comes from one. "
         + note
     )
-    return SheetSection("The graph", draw=lambda width: _draw_graph(evaluation, width), caption=caption)
+    return Section("The graph", (Plot(lambda width: _draw_graph(evaluation, width), caption),))
 
 
 def _draw_graph(evaluation: Evaluation, width_in: float) -> Figure:
@@ -155,15 +155,15 @@ def _draw_graph(evaluation: Evaluation, width_in: float) -> Figure:
         return figure
 
 
-def _formula(evaluation: Evaluation) -> SheetSection:
-    rows = tuple(SheetRow(tuple(line.split(" = ", 1))) for line in evaluation.formula)
+def _formula(evaluation: Evaluation) -> Section:
+    rows = tuple(Row(tuple(line.split(" = ", 1))) for line in evaluation.formula)
     note = "Numbers rounded to four digits; modicum export writes all of them, also as C and Python."
-    return SheetSection("The formula", ("neuron", "is"), rows, note)
+    return Section("The formula", (Table(("neuron", "is"), rows, note),))
 
 
-def _search(evaluation: Evaluation) -> SheetSection:
+def _search(evaluation: Evaluation) -> Section:
     caption = "Parameters of the best graph of each restart over its CPU time."
-    return SheetSection("The search", draw=lambda width: _draw_search(evaluation.steps, width), caption=caption)
+    return Section("The search", (Plot(lambda width: _draw_search(evaluation.steps, width), caption),))
 
 
 def _draw_search(steps: Sequence[Step], width_in: float) -> Figure:
@@ -180,12 +180,12 @@ def _draw_search(steps: Sequence[Step], width_in: float) -> Figure:
         return figure
 
 
-def _pictures(evaluation: Evaluation) -> SheetSection:
+def _pictures(evaluation: Evaluation) -> Section:
     pictures = evaluation.pictures
     assert pictures is not None
-    shown = [SheetPicture(Image.fromarray(pictures.target), "picture")]
+    shown = [Picture(Image.fromarray(pictures.target), "picture")]
     shown.append(
-        SheetPicture(
+        Picture(
             Image.fromarray(pictures.predicted), f"graph, {counted(evaluation.methods[0].parameters or 0, 'parameter')}"
         )
     )
@@ -193,19 +193,19 @@ def _pictures(evaluation: Evaluation) -> SheetSection:
         layered = next((m for m in evaluation.methods if "layered network" in m.name), None)
         told = "" if layered is None else counted(layered.parameters or 0, "parameter")
         caption = "layered network" if layered is None else f"{layered.name}, {told}"
-        shown.append(SheetPicture(Image.fromarray(pictures.layered), caption))
-    return SheetSection("Pictures", strips=(Strip(evaluation.data, tuple(shown)),))
+        shown.append(Picture(Image.fromarray(pictures.layered), caption))
+    return Section("Pictures", (Strip(evaluation.data, tuple(shown)),))
 
 
-def survey_sheet(survey: Survey) -> Sheet:
-    """What a check of a table or a picture found."""
+def survey_report(survey: Survey) -> Report:
+    """Reports what a check of a table or a picture found."""
     if survey.width_px is None:
         columns: tuple[str, ...] = ("column", "kind", "empty cells", "holds")
-        rows = [SheetRow((c.name, c.kind, f"{c.empty:,}", c.holds)) for c in survey.columns]
+        rows = [Row((c.name, c.kind, f"{c.empty:,}", c.holds)) for c in survey.columns]
         headline = f"{counted(survey.rows, 'row')} and {counted(len(survey.columns), 'column')}"
     else:
-        columns, rows = ("what", "found"), [SheetRow(("size", f"{survey.width_px}x{survey.rows} px"))]
+        columns, rows = ("what", "found"), [Row(("size", f"{survey.width_px}x{survey.rows} px"))]
         headline = f"{survey.name} can be fitted as a function, and its next pixel predicted"
     note = f"To leave out what cannot be used: {survey.hint}" if survey.hint else ""
-    section = SheetSection(survey.name, columns, tuple(rows), note)
-    return Sheet("graphs", headline, survey.origin, (section,), asdict(survey))
+    section = Section(survey.name, (Table(columns, tuple(rows), note),))
+    return Report("graphs", headline, survey.origin, (section,), asdict(survey))

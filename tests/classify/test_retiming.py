@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from modicum.adaptive.costs import UnitCosts
-from modicum.adaptive.evidence import score
+from modicum.adaptive.curve import trace_curve
+from modicum.adaptive.evidence import score, tabulate
+from modicum.classify import retiming
 from modicum.classify.drnet.network import DRNet
-from modicum.classify.evidence import Judged, tabulate_answers
+from modicum.classify.evaluation import Judged
+from modicum.classify.retiming import Subject, retime
 from modicum.classify.static.network import rebuild_static
-from modicum.reporting import retiming
-from modicum.reporting.retiming import Subject, retime
 
 BATCH = 4
 
@@ -21,9 +22,9 @@ def subject_of(evaluation):
     batches, ids = [(images, torch.arange(6) % 3)], tuple("abcdef")
 
     def make(model):
-        answers = tabulate_answers(model.eval(), batches)
-        judged = Judged(score(model, batches, ids), torch.arange(6) % 3, answers, answers.hits.outcome)
-        curve = judged.curve(model.policy, model.costs, num_shuffles=20)
+        table = tabulate(model.eval(), batches, model.costs)
+        judged = Judged(score(model, batches, ids), table, table.outcome)
+        curve = trace_curve(judged.scored, judged.outcome, model.policy, model.costs, table=table)
         calibration = replace(evaluation.calibration, knob=curve.routed[-1].knob)
         return Subject(replace(evaluation, curve=curve, calibration=calibration), model, images, judged)
 

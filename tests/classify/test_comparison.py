@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modicum.adaptive.curve import Point
-from modicum.reporting.comparing import Compared, Comparison
+from modicum.classify.comparison import Compared, Comparison
 
 
 def in_milliseconds(curve, factor=1e-7):
@@ -36,10 +36,10 @@ def without_plain(run):
     return replace(run, evaluation=replace(run.evaluation, curve=replace(run.evaluation.curve, plain=())))
 
 
-def test_rival_is_the_most_accurate_static_network_at_no_higher_cost(timed, family):
+def test_baseline_is_the_most_accurate_static_network_at_no_higher_cost(timed, family):
     (verdict,) = Comparison((Compared("a", timed), family)).verdicts("MAC")
     assert verdict.calibrated == timed.calibrated
-    assert verdict.rival.name == "medium"
+    assert verdict.baseline.name == "medium"
     assert verdict.margin == pytest.approx(timed.calibrated.worth - 0.97)
     assert verdict.wins is True
 
@@ -53,49 +53,49 @@ def test_a_better_static_network_at_the_same_cost_is_said_to_win(timed, family):
     assert verdict.margin < 0
 
 
-def test_of_equally_accurate_rivals_the_cheapest_counts(timed, family):
+def test_of_equally_accurate_baselines_the_cheapest_counts(timed, family):
     curve = replace(family.evaluation.curve, static=(member("dear", 1e6, 0.9), member("cheap", 5e5, 0.9)))
     equals = replace(family, evaluation=replace(family.evaluation, curve=curve))
     (verdict,) = Comparison((Compared("a", timed), equals)).verdicts("MAC")
-    assert verdict.rival.name == "cheap"
+    assert verdict.baseline.name == "cheap"
 
 
 def test_the_clock_may_turn_the_verdict_round(timed, family):
     run = without_plain(Compared("a", timed))
     mac, ms = (Comparison((run, family)).verdicts(unit)[0] for unit in ("MAC", "ms"))
-    assert mac.rival is not None
+    assert mac.baseline is not None
     assert ms.calibrated.cost < 0.3
-    assert ms.rival is None
+    assert ms.baseline is None
     assert ms.wins is None
 
 
-def test_plain_network_of_a_run_is_a_rival_too(timed):
+def test_plain_network_of_a_run_is_a_baseline_too(timed):
     dear = replace(timed, calibrated=replace(timed.calibrated, cost=1e9, worth=0.5))
     (verdict,) = Comparison((Compared("a", dear),)).verdicts("MAC")
-    assert verdict.rival.name == "plain SmallResNet at 48 px of a"
+    assert verdict.baseline.name == "plain SmallResNet at 48 px of a"
 
 
-def test_networks_tested_on_other_images_are_no_rivals(timed, family):
+def test_networks_tested_on_other_images_are_no_baselines(timed, family):
     run = without_plain(Compared("a", timed))
     other = replace(family, evaluation=replace(family.evaluation, data="other images"))
     (verdict,) = Comparison((run, other)).verdicts("MAC")
-    assert (verdict.rival, verdict.absences) == (None, ("tested on other images",))
+    assert (verdict.baseline, verdict.absences) == (None, ("tested on other images",))
 
 
-def test_rivals_too_dear_are_told_apart_from_those_on_other_images(timed, family):
+def test_baselines_too_expensive_are_told_apart_from_those_on_other_images(timed, family):
     other = replace(family, evaluation=replace(family.evaluation, data="other images"))
     (own,) = Comparison((Compared("a", timed),)).verdicts("MAC")
     (both,) = Comparison((Compared("a", timed), other)).verdicts("MAC")
-    assert (own.rival, own.absences) == (None, ("none is as cheap",))
+    assert (own.baseline, own.absences) == (None, ("none is as cheap",))
     assert both.absences == ("none is as cheap", "tested on other images")
 
 
-def test_rivals_that_were_not_timed_are_not_said_to_be_dear(timed):
+def test_baselines_that_were_not_timed_are_not_said_to_be_expensive(timed):
     odd = replace(timed.curve.plain[0], cost=123.0)  # neither a route's cost nor that of the timed plain network
     run = Compared("a", replace(timed, curve=replace(timed.curve, plain=(odd,))))
     mac, ms = (Comparison((run,)).verdicts(unit)[0] for unit in ("MAC", "ms"))
-    assert (mac.rival.cost, mac.absences) == (123.0, ())
-    assert (ms.rival, ms.absences) == (None, ("not timed",))
+    assert (mac.baseline.cost, mac.absences) == (123.0, ())
+    assert (ms.baseline, ms.absences) == (None, ("not timed",))
 
 
 def test_missing_static_networks_are_said_to_be_missing(timed):
@@ -131,8 +131,8 @@ def test_static_family_gets_no_verdict(family):
 def test_intervals_that_meet_leave_the_verdict_unclear(timed, family):
     (verdict,) = Comparison((Compared("a", timed), family)).verdicts("MAC")
     assert not verdict.is_clear
-    low = replace(verdict.rival, worth=0.5, low=0.4, high=0.6)
-    assert replace(verdict, rival=low).is_clear
+    low = replace(verdict.baseline, worth=0.5, low=0.4, high=0.6)
+    assert replace(verdict, baseline=low).is_clear
 
 
 def test_calibrated_milliseconds_lie_on_the_measured_curve(timed):

@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modicum.reporting.saliency import saliency_sheet, survey_sheet
-from modicum.reporting.sheets import write_sheet
+from modicum.reporting.page import write_page
 from modicum.saliency.attention_mass import AttentionMass
 from modicum.saliency.data.duplicates import Duplicate
 from modicum.saliency.metrics import Curves, Figures, ImageScore
+from modicum.saliency.report import evaluation_report, survey_report
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.survey import Survey
 from modicum.storage import RunFolder
@@ -50,17 +50,17 @@ def evaluation():
     )
 
 
-def section(sheet, title):
-    (found,) = [each for each in sheet.sections if each.title == title]
+def section(report, title):
+    (found,) = [each for each in report.sections if each.title == title]
     return found
 
 
-def titles(sheet):
-    return [each.title for each in sheet.sections]
+def titles(report):
+    return [each.title for each in report.sections]
 
 
 def test_headline_holds_the_network_against_the_best_baseline(evaluation):
-    assert saliency_sheet(evaluation).headline == (
+    assert evaluation_report(evaluation).headline == (
         "On 1,200 test images the maps reach a maximal F of 0.912 and a mean absolute error of 0.043; "
         "the best baseline, U-Net of equal cost, 0.801 and 0.101."
     )
@@ -68,11 +68,11 @@ def test_headline_holds_the_network_against_the_best_baseline(evaluation):
 
 def test_headline_without_baselines_speaks_of_the_network_alone(evaluation):
     alone = replace(evaluation, methods=evaluation.methods[:1])
-    assert saliency_sheet(alone).headline.endswith("a mean absolute error of 0.043.")
+    assert evaluation_report(alone).headline.endswith("a mean absolute error of 0.043.")
 
 
 def test_each_method_has_a_row_of_its_measures(evaluation):
-    rows = section(saliency_sheet(evaluation), "Measures on the test images").rows
+    rows = section(evaluation_report(evaluation), "Measures on the test images").table.rows
     assert [(row.cells[0], row.is_ours) for row in rows] == [
         ("network", True),
         ("U-Net of equal cost", False),
@@ -84,7 +84,7 @@ def test_each_method_has_a_row_of_its_measures(evaluation):
 
 
 def test_only_networks_have_parameters_and_multiply_adds(evaluation):
-    table = section(saliency_sheet(evaluation), "Measures on the test images")
+    table = section(evaluation_report(evaluation), "Measures on the test images").table
     assert table.columns[-2:] == ("parameters", "M MAC")
     assert [row.cells[-2:] for row in table.rows] == [
         ("1,234,567", "2,345.6"),
@@ -95,34 +95,34 @@ def test_only_networks_have_parameters_and_multiply_adds(evaluation):
 
 
 def test_duplicates_are_listed(evaluation):
-    found = section(saliency_sheet(evaluation), "Duplicates")
+    found = section(evaluation_report(evaluation), "Duplicates").table
     assert found.columns == ("train", "test", "distance")
     assert [row.cells for row in found.rows] == [("train/1.jpg", "test/2.jpg", "3")]
 
 
 def test_no_duplicates_are_said_to_be_none(evaluation):
-    found = section(saliency_sheet(replace(evaluation, duplicates=())), "Duplicates")
+    found = section(evaluation_report(replace(evaluation, duplicates=())), "Duplicates").table
     assert (found.rows, found.note) == ((), "No training image looks like a test image.")
 
 
 def test_duplicates_that_nobody_looked_for_have_no_section(evaluation):
-    assert "Duplicates" not in titles(saliency_sheet(replace(evaluation, duplicates=None)))
+    assert "Duplicates" not in titles(evaluation_report(replace(evaluation, duplicates=None)))
 
 
 def test_attention_is_shown_where_there_is_any(evaluation):
-    found = section(saliency_sheet(evaluation), "What attention attends to")
+    found = section(evaluation_report(evaluation), "What attention attends to").table
     assert [row.cells for row in found.rows] == [("1", "0.750", "0.500", "+0.250", "60")]
-    assert "What attention attends to" not in titles(saliency_sheet(replace(evaluation, attention=())))
+    assert "What attention attends to" not in titles(evaluation_report(replace(evaluation, attention=())))
 
 
 def test_examples_show_picture_truth_and_map(evaluation):
-    (strip,) = section(saliency_sheet(evaluation), "The worst maps").strips
+    _, strip = section(evaluation_report(evaluation), "The worst maps").blocks
     captions = [picture.caption for picture in strip.pictures]
     assert (strip.title, captions) == ("worst.png", ["picture", "truth", "map: S 0.200, MAE 0.100"])
 
 
-def test_sheet_is_plain_data_for_json(evaluation):
-    figures = json.loads(json.dumps(saliency_sheet(evaluation).to_json()))["figures"]
+def test_report_is_plain_data_for_json(evaluation):
+    figures = json.loads(json.dumps(evaluation_report(evaluation).to_json()))["figures"]
     assert figures["methods"][0]["parameters"] == 1_234_567
     assert figures["worst"] == ["worst.png"]
 
@@ -131,14 +131,14 @@ def test_page_is_written_with_plots_pictures_and_tables(evaluation, tmp_path):
     run = RunFolder.create(
         tmp_path / "run", system="saliency", recipe_text="seed: 0\n", command="modicum train saliency", versions={}
     )
-    write_sheet(run, saliency_sheet(evaluation), {"Encoder": "small, from scratch"})
+    write_page(run, evaluation_report(evaluation), {"Encoder": "small, from scratch"})
     page = run.report.read_text()
     for words in ("<svg", "data:image/png", "0.912", "worst.png", "train/1.jpg", "small, from scratch"):
         assert words in page
     assert page.count('class="ours"') == 1
 
 
-def test_survey_sheet_says_what_can_be_used_and_what_cannot():
+def test_survey_report_says_what_can_be_used_and_what_cannot():
     found = Survey(
         name="1,200 images with masks in photos",
         origin="photos",
@@ -151,9 +151,9 @@ def test_survey_sheet_says_what_can_be_used_and_what_cannot():
         contradictions=(("images/d.jpg", "images/e.jpg"),),
         blank=("images/f.jpg",),
     )
-    sheet = survey_sheet(found)
-    assert sheet.headline == "1,199 images of photos can be used, 1 cannot"
-    assert [row.cells for row in sheet.sections[0].rows] == [
+    report = survey_report(found)
+    assert report.headline == "1,199 images of photos can be used, 1 cannot"
+    assert [row.cells for row in report.sections[0].table.rows] == [
         ("images with masks", "1,199"),
         ("mean share of salient pixels", "23.4 %"),
         ("copies, byte for byte", "2"),
@@ -165,4 +165,4 @@ def test_survey_sheet_says_what_can_be_used_and_what_cannot():
         ("not read for their suffix", "2 .heic"),
         ("masks that are empty or full", "1: 'images/f.jpg'"),
     ]
-    assert json.loads(json.dumps(sheet.to_json()))["figures"]["copies"] == 2
+    assert json.loads(json.dumps(report.to_json()))["figures"]["copies"] == 2

@@ -99,7 +99,7 @@ def evaluation(curve):
         calibrated=calibrated,
         efficiency=tuple(make_efficiency(saved, *timing) for timing in timings),
         cheapest=tuple(make_example(n, route="16 px", cost=0.124, predicted=str(n)) for n in range(6)),
-        dearest=tuple(make_example(n, route="48 px", cost=1.013, predicted=str(n % 8)) for n in range(4, 10)),
+        most_expensive=tuple(make_example(n, route="48 px", cost=1.013, predicted=str(n % 8)) for n in range(4, 10)),
     )
 
 

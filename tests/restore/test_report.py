@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from modicum.reporting.restore import restoration_sheet, survey_sheet
 from modicum.restore.metrics import Scores
+from modicum.restore.report import evaluation_report, survey_report
 from modicum.restore.results import Evaluation, Example, ImageScore, Method, TileRow
 from modicum.restore.survey import Survey
 
@@ -49,21 +49,21 @@ def method(name, psnr, **options):
     ],
 )
 def test_headline_holds_the_network_against_the_best_of_the_others(methods, headline):
-    assert restoration_sheet(evaluation(*methods)).headline == headline
+    assert evaluation_report(evaluation(*methods)).headline == headline
 
 
-def test_ensemble_of_the_network_is_no_rival():
+def test_ensemble_of_the_network_is_no_baseline():
     methods = method("network", 26.0), method("network, self-ensemble", 27.0), method("noisy", 15.0)
-    assert "11.00 dB above the best of the others, noisy" in restoration_sheet(evaluation(*methods)).headline
+    assert "11.00 dB above the best of the others, noisy" in evaluation_report(evaluation(*methods)).headline
 
 
 def test_one_image_is_not_plural():
-    assert "on 1 test image," in restoration_sheet(evaluation(images=1)).headline
+    assert "on 1 test image," in evaluation_report(evaluation(images=1)).headline
 
 
 def test_rows_state_size_cost_and_time_where_there_are_any():
     ours = method("network", 26.0, parameters=8957249, macs_per_pixel=6_454_400, seconds_per_megapixel=12.34)
-    table = restoration_sheet(evaluation(ours, method("noisy", 15.0, note="as it came"))).sections[0]
+    table = evaluation_report(evaluation(ours, method("noisy", 15.0, note="as it came"))).sections[0].table
     assert table.rows[0].cells == ("network", "26.00", "0.7000", "8,957,249", "6,454.4", "12.3")
     assert table.rows[1].cells == ("noisy", "15.00", "0.7000", "", "", "")
     assert [row.is_ours for row in table.rows] == [True, False]
@@ -75,22 +75,22 @@ def test_infinite_decibels_are_null_in_json_and_told_in_words():
     equal = TileRow(96, 12, 4, INFINITE, 0.0, 0.0, 1.5)
     ours = method("network", INFINITE)
 
-    sheet = restoration_sheet(evaluation(ours, method("noisy", 15.0), tiles=(equal,)))
+    report = evaluation_report(evaluation(ours, method("noisy", 15.0), tiles=(equal,)))
 
-    figures = json.loads(json.dumps(sheet.to_json(), allow_nan=False))["figures"]
+    figures = json.loads(json.dumps(report.to_json(), allow_nan=False))["figures"]
     assert figures["tiles"][0]["psnr_db"] is None
     assert figures["methods"][0]["scores"]["psnr"] is None
-    assert sheet.sections[-1].rows[0].cells == ("96 px", "12 px", "4 px", "equal", "0.0", "+0.000", "1.50")
+    assert report.sections[-1].table.rows[0].cells == ("96 px", "12 px", "4 px", "equal", "0.0", "+0.000", "1.50")
 
 
 def test_tiles_of_the_report_are_marked():
     rows = TileRow(48, 0, 0, 30.0, 80.0, -0.1, 1.0), TileRow(96, 12, 4, 80.0, 0.3, 0.0, 1.8)
-    table = restoration_sheet(evaluation(tiles=rows)).sections[-1]
+    table = evaluation_report(evaluation(tiles=rows)).sections[-1].table
     assert [row.is_ours for row in table.rows] == [False, True]
 
 
 def test_a_tile_section_and_pictures_only_where_there_are_any():
-    assert [section.title for section in restoration_sheet(evaluation()).sections] == [
+    assert [section.title for section in evaluation_report(evaluation()).sections] == [
         "Restored test images",
         "Image by image",
         "Pictures",
@@ -98,23 +98,23 @@ def test_a_tile_section_and_pictures_only_where_there_are_any():
 
 
 def test_many_images_are_drawn_instead_of_listed():
-    few, many = (restoration_sheet(evaluation(images=count)).sections[1] for count in (24, 25))
+    (_, few), (plot, many) = (evaluation_report(evaluation(images=count)).sections[1].blocks for count in (24, 25))
     assert (len(few.rows), len(many.rows)) == (24, 0)
     assert few.rows[0].cells == ("0.png", "15.00", "25.00", "+10.00")
-    figure = many.draw(6.0)
+    figure = plot.draw(6.0)
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [25, 25]
 
 
 def test_strip_tells_the_decibels_of_each_picture():
-    strip = restoration_sheet(evaluation()).sections[2].strips[0]
+    strip = evaluation_report(evaluation()).sections[2].blocks[1]
     assert [picture.caption for picture in strip.pictures] == ["input: 15.00 dB", "network: 25.00 dB", "true"]
 
 
 def test_survey_tells_sizes_parts_and_what_is_left_out():
     survey = Survey("3 images", "photos", 3, 1, (20, 30), (400, 300), (("bad.png", "empty"),), {"train": 1, "test": 2})
-    sheet = survey_sheet(survey)
-    assert sheet.headline == "3 images of photos can be used, 1 left out"
-    rows = dict(row.cells for row in sheet.sections[0].rows)
+    report = survey_report(survey)
+    assert report.headline == "3 images of photos can be used, 1 left out"
+    rows = dict(row.cells for row in report.sections[0].table.rows)
     assert rows["smallest"] == "20x30"
     assert rows["test images, by default"] == "2"
     assert rows["left out: bad.png"] == "empty"

@@ -8,9 +8,9 @@ from modicum.reading.breakdowns import Breakdown, Group
 from modicum.reading.calibration import reliability
 from modicum.reading.metrics import Figures, QuestionScore, Scores
 from modicum.reading.normalisation import Rules
+from modicum.reading.report import evaluation_report
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
-from modicum.reporting.reading import reading_sheet
-from modicum.reporting.sheets import render_sheet, write_sheet
+from modicum.reporting.page import write_page
 from modicum.storage import RunFolder
 
 ATTENDED = Attended(("in", "$1868$", "and", "東京"), ("When", "?"), np.full((4, 2), 0.5, np.float32))
@@ -44,13 +44,13 @@ def evaluation():
     )
 
 
-def section(sheet, title):
-    (found,) = [each for each in sheet.sections if each.title == title]
+def section(report, title):
+    (found,) = [each for each in report.sections if each.title == title]
     return found
 
 
 def test_first_table_holds_the_network_against_the_others(evaluation):
-    table = reading_sheet(evaluation).sections[0]
+    table = evaluation_report(evaluation).sections[0].table
     assert [row.cells for row in table.rows] == [
         ("network", "50.0", "62.5", "126,898", "321"),
         ("reader with LSTMs", "30.0", "41.5", "2,580,000", "120"),
@@ -61,19 +61,19 @@ def test_first_table_holds_the_network_against_the_others(evaluation):
 
 
 def test_headline_names_the_best_of_the_others(evaluation):
-    assert reading_sheet(evaluation).headline == (
+    assert evaluation_report(evaluation).headline == (
         "F1 62.5 % and exact match 50.0 % on 2 test questions; "
         "the best of the others, reader with LSTMs, 41.5 % and 30.0 %."
     )
     alone = replace(evaluation, methods=evaluation.methods[:1])
-    assert reading_sheet(alone).headline == "F1 62.5 % and exact match 50.0 % on 2 test questions."
+    assert evaluation_report(alone).headline == "F1 62.5 % and exact match 50.0 % on 2 test questions."
 
 
 def test_no_answer_is_reported_only_where_there_may_be_none(evaluation):
     title = "Questions without an answer"
-    assert title not in [each.title for each in reading_sheet(evaluation).sections]
+    assert title not in [each.title for each in evaluation_report(evaluation).sections]
     abstention = Abstention(1.25, Figures(40.0, 50.0, 1), Figures(70.0, 70.0, 1), 61.5)
-    found = section(reading_sheet(replace(evaluation, abstention=abstention)), title)
+    found = section(evaluation_report(replace(evaluation, abstention=abstention)), title).table
     assert [row.cells for row in found.rows] == [
         ("with an answer", "1", "40.0", "50.0"),
         ("without an answer", "1", "70.0", "70.0"),
@@ -83,20 +83,20 @@ def test_no_answer_is_reported_only_where_there_may_be_none(evaluation):
 
 
 def test_examples_show_question_answers_and_how_sure_it_was(evaluation):
-    sheet = reading_sheet(evaluation)
-    assert section(sheet, "Answered well").rows[0].cells == (
+    report = evaluation_report(evaluation)
+    assert section(report, "Answered well").table.rows[0].cells == (
         "When did he <b>write</b> it?",
         "1868 / in 1868",
         "1868",
         "62 %",
         "100",
     )
-    assert section(sheet, "Answered badly").rows[0].cells[2] == "no answer"
+    assert section(report, "Answered badly").table.rows[0].cells[2] == "no answer"
 
 
 def test_page_holds_the_attention_and_escapes_what_people_wrote(evaluation, tmp_path):
     run = RunFolder.create(tmp_path / "run", system="qanet", recipe_text="epochs: 1\n", command="", versions={})
-    write_sheet(run, reading_sheet(evaluation), {"Network": "tiny"})
+    write_page(run, evaluation_report(evaluation), {"Network": "tiny"})
     page = run.report.read_text()
     assert "He wrote it in 1868 ." in page
     assert "<b>write</b>" not in page
@@ -106,15 +106,15 @@ def test_page_holds_the_attention_and_escapes_what_people_wrote(evaluation, tmp_
 
 
 def test_figures_are_plain_data_and_tables_render(evaluation):
-    sheet = reading_sheet(evaluation)
-    figures = json.loads(json.dumps(sheet.to_json()))["figures"]
+    report = evaluation_report(evaluation)
+    figures = json.loads(json.dumps(report.to_json()))["figures"]
     assert figures["methods"][0]["figures"]["f1"] == 62.5
     assert figures["right"][0]["answer"] == "1868"
-    assert render_sheet(sheet)
+    assert report.render()
 
 
 def test_long_words_of_a_table_are_cut(evaluation):
     long = replace(evaluation, right=(example(question="why " * 100),))
-    question = section(reading_sheet(long), "Answered well").rows[0].cells[0]
+    question = section(evaluation_report(long), "Answered well").table.rows[0].cells[0]
     assert len(question) == 160
     assert question.endswith("…")

@@ -3,25 +3,25 @@ from dataclasses import replace
 import pytest
 
 from modicum.adaptive.curve import worth_at
-from modicum.reporting.summary import headline, plain_cost, plain_point, summarise
+from modicum.classify.summary import matched_accuracy, result_line, summarise
 
 
 def test_headline_says_result_and_baselines(evaluation):
-    assert headline(evaluation) == (
-        "On 540 test images: 98.1 % right at 42 % of the plain network's multiply-adds; "
+    assert result_line(evaluation) == (
+        "On 540 test images: accuracy 98.1 % at 42 % of the plain network's multiply-adds; "
         "plain network 98.3 %, random routing with the same shares 88.1 %."
     )
 
 
 def test_headline_leaves_out_what_was_not_measured(evaluation):
     bare = replace(evaluation, curve=replace(evaluation.curve, plain=(), random=()))
-    assert headline(bare) == "On 540 test images: 98.1 % right at 42 % of the plain network's multiply-adds."
+    assert result_line(bare) == "On 540 test images: accuracy 98.1 % at 42 % of the plain network's multiply-adds."
 
 
 def test_headline_names_the_plain_network_where_there_are_several(evaluation):
     small = replace(evaluation.curve.plain[0], name="small", cost=1e6)
     several = replace(evaluation, curve=replace(evaluation.curve, plain=(small, *evaluation.curve.plain)))
-    assert "plain network (plain SmallResNet at 48 px) 98.3 %" in headline(several)
+    assert "; plain SmallResNet at 48 px 98.3 %" in result_line(several)
 
 
 def test_rows_hold_every_baseline_in_order(evaluation):
@@ -50,11 +50,20 @@ def test_shares_refer_to_the_plain_network(evaluation):
 
 def test_plain_cost_comes_from_the_curve_where_calibration_has_another_unit(evaluation):
     timed = replace(evaluation, calibration=replace(evaluation.calibration, unit="ms", plain=1.3))
-    assert plain_cost(timed) == evaluation.curve.plain[0].cost
+    assert timed.plain_cost == evaluation.curve.plain[0].cost
 
 
 def test_no_share_without_any_plain_cost(evaluation):
     calibration = replace(evaluation.calibration, unit="ms")
     bare = replace(evaluation, calibration=calibration, curve=replace(evaluation.curve, plain=(), static=()))
-    assert plain_point(bare) is None
-    assert headline(bare).startswith("On 540 test images: 98.1 % right; random")
+    assert bare.plain_point is None
+    assert result_line(bare).startswith("On 540 test images: accuracy 98.1 %; random")
+
+
+def test_matched_accuracy_says_at_which_cost_or_that_none_reaches_it(evaluation):
+    plain = evaluation.curve.plain[0]
+    points = replace(plain, name="plain network", worth=1.0), replace(plain, worth=0.95)
+    reached = replace(evaluation, curve=replace(evaluation.curve, plain=points))
+    never, at_cost = matched_accuracy(reached)
+    assert never == "No setting reaches the plain network's accuracy (100.0 %)."
+    assert at_cost.startswith("Routing reaches the accuracy of “plain SmallResNet at 48 px” (95.0 %) at ")

@@ -14,7 +14,7 @@ from modicum.reading.normalisation import Rules
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
 from modicum.reading.survey import Lengths, Survey
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure, show_percent
-from modicum.reporting.sheets import Sheet, SheetRow, SheetSection
+from modicum.reporting.report import Note, Plot, Report, Row, Section, Table
 from modicum.storage.counting import counted
 
 _ENOUGH = 97.0  # per cent of answers that tokens can reach; SQuAD's are 99.99
@@ -24,20 +24,20 @@ _LEAST_ROW_IN = 0.17  # height that a word needs
 _SENTENCE = 400  # characters of a passage beside a plot
 
 
-def reading_sheet(evaluation: Evaluation) -> Sheet:
-    """Everything that a report on a reader shows."""
+def evaluation_report(evaluation: Evaluation) -> Report:
+    """Reports on a reader: scores beside the baselines', by kind of question, calibration, and attention."""
     groups = evaluation.groups
     sections = [
         _methods(evaluation),
         *_abstention(evaluation.abstention),
-        _groups("By length of the answer", "tokens of the shortest right answer", groups.answer_length),
+        _groups("By length of the answer", "tokens of the shortest gold answer", groups.answer_length),
         _groups("By what is asked for", "question word", groups.question_word),
         _groups("By length of the passage", "tokens", groups.passage_length),
         _reliability(evaluation.reliability),
         *_examples("Answered well", evaluation.right),
         *_examples("Answered badly", evaluation.wrong),
     ]
-    return Sheet(
+    return Report(
         evaluation.system, _headline(evaluation), _data_line(evaluation), tuple(sections), evaluation.to_json()
     )
 
@@ -59,7 +59,7 @@ def _data_line(evaluation: Evaluation) -> str:
     return f"{evaluation.data}: {counts} questions; scored by the rules of SQuAD {evaluation.version}{rules}"
 
 
-def _methods(evaluation: Evaluation) -> SheetSection:
+def _methods(evaluation: Evaluation) -> Section:
     rows = tuple(_method_row(method, is_ours=place == 0) for place, method in enumerate(evaluation.methods))
     notes = [
         "Exact match and F1 of words against the best of the annotated answers, means over all test questions, in per "
@@ -67,10 +67,10 @@ def _methods(evaluation: Evaluation) -> SheetSection:
         *(f"{method.name}: {method.note}." for method in evaluation.methods if method.note),
     ]
     columns = ("method", "exact match", "F1", "parameters", "questions/s")
-    return SheetSection("Answers to the test questions", columns, rows, " ".join(notes))
+    return Section("Answers to the test questions", (Table(columns, rows, " ".join(notes)),))
 
 
-def _method_row(method: Method, *, is_ours: bool) -> SheetRow:
+def _method_row(method: Method, *, is_ours: bool) -> Row:
     cells = (
         method.name,
         f"{method.figures.exact:.1f}",
@@ -78,15 +78,15 @@ def _method_row(method: Method, *, is_ours: bool) -> SheetRow:
         f"{method.parameters:,}" if method.parameters is not None else "",
         f"{method.questions_per_second:,.0f}" if method.questions_per_second is not None else "",
     )
-    return SheetRow(cells, is_ours=is_ours)
+    return Row(cells, is_ours=is_ours)
 
 
-def _abstention(abstention: Abstention | None) -> list[SheetSection]:
+def _abstention(abstention: Abstention | None) -> list[Section]:
     if abstention is None:
         return []
     parts = {"with an answer": abstention.has_answer, "without an answer": abstention.no_answer}
     rows = tuple(
-        SheetRow((name, f"{figures.total:,}", f"{figures.exact:.1f}", f"{figures.f1:.1f}"), is_ours=True)
+        Row((name, f"{figures.total:,}", f"{figures.exact:.1f}", f"{figures.f1:.1f}"), is_ours=True)
         for name, figures in parts.items()
         if figures is not None
     )
@@ -99,32 +99,31 @@ def _abstention(abstention: Abstention | None) -> list[SheetSection]:
         f"An answer is given where it beats “no answer” by {abstention.margin:.2f} in log probability, a margin that "
         f"was chosen on the calibration questions.{best}"
     )
-    return [SheetSection("Questions without an answer", ("questions", "number", "exact match", "F1"), rows, note)]
+    columns = ("questions", "number", "exact match", "F1")
+    return [Section("Questions without an answer", (Table(columns, rows, note),))]
 
 
-def _groups(title: str, what: str, groups: Sequence[Group]) -> SheetSection:
+def _groups(title: str, what: str, groups: Sequence[Group]) -> Section:
     rows = tuple(
-        SheetRow(
+        Row(
             (group.name, f"{group.figures.total:,}", f"{group.figures.exact:.1f}", f"{group.figures.f1:.1f}"),
             is_ours=True,
         )
         for group in groups
     )
-    return SheetSection(title, (what, "questions", "exact match", "F1"), rows)
+    return Section(title, (Table((what, "questions", "exact match", "F1"), rows),))
 
 
-def _reliability(reliability: Reliability) -> SheetSection:
+def _reliability(reliability: Reliability) -> Section:
     note = (
-        f"On average, probability and share of right answers are {100 * reliability.expected_error:.1f} percentage "
-        "points apart (expected calibration error)."
+        f"On average, probability and accuracy are {100 * reliability.expected_error:.1f} percentage points apart "
+        "(expected calibration error)."
     )
-    return SheetSection(
-        "How sure it is",
-        note=note,
-        draw=lambda width: _draw_reliability(reliability, width),
-        caption="Share of exactly right answers over the network's probability; on the line, both agree. The size of a "
-        "mark is its number of answers.",
+    caption = (
+        "Share of exact answers over the network's probability; on the line, both agree. The size of a mark is its "
+        "number of answers."
     )
+    return Section("Calibration", (Plot(lambda width: _draw_reliability(reliability, width), caption), Note(note)))
 
 
 def _draw_reliability(reliability: Reliability, width_in: float) -> Figure:
@@ -140,17 +139,17 @@ def _draw_reliability(reliability: Reliability, width_in: float) -> Figure:
         axes.scatter(
             [each.probability for each in reliability.bins], [each.exact for each in reliability.bins], sizes, BLUE
         )
-        axes.set(xlabel="probability of the answer", ylabel="exactly right", xlim=(0, 1), ylim=(0, 1.02))
+        axes.set(xlabel="probability of the answer", ylabel="exact match", xlim=(0, 1), ylim=(0, 1.02))
         show_percent(axes.xaxis)
         show_percent(axes.yaxis)
         return figure
 
 
-def _examples(title: str, examples: Sequence[Example]) -> list[SheetSection]:
+def _examples(title: str, examples: Sequence[Example]) -> list[Section]:
     if not examples:
         return []
     rows = tuple(
-        SheetRow(
+        Row(
             (
                 _shortened(example.question),
                 _shortened(_answers(example.golds)),
@@ -161,20 +160,20 @@ def _examples(title: str, examples: Sequence[Example]) -> list[SheetSection]:
         )
         for example in examples
     )
-    columns = ("question", "right answers", "answer", "probability", "F1")
-    return [SheetSection(title, columns, rows), *(_attention(example) for example in examples[:_DRAWN])]
+    columns = ("question", "gold answers", "answer", "probability", "F1")
+    return [Section(title, (Table(columns, rows),)), *(_attention(example) for example in examples[:_DRAWN])]
 
 
-def _attention(example: Example) -> SheetSection:
+def _attention(example: Example) -> Section:
     answer = f"“{example.answer}”" if example.answer else "no answer"
-    return SheetSection(
-        _shortened(example.question),
-        note=f"Answer: {answer}; right: {_shortened(_answers(example.golds))}. "
-        f"{_shortened(example.sentence, _SENTENCE)}",
-        draw=lambda width: _draw_attention(example.attended, width),
-        caption="What each word of the passage around the answer (rows) attends to in the question (columns): the "
-        "darker, the more.",
+    sentence = _shortened(example.sentence, _SENTENCE)
+    note = f"Answer: {answer}; correct: {_shortened(_answers(example.golds))}. {sentence}"
+    caption = (
+        "Attention of each word of the passage around the answer (rows) to the question (columns): the darker, the "
+        "more."
     )
+    plot = Plot(lambda width: _draw_attention(example.attended, width), caption)
+    return Section(_shortened(example.question), (plot, Note(note)))
 
 
 def _draw_attention(attended: Attended, width_in: float) -> Figure:
@@ -189,8 +188,8 @@ def _draw_attention(attended: Attended, width_in: float) -> Figure:
         return figure
 
 
-def survey_sheet(survey: Survey) -> Sheet:
-    """What a check of a set of questions found."""
+def survey_report(survey: Survey) -> Report:
+    """Reports what a check of a set of questions found."""
     rows = [
         ("passages", f"{survey.passages:,}"),
         ("questions", f"{survey.questions:,}"),
@@ -202,9 +201,9 @@ def survey_sheet(survey: Survey) -> Sheet:
         *((f"left out of the training: {reason}", f"{count:,}") for reason, count in survey.left_out.items()),
         *(("faults", line) for line in survey.problems),
     ]
-    section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
+    section = Section(survey.name, (Table(("what", "found"), tuple(Row(row) for row in rows)),))
     sections = [section, *([] if survey.alignment is None else [_alignment(survey.alignment)])]
-    return Sheet("reading", _verdict(survey), survey.origin, tuple(sections), asdict(survey))
+    return Report("reading", _verdict(survey), survey.origin, tuple(sections), asdict(survey))
 
 
 def _verdict(survey: Survey) -> str:
@@ -225,7 +224,7 @@ def _floored(percent: float) -> str:
     return f"{math.floor(10 * percent) / 10:.1f}"
 
 
-def _alignment(report: AlignmentReport) -> SheetSection:
+def _alignment(report: AlignmentReport) -> Section:
     rows = (
         ("answers that begin and end where tokens do", f"{100 * report.exact / report.answers:.2f} %"),
         ("answers whose tokens are the same to the metric", f"{100 * report.same / report.answers:.2f} %"),
@@ -233,7 +232,7 @@ def _alignment(report: AlignmentReport) -> SheetSection:
         ("F1 that no reader of these tokens exceeds", f"{report.oracle_f1:.2f} %"),
         *((f"e.g. {_shortened(answer)!r}", f"covered by {_shortened(cover)!r}") for answer, cover in report.examples),
     )
-    return SheetSection("Answers and tokens", ("what", "found"), tuple(SheetRow(row) for row in rows))
+    return Section("Answers and tokens", (Table(("what", "found"), tuple(Row(row) for row in rows)),))
 
 
 def _lengths(lengths: Lengths) -> str:

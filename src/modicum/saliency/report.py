@@ -12,7 +12,7 @@ from PIL import Image
 
 from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots.drawing import CYCLE, STYLE, is_narrow, new_figure
-from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
+from modicum.reporting.report import Note, Picture, Plot, Report, Row, Section, Strip, Table
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.survey import Survey
 from modicum.storage.errors import first_few
@@ -31,9 +31,9 @@ _COLUMNS = {
 }
 
 
-def saliency_sheet(evaluation: Evaluation) -> Sheet:
-    """Everything that a report on a saliency run shows."""
-    return Sheet(
+def evaluation_report(evaluation: Evaluation) -> Report:
+    """Reports on a saliency run: measures beside the baselines', curves, examples, attention, duplicates."""
+    return Report(
         evaluation.system,
         _headline(evaluation),
         _data_line(evaluation),
@@ -44,7 +44,7 @@ def saliency_sheet(evaluation: Evaluation) -> Sheet:
             *_attention(evaluation),
             *_care(evaluation),
         ),
-        evaluation.to_json(),  # type: ignore[arg-type]  # plain data
+        evaluation.to_json(),
     )
 
 
@@ -65,9 +65,9 @@ def _data_line(evaluation: Evaluation) -> str:
     return f"{evaluation.data}: {counts} images; training and test images are of the same set"
 
 
-def _measures(evaluation: Evaluation) -> SheetSection:
+def _measures(evaluation: Evaluation) -> Section:
     rows = tuple(
-        SheetRow(
+        Row(
             (
                 method.name,
                 *(f"{getattr(method.figures, field):.3f}" for field in _COLUMNS.values()),
@@ -84,17 +84,16 @@ def _measures(evaluation: Evaluation) -> SheetSection:
         "each map is stretched to its full range, raw MAE is not; a black map has a low one, so it says nothing alone. "
         f"Multiply-adds are those of one prediction at {evaluation.image_px} px."
     )
-    return SheetSection("Measures on the test images", ("method", *_COLUMNS, "parameters", "M MAC"), rows, note)
+    columns = ("method", *_COLUMNS, "parameters", "M MAC")
+    return Section("Measures on the test images", (Table(columns, rows, note),))
 
 
-def _curves(methods: Sequence[MethodScores]) -> SheetSection:
+def _curves(methods: Sequence[MethodScores]) -> Section:
     network, *others = methods
     best = sorted(others, key=lambda method: -method.figures.max_f)[: _DRAWN - 1]
-    return SheetSection(
-        "Precision, recall and F over thresholds",
-        draw=lambda width: _draw_curves([network, *best], width),
-        caption="Left: precision against recall. Right: F over the threshold, from 0 to 255. Means over test images.",
-    )
+    caption = "Left: precision against recall. Right: F over the threshold, from 0 to 255. Means over test images."
+    plot = Plot(lambda width: _draw_curves([network, *best], width), caption)
+    return Section("Precision, recall and F over thresholds", (plot,))
 
 
 def _draw_curves(methods: Sequence[MethodScores], width_in: float) -> Figure:
@@ -112,18 +111,14 @@ def _draw_curves(methods: Sequence[MethodScores], width_in: float) -> Figure:
         return figure
 
 
-def _examples(evaluation: Evaluation) -> list[SheetSection]:
+def _examples(evaluation: Evaluation) -> list[Section]:
     groups = {
         "The best maps": evaluation.best,
         "Typical maps": evaluation.typical,
         "The worst maps": evaluation.worst,
     }
-    note = "Picture, what is true, and the network's map; sorted by the structure measure S."
-    return [
-        SheetSection(title, note=note, strips=tuple(_strip(example) for example in examples))
-        for title, examples in groups.items()
-        if examples
-    ]
+    note = "Picture, ground truth, and the network's map; sorted by the structure measure S."
+    return [Section(title, (Note(note), *map(_strip, examples))) for title, examples in groups.items() if examples]
 
 
 def _strip(example: Example) -> Strip:
@@ -131,9 +126,9 @@ def _strip(example: Example) -> Strip:
     return Strip(
         example.name,
         (
-            SheetPicture(Image.fromarray(example.pixels), "picture"),
-            SheetPicture(_grey(example.mask), "truth"),
-            SheetPicture(_grey(example.saliency), f"map: S {score.s_measure:.3f}, MAE {score.mae:.3f}"),
+            Picture(Image.fromarray(example.pixels), "picture"),
+            Picture(_grey(example.mask), "truth"),
+            Picture(_grey(example.saliency), f"map: S {score.s_measure:.3f}, MAE {score.mae:.3f}"),
         ),
     )
 
@@ -142,11 +137,11 @@ def _grey(values: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(values)
 
 
-def _attention(evaluation: Evaluation) -> list[SheetSection]:
+def _attention(evaluation: Evaluation) -> list[Section]:
     if not evaluation.attention:
         return []
     rows = tuple(
-        SheetRow(
+        Row(
             (
                 str(mass.level + 1),
                 f"{mass.from_object:.3f}",
@@ -162,20 +157,21 @@ def _attention(evaluation: Evaluation) -> list[SheetSection]:
         "first. A difference above 0 means that attention treats the two differently, as the paper's abstract says."
     )
     columns = ("deep level", "from objects", "from background", "difference", "images")
-    return [SheetSection("What attention attends to", columns, rows, note)]
+    return [Section("What attention attends to", (Table(columns, rows, note),))]
 
 
-def _care(evaluation: Evaluation) -> list[SheetSection]:
+def _care(evaluation: Evaluation) -> list[Section]:
     if evaluation.duplicates is None:
         return []
-    rows = tuple(SheetRow(tuple(str(value) for value in asdict(pair).values())) for pair in evaluation.duplicates)
+    rows = tuple(Row(tuple(str(value) for value in asdict(pair).values())) for pair in evaluation.duplicates)
     columns = tuple(name.replace("_", " ") for name in asdict(evaluation.duplicates[0])) if rows else ()
     note = "Images of the training and of the test part that look alike, by a perceptual hash."
-    return [SheetSection("Duplicates", columns, rows, note if rows else "No training image looks like a test image.")]
+    note = note if rows else "No training image looks like a test image."
+    return [Section("Duplicates", (Table(columns, rows, note),))]
 
 
-def survey_sheet(survey: Survey) -> Sheet:
-    """What a check of a set of images with masks found."""
+def survey_report(survey: Survey) -> Report:
+    """Reports what a check of a set of images with masks found."""
     rows = [
         ("images with masks", f"{survey.images:,}"),
         ("mean share of salient pixels", f"{100 * survey.salient_share:.1f} %"),
@@ -188,6 +184,6 @@ def survey_sheet(survey: Survey) -> Sheet:
         rows.append(("not read for their suffix", count_suffixes(survey.unread)))
     if survey.blank:
         rows.append(("masks that are empty or full", f"{len(survey.blank)}: {first_few(survey.blank, 3)}"))
-    section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
+    section = Section(survey.name, (Table(("what", "found"), tuple(Row(row) for row in rows)),))
     headline = f"{survey.images:,} images of {survey.origin} can be used, {len(survey.unreadable)} cannot"
-    return Sheet("saliency", headline, survey.origin, (section,), asdict(survey))
+    return Report("saliency", headline, survey.origin, (section,), asdict(survey))

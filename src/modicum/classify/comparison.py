@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
+from modicum.classify.evidence import FORMS
 from modicum.classify.results import Evaluation
 from modicum.reporting.plots import Entry
-from modicum.reporting.summary import plain_cost
+from modicum.storage.files import JSON
+from modicum.storage.values import renaming, to_plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Absence: TypeAlias = Literal["none was compared", "none is as cheap", "not timed", "tested on other images"]
 
@@ -46,7 +51,7 @@ class Compared:
             return counted if unit == counted.unit else None
         by_label = {point.name: point.cost for point in timed.static}
         times = {point.cost: by_label[point.name] for point in counted.static if point.name in by_label}
-        full = plain_cost(self.evaluation)
+        full = self.evaluation.plain_cost
         if clocked is not None and full is not None:
             times[full] = clocked.plain_ms
         plain = (replace(point, cost=times[point.cost]) for point in counted.plain if point.cost in times)
@@ -85,31 +90,36 @@ class Verdict:
         run: Name of the run.
         unit: What costs count.
         calibrated: The run's point.
-        rival: The most accurate static network at no higher cost, the cheapest of equals; None where there is none.
-        absences: Why there is no rival, each reason that holds for some of the static networks; empty where there is.
+        baseline: The most accurate static network at no higher cost, the cheapest of equals; None where there is none.
+        absences: Why there is none, each reason that holds for some of the static networks; empty where there is one.
     """
 
     run: str
     unit: Unit
     calibrated: Point
-    rival: Point | None
+    baseline: Point | None
     absences: tuple[Absence, ...] = ()
 
     @property
     def margin(self) -> float | None:
-        """By how much the run is right more often than its rival, a share of the images; negative where it is not."""
-        return None if self.rival is None else self.calibrated.worth - self.rival.worth
+        """By how much the run's accuracy is above the baseline's; negative where it is below."""
+        return None if self.baseline is None else self.calibrated.worth - self.baseline.worth
 
     @property
     def wins(self) -> bool | None:
-        """Whether the run is right more often than its rival; None where there is no rival."""
+        """Whether the run is more accurate than its baseline; None where there is no baseline."""
         return None if self.margin is None else self.margin > 0
 
     @property
     def is_clear(self) -> bool:
         """Whether the 95 % intervals of both lie apart."""
-        rival, calibrated = self.rival, self.calibrated
-        return rival is not None and (calibrated.low > rival.high or calibrated.high < rival.low)
+        baseline, calibrated = self.baseline, self.calibrated
+        return baseline is not None and (calibrated.low > baseline.high or calibrated.high < baseline.low)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns the verdict as plain data."""
+        plain = to_plain(self, {**FORMS, Verdict: renaming(baseline="rival")})
+        return {**plain, "margin": self.margin, "wins": self.wins, "is_clear": self.is_clear}
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,21 @@ class Comparison:
         """Names of the static runs that were tested on other images than every adaptive run, if there is one."""
         adaptive = {_test_set(run) for run in self.runs if not run.is_static}
         return [run.name for run in self.runs if run.is_static and adaptive and _test_set(run) not in adaptive]
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns each run's evaluation, with the verdicts on it in each unit."""
+        verdicts = [verdict for unit in self.units for verdict in self.verdicts(unit)]
+        plain: dict[str, JSON] = {}
+        for run in self.runs:
+            against = [verdict.to_json() for verdict in verdicts if verdict.run == run.name]
+            plain[run.name] = run.evaluation.to_json() | ({"against_static": against} if against else {})
+        return plain
+
+    def render(self) -> "list[RenderableType]":
+        """Returns what a terminal shows of it."""
+        from modicum.classify.report import comparison_report  # it shows these values
+
+        return comparison_report(self).render()
 
     def entries(self) -> list[Entry]:
         """What a plot shows of each run, in each unit; a static run without an adaptive one to match is left out."""
@@ -197,12 +222,12 @@ def _verdicts(runs: Sequence[Compared], unit: Unit) -> Iterator[Verdict]:
             continue
         alike = [other for other in runs if _test_set(other) == _test_set(run)]
         affordable = [point for other in alike for point in other.members(unit) if point.cost <= calibrated.cost]
-        rival = max(affordable, key=lambda point: (point.worth, -point.cost), default=None)
-        yield Verdict(run.name, unit, calibrated, rival, () if rival else tuple(_absences(run, runs, unit)))
+        baseline = max(affordable, key=lambda point: (point.worth, -point.cost), default=None)
+        yield Verdict(run.name, unit, calibrated, baseline, () if baseline else tuple(_absences(run, runs, unit)))
 
 
 def _absences(run: Compared, runs: Sequence[Compared], unit: Unit) -> Iterator[Absence]:
-    """Why no static network of ``runs`` is a rival of ``run``, where none is."""
+    """Why no static network of ``runs`` is a baseline of ``run``, where none is."""
     alike = [other for other in runs if _test_set(other) == _test_set(run)]
     counted, timed = (sum(len(other.members(each)) for other in alike) for each in ("MAC", unit))
     elsewhere = any(other.members("MAC") for other in runs if other not in alike)

@@ -1,9 +1,7 @@
 """The report on a restoration network: decibels beside the baselines', each image, pictures, and what tiles change."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -11,38 +9,39 @@ from PIL import Image
 
 from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure
-from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
+from modicum.reporting.report import Note, Picture, Plot, Report, Row, Section, Strip, Table
 from modicum.restore.inference import FEATHER
 from modicum.restore.results import Evaluation, Example, ImageScore, Method
 from modicum.restore.survey import Survey
+from modicum.storage.values import finite
 
 _LISTED = 24  # images with a row of their own
 
 
-def restoration_sheet(evaluation: Evaluation) -> Sheet:
-    """Everything that a report on a restoration run shows."""
+def evaluation_report(evaluation: Evaluation) -> Report:
+    """Reports on a restoration run: decibels beside the baselines', each image, pictures, and the effect of tiles."""
     sections = [_methods(evaluation), _gains(evaluation.images)]
     if evaluation.examples:
         note = "The part of each image with the most detail; images from the greatest gain to the least."
-        sections.append(SheetSection("Pictures", note=note, strips=tuple(map(_strip, evaluation.examples))))
+        sections.append(Section("Pictures", (Note(note), *map(_strip, evaluation.examples))))
     if evaluation.tiles:
         sections.append(_tiles(evaluation))
-    return Sheet(
+    return Report(
         evaluation.system,
         _headline(evaluation),
         _data_line(evaluation),
         tuple(sections),
-        _finite(evaluation.to_json()),
+        {name: finite(value) for name, value in evaluation.to_json().items()},
     )
 
 
 def _headline(evaluation: Evaluation) -> str:
     network, *others = evaluation.methods
-    rivals = [method for method in others if not method.name.startswith("network")]
+    baselines = [method for method in others if not method.name.startswith("network")]
     text = f"{evaluation.task}: {network.scores.psnr:.2f} dB on {_count(len(evaluation.images), 'test image')}"
-    if not rivals:
+    if not baselines:
         return f"{text}."
-    best = max(rivals, key=lambda method: method.scores.psnr)
+    best = max(baselines, key=lambda method: method.scores.psnr)
     gain = network.scores.psnr - best.scores.psnr
     return f"{text}, {abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} the best of the others, {best.name}."
 
@@ -52,7 +51,7 @@ def _data_line(evaluation: Evaluation) -> str:
     return f"{evaluation.task}; {evaluation.data}: {counts}; compared {evaluation.metric}"
 
 
-def _methods(evaluation: Evaluation) -> SheetSection:
+def _methods(evaluation: Evaluation) -> Section:
     rows = tuple(_method_row(method, is_ours=place == 0) for place, method in enumerate(evaluation.methods))
     notes = [
         f"Means over images. The network ran in tiles of {evaluation.tile} px, of which {evaluation.halo} px at each "
@@ -62,10 +61,10 @@ def _methods(evaluation: Evaluation) -> SheetSection:
         *evaluation.missing,
     ]
     columns = ("method", "PSNR, dB", "SSIM", "parameters", "K MAC/pixel", "s/megapixel")
-    return SheetSection("Restored test images", columns, rows, " ".join(notes))
+    return Section("Restored test images", (Table(columns, rows, " ".join(notes)),))
 
 
-def _method_row(method: Method, *, is_ours: bool) -> SheetRow:
+def _method_row(method: Method, *, is_ours: bool) -> Row:
     cells = (
         method.name,
         f"{method.scores.psnr:.2f}",
@@ -74,22 +73,21 @@ def _method_row(method: Method, *, is_ours: bool) -> SheetRow:
         f"{method.macs_per_pixel / 1e3:,.1f}" if method.macs_per_pixel is not None else "",
         f"{method.seconds_per_megapixel:.1f}" if method.seconds_per_megapixel is not None else "",
     )
-    return SheetRow(cells, is_ours=is_ours)
+    return Row(cells, is_ours=is_ours)
 
 
-def _gains(images: tuple[ImageScore, ...]) -> SheetSection:
-    rows: tuple[SheetRow, ...] = ()
-    if len(images) <= _LISTED:
-        rows = tuple(
-            SheetRow((image.name, f"{image.degraded.psnr:.2f}", f"{image.network.psnr:.2f}", _signed(_gain(image))))
-            for image in images
-        )
-    return SheetSection(
+def _gains(images: tuple[ImageScore, ...]) -> Section:
+    caption = "PSNR of each test image before and after; images in the order of the input's."
+    rows = (
+        Row((image.name, f"{image.degraded.psnr:.2f}", f"{image.network.psnr:.2f}", _signed(_gain(image))))
+        for image in (images if len(images) <= _LISTED else ())
+    )
+    return Section(
         "Image by image",
-        ("image", "input, dB", "network, dB", "gain, dB") if rows else (),
-        rows,
-        draw=lambda width: _draw_gains(images, width),
-        caption="PSNR of each test image before and after; images in the order of the input's.",
+        (
+            Plot(lambda width: _draw_gains(images, width), caption),
+            Table(("image", "input, dB", "network, dB", "gain, dB"), tuple(rows)),
+        ),
     )
 
 
@@ -118,16 +116,16 @@ def _strip(example: Example) -> Strip:
     return Strip(
         example.name,
         (
-            SheetPicture(Image.fromarray(example.degraded), f"input: {score.degraded.psnr:.2f} dB"),
-            SheetPicture(Image.fromarray(example.restored), f"network: {score.network.psnr:.2f} dB"),
-            SheetPicture(Image.fromarray(example.target), "true"),
+            Picture(Image.fromarray(example.degraded), f"input: {score.degraded.psnr:.2f} dB"),
+            Picture(Image.fromarray(example.restored), f"network: {score.network.psnr:.2f} dB"),
+            Picture(Image.fromarray(example.target), "true"),
         ),
     )
 
 
-def _tiles(evaluation: Evaluation) -> SheetSection:
+def _tiles(evaluation: Evaluation) -> Section:
     rows = tuple(
-        SheetRow(
+        Row(
             (
                 f"{row.tile} px",
                 f"{row.halo} px",
@@ -147,11 +145,11 @@ def _tiles(evaluation: Evaluation) -> SheetSection:
         "their largest difference in grey levels, the change of the PSNR against the true image, and the pixels "
         "computed over those of the part."
     )
-    return SheetSection("What tiles change", columns, rows, note)
+    return Section("What tiles change", (Table(columns, rows, note),))
 
 
-def survey_sheet(survey: Survey) -> Sheet:
-    """What a check of a set of clean images found."""
+def survey_report(survey: Survey) -> Report:
+    """Reports what a check of a set of clean images found."""
     rows = [
         ("images", f"{survey.images:,}"),
         ("grey", f"{survey.grey:,}"),
@@ -162,10 +160,10 @@ def survey_sheet(survey: Survey) -> Sheet:
     ]
     if survey.unread:
         rows.append(("not read for their suffix", count_suffixes(survey.unread)))
-    section = SheetSection(survey.name, ("what", "found"), tuple(SheetRow(row) for row in rows))
+    section = Section(survey.name, (Table(("what", "found"), tuple(Row(row) for row in rows)),))
     usable = _count(survey.images, "image")
     headline = f"{usable} of {survey.origin} can be used, {len(survey.left_out)} left out"
-    return Sheet("restore", headline, survey.origin, (section,), asdict(survey))
+    return Report("restore", headline, survey.origin, (section,), asdict(survey))
 
 
 def _count(number: int, thing: str) -> str:
@@ -174,12 +172,3 @@ def _count(number: int, thing: str) -> str:
 
 def _signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}" if math.isfinite(value) else ""
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401  nested plain data
-    """Plain data in which what is infinite, such as the PSNR of equal images, is None: JSON has no word for it."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
