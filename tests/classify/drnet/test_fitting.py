@@ -146,7 +146,8 @@ def test_evaluation_describes_its_data(evaluation):
 
 
 def test_examples_are_sorted_by_cost_and_show_the_networks_input(evaluation):
-    cheapest, dearest = ([example.cost for example in part] for part in (evaluation.cheapest, evaluation.most_expensive))
+    parts = (evaluation.cheapest, evaluation.most_expensive)
+    cheapest, dearest = ([example.cost for example in part] for part in parts)
     assert cheapest == sorted(cheapest)
     assert dearest == sorted(dearest, reverse=True)
     assert max(cheapest) <= min(dearest)
