@@ -67,7 +67,7 @@ class TestCalibrate:
             "knob": calibration.knob,
             "achieved": float(case.model.costs.of(routes).mean()),
             "plain": case.model.costs.plain,
-            "accuracy": float(case.outcome(routes).double().mean()),
+            "worth": case.outcome(routes).total(),
             "num_samples": 40,
             "data_hash": hash_ids(f"image{i}" for i in range(40)),
         }
@@ -81,7 +81,7 @@ class TestCalibrate:
             calibrate_case(case, target=math.nan)
 
     def test_no_samples_are_refused(self, case):
-        nothing = Scored((), case.scored.scores[:0], case.scored.labels[:0])
+        nothing = Scored((), case.scored.scores[:0])
         with pytest.raises(ValueError, match="calibration needs at least one sample"):
             calibrate(nothing, case.outcome, case.model.policy, case.model.costs, target=1)
 
