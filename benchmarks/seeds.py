@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from modicum.reporting.serial import read_evaluation
-from modicum.reporting.summary import SummaryRow, summarise
+from modicum.classify.records import read_evaluation
+from modicum.classify.summary import SummaryRow, summarise
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ from modicum.classify.data import DigitScenes
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 
+pytest_plugins = ["simulated_evaluation"]
+
 TRAINING = """
 import json, sys
 from modicum.recipes import build_recipe

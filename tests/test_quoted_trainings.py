@@ -27,11 +27,12 @@ from recipe_inputs import (
 )
 
 from modicum import cli, verbs
+from modicum.classify import report as page
 from modicum.classify.data import opening as digits
 from modicum.nn.published import timm_file
 from modicum.reading.data import opening as facts
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
-from modicum.reporting import page, sheets
+from modicum.reporting import report as sheets
 from modicum.reporting.embedding import Plot
 from modicum.restore import sources
 from modicum.saliency.data import opening as scenes

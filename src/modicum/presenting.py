@@ -85,7 +85,7 @@ def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
     if _is_sheet(verb, result):
         return result.to_json()
     if verb in ("report", "evaluate"):
-        from modicum.reporting.serial import evaluation_to_json
+        from modicum.classify.records import evaluation_to_json
 
         return evaluation_to_json(result)
     if verb == "compare":
@@ -105,7 +105,7 @@ def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  wh
     if verb == "train":
         return _render("report", verbs.figures(result.path))
     if _is_sheet(verb, result):
-        from modicum.reporting.sheets import render_sheet
+        from modicum.reporting.report import render_sheet
 
         return render_sheet(result)
     if verb in ("report", "evaluate"):
@@ -125,14 +125,14 @@ def _is_sheet(verb: str, result: object) -> bool:
     """Whether a result tells itself as a sheet, as those of all tasks but classification do."""
     if verb not in ("evaluate", "report", "compare", "data"):
         return False  # and nothing heavy is imported to find out
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Sheet
 
     return isinstance(result, Sheet)
 
 
 def _evaluation_parts(evaluation: Any) -> list[RenderableType]:  # noqa: ANN401  an Evaluation; its module needs torch
-    from modicum.reporting.summary import headline, matched_accuracy
-    from modicum.reporting.tables import detail_table, efficiency_table, evaluation_table
+    from modicum.classify.summary import headline, matched_accuracy
+    from modicum.classify.tables import detail_table, efficiency_table, evaluation_table
 
     parts: list[RenderableType] = [evaluation_table(evaluation)]
     for detail in evaluation.details:
@@ -153,7 +153,7 @@ def _plain_comparison(comparison: Any) -> dict[str, Any]:  # noqa: ANN401  a Com
 
 
 def _comparison_parts(comparison: Any) -> list[RenderableType]:  # noqa: ANN401  a Comparison; its module needs torch
-    from modicum.reporting.tables import comparison_table, verdict_table
+    from modicum.classify.tables import comparison_table, verdict_table
 
     tables = [verdict_table(comparison, unit) for unit in comparison.units]
     return [

@@ -226,9 +226,9 @@ def test_compare_leaves_milliseconds_out_where_a_run_was_never_timed(quick_run, 
 
 
 def test_details_of_an_evaluation_are_printed_with_their_note(quick_run, capsys):
+    from modicum.classify.records import read_evaluation
     from modicum.classify.results import Detail
     from modicum.presenting import present
-    from modicum.reporting.serial import read_evaluation
 
     detail = Detail("Blocks kept", "Share of [all] images.", ("block", "share"), (("stage 1", "41 %"),))
     evaluation = replace(read_evaluation(quick_run("drnet") / "curve.json"), details=(detail,))

@@ -112,7 +112,7 @@ def test_full_disk_names_the_file(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_places_of_what_a_verb_wrote_are_told(as_json, capsys):
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Sheet
 
     sheet = Sheet("rnan", "headline", "data", ())
     present("report", sheet, as_json=as_json, check=False, files={"report": Path("runs/x/report.html")})

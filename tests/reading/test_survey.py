@@ -5,8 +5,8 @@ import pytest
 from modicum.reading.data.corpus import Answer, Corpus, Passage, Question
 from modicum.reading.data.squad import write_squad
 from modicum.reading.recipe import TextOptions
+from modicum.reading.report import survey_sheet
 from modicum.reading.survey import Lengths, survey
-from modicum.reporting.reading import survey_sheet
 
 
 @pytest.fixture

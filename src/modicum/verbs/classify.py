@@ -15,11 +15,11 @@ from modicum.verbs.sheets import claim_report
 
 if TYPE_CHECKING:
     from modicum.adaptive.calibration import Calibration
+    from modicum.classify.comparison import Comparison
     from modicum.classify.predictor import Prediction, Predictor
     from modicum.classify.results import Evaluation
     from modicum.classify.survey import Survey
     from modicum.imaging.files import Failure
-    from modicum.reporting.comparing import Comparison
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def predictor(run: str | Path, *, knob: float | None = None) -> "Predictor":
 
 def figures(run: str | Path) -> "Evaluation":
     """What the last evaluation of a run measured, read from its folder."""
-    from modicum.reporting.serial import read_evaluation
+    from modicum.classify.records import read_evaluation
 
     return read_evaluation(RunFolder.open(run).curve)
 
@@ -60,7 +60,7 @@ def evaluate(run: str | Path, *, knob: float | None = None, clock: bool = True) 
     """
     from modicum.adaptive.knobs import check_knob
     from modicum.classify.evaluation import evaluate_run
-    from modicum.reporting.serial import evaluation_to_json
+    from modicum.classify.records import evaluation_to_json
 
     if knob is not None:  # refused before the weights are loaded
         check_knob(knob)
@@ -147,7 +147,7 @@ def report(run: str | Path, *, force: bool = False) -> "Evaluation":
         run: The run folder.
         force: Overwrite report and curve that were changed since.
     """
-    from modicum.reporting.page import write_report
+    from modicum.classify.report import write_report
     from modicum.reporting.plots import draw_curve, write_figure
 
     folder, recipe = open_run(run)
@@ -187,9 +187,9 @@ def compare(
         RunError: If a run has not been evaluated.
         OutputError: If a file stands at ``out`` that must not be overwritten.
     """
-    from modicum.reporting.comparing import Compared, Comparison
+    from modicum.classify.comparison import Compared, Comparison
+    from modicum.classify.records import read_evaluation
     from modicum.reporting.plots import check_figure_name, write_comparison
-    from modicum.reporting.serial import read_evaluation
 
     check_figure_name(out)
     claim_file(out, force=force)
@@ -220,7 +220,7 @@ def compare(
 def _time_in_turn(folders: Sequence[RunFolder], evaluations: "Sequence[Evaluation]") -> "list[Evaluation]":
     """The evaluations of runs with milliseconds that were measured in turn, on the accelerator if there is one."""
     from modicum.classify.evaluation import judge, open_data, timed_images
-    from modicum.reporting.retiming import Subject, retime
+    from modicum.classify.retiming import Subject, retime
     from modicum.training.devices import inference_device
 
     subjects = []

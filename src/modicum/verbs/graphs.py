@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modicum.graphs.table_prediction import TablePrediction
     from modicum.graphs.torch_module import GraphNetwork
     from modicum.imaging.files import Failure
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Sheet
 
 
 def predictor(
@@ -51,8 +51,8 @@ def evaluate(run: str | Path) -> "Sheet":
         run: The run folder.
     """
     from modicum.graphs.judging import evaluate_run
-    from modicum.reporting.graphs import graphs_sheet
-    from modicum.reporting.sheets import keep_figures
+    from modicum.graphs.report import graphs_sheet
+    from modicum.reporting.report import keep_figures
 
     folder, recipe = open_run(run)
     sheet = graphs_sheet(evaluate_run(folder, _network(folder.path), recipe))
@@ -149,8 +149,8 @@ def data(
         encoding: Of a CSV file, such as cp1252; likewise.
     """
     from modicum.graphs.recipe import TableOptions
+    from modicum.graphs.report import survey_sheet
     from modicum.graphs.survey import survey
-    from modicum.reporting.graphs import survey_sheet
 
     options = TableOptions(separator=separator, decimal=decimal, encoding=encoding)
     return survey_sheet(survey(source, strict=strict, preview=preview, options=options))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from modicum.imaging.files import Failure
     from modicum.reading.asking import Ask
     from modicum.reading.predictor import Predictor, Reply
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Sheet
 
 
 def predictor(run: str | Path, *, n_best: int = 1) -> "Predictor":
@@ -55,8 +55,8 @@ def evaluate(run: str | Path) -> "Sheet":
         run: The run folder.
     """
     from modicum.reading.evaluation import evaluate_run
-    from modicum.reporting.reading import reading_sheet
-    from modicum.reporting.sheets import keep_figures
+    from modicum.reading.report import reading_sheet
+    from modicum.reporting.report import keep_figures
 
     folder, recipe = open_run(run)
     system = folder.read_state().system
@@ -166,8 +166,8 @@ def data(
         vectors: A file of word vectors: how many of the passages' words it has.
     """
     from modicum.reading.preview import write_preview
+    from modicum.reading.report import survey_sheet
     from modicum.reading.survey import survey
-    from modicum.reporting.reading import survey_sheet
 
     sheet = survey_sheet(survey(source, strict=strict, vectors=vectors))
     if preview is not None:

@@ -19,7 +19,7 @@ __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predi
 if TYPE_CHECKING:
     from modicum.imaging.files import Failure
     from modicum.nn.tiling import Progress
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Sheet
     from modicum.restore.inference import Inference
     from modicum.restore.predictor import Predictor, Restored
 
@@ -54,9 +54,9 @@ def evaluate(run: str | Path, *, classics: bool | None = None, ensemble: bool = 
         classics: Also measure methods that need no training; None does as the recipe's ``baselines`` says.
         ensemble: Also measure the mean over the eight symmetries of a square.
     """
-    from modicum.reporting.restore import restoration_sheet
-    from modicum.reporting.sheets import keep_figures
+    from modicum.reporting.report import keep_figures
     from modicum.restore.evaluation import evaluate_run
+    from modicum.restore.report import restoration_sheet
 
     folder, recipe = open_run(run)
     system = folder.read_state().system
@@ -162,7 +162,7 @@ def data(source: str, *, strict: bool = False, preview: str | Path | None = None
         strict: Fail if an image cannot be read.
         preview: Write a sheet of example images here.
     """
-    from modicum.reporting.restore import survey_sheet
+    from modicum.restore.report import survey_sheet
     from modicum.restore.survey import survey
 
     return survey_sheet(survey(source, strict=strict, preview=preview))

@@ -12,7 +12,7 @@ __all__ = ["compare", "data", "evaluate", "export", "figures", "predict", "predi
 
 if TYPE_CHECKING:
     from modicum.imaging.files import Failure
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Sheet
     from modicum.saliency.predictor import Predictor, Salience
 
 
@@ -37,9 +37,9 @@ def evaluate(run: str | Path) -> "Sheet":
     Args:
         run: The run folder.
     """
-    from modicum.reporting.saliency import saliency_sheet
-    from modicum.reporting.sheets import keep_figures
+    from modicum.reporting.report import keep_figures
     from modicum.saliency.evaluation import evaluate_run
+    from modicum.saliency.report import saliency_sheet
 
     folder, recipe = open_run(run)
     sheet = saliency_sheet(evaluate_run(folder, load_for_inference(folder, recipe), recipe))
@@ -111,7 +111,7 @@ def data(source: str, *, strict: bool = False, preview: str | Path | None = None
         strict: Fail if something cannot be read.
         preview: Write a sheet of examples with their masks here.
     """
-    from modicum.reporting.saliency import survey_sheet
+    from modicum.saliency.report import survey_sheet
     from modicum.saliency.survey import survey
 
     return survey_sheet(survey(source, strict=strict, preview=preview))

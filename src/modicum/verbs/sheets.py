@@ -9,12 +9,12 @@ from modicum.storage.outputs import claim, has_list
 from modicum.verbs.runs import open_run
 
 if TYPE_CHECKING:
-    from modicum.reporting.sheets import Sheet
+    from modicum.reporting.report import Sheet
 
 
 def figures(run: str | Path) -> "Sheet":
     """What the last evaluation of a run measured, read from its folder."""
-    from modicum.reporting.sheets import read_sheet
+    from modicum.reporting.report import read_sheet
 
     return read_sheet(RunFolder.open(run))
 
@@ -28,14 +28,14 @@ def compare(runs: Sequence[str | Path]) -> "Sheet":
     Raises:
         RunError: If a run has not been evaluated.
     """
-    from modicum.reporting.sheets import compare_sheets
+    from modicum.reporting.report import compare_sheets
 
     return compare_sheets({str(run): figures(run) for run in runs})
 
 
 def write_report(run: str | Path, sheet: "Sheet") -> "Sheet":
     """Writes the ``report.html`` of a run that has been evaluated; gives the sheet back."""
-    from modicum.reporting.sheets import write_sheet
+    from modicum.reporting.report import write_sheet
 
     folder, recipe = open_run(run)
     write_sheet(folder, sheet, recipe.facts())

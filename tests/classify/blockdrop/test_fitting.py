@@ -18,7 +18,7 @@ from modicum.classify.blockdrop.recipe import BlockDropRecipe, DoubtOptions
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
 from modicum.classify.fitting import Fitting
 from modicum.classify.recipe import ImageOptions
-from modicum.reporting.summary import plain_point
+from modicum.classify.summary import plain_point
 from modicum.storage.errors import DataError, DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder

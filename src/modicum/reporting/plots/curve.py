@@ -27,7 +27,6 @@ from modicum.reporting.plots.drawing import (
 from modicum.reporting.plots.labels import Label, place_labels
 from modicum.reporting.plots.window import Window, all_points, choose_window
 from modicum.reporting.quantities import CostScale, cost_scale, format_percent
-from modicum.reporting.summary import reference_cost
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,11 @@ def draw_curve(
     figure = axes.get_figure(root=True)
     assert figure is not None  # only axes that were removed have none
     return figure
+
+
+def reference_cost(curve: Curve) -> float | None:
+    """Returns the cost of the most expensive network without a decision: 100 % where only the curve is known."""
+    return max((point.cost for point in (*curve.plain, *curve.static)), default=None)
 
 
 def _cost_axis(curve: Curve, plain_cost: float | None) -> CostAxis:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from modicum.presenting import present
 from modicum.reporting.plots.drawing import new_figure
-from modicum.reporting.sheets import (
+from modicum.reporting.report import (
     Sheet,
     SheetPicture,
     SheetRow,

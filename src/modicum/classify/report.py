@@ -7,6 +7,7 @@ from typing import Any
 
 from modicum.adaptive.curve import Point, accuracy_at
 from modicum.classify.results import Detail, Evaluation, Example
+from modicum.classify.summary import headline, matched_accuracy, plain_cost, share_of_plain, summarise
 from modicum.reporting.embedding import Plot, data_uri, embed_plot
 from modicum.reporting.plots import draw_curve, draw_efficiency, draw_learning, draw_routes
 from modicum.reporting.plots.drawing import THEME
@@ -19,7 +20,6 @@ from modicum.reporting.quantities import (
     format_percent,
     format_share,
 )
-from modicum.reporting.summary import headline, matched_accuracy, plain_cost, share_of_plain, summarise
 from modicum.reporting.templating import keep_unbroken, render_page
 from modicum.storage.outputs import write_output
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modicum.reporting.saliency import saliency_sheet, survey_sheet
-from modicum.reporting.sheets import write_sheet
+from modicum.reporting.report import write_sheet
 from modicum.saliency.attention_mass import AttentionMass
 from modicum.saliency.data.duplicates import Duplicate
 from modicum.saliency.metrics import Curves, Figures, ImageScore
+from modicum.saliency.report import saliency_sheet, survey_sheet
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.survey import Survey
 from modicum.storage import RunFolder

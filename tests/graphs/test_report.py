@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from modicum.graphs.encoding import Encoding
 from modicum.graphs.graph import Graph
+from modicum.graphs.report import graphs_sheet
 from modicum.graphs.results import Evaluation, FrontPoint, Method, Pictures, Step
-from modicum.reporting.graphs import graphs_sheet
 
 GRAPH = Graph(
     2, 1, ("tanh",), np.array([0, 1, 2]), np.array([2, 3, 3]), np.array([0.5, -1.0, 2.0]), np.array([0.1, 0.2])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modicum.reporting.page import write_report
+from modicum.classify.report import write_report
 
 VOID = {"meta", "link", "img", "br"}
 EVIL = "<script>alert('x')</script> & \"cats\" $\\frac$"

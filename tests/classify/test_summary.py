@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modicum.adaptive.curve import accuracy_at
-from modicum.reporting.summary import headline, plain_cost, plain_point, summarise
+from modicum.classify.summary import headline, plain_cost, plain_point, summarise
 
 
 def test_headline_says_result_and_baselines(evaluation):

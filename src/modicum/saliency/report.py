@@ -12,7 +12,7 @@ from PIL import Image
 
 from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots.drawing import CYCLE, STYLE, is_narrow, new_figure
-from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
+from modicum.reporting.report import Sheet, SheetPicture, SheetRow, SheetSection, Strip
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.survey import Survey
 from modicum.storage.errors import first_few

@@ -8,9 +8,9 @@ from modicum.reading.breakdowns import Breakdown, Group
 from modicum.reading.calibration import reliability
 from modicum.reading.metrics import Figures, QuestionScore, Scores
 from modicum.reading.normalisation import Rules
+from modicum.reading.report import reading_sheet
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
-from modicum.reporting.reading import reading_sheet
-from modicum.reporting.sheets import render_sheet, write_sheet
+from modicum.reporting.report import render_sheet, write_sheet
 from modicum.storage import RunFolder
 
 ATTENDED = Attended(("in", "$1868$", "and", "東京"), ("When", "?"), np.full((4, 2), 0.5, np.float32))

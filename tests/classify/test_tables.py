@@ -5,9 +5,8 @@ import pytest
 from rich.console import Console
 
 from modicum.adaptive.curve import accuracy_at
-from modicum.reporting.comparing import Compared, Comparison
-from modicum.reporting.quantities import format_percent
-from modicum.reporting.tables import (
+from modicum.classify.comparison import Compared, Comparison
+from modicum.classify.tables import (
     comparison_table,
     detail_table,
     efficiency_table,
@@ -15,6 +14,7 @@ from modicum.reporting.tables import (
     matched_costs,
     verdict_table,
 )
+from modicum.reporting.quantities import format_percent
 
 
 def printed(table):

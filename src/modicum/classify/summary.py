@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modicum.adaptive.curve import Curve, Point, accuracy_at, cost_at
+from modicum.adaptive.curve import Point, accuracy_at, cost_at
 from modicum.classify.results import Evaluation
+from modicum.reporting.plots.curve import reference_cost
 from modicum.reporting.quantities import format_percent, format_share
 
 
@@ -66,11 +67,6 @@ def plain_cost(evaluation: Evaluation) -> float | None:
     if evaluation.calibration.unit == evaluation.curve.unit:
         return evaluation.calibration.plain
     return reference_cost(evaluation.curve)
-
-
-def reference_cost(curve: Curve) -> float | None:
-    """The cost that shares of a curve refer to, where only the curve is known: its dearest network without decision."""
-    return max((point.cost for point in (*curve.plain, *curve.static)), default=None)
 
 
 def share_of_plain(cost: float, plain: float | None) -> float | None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure
-from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
+from modicum.reporting.report import Sheet, SheetPicture, SheetRow, SheetSection, Strip
 from modicum.restore.inference import FEATHER
 from modicum.restore.results import Evaluation, Example, ImageScore, Method
 from modicum.restore.survey import Survey

@@ -10,8 +10,8 @@ from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
 from modicum.classify.results import Evaluation
+from modicum.classify.summary import plain_cost
 from modicum.reporting.plots import Entry
-from modicum.reporting.summary import plain_cost
 
 Absence: TypeAlias = Literal["none was compared", "none is as cheap", "not timed", "tested on other images"]
 

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
-from modicum.classify.results import Detail, Evaluation
-from modicum.reporting.serial import (
+from modicum.classify.records import (
     curve_from_json,
     curve_to_json,
     evaluation_from_json,
     evaluation_to_json,
     read_evaluation,
 )
+from modicum.classify.results import Detail, Evaluation
 from modicum.storage.errors import DataError
 from modicum.storage.files import read_json_object, write_json
 from modicum.storage.sealing import write_sealed

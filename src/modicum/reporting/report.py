@@ -1,6 +1,6 @@
 """A report of any task: a headline, and sections of tables, plots and pictures, as one HTML page or in a terminal.
 
-Adaptive classifiers have a page of their own (`modicum.reporting.page`), because theirs follows one curve.
+Adaptive classifiers have a page of their own (`modicum.classify.report`), because theirs follows one curve.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modicum.adaptive.curve import Point
-from modicum.reporting.comparing import Compared, Comparison
+from modicum.classify.comparison import Compared, Comparison
 
 
 def in_milliseconds(curve, factor=1e-7):

@@ -12,7 +12,7 @@ from modicum.graphs.drawing import draw_graph, to_networkx
 from modicum.graphs.results import Evaluation, FrontPoint, Method, Step
 from modicum.graphs.survey import Survey
 from modicum.reporting.plots.drawing import BLUE, CYCLE, INK, MARKERS, MUTED, STYLE, is_narrow, new_figure
-from modicum.reporting.sheets import Sheet, SheetPicture, SheetRow, SheetSection, Strip
+from modicum.reporting.report import Sheet, SheetPicture, SheetRow, SheetSection, Strip
 from modicum.storage.counting import counted
 
 _DRAWN_FACTOR = 3.0  # complexities in the plot of the front at least, as a multiple of the graph's

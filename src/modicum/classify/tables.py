@@ -9,8 +9,9 @@ from rich.table import Table
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Point, accuracy_at
 from modicum.adaptive.efficiency import Efficiency
+from modicum.classify.comparison import Compared, Comparison, Verdict
 from modicum.classify.results import Detail, Evaluation
-from modicum.reporting.comparing import Compared, Comparison, Verdict
+from modicum.classify.summary import SummaryRow, plain_cost, share_of_plain, summarise
 from modicum.reporting.quantities import (
     MISSING,
     CostScale,
@@ -19,7 +20,6 @@ from modicum.reporting.quantities import (
     format_percent,
     format_share,
 )
-from modicum.reporting.summary import SummaryRow, plain_cost, share_of_plain, summarise
 from modicum.reporting.terminal import shown
 
 _NUM_MATCHED = 5  # costs at which networks are compared

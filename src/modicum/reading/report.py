@@ -14,7 +14,7 @@ from modicum.reading.normalisation import Rules
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
 from modicum.reading.survey import Lengths, Survey
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure, show_percent
-from modicum.reporting.sheets import Sheet, SheetRow, SheetSection
+from modicum.reporting.report import Sheet, SheetRow, SheetSection
 from modicum.storage.counting import counted
 
 _ENOUGH = 97.0  # per cent of answers that tokens can reach; SQuAD's are 99.99

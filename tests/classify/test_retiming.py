@@ -6,11 +6,11 @@ import torch
 from modicum.adaptive.costs import UnitCosts
 from modicum.adaptive.curve import trace_curve
 from modicum.adaptive.evidence import score, tabulate
+from modicum.classify import retiming
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.evaluation import Judged
+from modicum.classify.retiming import Subject, retime
 from modicum.classify.static.network import rebuild_static
-from modicum.reporting import retiming
-from modicum.reporting.retiming import Subject, retime
 
 BATCH = 4
 

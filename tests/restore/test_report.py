@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from modicum.reporting.restore import restoration_sheet, survey_sheet
 from modicum.restore.metrics import Scores
+from modicum.restore.report import restoration_sheet, survey_sheet
 from modicum.restore.results import Evaluation, Example, ImageScore, Method, TileRow
 from modicum.restore.survey import Survey
 
