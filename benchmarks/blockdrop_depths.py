@@ -16,15 +16,16 @@ from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.fitting import Fitting
 from modicum.storage.runs import RunFolder
+from modicum.systems import open_run
 from modicum.training.checkpoints import load_checkpoint
-from modicum.verbs.runs import open_run
 
 
 def main() -> None:
     """Measures each run and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="folders of finished runs with method doubt")
-    measured = [measure(*open_run(run)) for run in parser.parse_args().runs]
+    runs = [open_run(run).run for run in parser.parse_args().runs]
+    measured = [measure(run.folder, run.recipe) for run in runs]
     print("| blocks for all | of plain | right, % | each run |")
     print("| --- | --- | --- | --- |")
     for depth in measured[0]:

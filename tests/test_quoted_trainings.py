@@ -36,7 +36,7 @@ from modicum.reporting import report as sheets
 from modicum.reporting.embedding import Plot
 from modicum.restore import sources
 from modicum.saliency.data import opening as scenes
-from modicum.systems import SYSTEMS, get_system, locate
+from modicum.systems import SYSTEMS, get_system
 from modicum.training import stages
 
 PLACES = ("--data", "--recipe", "--vectors", "--weights", "--network.checkpoint")
@@ -123,7 +123,7 @@ def write_files(system, options: dict[str, str]) -> None:
     if options.get("--recipe", "").endswith(".yaml"):
         file = Path(options["--recipe"])
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(recipe_text(build_recipe(locate(system.recipe), read_recipe(f"{system.id}-quick"))))
+        file.write_text(recipe_text(build_recipe(system.recipe, read_recipe(f"{system.id}-quick"))))
 
 
 def write_data(wing: str, place: Path) -> None:

@@ -10,7 +10,7 @@ from modicum.reading.metrics import Figures, QuestionScore, Scores
 from modicum.reading.normalisation import Rules
 from modicum.reading.report import reading_sheet
 from modicum.reading.results import Abstention, Attended, Evaluation, Example, Method
-from modicum.reporting.report import render_sheet, write_sheet
+from modicum.reporting.report import write_sheet
 from modicum.storage import RunFolder
 
 ATTENDED = Attended(("in", "$1868$", "and", "東京"), ("When", "?"), np.full((4, 2), 0.5, np.float32))
@@ -110,7 +110,7 @@ def test_figures_are_plain_data_and_tables_render(evaluation):
     figures = json.loads(json.dumps(sheet.to_json()))["figures"]
     assert figures["methods"][0]["figures"]["f1"] == 62.5
     assert figures["right"][0]["answer"] == "1868"
-    assert render_sheet(sheet)
+    assert sheet.render()
 
 
 def test_long_words_of_a_table_are_cut(evaluation):

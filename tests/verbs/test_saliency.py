@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.imaging.files import Failure
+from modicum import verbs
+from modicum.contract import Failure
 from modicum.recipes import build_recipe, read_recipe
 from modicum.saliency.data.scenes import ProceduralScenes
 from modicum.saliency.network import rebuild_saliency
@@ -14,7 +15,6 @@ from modicum.saliency.preparation import prepare
 from modicum.saliency.recipe import SaliencyRecipe
 from modicum.storage import OutputError, RecipeError, RunFolder
 from modicum.storage.weights import save_network
-from modicum.verbs import saliency as verbs
 
 RECIPE = """\
 data: {data}
@@ -161,6 +161,6 @@ def test_report_writes_page_and_figures_that_can_be_read_and_compared(run):
 
 
 def test_data_says_how_a_set_would_be_split(scenes, tmp_path):
-    sheet = verbs.data(str(scenes), preview=tmp_path / "preview.png")
+    sheet = verbs.data(str(scenes), preview=tmp_path / "preview.png", task="saliency")
     assert sheet.figures["splits"] == {"train": 6, "calibration": 1, "test": 3}
     assert (tmp_path / "preview.png").is_file()

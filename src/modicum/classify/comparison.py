@@ -1,10 +1,11 @@
 """Several runs held against each other, in multiply-adds and in milliseconds: what each gives, and what is static."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from rich.console import RenderableType
 
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point
@@ -158,6 +159,21 @@ class Comparison:
             for run in self.runs
             if run.name not in unmatched and (curve := run.curve(unit)) is not None
         ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the figures of each run, and of adaptive ones the best static network at no higher cost per unit."""
+        plain: dict[str, Any] = {run.name: run.evaluation.to_json() for run in self.runs}
+        for unit in self.units:
+            for verdict in self.verdicts(unit):
+                row = {**asdict(verdict), "margin": verdict.margin, "wins": verdict.wins, "is_clear": verdict.is_clear}
+                plain[verdict.run].setdefault("against_static", []).append(row)
+        return plain
+
+    def render(self) -> list[RenderableType]:
+        """Returns what a terminal shows, in order."""
+        from modicum.classify.tables import comparison_parts
+
+        return comparison_parts(self)
 
     def data_note(self) -> str:
         """Which runs were tested on which images, where these differ; else empty."""

@@ -11,7 +11,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from modicum.adaptive.curve import Point, bootstrap_interval
-from modicum.classify.evaluation import BASELINES_NOTE, calibration_note
+from modicum.classify.evaluation import BASELINES_NOTE
+from modicum.classify.notes import calibration_note
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.storage.files import JSON

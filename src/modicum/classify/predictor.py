@@ -9,8 +9,8 @@ from torch import Tensor
 from modicum.adaptive.contract import AdaptiveClassifier, device_of, dtype_of
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.data import Preprocessing
+from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, name_of, read_pixels
 from modicum.storage.names import printable
 

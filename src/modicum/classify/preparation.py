@@ -21,7 +21,6 @@ from modicum.classify.data import (
     Preprocessing,
     Scan,
     Splits,
-    default_resize_short,
     eval_loader,
     make_splits,
     open_source,
@@ -29,7 +28,8 @@ from modicum.classify.data import (
     scan,
     train_loader,
 )
-from modicum.classify.recipe import ImageOptions, default_crop
+from modicum.classify.notes import preprocessing_of
+from modicum.classify.recipe import ImageOptions
 from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
@@ -169,20 +169,6 @@ def prepare(
             keep_content(run, {part: splits.part(part) for part in get_args(Part)}, digests.__getitem__)
             splits.save(run.splits)
     return PreparedData(source, splits, preprocessing_of(options, size), options, seed)
-
-
-def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
-    """How a recipe's options make a network's input of ``size`` pixels from a picture."""
-    return Preprocessing(
-        size=size,
-        resize_short=options.resize_short or default_resize_short(size),
-        mean=options.mean,
-        std=options.std,
-        flip=options.flip is not False,
-        crop=options.crop or default_crop(size),
-        min_scale=options.min_scale,
-        trivial_augment=options.trivial_augment,
-    )
 
 
 def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> tuple[Splits, dict[str, str]]:

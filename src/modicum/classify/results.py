@@ -1,12 +1,18 @@
 """What evaluating a classifier yields, as plain values that serialise, print and are drawn by a report."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from modicum.storage.files import JSON
 
 
 @dataclass(frozen=True)
@@ -85,3 +91,43 @@ class Evaluation:
     dearest: tuple[Example, ...]
     curve_ms: Curve | None = None
     details: tuple[Detail, ...] = ()
+
+    def to_json(self) -> "dict[str, JSON]":
+        """Returns plain data, for JSON; images are left out."""
+        from modicum.classify.records import evaluation_to_json
+
+        return evaluation_to_json(self)
+
+    def render(self) -> "list[RenderableType]":
+        """Returns what a terminal shows, in order."""
+        from modicum.classify.tables import evaluation_parts
+
+        return evaluation_parts(self)
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """A calibration, as it is told."""
+
+    calibration: Calibration
+
+    def to_json(self) -> dict[str, object]:
+        """Returns plain data, for JSON, with the costs as shares of the plain network's."""
+        made = self.calibration
+        shares = {"target_share": made.target / made.plain, "achieved_share": made.achieved / made.plain}
+        return {**asdict(made), **shares}
+
+    def render(self) -> "list[RenderableType]":
+        """Returns a line for a terminal."""
+        made = self.calibration
+        asked, achieved = made.target / made.plain, made.achieved / made.plain
+        if made.unit == "MAC":  # asked for as a share, so answered as one
+            cost = f"{achieved:.1%} of the plain network's multiply-adds per image (at most {asked:.1%} were asked for"
+            cost += f"; {made.achieved:.6g} MAC)"
+        else:
+            cost = f"{made.achieved:.4g} ms per image (at most {made.target:.4g} ms were asked for; "
+            cost += f"{achieved:.1%} of the plain network's)"
+        return [
+            f"knob {made.knob:.6g}: {cost} and {made.accuracy:.1%} right on {made.num_samples} "
+            "calibration images; modicum report shows what the test images make of it"
+        ]

@@ -1,10 +1,12 @@
 """What is in an image set, before anything is trained on it."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from rich.console import RenderableType
+from rich.table import Table
 
 from modicum.classify.data import (
     ImageSource,
@@ -17,8 +19,12 @@ from modicum.classify.data import (
 )
 from modicum.classify.preparation import scan_with_progress
 from modicum.classify.recipe import ImageOptions
+from modicum.imaging.files import count_suffixes
 from modicum.imaging.previews import check_preview_name, write_sheet
+from modicum.reporting.terminal import shown
+from modicum.storage.names import printable
 
+_MAX_NAMED = 10
 PREVIEW_PX, PREVIEW_IMAGES = 96, 64
 
 
@@ -45,6 +51,25 @@ class Survey:
     splits: dict[str, int]
     unread: tuple[str, ...] = ()
     contradictions: tuple[tuple[str, ...], ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Returns plain data, for JSON."""
+        return asdict(self)
+
+    def render(self) -> list[RenderableType]:
+        """Returns what a terminal shows."""
+        table = Table("class", "images", title=shown(f"{self.name}\n{self.origin}"), title_justify="left")
+        for name, count in self.images.items():
+            table.add_row(shown(name), str(count))
+        splits = ", ".join(f"{count} {part}" for part, count in self.splits.items())
+        bad = "".join(f"\nunreadable: {printable(name)}: {printable(reason)}" for name, reason in self.unreadable)
+        if self.contradictions:
+            bad += f"\n{len(self.contradictions)} images stand in more than one class and are left out:"
+            bad += "".join(f"\n{printable(' = '.join(group))}" for group in self.contradictions[:_MAX_NAMED])
+        if self.unread:
+            bad += f"\nnot read for their suffix: {count_suffixes(self.unread)}"
+        table.caption = shown(f"{sum(self.images.values())} images: {splits}; {self.copies} copies{bad}")
+        return [table]
 
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from rich.console import RenderableType
 from rich.table import Table
 
 from modicum.adaptive.costs import Unit
@@ -11,7 +12,14 @@ from modicum.adaptive.curve import Point, accuracy_at
 from modicum.adaptive.efficiency import Efficiency
 from modicum.classify.comparison import Compared, Comparison, Verdict
 from modicum.classify.results import Detail, Evaluation
-from modicum.classify.summary import SummaryRow, plain_cost, share_of_plain, summarise
+from modicum.classify.summary import (
+    SummaryRow,
+    headline,
+    matched_accuracy,
+    plain_cost,
+    share_of_plain,
+    summarise,
+)
 from modicum.reporting.quantities import (
     MISSING,
     CostScale,
@@ -23,6 +31,22 @@ from modicum.reporting.quantities import (
 from modicum.reporting.terminal import shown
 
 _NUM_MATCHED = 5  # costs at which networks are compared
+
+
+def evaluation_parts(evaluation: Evaluation) -> list[RenderableType]:
+    """Everything that a terminal shows of an evaluation, in order."""
+    parts: list[RenderableType] = [evaluation_table(evaluation)]
+    for detail in evaluation.details:
+        parts += [detail_table(detail), shown(detail.note)]
+    if evaluation.efficiency:
+        parts.append(efficiency_table(evaluation.efficiency))
+    return [*parts, *map(shown, matched_accuracy(evaluation)), shown(headline(evaluation))]
+
+
+def comparison_parts(comparison: Comparison) -> list[RenderableType]:
+    """Everything that a terminal shows of a comparison, in order."""
+    tables = [verdict_table(comparison, unit) for unit in comparison.units]
+    return [comparison_table(comparison.runs), *(table for table in tables if table.row_count)]
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.contract import Failure
 from modicum.graphs.activations import Array
 from modicum.graphs.encoding import EncodedRows
 from modicum.graphs.evaluation import evaluate
@@ -22,7 +23,6 @@ from modicum.graphs.recipe import TABLE_SUFFIXES, ProblemName, TableOptions
 from modicum.graphs.table import Table, as_table, is_table_name, read_table
 from modicum.graphs.table_prediction import TablePrediction, file_of_table
 from modicum.graphs.torch_module import GraphNetwork
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, read_upright
 from modicum.storage.errors import DataError
 from modicum.storage.names import printable

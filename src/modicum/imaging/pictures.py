@@ -130,3 +130,13 @@ def _warn_of_frames(image: Image.Image, name: str) -> None:
             FramesWarning,
             stacklevel=3,
         )
+
+
+def example_pictures(folder: Path) -> tuple[Path, Path, Path]:
+    """Writes what tests ask a predictor of pictures: a picture, a file that is none, and another picture."""
+    generator = np.random.default_rng(0)
+    places = folder / "good.png", folder / "broken.png", folder / "other.png"
+    for place in places:
+        Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(place)
+    places[1].write_bytes(b"not a picture")
+    return places

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from modicum.imaging.files import Failure
+from modicum.contract import Failure
 from modicum.reading.answering import Candidate, Found, Reader
 from modicum.reading.asking import Ask
 from modicum.reading.data.corpus import Passage, Question

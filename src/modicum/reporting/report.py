@@ -110,6 +110,16 @@ class Sheet:
         words: dict[str, JSON] = {"system": self.system, "headline": self.headline, "data": self.data}
         return {**words, "tables": tables, "figures": dict(self.figures)}
 
+    def render(self) -> list[RenderableType]:
+        """Returns what a terminal shows: the tables, and the headline last."""
+        parts: list[RenderableType] = []
+        for section in self.sections:
+            if section.rows:
+                parts.append(_terminal_table(section))
+            if section.rows and section.note:
+                parts.append(shown(section.note))
+        return [*parts, shown(self.headline)]
+
 
 def read_sheet(run: RunFolder) -> Sheet:
     """What the last evaluation of a run left in ``figures.json``: the sheet without its plots and pictures.
@@ -199,17 +209,6 @@ def write_sheet(run: RunFolder, sheet: Sheet, facts: Mapping[str, str]) -> None:
         theme={name: colour for colour, name in THEME.items()},
     )
     write_output(run.report, html)
-
-
-def render_sheet(sheet: Sheet) -> list[RenderableType]:
-    """The tables of a report for the terminal, and its headline last."""
-    parts: list[RenderableType] = []
-    for section in sheet.sections:
-        if section.rows:
-            parts.append(_terminal_table(section))
-        if section.rows and section.note:
-            parts.append(shown(section.note))
-    return [*parts, shown(sheet.headline)]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, check_array, content_of, name_of
 from modicum.nn.tiles import Progress
 from modicum.restore.colour import replace_studio_luma, studio_luma

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from modicum.contract import Failure
 from modicum.exporting.folding import fold_batch_norms
 from modicum.imaging.belongings import Belongings, save_options
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Picture, Source, name_of, read_picture
 from modicum.saliency.data.transforms import Preprocessing, to_input
 from modicum.saliency.folding import fold_saliency
