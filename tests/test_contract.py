@@ -88,6 +88,13 @@ def test_a_broken_input_among_good_ones_costs_only_itself(name, quick_run, input
     assert results[2].to_json() == pytest.approx(predictor(other).to_json(), abs=1e-4)
 
 
+def test_predictor_declares_what_it_takes_and_answers_draw_themselves(name, quick_run, inputs_of):
+    predictor, (good, _, _) = verbs.predictor(quick_run(name)), inputs_of(name)
+    assert ("path" if isinstance(good, Path) else "text") in predictor.limits.inputs
+    assert (predictor.limits.knobs is None) == (verbs.open_run(quick_run(name)).calibrate is None)
+    assert all(picture.size for picture in predictor(good).pictures().values())
+
+
 def test_eight_threads_get_the_answers_of_one_from_a_shared_predictor(name, quick_run):
     # A thousand where calls differ in their knob; elsewhere benchmarks/threads.py asks as many.
     answers = 1000 if verbs.open_run(quick_run(name)).calibrate else 48

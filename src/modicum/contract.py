@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Kind = Literal["path", "bytes", "array", "picture", "text", "table"]
 """What an input may be: a file, the bytes of one, a NumPy array, a PIL image, texts in memory, columns in memory."""
 
+PICTURE_KINDS: tuple[Kind, ...] = ("path", "bytes", "array", "picture")
+"""What a picture may be given as."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -38,8 +41,7 @@ class Limits:
         largest: The most pixels, or characters, of one input; None where only memory bounds it.
         batch: The most inputs of one call of the network; None where only memory bounds it.
         precisions: Types of the weights that give usable answers.
-        knobs: Between the first and the second the mean cost falls from its highest to its lowest, as far as the
-            network knows them without data; beyond, it stays. None where nothing is decided.
+        knobs: The knobs that a call may name, between these two; None where nothing is decided.
         is_thread_safe: Whether several threads may share the predictor.
     """
 

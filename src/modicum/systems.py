@@ -3,17 +3,14 @@
 import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from modicum.contract import AnySystem, Run, Trained, Wing
 from modicum.recipes import closest
 from modicum.storage.errors import MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
-
-if TYPE_CHECKING:
-    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -220,6 +217,10 @@ def open_run(run: str | Path) -> Trained:
     return WINGS[system.wing].trained(Run(RunFolder.open(run), system))
 
 
-def network_builders() -> "Mapping[str, Callable[..., nn.Module]]":
+def network_builders() -> Mapping[str, Callable[..., Any]]:
     """For `modicum.storage.weights.load_network`: each network by the name under which it is stored."""
-    return OnDemand({name: lambda name=name: SYSTEMS[name].network() for name in SYSTEMS})
+    return OnDemand({name: partial(_builder, name) for name in SYSTEMS})
+
+
+def _builder(name: str) -> Callable[..., Any]:
+    return SYSTEMS[name].network()
