@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from modicum import verbs
-from modicum.classify.data import DigitScenes
+from modicum.classify.data.scenes import DigitScenes
 from modicum.contract import AnySystem
 from modicum.reading.asking import Ask
 from modicum.systems import SYSTEMS, get_system, open_run, system_of

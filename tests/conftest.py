@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.classify.data import DigitScenes
+from modicum.classify.data.scenes import DigitScenes
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 

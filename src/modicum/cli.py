@@ -141,7 +141,15 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
 
         raise RecipeError(f"command {name!r} is not known: {closest(name, VERBS)}")
     from modicum.flags import HELP, parse_training, parse_verb, training_help, verb_parser
-    from modicum.presenting import place_told, present, present_predictions, rows_listed, systems_listed, with_files
+    from modicum.presenting import (
+        Printed,
+        place_told,
+        present,
+        present_predictions,
+        rows_listed,
+        systems_listed,
+        with_files,
+    )
 
     if name == "train" and words and words[0] in SYSTEMS and set(words) & set(HELP):
         print(training_help(words, COMMON))
@@ -162,7 +170,12 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
     result = VERBS[name](**values)
     if name == "predict":
         return 0 if present_predictions(result, as_json=as_json) else 1
-    listed = {"list": systems_listed, "bench": rows_listed, "export": place_told, "adopt": place_told}
+    listed: dict[str, Callable[[Any], Printed]] = {
+        "list": systems_listed,
+        "bench": rows_listed,
+        "export": place_told,
+        "adopt": place_told,
+    }
     present(listed[name](result) if name in listed else with_files(result, _written(name, values)), as_json=as_json)
     return 1 if check and any(row.holds is False for row in result) else 0
 

@@ -193,7 +193,7 @@ class System(ABC, Generic[R, N]):
     options: tuple[str, ...]
     export: Callable[[], Callable[..., Path]] | None = None
     bench: Callable[[], Callable[..., "Sequence[Measured]"]] | None = None
-    details: Callable[[], Callable[..., tuple[object, ...]]] | None = None
+    details: Callable[[], Callable[..., tuple[Any, ...]]] | None = None
 
     @abstractmethod
     def fit(self) -> Callable[[R, RunFolder], N]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.predictor import Prediction, Predictor
 from modicum.contract import Failure

@@ -16,11 +16,12 @@ from modicum.adaptive.curve import Point, point_of, trace_curve
 from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
 from modicum.adaptive.evidence import Outcome, RouteTable, Scored, executed_outcome, remembered, score, tabulate
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.data import Part
+from modicum.classify.data.splits import Part
 from modicum.classify.notes import read_calibration, read_classes
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.classify.results import Detail, Evaluation, Example
+from modicum.contract import Recipe
 from modicum.storage.errors import RunError
 from modicum.storage.header import read_header, update_notes
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
@@ -32,12 +33,8 @@ NUM_EXAMPLES = 12  # images in each gallery of a report
 TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches of 32
 
 
-class ClassifierRecipe(Protocol):
+class ClassifierRecipe(Recipe, Protocol):
     """What evaluation needs to know of any classifier's recipe."""
-
-    @property
-    def data(self) -> str | None:
-        """Where the images are."""
 
     @property
     def images(self) -> ImageOptions:
@@ -58,9 +55,6 @@ class ClassifierRecipe(Protocol):
     @property
     def trainer(self) -> TrainerOptions:
         """Where it runs."""
-
-    def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of it, by name."""
 
 
 @dataclass(frozen=True)

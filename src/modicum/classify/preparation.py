@@ -13,21 +13,12 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from modicum.classify.data import (
-    Batch,
-    ImageDataset,
-    ImageSource,
-    Part,
-    Preprocessing,
-    Scan,
-    Splits,
-    eval_loader,
-    make_splits,
-    open_source,
-    require_clean,
-    scan,
-    train_loader,
-)
+from modicum.classify.data.loading import Batch, ImageDataset, eval_loader, train_loader
+from modicum.classify.data.opening import open_source
+from modicum.classify.data.preprocessing import Preprocessing
+from modicum.classify.data.scan import Scan, require_clean, scan
+from modicum.classify.data.sources import ImageSource
+from modicum.classify.data.splits import Part, Splits, make_splits
 from modicum.classify.notes import preprocessing_of
 from modicum.classify.recipe import ImageOptions
 from modicum.storage.contents import check_content, keep_content, sample_digest

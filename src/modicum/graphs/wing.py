@@ -47,8 +47,13 @@ class TrainedGraph:
         from modicum.graphs.predictor import Predictor
 
         recipe = self.run.recipe
-        told = {"separator": separator, "decimal": decimal, "encoding": encoding}
-        options = replace(recipe.table, **{name: value for name, value in told.items() if value is not None})
+        table = recipe.table
+        options = replace(
+            table,
+            separator=table.separator if separator is None else separator,
+            decimal=table.decimal if decimal is None else decimal,
+            encoding=table.encoding if encoding is None else encoding,
+        )
         return Predictor(self.run.network(), recipe.kind, options=options, unseen=unseen)
 
     def figures(self) -> "Sheet":

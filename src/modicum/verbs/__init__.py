@@ -150,7 +150,8 @@ def load(path: str | Path, **parts: object) -> "nn.Module":
     """
     from modicum.storage.weights import load_network
 
-    return load_network(path, network_builders(), **parts)
+    network: nn.Module = load_network(path, network_builders(), **parts)
+    return network
 
 
 def predictor(run: str | Path, **options: object) -> Predictor:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from modicum.classify.data import Splits
+from modicum.classify.data.splits import Splits
 from modicum.classify.drnet.fitting import fit
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.recipe import DRNetRecipe

@@ -28,7 +28,7 @@ from modicum.classify.blockdrop.paths import StaticPaths
 from modicum.classify.blockdrop.plans import Bypassable, MaskedPlan
 from modicum.classify.blockdrop.policies import PolicyName
 from modicum.classify.blockdrop.runner import OnnxBlockDrop
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 

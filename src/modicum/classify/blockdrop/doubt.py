@@ -28,7 +28,7 @@ from modicum.classify.blockdrop.normalisation import hold_statistics
 from modicum.classify.blockdrop.policies import DoubtPolicy
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.blockdrop.training import RoutedFigures, train_parts
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.distillation import AnswerLoss
 from modicum.training.schedules import configure_adam
 

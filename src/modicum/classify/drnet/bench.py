@@ -23,7 +23,7 @@ from modicum.adaptive.efficiency import device_name
 from modicum.adaptive.memory import peak_memory
 from modicum.adaptive.rows import Row
 from modicum.adaptive.timing import limited_threads, threads_text, time_in_turn
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet

@@ -26,7 +26,7 @@ from modicum.adaptive.contract import device_of
 from modicum.adaptive.efficiency import device_name
 from modicum.adaptive.rows import Row
 from modicum.adaptive.timing import time_in_turn
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.ranet.confidence import confidence_of
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.ranet.confidence import confidence_of
 from modicum.classify.ranet.network import RANet
 from modicum.training.recipe import OptimizerOptions, Reduction, Schedule
