@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,7 +35,7 @@ from modicum.storage.errors import ModicumError
 from modicum.storage.header import read_raw_header
 from modicum.storage.outputs import LIST_NAME, claim
 from modicum.storage.runs import RunFolder
-from modicum.systems import SYSTEMS, get_system, locate, verb_of_wing
+from modicum.systems import SYSTEMS, get_system, open_run
 from modicum.training.checkpoints import load_checkpoint
 
 SECONDS = 5.0  # of the processor; a call that takes longer hangs
@@ -311,18 +312,16 @@ def _search(file: Path) -> object:
 def _rival(folder: RunFolder, wing: str) -> object:
     """The weights of the network that was trained beside the run's own, as an evaluation loads them."""
     if wing == "graphs":
-        network = locate("modicum.graphs.judging:load_layered")(folder)
+        network = import_module("modicum.graphs.judging").load_layered(folder)
     elif wing == "reading":
-        network = locate("modicum.reading.evaluation:load_baseline")(folder)
+        network = import_module("modicum.reading.evaluation").load_baseline(folder)
     else:
-        network = locate(f"modicum.{wing}.evaluation:load_baseline")(folder, "cpu")
+        network = import_module(f"modicum.{wing}.evaluation").load_baseline(folder, "cpu")
     return _flat(network.state_dict())
 
 
 def _opened_data(folder: RunFolder, wing: str) -> object:
-    from modicum.verbs.runs import open_run
-
-    _, recipe = open_run(folder.path)
+    recipe = open_run(folder.path).run.recipe
     if wing == "classify":
         from modicum.classify.evaluation import open_data
 
@@ -384,8 +383,8 @@ def _running(export: Path, system: str, inputs: list[Any]) -> Exercise:
             from modicum.saliency.runner import OnnxSaliency
 
             return OnnxSaliency(export, threads=1).find(inputs[0]).tobytes()
-        module = locate(f"modicum.classify.{system}.runner:Onnx{_CLASSES[system]}")
-        return repr(module(export, threads=1).classify(inputs[0]))
+        runner = getattr(import_module(f"modicum.classify.{system}.runner"), f"Onnx{_CLASSES[system]}")
+        return repr(runner(export, threads=1).classify(inputs[0]))
 
     return run
 
@@ -521,7 +520,7 @@ def train_all(systems: list[str], work: Path) -> None:
             shutil.rmtree(out, ignore_errors=True)
             verbs.train(name, recipe=f"{name}-quick", out=out)
         if get_system(name).export and not (out / "export").exists():
-            verb_of_wing("export", get_system(name))(out)
+            verbs.export(out)
 
 
 def inputs_of(wing: str, work: Path) -> list[Any]:

@@ -14,7 +14,8 @@ from modicum.saliency.metrics import Scorer
 from modicum.saliency.predictor import Predictor
 from modicum.saliency.preparation import PreparedPairs, prepare
 from modicum.saliency.upsampling import enlarge, guided_upsample, plain_upsample
-from modicum.verbs.runs import load_for_inference, open_run
+from modicum.systems import open_run
+from modicum.training.devices import inference_device
 
 Enlarge = Callable[[NDArray[np.float32], NDArray[np.uint8]], NDArray[np.uint8]]
 RADII = (1, 2, 4)
@@ -43,9 +44,10 @@ def main() -> None:
     """Reads the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", help="folder of a finished run")
-    run, recipe = open_run(parser.parse_args().run)
-    data = prepare(recipe, run)
-    compare(Predictor(load_for_inference(run, recipe), data.preprocessing), data)
+    run = open_run(parser.parse_args().run).run
+    data = prepare(run.recipe, run.folder)
+    network = run.network().to(inference_device(run.recipe.trainer.accelerator))
+    compare(Predictor(network, data.preprocessing), data)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from modicum import verbs
-from modicum.classify.data import DigitScenes
+from modicum.classify.data.scenes import DigitScenes
+from modicum.contract import AnySystem
 from modicum.reading.asking import Ask
-from modicum.systems import SYSTEMS, WINGS, System, get_system
-from modicum.verbs.runs import system_of
+from modicum.systems import SYSTEMS, get_system, open_run, system_of
 
 THREADS, ANSWERS = 8, 1000
 NUM_INPUTS, NUM_KNOBS = 12, 5
@@ -46,11 +46,11 @@ def main() -> None:
 
 def calls_of(run: Path) -> list[Callable[[], Any]]:
     """Different questions to one predictor of a run, each a function that asks it."""
-    system, predictor = system_of(run), verbs.predictor(run)
-    inputs = _inputs(system)
-    if "calibrate" not in WINGS[system.wing].verbs:
+    trained = open_run(run)
+    predictor, inputs = trained.predictor(), _inputs(trained.run.system)
+    if trained.calibrate is None:
         return [partial(predictor, each) for each in inputs]
-    swept = [point.knob for point in verbs.figures(run).curve.routed]
+    swept = [point.knob for point in trained.figures().curve.routed]
     knobs = [swept[place] for place in np.linspace(0, len(swept) - 1, min(NUM_KNOBS, len(swept))).astype(int)]
     return [partial(predictor, each, knob=knob) for each, knob in itertools.product(inputs, knobs)]
 
@@ -69,7 +69,7 @@ def _quick_runs(folder: Path) -> Iterator[Path]:
         yield verbs.train(get_system(name).id, recipe=f"{name}-quick", out=folder / name).path
 
 
-def _inputs(system: System) -> list[Any]:
+def _inputs(system: AnySystem) -> list[Any]:
     if system.wing == "reading":
         names = [("colour", "Bako"), ("year", "Miru"), ("size", "Tolu")]
         return [Ask(PASSAGE, f"what is the {what} of {name} ?") for what, name in names]

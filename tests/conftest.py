@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.classify.data import DigitScenes
+from modicum.classify.data.scenes import DigitScenes
 from modicum.storage.errors import RunError
 from modicum.storage.files import read_jsonl
 from modicum.storage.lock import locked
@@ -29,12 +29,12 @@ TRAINING = """
 import json, sys
 from modicum.recipes import build_recipe
 from modicum.storage.runs import RunFolder
-from modicum.systems import get_system, locate
+from modicum.systems import get_system
 
 if __name__ == "__main__":
     run = RunFolder.open(sys.argv[1])
     system = get_system(run.read_state().system)
-    locate(system.fit)(build_recipe(locate(system.recipe), json.loads(sys.argv[2])), run)
+    system.fit()(build_recipe(system.recipe, json.loads(sys.argv[2])), run)
 """
 DEADLINE_S = 240  # imports alone take 15 s on two busy cores
 STAMP = "MODICUM_TEST_SESSION"  # in the environment of every process that this session starts
@@ -208,25 +208,11 @@ def digit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def inputs_of(digit_folder: Path, tmp_path: Path) -> Callable[[str], tuple[object, object, object]]:
+def inputs_of(tmp_path: Path) -> Callable[[str], tuple[object, object, object]]:
     """Function from a system to what it is asked, by its wing: something good, something broken, something good."""
-    from modicum.reading.asking import Ask
-    from modicum.systems import get_system
+    from modicum.systems import WINGS, get_system
 
-    pictures = sorted(digit_folder.rglob("*.png"))[:2]
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"not a picture")
-    passage = "the colour of Bako is light blue . 1868 is the year of Miru ."
-    asks = (
-        Ask(passage, "what is the year of Miru ?", "first"),
-        Ask("\x00 ", "what ?", "second"),
-        Ask(passage, "what is the colour of Bako ?", "third"),
-    )
-
-    def choose(system: str) -> tuple[object, object, object]:
-        return asks if get_system(system).wing == "reading" else (pictures[0], broken, pictures[1])
-
-    return choose
+    return lambda system: WINGS[get_system(system).wing].examples(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
 from types import FunctionType
 
@@ -14,11 +15,11 @@ from safetensors.torch import load_file
 
 from modicum import verbs
 from modicum.cli import main
-from modicum.imaging.files import Failure
-from modicum.presenting import present
+from modicum.contract import Failure
+from modicum.presenting import present, with_files
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
 from modicum.storage import RecipeError, RunFolder
-from modicum.systems import SYSTEMS, WINGS, get_system, locate
+from modicum.systems import SYSTEMS, get_system
 
 THREADS = Path(__file__).parents[1] / "benchmarks" / "threads.py"
 
@@ -39,12 +40,12 @@ def test_named_recipes_of_the_system_are_valid(name):
     own = [recipe for recipe in recipe_names() if recipe.startswith(f"{name}-")]
     assert {system.default_recipe, system.own_data_recipe, f"{name}-quick"} <= set(own)
     for recipe in own:
-        build_recipe(locate(system.recipe), read_recipe(recipe))
+        build_recipe(system.recipe, read_recipe(recipe))
 
 
 def test_recipe_in_the_run_folder_gives_the_same_recipe_again(name, quick_run):
     run = quick_run(name)
-    recipe = build_recipe(locate(get_system(name).recipe), read_recipe(run / "recipe.yaml"))
+    recipe = build_recipe(get_system(name).recipe, read_recipe(run / "recipe.yaml"))
     assert recipe_text(recipe) == (run / "recipe.yaml").read_text()
 
 
@@ -56,8 +57,8 @@ def test_training_leaves_everything_a_user_needs(name, quick_run):
 
 def test_stages_are_those_that_were_told_before_the_first(name, quick_run):
     system, run = get_system(name), RunFolder.open(quick_run(name))
-    recipe = build_recipe(locate(system.recipe), read_recipe(run.recipe))
-    planned = locate(f"{system.fit.split(':')[0]}:planned_epochs")(recipe)
+    recipe = build_recipe(system.recipe, read_recipe(run.recipe))
+    planned = sys.modules[system.fit().__module__].planned_epochs(recipe)
     finished = run.finished_stages()
     assert [stage for stage in planned if stage in finished] == finished
     assert set(planned) == {*finished, *(folder.name for folder in run.path.glob("stages/*"))}
@@ -65,8 +66,8 @@ def test_stages_are_those_that_were_told_before_the_first(name, quick_run):
 
 def test_figures_of_the_run_can_be_read_and_shown(name, quick_run, capsys):
     figures = verbs.figures(quick_run(name))
-    assert present("report", figures, as_json=False, check=False) == 0
-    assert present("report", figures, as_json=True, check=False) == 0
+    present(with_files(figures, {}), as_json=False)
+    present(with_files(figures, {}), as_json=True)
     output = capsys.readouterr().out
     assert json.loads(output[output.index("\n{\n") :])["system"] == name
 
@@ -87,9 +88,16 @@ def test_a_broken_input_among_good_ones_costs_only_itself(name, quick_run, input
     assert results[2].to_json() == pytest.approx(predictor(other).to_json(), abs=1e-4)
 
 
+def test_predictor_declares_what_it_takes_and_answers_draw_themselves(name, quick_run, inputs_of):
+    predictor, (good, _, _) = verbs.predictor(quick_run(name)), inputs_of(name)
+    assert ("path" if isinstance(good, Path) else "text") in predictor.limits.inputs
+    assert (predictor.limits.knobs is None) == (verbs.open_run(quick_run(name)).calibrate is None)
+    assert all(picture.size for picture in predictor(good).pictures().values())
+
+
 def test_eight_threads_get_the_answers_of_one_from_a_shared_predictor(name, quick_run):
     # A thousand where calls differ in their knob; elsewhere benchmarks/threads.py asks as many.
-    answers = 1000 if "calibrate" in WINGS[get_system(name).wing].verbs else 48
+    answers = 1000 if verbs.open_run(quick_run(name)).calibrate else 48
     assert threads.count_differing(threads.calls_of(quick_run(name)), answers, threads=8) == 0
 
 
@@ -114,7 +122,7 @@ def test_inputs_that_are_no_files_cost_only_themselves_on_the_command_line(name,
 
 def test_comparison_with_itself_is_shown(name, quick_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert present("compare", verbs.compare([quick_run(name)]), as_json=False, check=False) == 0
+    present(with_files(verbs.compare([quick_run(name)]), {}), as_json=False)
     assert quick_run(name).name in capsys.readouterr().out
 
 

@@ -6,10 +6,11 @@ import shlex
 import pytest
 from quoted_commands import ALL, PAGES
 
-from modicum.cli import OF_RUNS, VERBS
+from modicum.cli import VERBS
 from modicum.flags import parse_training, parse_verb, verb_parser
 from modicum.storage import RecipeError
-from modicum.systems import WINGS, locate
+from modicum.systems import WINGS
+from modicum.verbs import OF_RUNS
 
 
 @pytest.mark.parametrize(("page", "command"), ALL)
@@ -29,10 +30,11 @@ def test_command_in_the_docs_is_accepted(page, command):
 
 
 def is_accepted(wing, verb, words):
-    if verb not in wing.verbs:
+    options = wing.compare if verb == "compare" else getattr(wing.trained(None), verb)
+    if options is None:
         return False
     try:
-        parse_verb(verb_parser(verb, ""), locate(f"{wing.module}:{verb}"), words)
+        parse_verb(verb_parser(verb, ""), VERBS[verb], words, options=options)
     except RecipeError:
         return False
     return True

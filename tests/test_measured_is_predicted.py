@@ -5,7 +5,6 @@ import pytest
 
 from modicum import verbs
 from modicum.systems import SYSTEMS, get_system
-from modicum.verbs.runs import open_run
 
 
 def classified(folder, recipe, predictor):
@@ -83,7 +82,8 @@ PREDICTED = {
 
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_figures_of_the_report_are_those_of_the_predictors_answers(name, quick_run):
-    folder, recipe = open_run(quick_run(name))
+    run = verbs.open_run(quick_run(name)).run
+    folder, recipe = run.folder, run.recipe
     compared = list(PREDICTED[get_system(name).wing](folder, recipe, verbs.predictor(folder.path)))
     assert compared
     for reported, found, tolerance in compared:

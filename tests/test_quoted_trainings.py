@@ -35,7 +35,7 @@ from modicum.reporting import page
 from modicum.reporting.embedding import EmbeddedPlot
 from modicum.restore import sources
 from modicum.saliency.data import opening as scenes
-from modicum.systems import SYSTEMS, get_system, locate
+from modicum.systems import SYSTEMS, get_system
 from modicum.training import stages
 
 PLACES = ("--data", "--recipe", "--vectors", "--weights", "--network.checkpoint")
@@ -121,7 +121,7 @@ def write_files(system, options: dict[str, str]) -> None:
     if options.get("--recipe", "").endswith(".yaml"):
         file = Path(options["--recipe"])
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(recipe_text(build_recipe(locate(system.recipe), read_recipe(f"{system.id}-quick"))))
+        file.write_text(recipe_text(build_recipe(system.recipe, read_recipe(f"{system.id}-quick"))))
 
 
 def write_data(wing: str, place: Path) -> None:

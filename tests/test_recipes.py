@@ -9,7 +9,7 @@ from recipe_inputs import picture, reduced, write_masked, write_photos, write_qu
 
 from modicum.recipes import build_recipe, read_recipe, recipe_names
 from modicum.storage.runs import RunFolder
-from modicum.systems import SYSTEMS, System, get_system, locate
+from modicum.systems import SYSTEMS, AnySystem, get_system
 from modicum.training import stages
 
 
@@ -31,7 +31,7 @@ def inputs(tmp_path_factory):
         "graphs": write_table(root / "table.csv"),
     }
 
-    def choose(system: System, recipe) -> str:
+    def choose(system: AnySystem, recipe) -> str:
         is_picture = system.wing == "graphs" and recipe.problem in ("image-function", "next-pixel")
         return str(root / "large.png" if is_picture else by_wing[system.wing])
 
@@ -49,14 +49,14 @@ def first_step_only(monkeypatch):
         raise OneStepError
 
     for system in SYSTEMS.values():
-        module = locate(f"{system.fit.split(':')[0]}:fit").__globals__
+        module = system.fit().__globals__
         for namespace in (module, *(vars(value) for value in module.values() if isinstance(value, type(stages)))):
             if namespace.get("fit_stage") is original:
                 monkeypatch.setitem(namespace, "fit_stage", fit_stage)
     monkeypatch.setattr("modicum.classify.fitting.fit_stage", fit_stage)
 
 
-def system_of(name: str) -> System:
+def system_of(name: str) -> AnySystem:
     return get_system(max((system for system in SYSTEMS if name.startswith(f"{system}-")), key=len))
 
 
@@ -64,14 +64,14 @@ def system_of(name: str) -> System:
 def test_named_recipe_trains_one_step_on_data_of_its_kind(name, inputs, first_step_only, no_hub, tmp_path):
     system = system_of(name)
     options = read_recipe(name)
-    recipe = build_recipe(locate(system.recipe), options)
-    recipe = build_recipe(locate(system.recipe), {**options, "data": inputs(system, recipe)})
+    recipe = build_recipe(system.recipe, options)
+    recipe = build_recipe(system.recipe, {**options, "data": inputs(system, recipe)})
     if getattr(recipe, "base_epochs", 1) == 0 and not recipe.pretrained:  # it adapts a network that is given
         recipe = replace(recipe, weights=str(write_weights(tmp_path / "given.safetensors", recipe.backbone, 3)))
     recipe = reduced(recipe, published_size=True)
     run = RunFolder.create(tmp_path / "run", system=system.id, recipe_text="", command="", versions={})
     if system.wing == "graphs":
-        assert locate(system.fit)(replace(recipe, baselines=False), run) is not None
+        assert system.fit()(replace(recipe, baselines=False), run) is not None
         return
     with pytest.raises(OneStepError):
-        locate(system.fit)(recipe, run)
+        system.fit()(recipe, run)

@@ -4,6 +4,7 @@ Exit codes: 0 all went well; 1 something asked for did not hold (an unreadable i
 was at fault; 130 interrupted (Ctrl-C); 143 asked to end (SIGTERM).
 """
 
+import argparse
 import io
 import logging
 import shlex
@@ -15,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from modicum import verbs
+from modicum.contract import AnySystem, Recipe
 from modicum.stopping import EXIT_CODE, Terminated, terminable
 from modicum.storage.errors import ModicumError, RecipeError
 from modicum.storage.names import printable
 from modicum.storage.provenance import modicum_version
 from modicum.storage.runs import RunFolder
-from modicum.systems import SYSTEMS, System
+from modicum.systems import SYSTEMS, OnDemand
 
-OF_RUNS = ("evaluate", "calibrate", "predict", "report", "compare")
-"""Verbs whose options are those of the run's task."""
 VERBS: dict[str, Callable[..., Any]] = {
     "list": verbs.list_systems,
     "train": verbs.train,
@@ -37,35 +37,46 @@ VERBS: dict[str, Callable[..., Any]] = {
     "data": verbs.data,
     "adopt": verbs.adopt,
 }
-EXAMPLES = {
-    "list": ["modicum list --json"],
-    "train": [*SYSTEMS["drnet"].examples, *(SYSTEMS[name].examples[1] for name in ("rnan", "qanet", "graphs"))],
-    "evaluate": ["modicum evaluate runs/drnet", "modicum evaluate runs/drnet --knob 0.5 --json"],
-    "calibrate": ["modicum calibrate runs/drnet --budget 0.4", "modicum calibrate runs/drnet --budget_ms 3.5"],
-    "predict": [
-        "modicum predict runs/drnet dog.jpg cats/",
-        "ls *.jpg | modicum predict runs/drnet - --json",
-        "modicum predict runs/rnan photo.jpg -o out.png   # restores a photograph",
-        "modicum predict runs/saliency photos/ -o masks/  # masks, cut-outs and overlays",
-        "modicum predict runs/qanet --passage text.txt --question 'Who wrote it?'",
-        "modicum predict runs/graphs new.csv -o predicted/  # a table with the predicted column",
-    ],
-    "report": ["modicum report runs/drnet"],
-    "compare": [
-        "modicum compare runs/a runs/b --out comparison.png",
-        "modicum compare runs/drnet runs/static --clock  # times both anew, in turn",
-    ],
-    "export": ["modicum export runs/drnet --out deploy/"],
-    "bench": ["modicum bench drnet", "modicum bench drnet --check  # exits with 1 if a target is missed"],
-    "data": [
-        "modicum data photos/",
-        "modicum data photos/ --strict --preview sheet.png",
-        "modicum data ECSSD/ --task saliency  # images with masks",
-        "modicum data squad/ --task reading  # questions about texts",
-        "modicum data table.csv --task graphs  # what each column holds",
-    ],
-    "adopt": ["modicum adopt runs/drnet  # a run of an older modicum, whose files have no digests"],
-}
+
+
+def _training_examples() -> list[str]:
+    return [*SYSTEMS["drnet"].examples, *(SYSTEMS[name].examples[1] for name in ("rnan", "qanet", "graphs"))]
+
+
+EXAMPLES: Mapping[str, list[str]] = OnDemand(
+    {
+        "train": _training_examples,
+        "list": lambda: ["modicum list --json"],
+        "evaluate": lambda: ["modicum evaluate runs/drnet", "modicum evaluate runs/drnet --knob 0.5 --json"],
+        "calibrate": lambda: [
+            "modicum calibrate runs/drnet --budget 0.4",
+            "modicum calibrate runs/drnet --budget_ms 3.5",
+        ],
+        "predict": lambda: [
+            "modicum predict runs/drnet dog.jpg cats/",
+            "ls *.jpg | modicum predict runs/drnet - --json",
+            "modicum predict runs/rnan photo.jpg -o out.png   # restores a photograph",
+            "modicum predict runs/saliency photos/ -o masks/  # masks, cut-outs and overlays",
+            "modicum predict runs/qanet --passage text.txt --question 'Who wrote it?'",
+            "modicum predict runs/graphs new.csv -o predicted/  # a table with the predicted column",
+        ],
+        "report": lambda: ["modicum report runs/drnet"],
+        "compare": lambda: [
+            "modicum compare runs/a runs/b --out comparison.png",
+            "modicum compare runs/drnet runs/static --clock  # times both anew, in turn",
+        ],
+        "export": lambda: ["modicum export runs/drnet --out deploy/"],
+        "bench": lambda: ["modicum bench drnet", "modicum bench drnet --check  # exits with 1 if a target is missed"],
+        "data": lambda: [
+            "modicum data photos/",
+            "modicum data photos/ --strict --preview sheet.png",
+            "modicum data ECSSD/ --task saliency  # images with masks",
+            "modicum data squad/ --task reading  # questions about texts",
+            "modicum data table.csv --task graphs  # what each column holds",
+        ],
+        "adopt": lambda: ["modicum adopt runs/drnet  # a run of an older modicum, whose files have no digests"],
+    }
+)
 _LINE_ENDS = "\t\n"
 COMMON = """
 options of every command:
@@ -130,6 +141,15 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
 
         raise RecipeError(f"command {name!r} is not known: {closest(name, VERBS)}")
     from modicum.flags import HELP, parse_training, parse_verb, training_help, verb_parser
+    from modicum.presenting import (
+        Printed,
+        place_told,
+        present,
+        present_predictions,
+        rows_listed,
+        systems_listed,
+        with_files,
+    )
 
     if name == "train" and words and words[0] in SYSTEMS and set(words) & set(HELP):
         print(training_help(words, COMMON))
@@ -138,17 +158,29 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
     parser = verb_parser(name, help_text)
     if name == "train":
         run = _train(**parse_training(parser, words))
-        return _present(name, run, as_json=as_json, files={"report": run.report}) if verbs.is_first_process() else 0
-    check = name == "bench" and "--check" in words
-    words = [word for word in words if not (check and word == "--check")]
-    values = parse_verb(parser, _function_of(name, words), words)
+        if verbs.is_first_process():
+            present(with_files(verbs.figures(run.path), {"report": run.report}), as_json=as_json)
+        return 0
+    if name == "bench":
+        parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    values = parse_verb(parser, VERBS[name], words, options=_options_of(name, words))
+    check = values.pop("check", False)
     if name == "predict":
         values["inputs"] = list(_read_stdin_list(values["inputs"]))
     result = VERBS[name](**values)
-    return _present(name, result, as_json=as_json, check=check, files=_written(name, values))
+    if name == "predict":
+        return 0 if present_predictions(result, as_json=as_json) else 1
+    listed: dict[str, Callable[[Any], Printed]] = {
+        "list": systems_listed,
+        "bench": rows_listed,
+        "export": place_told,
+        "adopt": place_told,
+    }
+    present(listed[name](result) if name in listed else with_files(result, _written(name, values)), as_json=as_json)
+    return 1 if check and any(row.holds is False for row in result) else 0
 
 
-def _train(system: System, recipe: object, out: Path, *, resume: bool) -> RunFolder:
+def _train(system: AnySystem, recipe: Recipe, out: Path, *, resume: bool) -> RunFolder:
     """Trains; where that is stopped, the exception carries how to go on."""
     try:
         with terminable(), _plain_warnings():
@@ -160,13 +192,13 @@ def _train(system: System, recipe: object, out: Path, *, resume: bool) -> RunFol
         raise
 
 
-def _function_of(name: str, words: Sequence[str]) -> Callable[..., Any]:
-    """The function whose signature the flags follow: where a run is named, the one that serves its task."""
-    if name not in OF_RUNS:
-        return VERBS[name]
+def _options_of(name: str, words: Sequence[str]) -> Callable[..., object] | None:
+    """The function whose signature the flags follow, where a run is named: that of its task."""
+    if name not in verbs.OF_RUNS:
+        return None
     runs = [word for word in words if _is_run(word)]
     named = runs or [word for word in words[:1] if not word.startswith("-")]
-    return verbs.verb_of_run(name, named[0]) if named else VERBS[name]
+    return verbs.options_of(name, named[0]) if named else None
 
 
 def _is_run(word: str) -> bool:
@@ -174,14 +206,6 @@ def _is_run(word: str) -> bool:
         return RunFolder(Path(word)).state.is_file()
     except OSError:  # no file can have such a name: a long question, for one
         return False
-
-
-def _present(
-    name: str, result: object, *, as_json: bool, check: bool = False, files: Mapping[str, Path] | None = None
-) -> int:
-    from modicum.presenting import present
-
-    return present(name, result, as_json=as_json, check=check, files=files)
 
 
 def _written(name: str, values: Mapping[str, Any]) -> dict[str, Path]:

@@ -13,9 +13,10 @@ from typing import Any, get_origin, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
+from modicum.contract import AnySystem, Recipe
 from modicum.recipes import TEXT_LISTS, build_recipe, read_recipe, recipe_names, with_suggestion
 from modicum.storage import RecipeError, RunFolder
-from modicum.systems import SYSTEMS, System, get_system, locate, recipe_for
+from modicum.systems import SYSTEMS, get_system, recipe_for
 
 SHORT = {"-o": "--out"}  # the one flag that everybody types short
 HELP = ("-h", "--help")
@@ -37,17 +38,32 @@ def verb_parser(name: str, help_text: str) -> ArgumentParser:
     )
 
 
-def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence[str]) -> dict[str, Any]:
+def parse_verb(
+    parser: ArgumentParser,
+    verb: Callable[..., object],
+    words: Sequence[str],
+    *,
+    options: Callable[..., object] | None = None,
+) -> dict[str, Any]:
     """The arguments of ``verb`` from a command line: parameters without default stand by position, sequences last.
 
     A sequence that has a default may be empty.
 
-    A verb that hands ``**options`` on to a run's task takes none itself: its help names the run first.
+    Args:
+        parser: Where flags are added.
+        verb: What is called.
+        words: The command line.
+        options: What ``verb`` hands its ``**options`` on to; None where it has none, or where no run says to whom:
+            its help names the run first.
 
     Raises:
         RecipeError: If a flag is unknown or a value of the wrong type; the message suggests close names.
     """
     words = [_spelt(word) for word in words]
+    if options is not None:
+        if "run" in inspect.signature(verb).parameters:
+            parser.add_argument("run", type=str | Path, help=_described(verb, "run"))
+        verb = options
     parameters = inspect.signature(verb).parameters
     open_ended = [name for name, parameter in parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
     if open_ended:
@@ -59,7 +75,10 @@ def parse_verb(parser: ArgumentParser, verb: Callable[..., Any], words: Sequence
         return dict(vars(_parse(parser, words)))
     lists = [name for name, parameter in parameters.items() if get_origin(parameter.annotation) is Sequence]
     switches = [name for name, parameter in parameters.items() if parameter.default is False]
-    parser.add_function_arguments(verb, as_group=False, as_positional=True, skip={*lists, *switches})
+    if inspect.ismethod(verb):
+        parser.add_method_arguments(type(verb.__self__), verb.__name__, as_group=False, skip={*lists, *switches})
+    else:
+        parser.add_function_arguments(verb, as_group=False, as_positional=True, skip={*lists, *switches})
     for name in lists:
         nargs = "+" if parameters[name].default is inspect.Parameter.empty else "*"
         parser.add_argument(name, nargs=nargs, help=_described(verb, name))
@@ -115,7 +134,7 @@ def training_help(words: Sequence[str], common: str) -> str:
     return f"{head}\n\nexamples:\n  {examples}\n\n{options}{common}"
 
 
-def _add_recipe(parser: ArgumentParser, system: System, words: list[str]) -> tuple[type[Any], list[str]]:
+def _add_recipe(parser: ArgumentParser, system: AnySystem, words: list[str]) -> tuple[type[Recipe], list[str]]:
     """Adds the flags of a system's recipe, with the chosen recipe's defaults; returns its class and the words."""
     interrupted = RunFolder(Path(_value_of("--out", words) or f"runs/{system.id}")).recipe
     if "--resume" in words and interrupted.exists():  # its own recipe, so that no flag need be given again
@@ -123,7 +142,7 @@ def _add_recipe(parser: ArgumentParser, system: System, words: list[str]) -> tup
     else:
         name = _value_of("--recipe", words) or recipe_for(system, _value_of("--data", words))
     _add_training_flags(parser, system.id)
-    recipe_class = locate(system.recipe)
+    recipe_class = system.recipe
     parser.add_class_arguments(recipe_class, as_group=False)
     names = list(parser.get_defaults().keys())
     strict = next((name for name in names if name.endswith(".strict")), "strict")

@@ -1,132 +1,93 @@
-"""How the results of the verbs look in a terminal, or as JSON."""
+"""Prints what the verbs return in a terminal, or as JSON."""
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from modicum import verbs
+from modicum.contract import AnySystem, Failure, Measured, Prediction, Report
 from modicum.reporting.terminal import shown
 from modicum.storage.names import printable
 from modicum.storage.outputs import files_to_json
 from modicum.storage.values import finite
 
-SHOWN = ("evaluate", "report", "compare", "data")
-"""Verbs whose results print themselves and turn themselves into JSON."""
 _UNBOUNDED = 240  # columns
 
 
-def present(
-    verb: str,
-    result: Any,  # noqa: ANN401  whatever a verb returns
-    *,
-    as_json: bool,
-    check: bool,
-    files: Mapping[str, Path] | None = None,
-) -> int:
-    """Prints the result of ``verb`` and returns the exit code.
+@dataclass(frozen=True)
+class Printed:
+    """What is printed of a result, in both forms.
 
-    Args:
-        verb: Name of the verb.
-        result: What it returned; predictions are printed as they come.
-        as_json: One JSON document instead of a table; predictions give one line each.
-        check: Exit with 1 if a target is missed.
-        files: What was written, by kind; predictions say so themselves.
+    Attributes:
+        plain: Plain data, for JSON.
+        parts: What a terminal shows, in order.
+        places: Lines below that are never broken, so that a path is copied whole.
     """
-    if verb == "predict":
-        return _print_predictions(result, as_json=as_json)
-    files = files or {}
+
+    plain: object
+    parts: list[RenderableType]
+    places: tuple[str, ...] = ()
+
+
+def present(result: Printed, *, as_json: bool) -> None:
+    """Prints a result: as one JSON document, or as tables and lines."""
     if as_json:
-        plain = _plain(verb, result)
-        print(_json_text(plain if not files else files_to_json(files) | plain, indent=2))
-    else:
-        console = Console()
-        if not console.is_terminal:  # a file or a pipe has no width to fit a table into
-            console = Console(width=_UNBOUNDED)
-        for part in _render(verb, result):
-            console.print(part)
-        for kind, file in files.items():
-            console.print(f"{kind}: {shown(str(file))}", soft_wrap=True)  # a path is copied whole
-    missed = check and any(row.holds is False for row in result)
-    return 1 if missed else 0
+        print(_json_text(result.plain, indent=2))
+        return
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width to fit a table into
+        console = Console(width=_UNBOUNDED)
+    for part in result.parts:
+        console.print(part)
+    for line in result.places:
+        console.print(line, soft_wrap=True)
 
 
-def _print_predictions(predictions: Iterable[Any], *, as_json: bool) -> int:
+def present_predictions(predictions: Iterable[Prediction | Failure], *, as_json: bool) -> bool:
+    """Prints predictions as they come, one JSON document in each line or a few words; returns whether all succeeded."""
     failed = False
     for prediction in predictions:
-        row = prediction.to_json()
-        failed |= "error" in row
-        stream = sys.stderr if "error" in row and not as_json else sys.stdout
-        print(_json_text(row) if as_json else printable(str(prediction), keep="\n"), file=stream, flush=True)
-    return 1 if failed else 0
+        is_failure = isinstance(prediction, Failure)
+        failed |= is_failure
+        text = _json_text(prediction.to_json()) if as_json else printable(str(prediction), keep="\n")
+        print(text, file=sys.stderr if is_failure and not as_json else sys.stdout, flush=True)
+    return not failed
 
 
-def _json_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401  JSON data
-    """JSON that any parser reads and any terminal shows: ASCII alone; what is no finite number is null."""
-    return json.dumps(finite(value), indent=indent, allow_nan=False)
+def with_files(report: Report, files: Mapping[str, Path]) -> Printed:
+    """A report, and the files that were written beside it, by kind."""
+    plain = {**files_to_json(files), **report.to_json()} if files else report.to_json()
+    places = tuple(f"{kind}: {shown(str(file))}" for kind, file in files.items())
+    return Printed(plain, report.render(), places)
 
 
-def _plain(verb: str, result: Any) -> Any:  # noqa: ANN401  JSON data
-    """The result as plain data."""
-    if verb == "train":
-        return _plain("report", verbs.figures(result.path))
-    if verb in SHOWN:
-        return result.to_json()
-    if verb == "list":
-        return [{"id": system.id, "wing": system.wing, "summary": system.summary} for system in result]
-    if verb == "bench":
-        return [row.to_json() for row in result]
-    if verb == "calibrate":
-        shares = {"target_share": result.target / result.plain, "achieved_share": result.achieved / result.plain}
-        return {**asdict(result), **shares}
-    return asdict(result) if is_dataclass(result) and not isinstance(result, type) else str(result)
-
-
-def _render(verb: str, result: Any) -> list[RenderableType]:  # noqa: ANN401  whatever a verb returns
-    """What to print, in order."""
-    if verb == "train":
-        return _render("report", verbs.figures(result.path))
-    if verb in SHOWN:
-        parts: list[RenderableType] = result.render()
-        return parts
-    renderers: dict[str, Callable[[Any], RenderableType]] = {
-        "list": _systems_table,
-        "calibrate": _calibration_line,
-        "bench": _bench_table,
-    }
-    return [renderers[verb](result)] if verb in renderers else [shown(str(result))]
-
-
-def _systems_table(systems: Iterable[Any]) -> Table:
-    table = Table("system", "wing", "what you get")
+def systems_listed(systems: Iterable[AnySystem]) -> Printed:
+    """The systems that can be trained."""
+    table, plain = Table("system", "wing", "what you get"), []
     for system in systems:
         table.add_row(system.id, system.wing, system.summary)
-    return table
+        plain.append({"id": system.id, "wing": system.wing, "summary": system.summary})
+    return Printed(plain, [table])
 
 
-def _calibration_line(calibration: Any) -> str:  # noqa: ANN401  a Calibration; its module needs torch
-    asked, achieved = calibration.target / calibration.plain, calibration.achieved / calibration.plain
-    if calibration.unit == "MAC":  # asked for as a share, so answered as one
-        cost = f"{achieved:.1%} of the plain network's multiply-adds per image (at most {asked:.1%} were asked for"
-        cost += f"; {calibration.achieved:.6g} MAC)"
-    else:
-        cost = f"{calibration.achieved:.4g} ms per image (at most {calibration.target:.4g} ms were asked for; "
-        cost += f"{achieved:.1%} of the plain network's)"
-    return (
-        f"knob {calibration.knob:.6g}: {cost} and accuracy {calibration.accuracy:.1%} on {calibration.num_samples} "
-        "calibration images; modicum report shows the test images"
-    )
-
-
-def _bench_table(rows: Iterable[Any]) -> Table:
-    table = Table("measured", "value", "unit", "target", "holds")
+def rows_listed(rows: Iterable[Measured]) -> Printed:
+    """The rows of a benchmark."""
+    table, plain = Table("measured", "value", "unit", "target", "holds"), []
     for row in rows:
-        target = "" if row.target is None else f"{row.sense} {row.target:g}"
-        holds = {None: "", True: "yes", False: "NO"}[row.holds]
-        table.add_row(shown(row.name), f"{row.value:.4g}", row.unit, target, holds)
-    return table
+        table.add_row(*map(shown, row.cells()))
+        plain.append(row.to_json())
+    return Printed(plain, [table])
+
+
+def place_told(place: Path) -> Printed:
+    """Where something was written."""
+    return Printed(str(place), [shown(str(place))])
+
+
+def _json_text(value: object, indent: int | None = None) -> str:
+    """JSON that any parser reads and any terminal shows: ASCII alone; what is no finite number is null."""
+    return json.dumps(finite(value), indent=indent, allow_nan=False)

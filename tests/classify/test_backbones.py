@@ -3,7 +3,9 @@ import torch
 from safetensors.torch import load_file
 
 from modicum.classify.backbones import SMALL, SmallResNet, cifar_resnet, create_backbone
-from modicum.classify.data import CifarImages, ImageDataset, Preprocessing, eval_loader
+from modicum.classify.data.cifar import CifarImages
+from modicum.classify.data.loading import ImageDataset, eval_loader
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.storage.errors import RecipeError
 
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.distillation import TEMPERATURE, AnswerLoss
 
 

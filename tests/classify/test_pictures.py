@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.pictures import (
     RunnerResult,
     check_images,

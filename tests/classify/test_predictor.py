@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.predictor import Prediction, Predictor
+from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 
 CLASSES = [f"class {number}" for number in range(10)]
 

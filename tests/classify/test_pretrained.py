@@ -4,7 +4,9 @@ from safetensors.torch import save_file
 
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.network import BlockDrop
-from modicum.classify.data import CifarImages, ImageDataset, Preprocessing, eval_loader
+from modicum.classify.data.cifar import CifarImages
+from modicum.classify.data.loading import ImageDataset, eval_loader
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.pretrained import load_cifar_weights, our_name
 from modicum.storage.errors import WeightsError
 

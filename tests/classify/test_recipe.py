@@ -2,9 +2,9 @@ import pytest
 
 from modicum.recipes import build_recipe
 from modicum.storage.errors import RecipeError
-from modicum.systems import SYSTEMS, locate
+from modicum.systems import SYSTEMS
 
-CLASSIFIERS = [locate(system.recipe) for system in SYSTEMS.values() if system.wing == "classify"]
+CLASSIFIERS = [system.recipe for system in SYSTEMS.values() if system.wing == "classify"]
 
 
 def sized(recipe_class, side, **options):

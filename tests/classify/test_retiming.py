@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from modicum.adaptive.costs import UnitCosts
-from modicum.adaptive.curve import trace_curve
-from modicum.adaptive.evidence import score, tabulate
+from modicum.adaptive.evidence import score
 from modicum.classify import retiming
 from modicum.classify.drnet.network import DRNet
-from modicum.classify.evaluation import Judged
+from modicum.classify.evidence import Judged, tabulate_answers
 from modicum.classify.retiming import Subject, retime
 from modicum.classify.static.network import rebuild_static
 
@@ -19,12 +18,13 @@ BATCH = 4
 def subject_of(evaluation):
     """Function from a network for 32 px and 3 classes to a run of it on six images."""
     images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    batches, ids = [(images, torch.arange(6) % 3)], tuple("abcdef")
+    labels, ids = torch.arange(6) % 3, tuple("abcdef")
+    batches = [(images, labels)]
 
     def make(model):
-        table = tabulate(model.eval(), batches, model.costs)
-        judged = Judged(score(model, batches, ids), table, table.outcome)
-        curve = trace_curve(judged.scored, judged.outcome, model.policy, model.costs, table=table)
+        answers = tabulate_answers(model.eval(), batches)
+        judged = Judged(score(model, batches, ids), labels, answers, answers.hits.outcome)
+        curve = judged.curve(model.policy, model.costs, num_shuffles=3)
         calibration = replace(evaluation.calibration, knob=curve.routed[-1].knob)
         return Subject(replace(evaluation, curve=curve, calibration=calibration), model, images, judged)
 

@@ -14,10 +14,19 @@ from pathlib import Path
 import pytest
 
 from modicum.cli import VERBS, main
-from modicum.imaging.files import Failure
+from modicum.contract import Failure
 from modicum.imaging.pictures import FramesWarning
-from modicum.presenting import present
+from modicum.presenting import present, present_predictions, with_files
 from modicum.reporting.terminal import shown
+
+
+def read(inputs: Sequence[str] = ()):
+    """The options of a task that has none beside its inputs."""
+
+
+def no_options():
+    """The options of a task that has none."""
+
 
 NAMES = [os.fsdecode(b"caf\xe9.png"), "a\x1b[2J\x07.png", "\u202egnp.exe"]
 
@@ -32,7 +41,7 @@ def test_any_name_is_printed_in_any_encoding(encoding, monkeypatch):
         yield from (Failure(name, "no reason, 中") for name in NAMES)
 
     monkeypatch.setitem(VERBS, "predict", predict)
-    monkeypatch.setattr("modicum.verbs.verb_of_run", lambda verb, run: predict)
+    monkeypatch.setattr("modicum.verbs.options_of", lambda verb, run: read)
     assert main(["predict", "run"]) == 1
     streams["stderr"].flush()
     text = streams["stderr"].buffer.getvalue().decode(encoding)
@@ -42,7 +51,7 @@ def test_any_name_is_printed_in_any_encoding(encoding, monkeypatch):
 
 
 def test_json_of_any_name_is_ascii_and_gives_the_name_back(capsys):
-    assert present("predict", [Failure(name, "x") for name in NAMES], as_json=True, check=False) == 1
+    assert not present_predictions([Failure(name, "x") for name in NAMES], as_json=True)
     text = capsys.readouterr().out
     assert text.isascii()
     assert [json.loads(line)["name"] for line in text.splitlines()] == NAMES
@@ -53,7 +62,7 @@ def test_json_has_null_for_what_is_no_finite_number(capsys):
         def to_json(self):
             return {"values": [1.0, float("nan")], "rmse": float("inf")}
 
-    assert present("predict", [Answer()], as_json=True, check=False) == 0
+    assert present_predictions([Answer()], as_json=True)
     assert json.loads(capsys.readouterr().out) == {"values": [1.0, None], "rmse": None}
 
 
@@ -70,7 +79,7 @@ def test_names_in_errors_and_in_the_log_move_nothing(tmp_path, capsys, monkeypat
         logging.getLogger("modicum").warning("left out %s", NAMES[1])
         raise ValueError(f"{NAMES[1]} is bad")
 
-    monkeypatch.setattr("modicum.verbs.verb_of_run", lambda verb, run: evaluate)
+    monkeypatch.setattr("modicum.verbs.options_of", lambda verb, run: no_options)
     monkeypatch.setitem(VERBS, "evaluate", evaluate)
     assert main(["evaluate", "run"]) == 2
     error = capsys.readouterr().err
@@ -115,7 +124,7 @@ def test_places_of_what_a_verb_wrote_are_told(as_json, capsys):
     from modicum.reporting.report import Report
 
     report = Report("rnan", "headline", "data", ())
-    present("report", report, as_json=as_json, check=False, files={"report": Path("runs/x/report.html")})
+    present(with_files(report, {"report": Path("runs/x/report.html")}), as_json=as_json)
     text = capsys.readouterr().out
     assert (json.loads(text)["files"]["report"] if as_json else text.splitlines()[-1]).endswith("runs/x/report.html")
 
@@ -127,7 +136,7 @@ def test_own_warnings_are_lines_without_a_place_in_the_code(monkeypatch, capsys)
         yield Failure("x", "y")
 
     monkeypatch.setitem(VERBS, "predict", predict)
-    monkeypatch.setattr("modicum.verbs.verb_of_run", lambda verb, run: predict)
+    monkeypatch.setattr("modicum.verbs.options_of", lambda verb, run: read)
     monkeypatch.setattr(warnings, "showwarning", lambda *given: sys.stderr.write(warnings.formatwarning(*given[:4])))
     usual = warnings.formatwarning
     assert main(["predict", "run"]) == 1

@@ -5,7 +5,7 @@ import pytest
 from modicum.flags import parse_training, verb_parser
 from modicum.recipes import build_recipe, check_numbers, read_recipe
 from modicum.storage import RecipeError
-from modicum.systems import get_system, locate
+from modicum.systems import get_system
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ def test_numbers_that_no_option_can_be_are_refused_by_name(options, message):
 
 @pytest.mark.parametrize("system", ["drnet", "rnan", "saliency", "qanet", "graphs"])
 def test_seeds_are_checked_in_every_wing(system):
-    recipe = build_recipe(
-        locate(get_system(system).recipe), {"problem": "image-function"} if system == "graphs" else {}
-    )
+    recipe = build_recipe(get_system(system).recipe, {"problem": "image-function"} if system == "graphs" else {})
     object.__setattr__(recipe, "seed", -1)
     with pytest.raises(RecipeError, match="seed must be from 0"):
         check_numbers(recipe)

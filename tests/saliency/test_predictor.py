@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Picture
 from modicum.saliency.data.transforms import Preprocessing
 from modicum.saliency.predictor import Predictor, Salience

@@ -3,6 +3,7 @@ import json
 import pytest
 import yaml
 
+from modicum import verbs
 from modicum.cli import main
 from modicum.flags import parse_training, verb_parser
 from modicum.graphs.preparation import prepare
@@ -11,7 +12,6 @@ from modicum.graphs.training import fit
 from modicum.recipes import build_recipe, recipe_text
 from modicum.storage import DataError, RecipeError, RunError, RunFolder
 from modicum.verbs import _task_of
-from modicum.verbs import graphs as verbs
 
 pytest.importorskip("pandas", reason="the graphs extra is not installed")
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from modicum import verbs
-from modicum.imaging.files import Failure
+from modicum.contract import Failure
 from modicum.recipes import build_recipe, recipe_text
 from modicum.restore.preparation import open_parts
 from modicum.restore.rnan.network import RNAN
@@ -202,9 +202,7 @@ def test_export_is_of_the_tile_of_the_run(run, tmp_path):
 
 
 def test_data_says_what_a_set_holds(photos):
-    from modicum.verbs.restore import data
-
-    assert data(str(photos)).headline == f"6 images of {photos} can be used, 0 left out"
+    assert verbs.data(str(photos), task="restore").headline == f"6 images of {photos} can be used, 0 left out"
 
 
 def test_out_that_is_no_picture_is_a_folder(run, inputs, tmp_path):

@@ -6,15 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.imaging.files import Failure
+from modicum import verbs
+from modicum.contract import Failure
 from modicum.recipes import build_recipe, read_recipe
 from modicum.saliency.data.scenes import ProceduralScenes
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.preparation import prepare
 from modicum.saliency.recipe import SaliencyRecipe
+from modicum.saliency.wing import TrainedSaliency
 from modicum.storage import OutputError, RecipeError, RunFolder
 from modicum.storage.weights import save_network
-from modicum.verbs import saliency as verbs
 
 RECIPE = """\
 data: {data}
@@ -83,7 +84,7 @@ def test_inputs_of_one_name_are_refused_before_anything_is_computed(photos, tmp_
     (photos / "a/dog.jpg").write_bytes((photos / "a/dog.png").read_bytes())
     message = r"a.dog\.jpg and .*a.dog\.png would both be written as .*dog_mask\.png: .*one at a time"
     with pytest.raises(RecipeError, match=message):
-        list(verbs.predict(tmp_path / "no run", [photos], out=tmp_path / "out"))
+        list(TrainedSaliency(None).predict([photos], out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -149,7 +150,7 @@ def test_report_that_was_changed_is_kept_before_anything_is_measured(run):
 
 def test_file_that_is_named_twice_is_refused(photos, tmp_path):
     with pytest.raises(RecipeError, match="name each input once"):
-        list(verbs.predict(tmp_path / "no run", [photos / "a/cat.png", photos / "a"], out=tmp_path / "out"))
+        list(TrainedSaliency(None).predict([photos / "a/cat.png", photos / "a"], out=tmp_path / "out"))
 
 
 def test_report_writes_page_and_figures_that_can_be_read_and_compared(run):
@@ -161,6 +162,6 @@ def test_report_writes_page_and_figures_that_can_be_read_and_compared(run):
 
 
 def test_data_says_how_a_set_would_be_split(scenes, tmp_path):
-    found = verbs.data(str(scenes), preview=tmp_path / "preview.png")
+    found = verbs.data(str(scenes), preview=tmp_path / "preview.png", task="saliency")
     assert found.figures["splits"] == {"train": 6, "calibration": 1, "test": 3}
     assert (tmp_path / "preview.png").is_file()

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 
 TEMPERATURE = 4.0  # of both soft-maxes: a trained network is so sure of its training images that 1 would hide the rest
 

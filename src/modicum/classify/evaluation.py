@@ -3,7 +3,6 @@
 The same for every adaptive classifier: whether routes can be listed is asked of the cost table, nothing else differs.
 """
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -23,22 +22,22 @@ from modicum.adaptive.curve import Point
 from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
 from modicum.adaptive.evidence import cached, executed_outcome, score
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.data import Part, Preprocessing
+from modicum.classify.data.splits import Part
 from modicum.classify.evidence import (
     AdaptiveClassifier,
     Judged,
-    calibration_fields,
     calibration_to_json,
     judge_hits,
     point_from_json,
     tabulate_answers,
 )
+from modicum.classify.notes import read_calibration, read_classes
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.classify.results import Detail, Evaluation, Example
-from modicum.storage.errors import RunError, WeightsError
-from modicum.storage.files import JSON
-from modicum.storage.header import read_header, read_note, update_notes
+from modicum.contract import Recipe
+from modicum.storage.errors import RunError
+from modicum.storage.header import read_header, update_notes
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
 from modicum.storage.sealing import parse_record, read_sealed, write_sealed
 from modicum.training.recipe import TrainerOptions
@@ -48,12 +47,8 @@ NUM_EXAMPLES = 12  # images in each gallery of a report
 TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches of 32
 
 
-class ClassifierRecipe(Protocol):
+class ClassifierRecipe(Recipe, Protocol):
     """What evaluation needs to know of any classifier's recipe."""
-
-    @property
-    def data(self) -> str | None:
-        """Where the images are."""
 
     @property
     def images(self) -> ImageOptions:
@@ -99,19 +94,6 @@ def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
     return data
 
 
-def read_classes(weights: Path) -> list[str]:
-    """Names of the classes that weights tell apart; raises `WeightsError` if they do not say."""
-    names = read_header(weights).notes.get("classes")
-    if not isinstance(names, list):
-        raise WeightsError(f"{weights} does not name its classes: it was not written by a training; name a run")
-    return [str(name) for name in names]
-
-
-def read_preprocessing(weights: Path) -> Preprocessing | None:
-    """Returns the preprocessing that weights were trained with; None if an older version did not note it."""
-    return read_note(weights, "preprocessing", Preprocessing)
-
-
 def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
     """Scores a part of the data, and runs every route on it where routes can be listed."""
     batches = data.evaluate_on(part, device_of(model))
@@ -139,32 +121,6 @@ def calibrate_run(
     write_sealed(run.calibration, calibration_to_json(calibration))
     update_notes(run.weights, {CALIBRATION_NOTE: calibration_to_json(calibration)})
     return calibration
-
-
-def read_calibration(run: RunFolder) -> Calibration | None:
-    """The calibration kept in a run folder, if there is one.
-
-    Raises:
-        RunError: If the file is not what the run's weights say that they were calibrated to.
-        DataError: If the file is damaged.
-    """
-    remedy = f"calibrate again: modicum calibrate {run.path} --budget SHARE"
-    known = read_header(run.weights).notes.get(CALIBRATION_NOTE) if run.weights.exists() else None
-    if not run.calibration.exists():
-        if known is not None:
-            raise RunError(f"{run.path} has lost its {run.calibration.name}: put the file back, or {remedy}")
-        return None
-    content = read_sealed(run.calibration, remedy=remedy)
-    if known != content:
-        raise RunError(f"{run.calibration} is not that of the weights beside it: put the file back, or {remedy}")
-    return parse_record(Calibration, calibration_fields(content), run.calibration, remedy=remedy)
-
-
-def calibration_note(run: RunFolder) -> dict[str, JSON]:
-    """For the notes of weights: the calibration that is in the folder; empty where there is none."""
-    if not run.calibration.exists():
-        return {}
-    return {CALIBRATION_NOTE: read_sealed(run.calibration, remedy="remove it, and calibrate again")}
 
 
 def read_baselines(run: RunFolder) -> tuple[Point, ...]:

@@ -11,8 +11,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from modicum.adaptive.curve import Point, fixed_point
-from modicum.classify.evaluation import BASELINES_NOTE, calibration_note
+from modicum.classify.evaluation import BASELINES_NOTE
 from modicum.classify.evidence import judge_hits, point_to_json
+from modicum.classify.notes import calibration_note
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.storage.files import JSON

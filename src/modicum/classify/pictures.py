@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, read_upright
 
 

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.training.recipe import OptimizerOptions, Schedule
 from modicum.training.schedules import configure_sgd
 

@@ -1,17 +1,19 @@
 """From what a user holds (a path, a picture, an array) to a class, its probability, and what it cost."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from modicum.adaptive.contract import AdaptiveNetwork, device_of, dtype_of
 from modicum.adaptive.costs import require_plain
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
+from modicum.contract import PICTURE_KINDS, Failure, Limits
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, name_of, read_pixels
 from modicum.storage.names import printable
 
@@ -44,6 +46,10 @@ class Prediction:
         """Plain data, for JSON."""
         return asdict(self)
 
+    def pictures(self) -> Mapping[str, Image]:
+        """Returns nothing: there is nothing to see."""
+        return {}
+
 
 class Predictor:
     """Classifies images at a knob; call it with one image, or use `predict_all` for many.
@@ -65,6 +71,11 @@ class Predictor:
         self.knob = check_knob(knob)
         self._transform = preprocessing.eval_transform()
         self._device = device_of(network)
+
+    @property
+    def limits(self) -> Limits:
+        """What it takes: pictures of any size, which are brought to the network's, and any finite knob."""
+        return Limits(PICTURE_KINDS, size_px=self.preprocessing.size, smallest_px=1, knobs=(-math.inf, math.inf))
 
     def __call__(self, image: Source, *, knob: float | None = None) -> Prediction:
         """Returns what the network says of one image: a path, the bytes of a file, a PIL image, or an array.

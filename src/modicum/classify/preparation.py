@@ -13,23 +13,14 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from modicum.classify.data import (
-    Batch,
-    ImageDataset,
-    ImageSource,
-    Part,
-    Preprocessing,
-    Scan,
-    Splits,
-    default_resize_short,
-    eval_loader,
-    make_splits,
-    open_source,
-    require_clean,
-    scan,
-    train_loader,
-)
-from modicum.classify.recipe import ImageOptions, default_crop
+from modicum.classify.data.loading import Batch, ImageDataset, eval_loader, train_loader
+from modicum.classify.data.opening import open_source
+from modicum.classify.data.preprocessing import Preprocessing
+from modicum.classify.data.scan import Scan, require_clean, scan
+from modicum.classify.data.sources import ImageSource
+from modicum.classify.data.splits import Part, Splits, make_splits
+from modicum.classify.notes import preprocessing_of
+from modicum.classify.recipe import ImageOptions
 from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
@@ -169,20 +160,6 @@ def prepare(
             keep_content(run, {part: splits.part(part) for part in get_args(Part)}, digests.__getitem__)
             splits.save(run.splits)
     return PreparedData(source, splits, preprocessing_of(options, size), options, seed)
-
-
-def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
-    """How a recipe's options make a network's input of ``size`` pixels from a picture."""
-    return Preprocessing(
-        size=size,
-        resize_short=options.resize_short or default_resize_short(size),
-        mean=options.mean,
-        std=options.std,
-        flip=options.flip is not False,
-        crop=options.crop or default_crop(size),
-        min_scale=options.min_scale,
-        trivial_augment=options.trivial_augment,
-    )
 
 
 def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> tuple[Splits, dict[str, str]]:

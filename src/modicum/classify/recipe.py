@@ -4,7 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from modicum.storage.errors import RecipeError
+from modicum.training.recipe import DEVICE_OPTIONS
 
+COMMON_OPTIONS = ("images.batch_size", "images.calibration_share", *DEVICE_OPTIONS)
+"""Options that the help of every classifier begins with, beside its own."""
 EMBEDDED = "digits-scenes"
 """Name of the embedded image set; None as the data of a recipe means the same."""
 SMALL_PX = 64

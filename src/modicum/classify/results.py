@@ -10,7 +10,7 @@ from PIL import Image
 from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.curve import Curve, Point, worth_at
 from modicum.adaptive.efficiency import Efficiency
-from modicum.classify.evidence import FORMS
+from modicum.classify.evidence import FORMS, calibration_to_json
 from modicum.reporting.quantities import reference_cost
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON
@@ -133,6 +133,39 @@ class Evaluation:
         from modicum.classify.report import evaluation_report  # it draws these values
 
         return evaluation_report(self).render()
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """A calibration, as it is told."""
+
+    calibration: Calibration
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns plain data, with the costs as shares of the plain network's, too."""
+        made = self.calibration
+        shares = {"target_share": self._share(made.target), "achieved_share": self._share(made.achieved)}
+        return {**calibration_to_json(made), **shares}
+
+    def render(self) -> "list[RenderableType]":
+        """Returns a line for a terminal."""
+        made = self.calibration
+        asked, achieved = self._share(made.target), self._share(made.achieved)
+        if made.unit == "MAC":  # asked for as a share, so answered as one
+            cost = f"{achieved:.1%} of the plain network's multiply-adds per image (at most {asked:.1%} were asked for"
+            cost += f"; {made.achieved:.6g} MAC)"
+        else:
+            cost = f"{made.achieved:.4g} ms per image (at most {made.target:.4g} ms were asked for; "
+            cost += f"{achieved:.1%} of the plain network's)"
+        return [
+            f"knob {made.knob:.6g}: {cost} and accuracy {made.worth:.1%} on {made.num_samples} "
+            "calibration images; modicum report shows the test images"
+        ]
+
+    def _share(self, cost: float) -> float:
+        plain = self.calibration.plain
+        assert plain is not None  # every classifier has a plain network
+        return cost / plain
 
 
 def evaluation_from_json(raw: Mapping[str, Any]) -> Evaluation:

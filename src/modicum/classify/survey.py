@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modicum.classify.data import (
-    ImageSource,
-    Preprocessing,
-    Scan,
-    default_resize_short,
-    make_splits,
-    open_source,
-    require_clean,
-)
+from modicum.classify.data.opening import open_source
+from modicum.classify.data.preprocessing import Preprocessing, default_resize_short
+from modicum.classify.data.scan import Scan, require_clean
+from modicum.classify.data.sources import ImageSource
+from modicum.classify.data.splits import make_splits
 from modicum.classify.preparation import scan_with_progress
 from modicum.classify.recipe import ImageOptions
 from modicum.imaging.previews import check_preview_name, write_sheet

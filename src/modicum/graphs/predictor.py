@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.contract import PICTURE_KINDS, Failure, Kind, Limits
 from modicum.graphs.activations import Array
 from modicum.graphs.encoding import EncodedRows
 from modicum.graphs.evaluation import evaluate
@@ -22,7 +23,6 @@ from modicum.graphs.recipe import TABLE_SUFFIXES, ProblemName, TableOptions
 from modicum.graphs.table import Table, as_table, is_table_name, read_table
 from modicum.graphs.table_prediction import TablePrediction, file_of_table
 from modicum.graphs.torch_module import GraphNetwork
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, read_upright
 from modicum.storage.errors import DataError
 from modicum.storage.names import printable
@@ -85,6 +85,11 @@ class PicturePrediction:
         errors = {"rmse": self.rmse, "bits_per_pixel": self.bits_per_pixel}
         return {"name": self.name, **sizes, **errors, **files_to_json(self.files)}
 
+    def pictures(self) -> dict[str, Image.Image]:
+        """Returns the prediction, and the residual, which is grey where both agree."""
+        residual = to_pixels(0.5 + self.target - self.predicted)
+        return {"predicted": Image.fromarray(to_pixels(self.predicted)), "residual": Image.fromarray(residual)}
+
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; says where each stands."""
         files = _files_of_picture(Path(folder) / Path(self.name).name)
@@ -123,6 +128,12 @@ class Predictor:
     ) -> None:
         self.graph, self.encoding, self.problem = network.graph, network.encoding, problem
         self.options, self.unseen = options or TableOptions(), unseen
+
+    @property
+    def limits(self) -> Limits:
+        """What it takes: tables, and pictures where it was searched on one."""
+        kinds: tuple[Kind, ...] = PICTURE_KINDS if self.problem != "table" else ("path",)
+        return Limits((*kinds, "table"), smallest_px=1 if self.problem != "table" else 0, precisions=("float64",))
 
     def __call__(self, source: Input) -> Prediction:
         """What the graph says of a table or a picture.

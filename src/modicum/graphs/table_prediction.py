@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from modicum.graphs.activations import Array
 from modicum.graphs.recipe import TABLE_SUFFIXES
@@ -77,6 +78,10 @@ class TablePrediction:
             float(share) if known else None for share, known in zip(self.probabilities, self.is_answered, strict=True)
         ]
         return {**plain, "probabilities": shares, "share_wrong": self.share_wrong}
+
+    def pictures(self) -> Mapping[str, Image]:
+        """Returns nothing: there is nothing to see."""
+        return {}
 
     def save(self, target: str | Path) -> dict[str, Path]:
         """Writes the table with its predictions beside it, in its own form; says where it stands.

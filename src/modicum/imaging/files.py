@@ -1,4 +1,4 @@
-"""Image files: which count, how they are found and read, and what becomes of one that cannot be."""
+"""Image files: which count, and how they are found and read."""
 
 import hashlib
 import logging
@@ -6,16 +6,13 @@ import os.path
 import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from glob import glob
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from modicum.imaging.decoding import BadImageError
 from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, first_few
 from modicum.storage.files import read_at_most
-from modicum.storage.names import printable
 
 log = logging.getLogger(__name__)
 
@@ -51,28 +48,6 @@ PICTURE_SUFFIXES = (
 
 MAX_BYTES = 2**30
 """Larger files are refused; the largest picture that is decoded has 0.7 GiB of 16-bit colours with alpha."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An input that could not be read, or whose output could not be written.
-
-    Attributes:
-        name: Its path, or its place among the inputs.
-        reason: Why.
-        fault: What could not be done.
-    """
-
-    name: str
-    reason: str
-    fault: Literal["not read", "not written"] = "not read"
-
-    def __str__(self) -> str:
-        return f"{printable(self.name)}: {self.fault}: {printable(self.reason)}"
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON."""
-        return {"name": self.name, "error": self.reason}
 
 
 def is_image_name(name: str) -> bool:

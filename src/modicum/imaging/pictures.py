@@ -130,3 +130,13 @@ def _warn_of_frames(image: Image.Image, name: str) -> None:
             FramesWarning,
             stacklevel=3,
         )
+
+
+def example_pictures(folder: Path) -> tuple[Path, Path, Path]:
+    """Writes what tests ask a predictor of pictures: a picture, a file that is none, and another picture."""
+    good, broken, other = folder / "good.png", folder / "broken.png", folder / "other.png"
+    shades = np.dstack([*np.mgrid[0:256:8, 0:256:8], np.full((32, 32), 128)]).astype(np.uint8)
+    Image.fromarray(shades).save(good)
+    broken.write_bytes(b"not a picture")
+    Image.fromarray(255 - shades).save(other)
+    return good, broken, other

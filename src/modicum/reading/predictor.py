@@ -1,10 +1,10 @@
 """From a text and a question to a piece of the text that answers it, its place and its probability."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modicum.imaging.files import Failure
+from modicum.contract import Failure, Limits
 from modicum.reading.answering import Candidate, Found, Reader
 from modicum.reading.asking import Ask
 from modicum.reading.data.corpus import Passage, Question
@@ -15,6 +15,9 @@ from modicum.reading.data.windows import windows
 from modicum.reading.recipe import TextOptions
 from modicum.reading.showing import one_line
 from modicum.storage.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Input = Ask | tuple[str, str]
 
@@ -59,6 +62,10 @@ class Reply:
         several = [asdict(each) for each in self.candidates] if len(self.candidates) > 1 else []
         return {name: getattr(self, name) for name in names} | ({"candidates": several} if several else {})
 
+    def pictures(self) -> "Mapping[str, Image]":
+        """Returns nothing: there is nothing to see."""
+        return {}
+
 
 class Predictor:
     """Answers questions about texts; call it with one pair, `ask` for one text, or use `predict_all` for many.
@@ -74,6 +81,11 @@ class Predictor:
 
     def __init__(self, reader: Reader, tokenizer: Tokenizer, options: TextOptions, *, margin: float = 0.0) -> None:
         self.reader, self.tokenizer, self.options, self.margin = reader, tokenizer, options, margin
+
+    @property
+    def limits(self) -> Limits:
+        """What it takes: a text and a question, which are read in windows."""
+        return Limits(("text",), largest=LONGEST_TEXT)
 
     def __call__(self, ask: Input) -> Reply:
         """The answer to a question about a text: ``predictor((text, question))``.

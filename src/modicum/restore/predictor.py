@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.contract import PICTURE_KINDS, Failure, Limits
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Source, check_array, content_of, name_of
 from modicum.nn.tiles import Progress
 from modicum.restore.colour import replace_studio_luma, studio_luma
@@ -70,6 +70,10 @@ class Restored:
         """The restored photograph in 8 bit, without alpha."""
         return Image.fromarray(quantise(self.after.pixels))
 
+    def pictures(self) -> dict[str, Image.Image]:
+        """Returns the restored photograph."""
+        return {"restored": self.image()}
+
     def comparison(self) -> Image.Image:
         """Before and after side by side, of one size, in 8 bit."""
         scale = self.after.pixels.shape[0] // self.before.pixels.shape[0]
@@ -111,6 +115,11 @@ class Predictor:
 
     def __init__(self, restorer: ImageRestorer, task: Task) -> None:
         self.restorer, self.task = restorer, task
+
+    @property
+    def limits(self) -> Limits:
+        """What it takes: photographs of any size, which are seen in tiles."""
+        return Limits(PICTURE_KINDS, smallest_px=1)
 
     def __call__(self, image: Source, progress: Progress | None = None) -> Restored:
         """One restored photograph: of a path, the bytes of a file, a PIL image, or an array.

@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 import numpy as np
 
+from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure, content_digest, left_out_line
+from modicum.imaging.files import content_digest, left_out_line
 from modicum.restore.degradations import make_target
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.sources import ImageSet, Part, StoredImage, open_images

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from modicum.contract import PICTURE_KINDS, Failure, Limits
 from modicum.exporting.folding import fold_batch_norms
 from modicum.imaging.belongings import Belongings, save_options
 from modicum.imaging.decoding import BadImageError
-from modicum.imaging.files import Failure
 from modicum.imaging.pictures import Picture, Source, name_of, read_picture
 from modicum.saliency.data.transforms import Preprocessing, to_input
 from modicum.saliency.folding import fold_saliency
@@ -83,6 +83,10 @@ class Salience:
         opacity = Image.fromarray(self.mask).point([round(_OPACITY * level) for level in range(256)])
         return Image.composite(tint, Image.fromarray(self.pixels), opacity)
 
+    def pictures(self) -> dict[str, Image.Image]:
+        """Returns mask, cut-out and overlay."""
+        return {"mask": Image.fromarray(self.mask), "cut_out": self.cut_out(), "overlay": self.overlay()}
+
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Writes ``<name>_mask.png``, ``<name>_cut_out.png`` and ``<name>_overlay.jpg``; says where each stands.
 
@@ -91,8 +95,7 @@ class Salience:
         Raises:
             OutputError: If something stands there that modicum did not write; it is left as it is.
         """
-        files = files_of(Path(folder) / Path(self.name).name)
-        pictures = {"mask": Image.fromarray(self.mask), "cut_out": self.cut_out(), "overlay": self.overlay()}
+        files, pictures = files_of(Path(folder) / Path(self.name).name), self.pictures()
         for kind, file in files.items():
             form = "JPEG" if file.suffix == ".jpg" else "PNG"
             write_output(file, encode(pictures[kind], form, self.picture.belongings))
@@ -121,6 +124,11 @@ class Predictor:
         self.preprocessing, self.is_guided = preprocessing, is_guided
         self._device = next(network.parameters()).device
         self._network: Any = fold_saliency(network) if isinstance(network, SaliencyNet) else fold_batch_norms(network)
+
+    @property
+    def limits(self) -> Limits:
+        """What it takes: pictures of any size, which are stretched to the network's square."""
+        return Limits(PICTURE_KINDS, size_px=self.preprocessing.size, smallest_px=1)
 
     def __call__(self, image: Source) -> Salience:
         """Finds what is salient in one picture: a path, the bytes of a file, a PIL image, or an array.

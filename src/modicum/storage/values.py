@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 from modicum.storage.files import JSON
 
@@ -111,7 +111,11 @@ def _read(kind: object, raw: object, forms: Mapping[type, Form]) -> object:
     raise ValueError(f"expected {getattr(kind, '__name__', kind) if origin is None else kind}, got {raw!r}")
 
 
-def finite(value: JSON) -> JSON:
+@overload
+def finite(value: JSON) -> JSON: ...
+@overload
+def finite(value: object) -> object: ...
+def finite(value: object) -> object:
     """Returns plain data in which numbers that are not finite are None, for readers that know no other word."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None

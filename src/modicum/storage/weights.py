@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -31,6 +31,8 @@ from modicum.storage.states import refuse_endless
 from modicum.storage.tensors import read_tensors
 
 __all__ = ["Header", "Storable", "load_network", "read_header", "save_network"]
+
+N = TypeVar("N", bound=nn.Module)
 
 _MAX_NAMED = 5  # tensors named per kind of misfit; the rest is counted
 
@@ -71,7 +73,7 @@ def save_network(path: str | Path, network: nn.Module, *, notes: Mapping[str, JS
     write_weights(path, metadata, save(tensors))
 
 
-def load_network(path: str | Path, builders: Mapping[str, Callable[..., nn.Module]], **parts: object) -> nn.Module:
+def load_network(path: str | Path, builders: Mapping[str, Callable[..., N]], **parts: object) -> N:
     """The network of a weights file, with its weights, in evaluation mode, on the CPU.
 
     The file names the network, ``builders`` says what the name means, and no other name is accepted: loading executes
@@ -141,9 +143,7 @@ def _separate_tensors(network: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
-def _find_builder(
-    header: Header, builders: Mapping[str, Callable[..., nn.Module]], file: Path
-) -> Callable[..., nn.Module]:
+def _find_builder(header: Header, builders: Mapping[str, Callable[..., N]], file: Path) -> Callable[..., N]:
     if header.network in builders:
         return builders[header.network]
     close = get_close_matches(header.network, builders, n=1)
@@ -154,9 +154,7 @@ def _find_builder(
     )
 
 
-def _build(
-    header: Header, builder: Callable[..., nn.Module], parts: Mapping[str, object], file: Path, limits: Limits
-) -> nn.Module:
+def _build(header: Header, builder: Callable[..., N], parts: Mapping[str, object], file: Path, limits: Limits) -> N:
     if twice := sorted(header.config.keys() & parts.keys()):
         raise ValueError(f"{', '.join(twice)} stand in the config of {file} already: do not pass them to load_network")
     arguments = {**header.config, **parts}

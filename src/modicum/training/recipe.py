@@ -5,6 +5,9 @@ from typing import Literal
 
 from modicum.storage.errors import RecipeError
 
+DEVICE_OPTIONS = ("trainer.accelerator", "trainer.threads")
+"""Options of where a training runs, which its help begins with."""
+
 
 def require(holds: bool, name: str, expected: str, value: object) -> None:
     """Refuses an option of a recipe unless ``holds``, saying what was expected and what was found.

@@ -1,28 +1,27 @@
 """What a user can do with modicum, one function per verb; the command line is derived from them.
 
-What a verb does with a run depends on the task of its system: the functions here find the one that serves it, in
-`modicum.verbs.classify` and its neighbours, whose signatures are the options. Importing this package is instant: each
-function imports what it needs.
+What a verb does with a run depends on the task of its system: the functions here open the run, as the wing's own object
+(`modicum.contract.Trained`), whose signatures are the options. Importing this package is instant.
 """
 
+import inspect
 import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from modicum.contract import AnySystem, Failure, Measured, Prediction, Predictor, Recipe, Report, Trained
+from modicum.destinations import claim_file
 from modicum.recipes import build_recipe, check_numbers, read_recipe, recipe_text
 from modicum.storage import RecipeError, RunError, RunFolder, versions
 from modicum.storage.outputs import list_outputs
-from modicum.systems import SYSTEMS, System, check_packages, get_system, locate, recipe_for, verb_of_wing
-from modicum.verbs.adopting import adopt
-from modicum.verbs.destinations import claim_file
-from modicum.verbs.runs import load, system_of
+from modicum.systems import SYSTEMS, WINGS, check_packages, get_system, network_builders, open_run, recipe_for
 
 if TYPE_CHECKING:
-    from modicum.measuring.rows import Row
+    from torch import nn
 
 __all__ = [
     "adopt",
@@ -36,12 +35,13 @@ __all__ = [
     "is_first_process",
     "list_systems",
     "load",
+    "open_run",
+    "options_of",
     "predict",
     "predictor",
     "report",
     "train",
     "train_recipe",
-    "verb_of_run",
 ]
 
 log = logging.getLogger(__name__)
@@ -50,16 +50,30 @@ QUESTION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".nd
 """File names that count as questions about texts, beside tables with the columns context and question."""
 
 
-def verb_of_run(verb: str, run: str | Path) -> Callable[..., Any]:
-    """The function that does ``verb`` for the task of a run.
+OF_ALL = ("compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report")
+"""What can be done with the runs of every task."""
+
+OF_RUNS: Mapping[str, Callable[[Trained], Callable[..., object] | None]] = {
+    "evaluate": lambda trained: trained.evaluate,
+    "calibrate": lambda trained: trained.calibrate,
+    "predict": lambda trained: trained.predict,
+    "report": lambda trained: trained.report,
+    "compare": lambda trained: WINGS[trained.run.system.wing].compare,
+}
+"""Verbs whose options are those of the run's task: where these stand."""
+
+
+def options_of(verb: str, run: str | Path) -> Callable[..., object]:
+    """Returns the function whose keyword arguments are the options of a verb of `OF_RUNS` for a run.
 
     Raises:
         RunError: If the folder is missing or not a run, or the verb means nothing for its task.
     """
-    return verb_of_wing(verb, system_of(run))
+    trained = open_run(run)
+    return OF_RUNS[verb](trained) or _refuse(verb, trained)
 
 
-def list_systems() -> list[System]:
+def list_systems() -> list[AnySystem]:
     """The systems that can be trained."""
     return list(SYSTEMS.values())
 
@@ -70,7 +84,7 @@ def train(
     out: str | Path | None = None,
     recipe: str | Path | None = None,
     resume: bool = False,
-    **options: Any,  # noqa: ANN401  the fields of the system's recipe
+    **options: object,
 ) -> RunFolder:
     """Trains a system and evaluates it; leaves a run folder with weights, figures and a report.
 
@@ -91,27 +105,27 @@ def train(
     chosen = get_system(system)
     if isinstance(options.get("data"), Path):
         options["data"] = str(options["data"])
-    name = recipe or recipe_for(chosen, options.get("data"))
-    recipe_class = locate(chosen.recipe)
-    resolved = build_recipe(recipe_class, _merge(read_recipe(name, recipe_class), options))
+    data = options.get("data")
+    name = recipe or recipe_for(chosen, data if isinstance(data, str) else None)
+    resolved = build_recipe(chosen.recipe, _merge(read_recipe(name, chosen.recipe), options))
     return train_recipe(chosen, resolved, Path(out or f"runs/{chosen.id}"), resume=resume)
 
 
-def train_recipe(system: System, recipe: Any, out: Path, *, resume: bool) -> RunFolder:  # noqa: ANN401  any recipe
+def train_recipe(system: AnySystem, recipe: Recipe, out: Path, *, resume: bool) -> RunFolder:
     """Trains a system by a resolved recipe; see `train`."""
     check_packages(system)
     check_numbers(recipe)
     if recipe.data is not None and Path(recipe.data).exists():
         recipe = replace(recipe, data=str(Path(recipe.data).resolve()))  # the run is used from elsewhere, too
     if not is_first_process():  # the first one keeps the folder
-        locate(system.fit)(recipe, RunFolder(out))
+        system.fit()(recipe, RunFolder(out))
         return RunFolder(out)
     text = recipe_text(recipe)
     with RunFolder.begin(
         out, resume=resume, system=system.id, recipe_text=text, command=_command(), versions=versions()
     ) as run:
         log.info("the run folder is %s", run.path)
-        locate(system.fit)(recipe, run)
+        system.fit()(recipe, run)
         report(run.path)
     log.info("the report is %s", run.report)
     return run
@@ -124,37 +138,54 @@ def is_first_process() -> bool:
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # Lightning sets it on import
 
 
-def predictor(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  the predictor of the run's task
+def load(path: str | Path, **parts: object) -> "nn.Module":
+    """The network of a run folder or weights file, in evaluation mode on the CPU; nothing in the file is executed.
+
+    Args:
+        path: A run folder, or a ``.safetensors`` file.
+        **parts: What no file can hold, such as a backbone that was given as a module.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, or does not fit its network.
+    """
+    from modicum.storage.weights import load_network
+
+    network: nn.Module = load_network(path, network_builders(), **parts)
+    return network
+
+
+def predictor(run: str | Path, **options: object) -> Predictor:
     """What answers for single inputs with the network of a run: an image, a photograph, whatever its task takes."""
-    return verb_of_run("predictor", run)(run, **options)
+    return open_run(run).predictor(**options)
 
 
-def figures(run: str | Path) -> Any:  # noqa: ANN401  of the run's task
+def figures(run: str | Path) -> Report:
     """What the last evaluation of a run measured, read from its folder."""
-    return verb_of_run("figures", run)(run)
+    return open_run(run).figures()
 
 
-def evaluate(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  options and figures of the run's task
+def evaluate(run: str | Path, **options: object) -> Report:
     """Measures a run on its test data beside its baselines; keeps the figures in the run folder.
 
     Args:
         run: The run folder.
         **options: Those of the run's task.
     """
-    return verb_of_run("evaluate", run)(run, **options)
+    return open_run(run).evaluate(**options)
 
 
-def calibrate(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  options and result of the run's task
+def calibrate(run: str | Path, **options: object) -> Report:
     """Chooses the knob for a budget on the run's calibration data, and keeps it for prediction and export.
 
     Args:
         run: The run folder.
         **options: Those of the run's task.
     """
-    return verb_of_run("calibrate", run)(run, **options)
+    trained = open_run(run)
+    return (trained.calibrate or _refuse("calibrate", trained))(**options)
 
 
-def predict(run: str | Path, inputs: Sequence[str | Path] = (), **options: Any) -> Iterator[Any]:  # noqa: ANN401  of the run's task
+def predict(run: str | Path, inputs: Sequence[str | Path] = (), **options: object) -> Iterator[Prediction | Failure]:
     """Answers for a user's files with a run; one that cannot be read costs only itself.
 
     Args:
@@ -162,21 +193,20 @@ def predict(run: str | Path, inputs: Sequence[str | Path] = (), **options: Any) 
         inputs: Files, folders of files, or patterns.
         **options: Those of the run's task.
     """
-    answers: Iterator[Any] = verb_of_run("predict", run)(run, inputs, **options)
-    return answers
+    return open_run(run).predict(inputs, **options)
 
 
-def report(run: str | Path, **options: Any) -> Any:  # noqa: ANN401  options and figures of the run's task
+def report(run: str | Path, **options: object) -> Report:
     """Evaluates a run and writes its ``report.html``.
 
     Args:
         run: The run folder.
         **options: Those of the run's task.
     """
-    return verb_of_run("report", run)(run, **options)
+    return open_run(run).report(**options)
 
 
-def compare(runs: Sequence[str | Path], **options: Any) -> Any:  # noqa: ANN401  options and result of the runs' task
+def compare(runs: Sequence[str | Path], **options: object) -> Report:
     """Sets the figures of several runs of one task side by side.
 
     Args:
@@ -186,11 +216,12 @@ def compare(runs: Sequence[str | Path], **options: Any) -> Any:  # noqa: ANN401 
     Raises:
         RunError: If there is no run, or the runs are of different tasks.
     """
-    wings = {system_of(run).wing: run for run in runs}
+    opened = [open_run(run).run for run in runs]
+    wings = {each.system.wing: run for each, run in zip(opened, runs, strict=True)}
     if len(wings) != 1:
         given = ", ".join(f"{run} ({wing})" for wing, run in wings.items()) or "none"
         raise RunError(f"compare needs runs of one task, got {given}")
-    return verb_of_run("compare", runs[0])(runs, **options)
+    return WINGS[next(iter(wings))].compare(opened, **options)
 
 
 def export(run: str | Path, *, out: str | Path | None = None, force: bool = False) -> Path:
@@ -205,17 +236,17 @@ def export(run: str | Path, *, out: str | Path | None = None, force: bool = Fals
         RunError: If the run's system has no deployable form.
         OutputError: If the folder holds what modicum did not write, or what was changed since.
     """
-    system = system_of(run)
+    trained = open_run(run)
+    system = trained.run.system
     if system.export is None:
         raise RunError(f"{run} cannot be exported: {system.id} has no deployable form yet; use modicum.load")
-    place = Path(out) if out else RunFolder(Path(run)).path / "export"
+    place = Path(out) if out else trained.run.folder.path / "export"
     if force and (place / "manifest.json").is_file():  # an export; other folders are refused whatever was passed
         list_outputs(place)
-    folder: Path = verb_of_wing("export", system)(run, out=out)
-    return folder
+    return trained.export(out=out)
 
 
-def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "list[Row]":
+def bench(system: str, *, threads: int | None = None, quick: bool = False) -> Sequence[Measured]:
     """Measures speed and memory of a system, as ratios of things timed in turn in one run.
 
     Args:
@@ -226,11 +257,10 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> "l
     Raises:
         RecipeError: If the system has no benchmark of its own.
     """
-    place = get_system(system).bench
-    if place is None:
+    measure = get_system(system).bench
+    if measure is None:
         raise RecipeError(f"{system} has no benchmark of its own: the report of each run has its clock")
-    rows: list[Row] = locate(place)(threads=threads, quick=quick)
-    return rows
+    return measure()(threads=threads, quick=quick)
 
 
 def data(
@@ -244,7 +274,7 @@ def data(
     decimal: Literal[".", ","] | None = None,
     encoding: str | None = None,
     force: bool = False,
-) -> Any:  # noqa: ANN401  of the task
+) -> Report:
     """Checks a data set before anything is trained on it: what is in it, what cannot be read, how it would be split.
 
     Args:
@@ -267,13 +297,36 @@ def data(
     marks = {name: value for name, value in told.items() if value is not None}
     task = task or ("graphs" if marks else _task_of(source))
     options = marks if vectors is None else {**marks, "vectors": vectors}
+    survey = WINGS[task].survey
     for name in options:
-        if task != (own := "graphs" if name in marks else "reading"):
+        if name not in inspect.signature(survey).parameters:
+            own = next(wing.id for wing in WINGS.values() if name in inspect.signature(wing.survey).parameters)
             raise RecipeError(f"--{name} is an option of --task {own} alone, not of {task}: leave it out")
     if preview is not None:
         claim_file(preview, inputs=[source], force=force)
-    system = next(system for system in SYSTEMS.values() if system.wing == task)
-    return verb_of_wing("data", system)(source, strict=strict, preview=preview, **options)
+    return survey(source, strict=strict, preview=preview, **options)
+
+
+def adopt(run: str | Path) -> Path:
+    """Adds digests to a run, or to a weights file, that an older modicum made.
+
+    What has a digest is verified instead. Damage that came before cannot be seen, nor whether the data of the run have
+    changed: they are not compared from then on, either.
+
+    Args:
+        run: The run folder, or a weights file.
+
+    Returns:
+        The run folder, or the file.
+
+    Raises:
+        RunError: If the folder is not a run, or another process trains in it.
+        DataError: If a file of it cannot be read, or is not as it was written.
+        WeightsError: The same of weights.
+    """
+    from modicum.verbs.adopting import adopt_run
+
+    return adopt_run(run)
 
 
 def _task_of(source: str) -> Literal["classify", "reading", "graphs"]:
@@ -300,6 +353,11 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = _merge(merged[key], value) if nested else value
     return merged
+
+
+def _refuse(verb: str, trained: Trained) -> NoReturn:
+    can = ", ".join(OF_ALL)
+    raise RunError(f"{verb} means nothing for {trained.run.system.id}; what it can do: {can}")
 
 
 def _command() -> str:

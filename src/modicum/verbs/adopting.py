@@ -13,23 +13,8 @@ from modicum.storage.sealing import write_sealed
 from modicum.storage.zip_seals import seal_zip, verify_zip
 
 
-def adopt(run: str | Path) -> Path:
-    """Adds digests to a run, or to a weights file, that an older modicum made.
-
-    What has a digest is verified instead. Damage that came before cannot be seen, nor whether the data of the run have
-    changed: they are not compared from then on, either.
-
-    Args:
-        run: The run folder, or a weights file.
-
-    Returns:
-        The run folder, or the file.
-
-    Raises:
-        RunError: If the folder is not a run, or another process trains in it.
-        DataError: If a file of it cannot be read, or is not as it was written.
-        WeightsError: The same of weights.
-    """
+def adopt_run(run: str | Path) -> Path:
+    """Does `modicum.verbs.adopt`."""
     path = Path(run)
     if path.is_file():
         _adopt_weights(path, {})

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchmetrics import MeanMetric
 
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from modicum.classify.data import TarImages
+from modicum.classify.data.archives import TarImages
 from modicum.storage.errors import DataError
 
 

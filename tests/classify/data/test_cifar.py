@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modicum.classify.data import CifarImages
+from modicum.classify.data.cifar import CifarImages
 from modicum.storage.errors import DataError
 
 TEN = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modicum.classify.data import ImageFolder, IndexFile
+from modicum.classify.data.folders import ImageFolder, IndexFile
 from modicum.imaging.decoding import BadImageError
 from modicum.storage.errors import DataError
 

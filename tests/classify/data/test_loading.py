@@ -5,15 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modicum.classify.data import (
-    Collate,
-    DigitScenes,
-    ImageDataset,
-    ImageFolder,
-    Preprocessing,
-    eval_loader,
-    train_loader,
-)
+from modicum.classify.data.folders import ImageFolder
+from modicum.classify.data.loading import Collate, ImageDataset, eval_loader, train_loader
+from modicum.classify.data.preprocessing import Preprocessing
+from modicum.classify.data.scenes import DigitScenes
 from modicum.storage.errors import DataError
 
 AUGMENTED = Preprocessing(24, 28, crop="random_resized")

@@ -2,7 +2,11 @@ import shutil
 
 import pytest
 
-from modicum.classify.data import DigitScenes, ImageFolder, IndexFile, TarImages, open_source, opening
+from modicum.classify.data import opening
+from modicum.classify.data.archives import TarImages
+from modicum.classify.data.folders import ImageFolder, IndexFile
+from modicum.classify.data.opening import open_source
+from modicum.classify.data.scenes import DigitScenes
 from modicum.storage.errors import DataError
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from modicum.classify.data import ImageFolder, require_clean, scan
+from modicum.classify.data.folders import ImageFolder
+from modicum.classify.data.scan import require_clean, scan
 from modicum.storage.errors import DataError
 
 
@@ -50,7 +51,7 @@ def test_class_without_good_images_is_an_error(write_tree):
 
 @pytest.mark.data
 def test_real_set_is_clean(real_data):
-    from modicum.classify.data import TarImages
+    from modicum.classify.data.archives import TarImages
 
     assert scan(TarImages(real_data / "imagenet_sample100")).bad == ()
 
@@ -93,7 +94,7 @@ def test_members_of_archives_are_counted_too(tmp_path, encoded, noise):
     import io
     import tarfile
 
-    from modicum.classify.data import TarImages
+    from modicum.classify.data.archives import TarImages
 
     with tarfile.open(tmp_path / "set.tar", "w") as tar:
         for number, name in enumerate(("cat/1.png", "dog/2.png", "dog/3.heic", "notes.txt")):

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from modicum.classify.data import DigitScenes
-from modicum.classify.data.scenes import _place, _resize_weights
+from modicum.classify.data.scenes import DigitScenes, _place, _resize_weights
 from modicum.storage.errors import DataError
 
 SIZES = (600, 200, 300)

@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modicum.classify.data import ImageSource, Record, Scan, Splits, TarImages, make_splits, scan
+from modicum.classify.data.archives import TarImages
+from modicum.classify.data.scan import Scan, scan
+from modicum.classify.data.sources import ImageSource, Record
+from modicum.classify.data.splits import Splits, make_splits
 from modicum.storage.errors import DataError
 from modicum.storage.sealing import write_sealed
 

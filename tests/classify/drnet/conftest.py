@@ -2,7 +2,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.classify.data import DigitScenes
+from modicum.classify.data.scenes import DigitScenes
 from modicum.classify.drnet.network import DRNet
 
 FOLDERS = {"train": "train", "calibration": "val", "test": "test"}

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torchmetrics import MeanMetric
 
 from modicum.classify.backbones import create_backbone
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.drnet.normalisation import ResolutionNorm
 from modicum.classify.drnet.recipe import DRNetRecipe
 from modicum.classify.drnet.training import (

@@ -7,7 +7,8 @@ from PIL import Image
 
 from modicum.adaptive.exits import GeometricRule
 from modicum.classify.backbones import create_backbone
-from modicum.classify.data import DigitScenes, Splits
+from modicum.classify.data.scenes import DigitScenes
+from modicum.classify.data.splits import Splits
 from modicum.classify.evaluation import evaluate_run, read_baselines
 from modicum.classify.ranet import fitting
 from modicum.classify.ranet.details import describe

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torchmetrics import MeanMetric
 
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure
 from modicum.classify.ranet.training import WATCHED_KNOB, ExitsStage, loss_over_exits

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
 from modicum.classify.resolution_and_blocks.training import TwoDecisionsStage, mean_cost, target_cost

@@ -11,7 +11,7 @@ from torchmetrics import MeanMetric
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.normalisation import statistics_of_kept_rows
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.distillation import AnswerLoss
 from modicum.training.schedules import configure_sgd
 

@@ -23,7 +23,7 @@ from modicum.classify.blockdrop.losses import (
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.normalisation import hold_statistics, statistics_of_kept_rows
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.distillation import AnswerLoss
 from modicum.storage.errors import RecipeError
 from modicum.training.schedules import configure_adam

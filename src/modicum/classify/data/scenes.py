@@ -10,8 +10,6 @@ from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from modicum.classify.data.sources import ImageSource, Record
 from modicum.imaging.files import content_digest
@@ -50,6 +48,8 @@ class DigitScenes(ImageSource):
     """
 
     def __init__(self, side: int = 48, seed: int = 0, sizes: tuple[int, int, int] = (8000, 2000, 4000)) -> None:
+        from sklearn.datasets import load_digits
+
         if side < SMALLEST_SIDE or min(sizes) < 1:
             raise DataError(f"digit scenes need side >= {SMALLEST_SIDE} and at least one per part, got {side}, {sizes}")
         digits, labels = load_digits(return_X_y=True)
@@ -91,6 +91,8 @@ class _Scenes(NamedTuple):
 
 def _split_sources(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], ...]:
     """Indices of the source digits of the three parts, stratified by digit."""
+    from sklearn.model_selection import train_test_split
+
     train, calibration, test = _SOURCE_COUNTS
     everything = np.arange(len(labels))
     rest, for_test = train_test_split(everything, test_size=test, stratify=labels, random_state=seed)

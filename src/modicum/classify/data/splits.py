@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from sklearn.model_selection import train_test_split
-
 from modicum.classify.data.scan import Scan
 from modicum.classify.data.sources import ImageSource
 from modicum.storage.errors import DataError, first_few
@@ -118,6 +116,8 @@ def _given_parts(source: ImageSource, scan: Scan) -> dict[str, str]:
 
 def _cut(pool: list[str], label_of: dict[str, int], shares: dict[str, float], seed: int) -> dict[str, str]:
     """Draws each share of the pool in turn (at most two); returns the new parts of the drawn images, by digest."""
+    from sklearn.model_selection import train_test_split
+
     part_of: dict[str, str] = {}
     whole = len(pool)
     for part, share in shares.items():

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import device_of
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torchmetrics import MeanMetric
 
 from modicum.adaptive.execution import group_rows, select_run_scatter
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.drnet.losses import cost_penalty, multi_resolution_loss, straight_through_choice
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import ResolutionNorm

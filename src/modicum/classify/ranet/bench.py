@@ -25,7 +25,7 @@ from torch import Tensor
 from modicum.adaptive.confidence import confidence_of
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.exits import CommonThreshold, ExitRule, geometric_shares
-from modicum.classify.data import Preprocessing
+from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import OnnxRANet

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from modicum.adaptive.confidence import confidence_of
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.ranet.network import RANet
 from modicum.training.recipe import OptimizerOptions, Reduction, Schedule
 from modicum.training.schedules import configure_sgd

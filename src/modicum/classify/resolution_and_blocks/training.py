@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from modicum.classify.blockdrop.losses import straight_through_gates
-from modicum.classify.data import Batch
+from modicum.classify.data.loading import Batch
 from modicum.classify.drnet.losses import straight_through_choice
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from modicum.imaging.files import Failure, expand_inputs
+from modicum.contract import Failure
+from modicum.destinations import claim_file, gather_files, in_order, names_a_file, place_outputs
+from modicum.imaging.files import expand_inputs
 from modicum.storage.errors import DataError, OutputError, RecipeError
-from modicum.verbs.destinations import claim_file, gather_files, in_order, names_a_file, place_outputs
 
 
 def as_png(place: Path, _: Path) -> list[Path]:

@@ -1,0 +1,57 @@
+"""Registers `drnet`; its parts are imported when they are asked for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modicum.classify.drnet.recipe import DRNetRecipe
+from modicum.classify.recipe import COMMON_OPTIONS
+from modicum.contract import System
+from modicum.storage.runs import RunFolder
+
+if TYPE_CHECKING:
+    from modicum.classify.drnet.network import DRNet
+    from modicum.measuring.rows import Row
+
+
+class DRNetSystem(System[DRNetRecipe, "DRNet"]):
+    """Image classifier that picks, for each image, the resolution it needs."""
+
+    id = "drnet"
+    wing = "classify"
+    summary = "image classifier that picks, for each image, the resolution it needs"
+    recipe = DRNetRecipe
+    default_recipe = "drnet-digits"
+    own_data_recipe = "drnet-photos"
+    few_data_recipe = "drnet-few-photos"
+    examples = (
+        "modicum train drnet                              # the embedded digits: minutes on two cores",
+        "modicum train drnet --data photos/ --budget 0.5  # a folder with one sub-folder of images per class",
+        "modicum train drnet --data photos/ --backbone resnet50 --pretrained true --resolutions [224,160,112]",
+        "modicum train drnet --resume                     # go on after an interruption",
+    )
+    options = ("budget", "resolutions", "backbone", "pretrained", *COMMON_OPTIONS)
+
+    def fit(self) -> "Callable[[DRNetRecipe, RunFolder], DRNet]":
+        """Returns the training."""
+        from modicum.classify.drnet.fitting import fit
+
+        return fit
+
+    def network(self) -> "Callable[..., DRNet]":
+        """Returns the builder of the network."""
+        from modicum.classify.drnet.network import rebuild_drnet
+
+        return rebuild_drnet
+
+    def export(self) -> Callable[..., Path]:
+        """Returns the export."""
+        from modicum.classify.drnet.export import export_drnet
+
+        return export_drnet
+
+    def bench(self) -> "Callable[..., list[Row]]":
+        """Returns the benchmark."""
+        from modicum.classify.drnet.bench import bench
+
+        return bench

@@ -1,0 +1,66 @@
+"""What the weights of a classifier note of their training: classes, preprocessing, calibration."""
+
+from pathlib import Path
+
+from modicum.adaptive.calibration import Calibration
+from modicum.classify.data.preprocessing import Preprocessing, default_resize_short
+from modicum.classify.evidence import calibration_fields
+from modicum.classify.recipe import ImageOptions, default_crop
+from modicum.storage.errors import RunError, WeightsError
+from modicum.storage.files import JSON
+from modicum.storage.header import read_header, read_note
+from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
+from modicum.storage.sealing import parse_record, read_sealed
+
+
+def read_classes(weights: Path) -> list[str]:
+    """Names of the classes that weights tell apart; raises `WeightsError` if they do not say."""
+    names = read_header(weights).notes.get("classes")
+    if not isinstance(names, list):
+        raise WeightsError(f"{weights} does not name its classes: it was not written by a training; name a run")
+    return [str(name) for name in names]
+
+
+def read_preprocessing(weights: Path) -> Preprocessing | None:
+    """Returns the preprocessing that weights were trained with; None if an older version did not note it."""
+    return read_note(weights, "preprocessing", Preprocessing)
+
+
+def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
+    """How a recipe's options make a network's input of ``size`` pixels from a picture."""
+    return Preprocessing(
+        size=size,
+        resize_short=options.resize_short or default_resize_short(size),
+        mean=options.mean,
+        std=options.std,
+        flip=options.flip is not False,
+        crop=options.crop or default_crop(size),
+        min_scale=options.min_scale,
+        trivial_augment=options.trivial_augment,
+    )
+
+
+def read_calibration(run: RunFolder) -> Calibration | None:
+    """The calibration kept in a run folder, if there is one.
+
+    Raises:
+        RunError: If the file is not what the run's weights say that they were calibrated to.
+        DataError: If the file is damaged.
+    """
+    remedy = f"calibrate again: modicum calibrate {run.path} --budget SHARE"
+    known = read_header(run.weights).notes.get(CALIBRATION_NOTE) if run.weights.exists() else None
+    if not run.calibration.exists():
+        if known is not None:
+            raise RunError(f"{run.path} has lost its {run.calibration.name}: put the file back, or {remedy}")
+        return None
+    content = read_sealed(run.calibration, remedy=remedy)
+    if known != content:
+        raise RunError(f"{run.calibration} is not that of the weights beside it: put the file back, or {remedy}")
+    return parse_record(Calibration, calibration_fields(content), run.calibration, remedy=remedy)
+
+
+def calibration_note(run: RunFolder) -> dict[str, JSON]:
+    """For the notes of weights: the calibration that is in the folder; empty where there is none."""
+    if not run.calibration.exists():
+        return {}
+    return {CALIBRATION_NOTE: read_sealed(run.calibration, remedy="remove it, and calibrate again")}

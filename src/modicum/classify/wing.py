@@ -1,0 +1,286 @@
+"""What a user can do with image classifiers; see `modicum.contract`. Importing this module is instant."""
+
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modicum.adaptive.knobs import check_knob, check_milliseconds, check_share
+from modicum.contract import Examples, Failure, Run, Wing
+from modicum.destinations import claim_file, gather_files, in_order
+from modicum.storage.errors import RunError
+from modicum.storage.sealing import write_sealed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from modicum.classify.comparison import Comparison
+    from modicum.classify.evaluation import ClassifierRecipe
+    from modicum.classify.evidence import AdaptiveClassifier
+    from modicum.classify.predictor import Prediction, Predictor
+    from modicum.classify.preparation import PreparedData
+    from modicum.classify.results import CalibrationReport, Evaluation
+    from modicum.classify.survey import Survey
+
+log = logging.getLogger(__name__)
+
+
+class TrainedClassifier:
+    """A run that classifies images, and decides for each how much to compute.
+
+    Args:
+        run: Where it is.
+    """
+
+    def __init__(self, run: "Run[ClassifierRecipe, Any]") -> None:
+        self.run = run
+
+    def predictor(self, *, knob: float | None = None) -> "Predictor":
+        """Returns what classifies images, at the calibrated knob unless another is given.
+
+        Args:
+            knob: Instead of the calibrated one; higher is cheaper.
+        """
+        from modicum.classify.notes import preprocessing_of, read_calibration, read_classes, read_preprocessing
+        from modicum.classify.predictor import Predictor
+
+        if knob is not None:  # refused before the weights are loaded
+            check_knob(knob)
+        folder, recipe = self.run.folder, self.run.recipe
+        calibration = read_calibration(folder)
+        return Predictor(
+            self._network(),
+            preprocessing=read_preprocessing(folder.weights) or preprocessing_of(recipe.images, recipe.image_px),
+            classes=read_classes(folder.weights),
+            knob=knob if knob is not None else (calibration.knob if calibration else 0.0),
+        )
+
+    def figures(self) -> "Evaluation":
+        """Returns what the last evaluation measured, read from the folder."""
+        from modicum.classify.results import read_evaluation
+
+        return read_evaluation(self.run.folder.curve)
+
+    def evaluate(self, *, knob: float | None = None, clock: bool = True) -> "Evaluation":
+        """Measures the run on its test images: curve, baselines, and the clock; keeps the curve in the folder.
+
+        Args:
+            knob: Look at this knob instead of the calibrated one.
+            clock: Also time the routed against the plain network.
+        """
+        from modicum.classify.evaluation import evaluate_run
+
+        if knob is not None:  # refused before the weights are loaded
+            check_knob(knob)
+        folder, system = self.run.folder, self.run.system
+        result = evaluate_run(
+            folder,
+            self._network(),
+            self.run.recipe,
+            system=system.id,
+            knob=knob,
+            batch_sizes=(1, 32) if clock else (),
+            describe=system.details() if system.details else None,
+        )
+        if knob is None and clock:  # a look at something else does not replace the run's own figures
+            write_sealed(folder.curve, result.to_json())
+        return result
+
+    def calibrate(
+        self, *, budget: float | None = None, budget_ms: float | None = None, batch_size: int = 1
+    ) -> "CalibrationReport":
+        """Chooses the knob for a budget on the run's calibration images, and keeps it for prediction and export.
+
+        Args:
+            budget: Mean multiply-adds per image as a share of the plain network's, the decision included.
+            budget_ms: Instead: mean milliseconds per image on this machine.
+            batch_size: Images per call, for ``budget_ms``.
+
+        Raises:
+            BudgetError: If the budget is no share in (0, 1] or no time, or even the cheapest routes exceed it.
+            ValueError: If not exactly one budget is given.
+        """
+        from modicum.adaptive.calibration import relative_budget
+        from modicum.adaptive.efficiency import measure_route_times
+        from modicum.classify.evaluation import calibrate_run, open_data
+        from modicum.classify.results import CalibrationReport
+
+        if (budget is None) == (budget_ms is None):
+            raise ValueError("give either budget, a share of the plain network's multiply-adds, or budget_ms")
+        if budget is not None:  # refused before the weights are loaded
+            check_share(budget)
+        else:
+            check_milliseconds(budget_ms)
+        folder, model = self.run.folder, self._network()
+        data = open_data(self.run.recipe, folder)
+        if budget is not None:
+            target, costs = relative_budget(budget, model.costs), model.costs
+        else:
+            assert budget_ms is not None  # one of the two is given
+            images, plain = _some_images(data, model, batch_size), model.plain_network().eval()
+            target, costs = budget_ms, measure_route_times(model, plain, images, batch_size)
+        return CalibrationReport(calibrate_run(folder, model, data, costs, target))
+
+    def predict(
+        self, inputs: Sequence[str | Path], *, knob: float | None = None, batch_size: int = 32
+    ) -> "Iterator[Prediction | Failure]":
+        """Classifies image files with a run; one that cannot be read costs only itself.
+
+        Args:
+            inputs: Image files, folders of images, or patterns.
+            knob: Instead of the calibrated one; higher is cheaper.
+            batch_size: Images per call.
+        """
+        from modicum.imaging.files import expand_inputs
+
+        found, _ = gather_files(inputs, expand_inputs)
+        files = (file for file in found if isinstance(file, Path))
+        return in_order(found, self.predictor(knob=knob).predict_all(files, batch_size=batch_size))
+
+    def report(self, *, force: bool = False) -> "Evaluation":
+        """Evaluates the run and writes its ``report.html``, and the curve by itself as ``curve.png``.
+
+        Args:
+            force: Overwrite report and curve that were changed since.
+        """
+        from modicum.classify.report import evaluation_report
+        from modicum.reporting.plots import draw_curve, write_figure
+        from modicum.reporting.runs import publish
+
+        folder = self.run.folder
+        self.run.claim(folder.report.name, "curve.png", force=force)
+        evaluation = self.evaluate()
+        publish(self.run, evaluation_report(evaluation))
+        curve = draw_curve(evaluation.curve, calibrated=evaluation.calibrated, plain_cost=evaluation.calibration.plain)
+        write_figure(folder.path / "curve.png", curve)
+        return evaluation
+
+    def export(self, *, out: str | Path | None = None) -> Path:
+        """Writes the network as ONNX graphs with a manifest, checked against PyTorch; returns the folder.
+
+        Args:
+            out: The folder to write; None means RUN/export.
+
+        Raises:
+            RunError: If the run's system has no deployable form.
+        """
+        from modicum.classify.evidence import calibration_to_json
+        from modicum.classify.notes import read_calibration
+
+        folder, export = self.run.folder, self.run.system.export
+        if export is None:
+            told = f"{self.run.system.id} has no deployable form yet; use modicum.load"
+            raise RunError(f"{folder.path} cannot be exported: {told}")
+        tool = self.predictor()
+        calibration = read_calibration(folder)
+        return export()(
+            tool.network,
+            out or folder.path / "export",
+            preprocessing=asdict(tool.preprocessing),
+            classes=tool.classes,
+            knob=tool.knob,
+            calibration=calibration_to_json(calibration) if calibration else None,
+        )
+
+    def _network(self) -> "AdaptiveClassifier":
+        from modicum.training.devices import inference_device
+
+        network: AdaptiveClassifier = self.run.network().to(inference_device(self.run.recipe.trainer.accelerator))
+        return network
+
+
+def compare(
+    runs: Sequence[Run[Any, Any]], *, out: str | Path = "comparison.svg", clock: bool = False, force: bool = False
+) -> "Comparison":
+    """Draws the accuracy-cost curves of several runs in one picture, in multiply-adds and in milliseconds.
+
+    Runs of a static family are drawn as the static frontier; one that was tested on other images than every adaptive
+    run is left out, and the picture says so. Milliseconds are left out if a run was never timed.
+
+    Args:
+        runs: Run folders that have been evaluated.
+        out: The picture, ``.svg`` or ``.png``.
+        clock: Time all runs anew, in turn, on this machine: milliseconds of runs that were timed apart hardly compare.
+        force: Overwrite a picture that modicum did not write, or that was changed since.
+
+    Raises:
+        RunError: If a run has not been evaluated.
+        OutputError: If a file stands at ``out`` that must not be overwritten.
+    """
+    from modicum.classify.comparison import Compared, Comparison
+    from modicum.classify.results import read_evaluation
+    from modicum.reporting.plots import check_figure_name, write_comparison
+
+    check_figure_name(out)
+    claim_file(out, force=force)
+    folders = [run.folder for run in runs]
+    for folder in folders:
+        if not folder.curve.exists():
+            raise RunError(f"{folder.path} has no {folder.curve.name} yet: modicum evaluate {folder.path}")
+    names = [folder.path.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder.path) for folder in folders]
+    evaluations = [read_evaluation(folder.curve) for folder in folders]
+    if clock:
+        evaluations = _time_in_turn(runs, evaluations)
+    compared = [
+        Compared(name, evaluation, run.system.is_static)
+        for name, evaluation, run in zip(names, evaluations, runs, strict=True)
+    ]
+    comparison = Comparison(tuple(compared), in_turn=clock)
+    for folder, each in zip(folders, compared, strict=True):
+        if each.name in comparison.untimed:
+            told = "%s has no measured times, so milliseconds are left out: modicum evaluate %s"
+            log.info(told, each.name, folder.path)
+    write_comparison(Path(out), comparison.entries(), note=comparison.plot_note())
+    return comparison
+
+
+def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Survey":
+    """Checks an image set: its classes, its unreadable images and copies, and how it would be split.
+
+    Args:
+        source: The images, as for training; "digits-scenes" is the embedded default.
+        strict: Fail if an image cannot be read.
+        preview: Write a sheet of example images here.
+    """
+    from modicum.classify import survey as surveying
+
+    return surveying.survey(source, strict=strict, preview=preview)
+
+
+def examples(folder: Path) -> Examples:
+    """Returns an image, a file that is none, and another image."""
+    from modicum.imaging.pictures import example_pictures
+
+    return Examples(*example_pictures(folder))
+
+
+def _time_in_turn(runs: Sequence[Run[Any, Any]], evaluations: "Sequence[Evaluation]") -> "list[Evaluation]":
+    """The evaluations of runs with milliseconds that were measured in turn, on the accelerator if there is one."""
+    from modicum.classify.evaluation import judge, open_data, timed_images
+    from modicum.classify.retiming import Subject, retime
+    from modicum.training.devices import inference_device
+
+    subjects = []
+    for run, evaluation in zip(runs, evaluations, strict=True):
+        model = run.network().to(inference_device("auto"))
+        data = open_data(run.recipe, run.folder)
+        subjects.append(Subject(evaluation, model, timed_images(model, data), judge(model, data, "test")))
+    return retime(subjects)
+
+
+def _some_images(data: "PreparedData", model: "AdaptiveClassifier", count: int) -> "Tensor":
+    """At least ``count`` calibration images, as far as there are as many."""
+    import torch
+
+    from modicum.adaptive.contract import device_of
+    from modicum.classify.preparation import EVALUATION_BATCH
+
+    batches = data.evaluate_on("calibration", device_of(model))
+    return torch.cat([images for images, _ in itertools.islice(batches, -(-count // EVALUATION_BATCH))])
+
+
+CLASSIFY = Wing("classify", TrainedClassifier, compare, survey, examples)
