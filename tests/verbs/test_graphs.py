@@ -68,7 +68,7 @@ def test_report_shows_table_formula_and_graph(run):
 def test_compare_puts_runs_beside_their_baselines(run):
     verbs.evaluate(run.path)
     compared = verbs.compare([run.path])
-    assert [row.cells[0] for row in compared.sections[0].rows if row.is_ours] == [str(run.path)]
+    assert [row.cells[0] for row in compared.sections[0].table.rows if row.is_ours] == [str(run.path)]
 
 
 def test_predict_writes_a_table_and_prints_the_error(run, table, tmp_path, capsys):

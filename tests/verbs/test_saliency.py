@@ -158,7 +158,7 @@ def test_report_writes_page_and_figures_that_can_be_read_and_compared(run):
     assert "modicum train saliency" in run.report.read_text()
     assert verbs.figures(run.path).headline == report.headline
     compared = verbs.compare([run.path])
-    assert [row.cells[0] for row in compared.sections[0].rows if row.is_ours] == [str(run.path)]
+    assert [row.cells[0] for row in compared.sections[0].table.rows if row.is_ours] == [str(run.path)]
 
 
 def test_data_says_how_a_set_would_be_split(scenes, tmp_path):
