@@ -1,6 +1,7 @@
 """What the recipes for own data make of a small set: five classes of Caltech-101, 45 pictures each, one thread.
 
-    python benchmarks/small_sets.py drnet ranet blockdrop static --seeds 0 1 2 --out small-sets
+    python benchmarks/small_sets.py static --out small-sets
+    python benchmarks/small_sets.py drnet ranet blockdrop --options "--baselines false" --out small-sets
 
 Needs MODICUM_DATA, the folder of real data sets, with caltech101_40. The classes are the first five by name. A run is
 the plain command, its baselines and report included: what counts is the routed network on the run's own test part, and
@@ -22,7 +23,7 @@ CLASSES = 5
 
 
 def main() -> None:
-    """Trains what is not there yet, and prints a table in Markdown."""
+    """Trains what is not there yet, and prints a table in Markdown; a run by other options is refused, not shown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("systems", nargs="+")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--options", default="", help="More options of the training, as one text.")
     chosen = parser.parse_args()
     photos = lay_out(Path(os.environ["MODICUM_DATA"]) / "caltech101_40" / "train.tar", chosen.out / "photos")
-    columns = ("command", "seed", "right on the test part, %", "test images", "processor seconds")
+    columns = ("command", "seed", "accuracy on the test part, %", "test images", "processor seconds")
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for system in chosen.systems:
         for seed in chosen.seeds:
@@ -54,18 +55,22 @@ def lay_out(archive: Path, folder: Path) -> Path:
 def train(system: str, seed: int, photos: Path, out: Path, options: str) -> str:
     """Runs one training by its command, and returns its line of the table."""
     words = ["train", system, "--data", str(photos), "--seed", str(seed), *options.split()]
-    spent = out.with_suffix(".seconds")
+    spent = out.with_suffix(".json")
     if not spent.exists():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with out.with_suffix(".log").open("w") as log:
             command = [sys.executable, "-m", "modicum", *words, "--out", str(out)]
             subprocess.run(command, check=True, stderr=log, stdout=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.write_text(json.dumps(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent.write_text(json.dumps({"words": words, "seconds": seconds}))
+    record = json.loads(spent.read_text())
+    if record["words"] != words:
+        raise SystemExit(f"{out} was trained by {' '.join(record['words'])}: give another --out, or delete it")
     figures = verbs.figures(out)
     shown = " ".join(["modicum", "train", system, "--data", "photos/", *options.split()])
-    right = 100 * figures.calibrated.worth
-    return f"| `{shown}` | {seed} | {right:.1f} | {figures.num_images['test']} | {json.loads(spent.read_text()):.0f} |"
+    accuracy = 100 * figures.calibrated.worth
+    return f"| `{shown}` | {seed} | {accuracy:.1f} | {figures.num_images['test']} | {record['seconds']:.0f} |"
 
 
 if __name__ == "__main__":
