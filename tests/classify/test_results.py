@@ -17,6 +17,7 @@ from modicum.storage.values import from_plain, to_plain
 UNHURRIED = settings(deadline=None, max_examples=50)  # the first example waits for imports and disks
 
 FLOATS = st.floats()
+KNOBS = st.floats(allow_nan=False, allow_infinity=False)  # a calibration refuses others
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)  # lone surrogates do not survive any encoding
 COUNTS = st.integers(0, 10**9)
 UNITS = st.sampled_from(["MAC", "ms"])
@@ -25,7 +26,6 @@ ALSO = st.none() | FLOATS.map(lambda share: {"top5": share})
 POINTS = st.builds(Point, TEXT, FLOATS, FLOATS, FLOATS, FLOATS, st.none() | FLOATS, SHARES, ALSO)
 MANY_POINTS = st.lists(POINTS, max_size=3).map(tuple)
 CURVES = st.builds(Curve, UNITS, COUNTS, MANY_POINTS, MANY_POINTS, MANY_POINTS, st.none() | POINTS, MANY_POINTS)
-KNOBS = st.floats(allow_nan=False, allow_infinity=False)
 CALIBRATIONS = st.builds(Calibration, FLOATS, UNITS, KNOBS, FLOATS, FLOATS, FLOATS, COUNTS, TEXT)
 EFFICIENCIES = st.builds(Efficiency, COUNTS, COUNTS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS)
 WORDS = st.lists(TEXT, max_size=3).map(tuple)

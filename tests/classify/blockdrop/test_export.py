@@ -78,12 +78,6 @@ def test_a_backbone_of_torchvision_answers_alike(tmp_path):
     assert check_export(network.eval(), folder) < 1e-5  # measured 1e-6; export itself allows 1e-4
 
 
-def test_a_policy_that_classifies_decides_alike(tmp_path):
-    network = build(SmallResNet(10, widths=(4, 8), shortcut="pool"), 32, policy="classifier")
-    folder = export(network, tmp_path / "export")
-    assert check_export(network.eval(), folder) < 1e-5
-
-
 def test_a_backbone_of_timm_with_built_in_activations_answers_alike(half):
     network, folder = half
     assert check_export(copy.deepcopy(network).float(), folder) < 1e-5
