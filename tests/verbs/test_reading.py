@@ -222,7 +222,7 @@ def test_evaluation_is_kept_and_reported(run):
     report = verbs.report(run)
     assert report.sections[0].table.rows[0].cells[0] == "network"
     assert verbs.figures(run).sections[0] == report.sections[0]
-    assert "How sure it is" in (run / "report.html").read_text()
+    assert "Calibration" in (run / "report.html").read_text()
     assert verbs.compare([run]).headline == "1 runs side by side"
 
 
