@@ -57,7 +57,7 @@ class _Worker(SpawnProcess):
         super().run()
 
 
-def start_worker(work: Callable[..., object], *arguments: Any) -> SpawnProcess:  # noqa: ANN401  what work takes
+def start_worker(work: Callable[..., object], *arguments: object) -> SpawnProcess:
     """Starts ``work(*arguments)`` in a fresh process that ends with this one and does not hear Ctrl-C.
 
     Spawned, not forked: forking a process that runs threads, as torch does, may hang. A terminal sends Ctrl-C to all

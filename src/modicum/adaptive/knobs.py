@@ -5,6 +5,7 @@ Free of torch and numpy, as recipes and the runners of exports need it.
 
 import math
 from numbers import Real
+from typing import TypeGuard
 
 from modicum.storage.errors import ModicumError
 
@@ -27,7 +28,7 @@ def check_knob(knob: object) -> float:
     """
     if not is_finite(knob):
         raise KnobError(f"knob must be a finite number, got {knob}; the higher, the cheaper")
-    return float(knob)  # type: ignore[arg-type]  # a real number
+    return float(knob)
 
 
 def check_share(budget: object) -> float:
@@ -38,7 +39,7 @@ def check_share(budget: object) -> float:
     """
     if not is_share(budget):
         raise BudgetError(f"budget must be a share of the plain network's cost, in (0, 1], got {budget}")
-    return float(budget)  # type: ignore[arg-type]  # a real number
+    return float(budget)
 
 
 def check_milliseconds(budget_ms: object) -> float:
@@ -47,16 +48,16 @@ def check_milliseconds(budget_ms: object) -> float:
     Raises:
         BudgetError: If it is not a positive finite number.
     """
-    if not (is_finite(budget_ms) and float(budget_ms) > 0):  # type: ignore[arg-type]  # a real number
+    if not (is_finite(budget_ms) and float(budget_ms) > 0):
         raise BudgetError(f"budget_ms must be a positive number of milliseconds per sample, got {budget_ms}")
-    return float(budget_ms)  # type: ignore[arg-type]  # a real number
+    return float(budget_ms)
 
 
-def is_share(budget: object) -> bool:
+def is_share(budget: object) -> TypeGuard[float]:
     """Whether a budget is a share of a whole, in (0, 1]."""
-    return is_finite(budget) and 0 < float(budget) <= 1  # type: ignore[arg-type]  # a real number
+    return is_finite(budget) and 0 < float(budget) <= 1
 
 
-def is_finite(value: object) -> bool:
+def is_finite(value: object) -> TypeGuard[float]:
     """Whether a value is a number other than NaN and the infinities; truth values are no numbers here."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,7 +1,7 @@
 """Running exported graphs with ONNX Runtime and numpy alone."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from modicum.exporting.manifest import Graph
 from modicum.exporting.parity import ExportError
 from modicum.storage.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 
 class GraphRunner:
@@ -35,7 +38,7 @@ class GraphRunner:
         return dict(zip(self._graph.output_names, outputs, strict=True))
 
 
-def _open_session(path: Path, threads: int | None) -> Any:  # noqa: ANN401  ONNX Runtime ships no types
+def _open_session(path: Path, threads: int | None) -> "InferenceSession":
     try:
         import onnxruntime
     except ImportError as error:

@@ -155,7 +155,7 @@ def _days(moment: datetime.datetime) -> float:
     return (moment - _EPOCH).total_seconds() / _DAY_SECONDS
 
 
-def _read_value(cell: Any) -> tuple[Sort, float]:  # noqa: ANN401  whatever a cell holds
+def _read_value(cell: object) -> tuple[Sort, float]:
     """Reads a cell that is no text."""
     if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # pandas' own, which need no import to be told
         return Sort.EMPTY, math.nan
@@ -169,7 +169,7 @@ def _read_value(cell: Any) -> tuple[Sort, float]:  # noqa: ANN401  whatever a ce
     return _read_time(cell)
 
 
-def _read_time(cell: Any) -> tuple[Sort, float]:  # noqa: ANN401  whatever a cell holds
+def _read_time(cell: object) -> tuple[Sort, float]:
     if isinstance(cell, np.datetime64 | np.timedelta64):
         if np.isnat(cell):
             return Sort.EMPTY, math.nan

@@ -5,7 +5,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -178,9 +180,8 @@ def _kept_random_state() -> Iterator[None]:
         random.setstate(state)
 
 
-def _require_neat() -> Any:  # noqa: ANN401  the module
+def _require_neat() -> ModuleType:
     try:
-        import neat
+        return import_module("neat")
     except ImportError as error:
         raise MissingExtraError("neat-python", "neat") from error
-    return neat

@@ -55,7 +55,7 @@ def register_cost(operator: str) -> Callable[[Formula], Formula]:
     return register
 
 
-def count_operations(run: Callable[..., object], *inputs: Any) -> Counter[Kind]:  # noqa: ANN401  what ``run`` takes
+def count_operations(run: Callable[..., object], *inputs: object) -> Counter[Kind]:
     """Counts the operations that ``run(*inputs)`` executes, by kind, forward only.
 
     Convolutions, matrix products, attention and LSTMs are multiply-adds; operators from elsewhere are what their
@@ -74,7 +74,7 @@ def count_operations(run: Callable[..., object], *inputs: Any) -> Counter[Kind]:
     return tally.counts
 
 
-def count_macs(run: Callable[..., object], *inputs: Any) -> int:  # noqa: ANN401  what ``run`` takes
+def count_macs(run: Callable[..., object], *inputs: object) -> int:
     """Counts the multiply-adds that ``run(*inputs)`` executes; see `count_operations`."""
     return count_operations(run, *inputs)["multiply-add"]
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
+from modicum.measuring.timing import is_gpu_in_use
 from modicum.processes import start_worker
 
 _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def peak_memory(work: Callable[..., Callable[[], object]], *arguments: Any) -> int:  # noqa: ANN401  what work takes
+def peak_memory(work: Callable[..., Callable[[], object]], *arguments: object) -> int:
     """Bytes at the peak of a piece of work in a fresh process, beyond what the process has before it is prepared.
 
     What the preparation leaves alive, such as weights, counts; its own peak counts only where the system cannot forget
@@ -47,7 +48,7 @@ def peak_memory(work: Callable[..., Callable[[], object]], *arguments: Any) -> i
 def _measure(sender: Connection, work: Callable[..., Callable[[], object]], arguments: tuple[Any, ...]) -> None:
     before = _peak()
     run = work(*arguments)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # of torch
+    if is_gpu_in_use():
         before = 0  # of the device's memory, none was in use
     gc.collect()
     _forget_peak()
@@ -56,14 +57,14 @@ def _measure(sender: Connection, work: Callable[..., Callable[[], object]], argu
 
 
 def _forget_peak() -> None:
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # of torch
+    if is_gpu_in_use():
         torch.cuda.reset_peak_memory_stats()
     elif _FORGET.exists():
         _FORGET.write_text("5")  # Linux: the peak becomes what is in use now
 
 
 def _peak() -> int:
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # of torch
+    if is_gpu_in_use():
         return torch.cuda.max_memory_allocated()
     # Not getrusage where there is a choice: on Linux a new process starts with the peak of the one that started it.
     lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []

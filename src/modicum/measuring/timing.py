@@ -50,6 +50,11 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def is_gpu_in_use() -> bool:
+    """Whether this process has begun to use a GPU."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # of torch
+
+
 def _seconds(run: Callable[[], object]) -> float:
     _wait_for_device()
     start = time.perf_counter()
@@ -59,5 +64,5 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _wait_for_device() -> None:
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # of torch
+    if is_gpu_in_use():
         torch.cuda.synchronize()

@@ -99,15 +99,16 @@ class NonLocalBlock(nn.Module):
         self.phi = nn.Conv2d(channels, inner, 1)
         self.g = nn.Conv2d(channels, inner, 1)
         self.projection = nn.Conv2d(inner, channels, 1)
-        nn.init.zeros_(self.projection.weight)
-        nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]  # there is a bias
+        for start in self.projection.parameters():
+            nn.init.zeros_(start)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, C, H, W) of features of that shape."""
         queries, keys, values = (embed(features).flatten(2).mT for embed in (self.theta, self.phi, self.g))
         gathered = attend(queries, keys, values, scale=self.scale, normalize=self.normalize)
         gathered = gathered.mT.reshape(features.shape[0], -1, *features.shape[2:])  # (B, inner, H, W)
-        return features + self.projection(gathered)  # type: ignore[no-any-return]  # a module's call is untyped
+        projected: Tensor = self.projection(gathered)
+        return features + projected
 
     def extra_repr(self) -> str:
         """Scale and normalisation, for printing."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from modicum.contract import Failure, Limits
 from modicum.reading.answering import Candidate, Found, Reader
@@ -167,11 +167,11 @@ class _Prepared(NamedTuple):
     windows: list[Example]
 
 
-def _named(place: int, ask: Any) -> str:  # noqa: ANN401  any input
+def _named(place: int, ask: object) -> str:
     return str(ask.id if isinstance(ask, Ask) and ask.id is not None else "") or f"question {place + 1}"
 
 
-def _checked(name: str, ask: Any) -> Ask | Failure:  # noqa: ANN401  any input
+def _checked(name: str, ask: object) -> Ask | Failure:
     """A question whose texts can be read, or why it is none."""
     if isinstance(ask, Failure):
         return ask

@@ -142,7 +142,7 @@ def _with_given_texts(recipe: Any, options: Mapping[str, Any]) -> Any:  # noqa: 
     return replace(recipe, **{name: value for name, value in changed.items() if value != getattr(recipe, name)})
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  nested plain data
+def _plain(value: object) -> object:
     """Tuples as lists, which is what YAML and JSON have."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

@@ -74,7 +74,8 @@ class UnitRange(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Restored images (B, c, s H, s W) of degraded ones (B, c, H, W), both in 0..255."""
-        return self.network(image / PEAK) * PEAK  # type: ignore[no-any-return]  # a module's call is untyped
+        restored: Tensor = self.network(image / PEAK) * PEAK
+        return restored
 
     @property
     def macs_per_pixel(self) -> float:

@@ -7,6 +7,8 @@ constant map stays as it is. Masks are cut at 128 of 255.
 # H W size of an image in px, N images
 import warnings
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -156,7 +158,7 @@ class Scorer:
         precision, recall = (results[name]["dynamic"][::-1] for name in ("precision", "recall"))
         return Scores(self._figures(results, precision, recall), _curves(precision, recall), self._per_image())
 
-    def _figures(self, results: Any, precision: NDArray[np.float64], recall: NDArray[np.float64]) -> Figures:  # noqa: ANN401  the package's nested dictionaries
+    def _figures(self, results: dict[str, Any], precision: NDArray[np.float64], recall: NDArray[np.float64]) -> Figures:
         per_image_f, e_measure = results["f"]["dynamic"], self._e.get_results()["em"]
         return Figures(
             mae=float(self._mae.get_results()["mae"]),
@@ -188,11 +190,10 @@ def _curves(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> Curv
     return Curves(tuple(precision.tolist()), tuple(recall.tolist()), tuple(f_measure(precision, recall).tolist()))
 
 
-def _pysodmetrics() -> Any:  # noqa: ANN401  an optional module
+def _pysodmetrics() -> ModuleType:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of the packages that it imports
-            import py_sod_metrics  # type: ignore[import-untyped]  # it ships no type information
+            return import_module("py_sod_metrics")
     except ImportError as error:
         raise MissingExtraError("pysodmetrics", "saliency") from error
-    return py_sod_metrics

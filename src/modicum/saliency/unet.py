@@ -52,7 +52,8 @@ class UNet(nn.Module):
 
     def saliency(self, images: Tensor) -> Tensor:
         """The prediction (B, 1, H, W), in [0, 1]."""
-        return self(images).finest.sigmoid()  # type: ignore[no-any-return]  # a module's call is untyped
+        logits: SideLogits = self(images)
+        return logits.finest.sigmoid()
 
     def storage_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -173,7 +173,7 @@ def update_notes(path: Path, notes: Mapping[str, JSON]) -> None:
     write_weights(path, metadata, path.read_bytes())
 
 
-def _entry(raw: Any) -> TensorEntry:  # noqa: ANN401  JSON of any kind
+def _entry(raw: Mapping[str, Any]) -> TensorEntry:
     """An entry of the header; raises ValueError, KeyError or TypeError unless it is one."""
     begin, end = raw["data_offsets"]
     if not all(type(number) is int and number >= 0 for number in (begin, end, *raw["shape"])) or begin > end:

@@ -47,7 +47,7 @@ def read_sealed(path: str | Path, *, remedy: str) -> dict[str, Any]:
     return content
 
 
-def parse_record(record: Callable[..., Record], content: Any, path: str | Path, *, remedy: str) -> Record:  # noqa: ANN401  JSON of any kind
+def parse_record(record: Callable[..., Record], content: Mapping[str, Any], path: str | Path, *, remedy: str) -> Record:
     """Calls ``record`` with the fields that a file holds by name; raises `DataError` if some are missing or unknown."""
     try:
         return record(**content)

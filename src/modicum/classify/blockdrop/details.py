@@ -1,11 +1,11 @@
 """What a report shows of a BlockDrop beside what all show: the sub-networks in use, and which classes need how much."""
 
 # N test images, U droppable blocks
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.evaluation import make_examples
 from modicum.classify.evidence import Judged
 from modicum.classify.preparation import PreparedData
@@ -16,7 +16,7 @@ MOST_CLASSES = 20  # classes listed: of more, the frugal and the needy ones
 EXAMPLE_CLASSES = 6  # classes that are shown in pictures
 
 
-def describe(model: Any, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:  # noqa: ANN401  a BlockDrop
+def describe(model: BlockDrop, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:
     """The policies in use on the test images and the blocks kept per class.
 
     Args:
@@ -65,7 +65,7 @@ def describe_policies(routes: Tensor, is_right: Tensor, shares: Tensor) -> Detai
 
 
 def describe_classes(
-    model: Any,  # noqa: ANN401  a BlockDrop
+    model: BlockDrop,
     data: PreparedData,
     judged: Judged,
     routes: Tensor,
@@ -102,7 +102,7 @@ def describe_classes(
 
 
 def _extremes(
-    model: Any,  # noqa: ANN401  a BlockDrop
+    model: BlockDrop,
     data: PreparedData,
     judged: Judged,
     routes: Tensor,

@@ -32,7 +32,7 @@ def _optional(name: str) -> Callable[[Any], str | None]:
     return lambda block: IDENTITY if isinstance(getattr(block, name), nn.Identity | None) else name
 
 
-def _timm_regnet_shortcut(block: Any) -> str | None:  # noqa: ANN401  timm is untyped
+def _timm_regnet_shortcut(block: nn.Module) -> str | None:
     """None of these blocks adds its input where ``downsample`` is None."""
     return None if block.downsample is None else _optional("downsample")(block)
 

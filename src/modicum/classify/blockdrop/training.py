@@ -56,6 +56,8 @@ class PolicyStage(LightningModule):
     From the last block to the first, one more becomes free every ``epochs_per_block`` epochs.
     """
 
+    shares: Tensor
+
     def __init__(self, network: BlockDrop, recipe: BlockDropRecipe) -> None:
         super().__init__()
         self.network, self.recipe = network, recipe
@@ -82,7 +84,7 @@ class PolicyStage(LightningModule):
         with torch.no_grad():  # one pass for both: they share the stem, and each block its one call
             logits = network.run(batch.images, keep, copies=2)
         is_right = logits.argmax(dim=1) == batch.labels.repeat(2)
-        sampled, greedy = rewards(is_right, keep, self.shares, gamma=recipe.gamma).chunk(2)  # type: ignore[arg-type]  # a buffer is a Tensor
+        sampled, greedy = rewards(is_right, keep, self.shares, gamma=recipe.gamma).chunk(2)
         losses = policy_losses(sampled - greedy, drawn.log_p)
         bonus = entropies(bounded(probabilities, recipe.alpha), recipe.entropy)
         loss = (losses - recipe.entropy_weight * bonus).mean()
@@ -105,6 +107,8 @@ class JointStage(LightningModule):
         recipe: With method "reinforce".
         teacher: The network to learn from, where the recipe has a distillation.
     """
+
+    shares: Tensor
 
     def __init__(self, network: BlockDrop, recipe: BlockDropRecipe, teacher: nn.Module | None = None) -> None:
         super().__init__()
@@ -134,7 +138,7 @@ class JointStage(LightningModule):
         with torch.no_grad(), statistics_of_kept_rows(network.backbone, update=False):
             compared = network.run(batch.images, drawn.greedy)
         sampled, greedy = (
-            rewards(given.argmax(dim=1) == batch.labels, keep, self.shares, gamma=recipe.joint_gamma)  # type: ignore[arg-type]  # a buffer is a Tensor
+            rewards(given.argmax(dim=1) == batch.labels, keep, self.shares, gamma=recipe.joint_gamma)
             for given, keep in ((logits, drawn.sampled), (compared, drawn.greedy))
         )
         loss: Tensor = policy_losses(sampled - greedy, drawn.log_p).mean() + self.answer_loss(logits, batch)
@@ -158,6 +162,8 @@ class GateStage(LightningModule):
         tune_backbone: Whether the backbone learns, too; its statistics stay as they are either way.
         teacher: The network to learn from, where the recipe has a distillation.
     """
+
+    costs: Tensor
 
     def __init__(
         self, network: BlockDrop, recipe: BlockDropRecipe, *, tune_backbone: bool, teacher: nn.Module | None = None
@@ -189,7 +195,7 @@ class GateStage(LightningModule):
         scores = self.network.policy_network(batch.images).float()  # (B, U), before the sigmoid
         gates = straight_through_gates(scores, self.recipe.gate_temperature)
         logits = self.network.run_gated(batch.images, gates)
-        excess = excess_cost(gates, self.costs, self.target)  # type: ignore[arg-type]  # a buffer is a Tensor
+        excess = excess_cost(gates, self.costs, self.target)
         loss: Tensor = self.answer_loss(logits, batch) + self.recipe.gate_penalty * excess
         self.log("train/loss", loss, prog_bar=True)
         return loss

@@ -12,7 +12,7 @@ Beyond the paper: a knob that trades accuracy for cost without retraining.
 import copy
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -154,7 +154,7 @@ class DRNet(nn.Module):
         """Logits (B, K) of each image at its resolution ``routes`` (B,); one group per resolution that occurs."""
         self._check_images(images)
 
-        def at(index: int) -> Any:  # noqa: ANN401  a function of images; spelled out it hides the line
+        def at(index: int) -> Callable[[Tensor], Tensor]:
             return lambda group: self.at_resolution(group, index)
 
         return select_run_scatter(images, routes, [at(index) for index in range(len(self.resolutions))])

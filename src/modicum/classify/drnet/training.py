@@ -79,6 +79,8 @@ class WarmStartStage(LightningModule):
         schedule: Of its learning rate.
     """
 
+    targets: Tensor
+
     def __init__(self, network: DRNet, targets: Tensor, optimizer: OptimizerOptions, schedule: Schedule) -> None:
         super().__init__()
         self.network = network
@@ -94,7 +96,7 @@ class WarmStartStage(LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross-entropy between log pi and the cheapest correct resolution."""
-        targets = self.targets[batch.positions]  # type: ignore[index]  # a registered buffer is a Tensor
+        targets = self.targets[batch.positions]
         loss = F.nll_loss(self.network.scores(batch.images), targets)
         self.log("train/loss", loss, prog_bar=True)
         return loss
@@ -107,6 +109,8 @@ class WarmStartStage(LightningModule):
 
 class JointStage(LightningModule):
     """Stage 2: backbone and predictor together, cross-entropy of the chosen resolution plus the cost penalty."""
+
+    route_costs: Tensor
 
     def __init__(self, network: DRNet, recipe: DRNetRecipe) -> None:
         super().__init__()
@@ -144,7 +148,7 @@ class JointStage(LightningModule):
         else:
             logits = run_selected(self.network, batch.images, choice)
             auxiliary = torch.zeros_like(logits[0, 0])
-        penalty = cost_penalty(choice, self.route_costs, self.target)  # type: ignore[arg-type]  # a buffer is a Tensor
+        penalty = cost_penalty(choice, self.route_costs, self.target)
         loss = F.cross_entropy(logits, batch.labels) + recipe.penalty * penalty + auxiliary
         self.log("train/loss", loss, prog_bar=True)
         return loss

@@ -8,7 +8,7 @@ kept blocks at the chosen resolution. The choice of blocks does not see the chos
 
 # B batch, R resolutions, U droppable blocks, K classes, S side of the full image in pixels
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -156,7 +156,7 @@ class ResolutionAndBlocks(nn.Module):
         resolutions, keep = routes[:, 0].cpu(), routes[:, 1:].cpu().bool()
         groups = dict(group_rows(resolutions, len(self.resolutions)))
 
-        def at(index: int) -> Any:  # noqa: ANN401  a function of images; spelled out it hides the line
+        def at(index: int) -> Callable[[Tensor], Tensor]:
             return lambda group: self._run_group(group, keep[groups.get(index, [])], index)
 
         return select_run_scatter(images, resolutions, [at(index) for index in range(len(self.resolutions))])

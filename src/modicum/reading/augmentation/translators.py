@@ -8,7 +8,8 @@ of Argos Translate hold such folders.
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, final
+from types import ModuleType
+from typing import Literal, final
 
 from modicum.storage.errors import DataError, MissingExtraError
 
@@ -128,7 +129,7 @@ def _parts(folder: Path) -> tuple[Path, Path, Path]:
     )
 
 
-def _import(package: str) -> Any:  # noqa: ANN401  an optional module
+def _import(package: str) -> ModuleType:
     try:
         return import_module(package)
     except ImportError as error:

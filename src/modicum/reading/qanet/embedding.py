@@ -51,9 +51,9 @@ class CharacterFeatures(nn.Module):
         if self.convolution is not None and characters.shape[1] < CHARACTER_KERNEL:
             needed = f"words must be padded to {CHARACTER_KERNEL} characters or more"
             raise ValueError(f"{needed} for the convolution over them, got {characters.shape[1]}")
-        vectors = self.dropout(self.characters(characters))
+        vectors: Tensor = self.dropout(self.characters(characters))
         if self.convolution is None:
-            return vectors.amax(dim=1)  # type: ignore[no-any-return]  # a module's call is untyped
+            return vectors.amax(dim=1)
         return F.relu(self.convolution(vectors.transpose(1, 2)).amax(dim=2))  # ReLU and maximum commute
 
 
@@ -152,7 +152,8 @@ class WordEmbedding(nn.Module):
         return self._gate(words if match is None else words + match.unsqueeze(-1) * self.match)
 
     def _gate(self, words: Tensor) -> Tensor:
-        return self.last_projection(self.highway(words))  # type: ignore[no-any-return]  # a module's call is untyped
+        gated: Tensor = self.last_projection(self.highway(words))
+        return gated
 
 
 def initialise(layer: nn.Linear, *, relu: bool = False, bias: float = 0.0) -> nn.Linear:

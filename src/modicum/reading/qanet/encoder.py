@@ -90,7 +90,8 @@ class SelfAttention(nn.Module):
             attn_mask=present[:, None, None, :],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # untyped call
+        gathered: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+        return gathered
 
 
 class FeedForward(nn.Module):
@@ -108,7 +109,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor, _: Tensor) -> Tensor:
         """Features (B, L, d) to features of that shape; presence does not matter here."""
-        return self.outer(F.relu(self.inner(x)))  # type: ignore[no-any-return]  # a module's call is untyped
+        outer: Tensor = self.outer(F.relu(self.inner(x)))
+        return outer
 
 
 class Sublayer(nn.Module):
@@ -201,4 +203,5 @@ class Encoder(nn.Module):
             x = x + signal
             for sublayer in block:  # type: ignore[attr-defined]  # blocks are lists of sublayers
                 x = sublayer(x, present)
-        return self.final_norm(x)  # type: ignore[no-any-return]  # a module's call is untyped
+        normed: Tensor = self.final_norm(x)
+        return normed

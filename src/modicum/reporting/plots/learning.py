@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from modicum.reporting.plots.drawing import CYCLE, INK, STYLE, WIDE_IN, new_figure, show_percent
 
@@ -114,7 +115,7 @@ def _shorten(name: str) -> str:
     return f"{part} {figure.removeprefix('accuracy').removeprefix('_').replace('_', ' ')}".strip()
 
 
-def _share_accuracies(panels: Any, num_stages: int) -> None:  # noqa: ANN401  an object array of axes
+def _share_accuracies(panels: NDArray[Any], num_stages: int) -> None:
     """One range for the accuracies of all stages, so that they can be compared."""
     below = panels[1::2].ravel()[:num_stages]
     drawn = [axes for axes in below if axes.get_visible()]
