@@ -1,10 +1,8 @@
 import io
-import json
 import os
 import pickle
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import uuid
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from training_process import start_training
 
 from modicum.classify.data.scenes import DigitScenes
 from modicum.storage.errors import RunError
@@ -25,17 +24,6 @@ from modicum.storage.runs import RunFolder
 
 pytest_plugins = ["simulated_evaluation"]
 
-TRAINING = """
-import json, sys
-from modicum.recipes import build_recipe
-from modicum.storage.runs import RunFolder
-from modicum.systems import get_system
-
-if __name__ == "__main__":
-    run = RunFolder.open(sys.argv[1])
-    system = get_system(run.read_state().system)
-    system.fit()(build_recipe(system.recipe, json.loads(sys.argv[2])), run)
-"""
 DEADLINE_S = 240  # imports alone take 15 s on two busy cores
 STAMP = "MODICUM_TEST_SESSION"  # in the environment of every process that this session starts
 IS_LINUX = sys.platform.startswith("linux")  # elsewhere, who started what is not to be read from /proc
@@ -67,8 +55,8 @@ def stamped_processes() -> list[int]:
     mine = os.getpid()
     numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
     found = [pid for pid in numbers if pid != mine and (mark in _read(pid, "environ") or _parent_of(pid) == mine)]
-    # Python keeps one tracker of shared memory as long as this process lives, and it ends with it.
-    return [pid for pid in found if is_alive(pid) and not (_parent_of(pid) == mine and _is_tracker(pid))]
+    # Python keeps a tracker of shared memory and a server of forks as long as this process lives; they end with it.
+    return [pid for pid in found if is_alive(pid) and not (_parent_of(pid) == mine and _is_pythons_own(pid))]
 
 
 def descendants_of(pid: int) -> list[int]:
@@ -100,8 +88,8 @@ def _stat_of(pid: int) -> list[str]:
     return _read(pid, "stat").decode(errors="replace").rpartition(")")[2].split()
 
 
-def _is_tracker(pid: int) -> bool:
-    return "multiprocessing.resource_tracker" in _command_of(pid)
+def _is_pythons_own(pid: int) -> bool:
+    return any(f"multiprocessing.{name}" in _command_of(pid) for name in ("resource_tracker", "forkserver"))
 
 
 def _command_of(pid: int) -> str:
@@ -300,14 +288,13 @@ def kill_training(run: RunFolder, options: dict[str, object], is_time: Callable[
     The processes that it started must end by themselves.
     """
     deadline = time.monotonic() + DEADLINE_S
-    with log.open("w") as output:
-        command = [sys.executable, "-W", "error", "-c", TRAINING, str(run.path), json.dumps(options)]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    while process.poll() is None and time.monotonic() < deadline and not is_time():
+    process = start_training(run, options, log)
+    while process.is_alive() and time.monotonic() < deadline and not is_time():
         time.sleep(0.005)  # polls for a moment that may pass in a tenth of a second
     started = descendants_of(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, log.read_text()
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, log.read_text()
     assert wait_for_end(lambda: started) == []
 
 
