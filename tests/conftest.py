@@ -207,20 +207,26 @@ def inputs_of(tmp_path: Path) -> Callable[[str], tuple[object, object, object]]:
 def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> Callable[[str], Path]:
     """The run folder of a system, trained by its quick recipe; trained once, by one worker, and copied for the others.
 
-    Classifiers are trained on a folder of images, the other tasks on their embedded data.
+    What is about pictures is trained on a few small ones in a folder, as a user would hold them, the other tasks on
+    their embedded data.
     """
     from modicum import verbs
     from modicum.systems import get_system
 
     shared = shared_folder(tmp_path_factory)
     runs: dict[str, Path] = {}
+    data: dict[str, Callable[[], Path]] = {
+        "classify": lambda: digit_folder,
+        "restore": lambda: write_crops(tmp_path_factory.mktemp("crops")),
+        "saliency": lambda: write_scenes(tmp_path_factory.mktemp("scenes")),
+    }
 
     def train(system: str) -> Path:
-        trained = shared / f"quick-{system}"
+        trained, wing = shared / f"quick-{system}", get_system(system).wing
         with wait_for_lock(shared / f"quick-{system}.lock"):
             if not (trained / "report.html").exists():  # it is written last
-                data = str(digit_folder) if get_system(system).wing == "classify" else None
-                verbs.train(system, recipe=f"{system}-quick", data=data, out=trained)
+                place = str(data[wing]()) if wing in data else None
+                verbs.train(system, recipe=f"{system}-quick", data=place, out=trained)
         return shutil.copytree(trained, tmp_path_factory.mktemp("runs") / system)
 
     def once(system: str) -> Path:
@@ -229,6 +235,33 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
         return runs[system]
 
     return once
+
+
+def write_crops(folder: Path) -> Path:
+    """Middles of the embedded photographs, in train, val and test."""
+    from modicum.restore.sources import library_photos
+
+    for photo in library_photos().images:
+        pixels = photo.pixels()
+        top, left = pixels.shape[0] // 2 - 48, pixels.shape[1] // 2 - 64
+        place = folder / str(photo.part).replace("calibration", "val") / f"{Path(photo.id).stem}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[top : top + 96, left : left + 128]).save(place)
+    return folder
+
+
+def write_scenes(folder: Path) -> Path:
+    """Scenes of 48 pixels as a user would hold them: image and mask files in train, val and test."""
+    from modicum.saliency.data.scenes import ProceduralScenes
+
+    scenes = ProceduralScenes(side=48, sizes=(80, 20, 30))
+    for index, record in enumerate(scenes.records):
+        pair = scenes.pair(index)
+        for kind, pixels in (("images", pair.pixels), ("masks", pair.mask)):
+            place = folder / record.split.replace("calibration", "val") / kind / f"{index}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(place)
+    return folder
 
 
 @pytest.fixture(scope="session")
