@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from modicum.adaptive.contract import AdaptiveNetwork, Advanced, Policy, Routed
+from modicum.adaptive.contract import AdaptiveNetwork, Policy, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts, UnitCosts
 from modicum.adaptive.curve import sweep_knobs
 from modicum.adaptive.evidence import Scored, executed_outcome, score, tabulate
@@ -174,7 +174,7 @@ class ExitNet(nn.Module):
         rows, logits, survivors = pass_exit(group, group.key, self.stage(group.key), self.leaving_at(knob))
         routes = torch.full((len(rows),), group.key)
         finished = None if logits is None else Routed(logits, routes, self.costs.of(routes))
-        return Advanced(rows, finished, survivors)
+        return Stepped(rows, finished, survivors)
 
     def plain_network(self):
         return AllExits(copy.deepcopy(self))

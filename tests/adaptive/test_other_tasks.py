@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from modicum.adaptive.calibration import calibrate, describe_share, relative_budget
-from modicum.adaptive.contract import Group, Policy, Routed
+from modicum.adaptive.contract import Group, Policy
 from modicum.adaptive.costs import CostTable, MenuCosts
 from modicum.adaptive.curve import cost_at, oracle_point, trace_curve
 from modicum.adaptive.efficiency import mean_macs, measure_efficiency, measure_route_times

@@ -57,7 +57,7 @@ class Group(NamedTuple):
         return [self._replace(rows=self.rows[one], state=take(self.state, one)) for one in alone]
 
 
-class Advanced(NamedTuple, Generic[Outputs, Routes]):
+class Stepped(NamedTuple, Generic[Outputs, Routes]):
     """What a step makes of a group."""
 
     rows: Tensor  # (m,) int64, on the CPU: the places of those that are finished
@@ -116,7 +116,7 @@ class AdaptiveNetwork(Protocol[Inputs, Routes, Outputs]):
     def predict(self, inputs: Inputs, knob: float, /) -> Routed[Outputs, Routes]:
         """Decides and executes together; equals ``run(inputs, policy.decide(scores(inputs), knob))``."""
 
-    def advance(self, group: Group, knob: float, /) -> Advanced[Outputs, Routes]:
+    def advance(self, group: Group, knob: float, /) -> Stepped[Outputs, Routes]:
         """Takes one step with samples that wait for it; begins with ``Group.start(inputs)``.
 
         Until all are finished, they are as `predict` answers at this knob, whatever they share their steps with.

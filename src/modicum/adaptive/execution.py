@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from modicum.adaptive.contract import AdaptiveNetwork, Advanced, Group, Routed
+from modicum.adaptive.contract import AdaptiveNetwork, Group, Routed, Stepped
 from modicum.adaptive.samples import Inputs, Outputs, Routes, count, join, take
 
 Stage = Callable[[Any], tuple[Tensor, Any]]
@@ -147,7 +147,7 @@ def decide_then_run(
     group: Group,
     knob: float,
     keys: Callable[[Routes], Sequence[Hashable]] | None = None,
-) -> Advanced[Outputs, Routes]:
+) -> Stepped[Outputs, Routes]:
     """Takes one of the two steps of a network that decides before it runs.
 
     Args:
@@ -158,7 +158,7 @@ def decide_then_run(
     """
     if group.is_decided:
         inputs, routes = group.state
-        return Advanced(group.rows, run_routes(network, inputs, routes), [])
+        return Stepped(group.rows, run_routes(network, inputs, routes), [])
     routes = network.policy.decide(network.scores(group.state), knob)
     places: dict[Hashable, list[int]] = {}
     for place, key in enumerate(["run"] * len(routes) if keys is None else keys(routes)):
@@ -167,7 +167,7 @@ def decide_then_run(
         Group(key, *take((group.rows, (group.state, routes)), torch.tensor(chosen)), is_decided=True)
         for key, chosen in places.items()
     ]
-    return Advanced(group.rows[:0], None, survivors)
+    return Stepped(group.rows[:0], None, survivors)
 
 
 def decide_and_run(

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Advanced, Group, Policy, Routed
+from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import UnitCosts
 from modicum.adaptive.execution import decide_and_run, decide_then_run
 from modicum.adaptive.knobs import check_knob
@@ -185,7 +185,7 @@ class BlockDrop(nn.Module):
         """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
         return decide_and_run(self, images, knob)
 
-    def advance(self, group: Group, knob: float) -> Advanced:
+    def advance(self, group: Group, knob: float) -> Stepped:
         """Decides, or runs what was decided: images run together whatever blocks they keep."""
         return decide_then_run(self, group, knob)
 

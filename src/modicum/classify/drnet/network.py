@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Advanced, Group, Policy, Routed
+from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import decide_and_run, decide_then_run, select_run_scatter
 from modicum.adaptive.knobs import check_knob
@@ -163,7 +163,7 @@ class DRNet(nn.Module):
         """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
         return decide_and_run(self, images, knob)
 
-    def advance(self, group: Group, knob: float) -> Advanced:
+    def advance(self, group: Group, knob: float) -> Stepped:
         """Decides, or runs what was decided: images of one resolution run together."""
         return decide_then_run(self, group, knob, self.costs.names)
 

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.confidence import check_outcomes, confidence_of, fit_temperatures
-from modicum.adaptive.contract import Advanced, Group, Routed
+from modicum.adaptive.contract import Group, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import Leave, Leaving, Stage, pass_exit, run_through_exits
 from modicum.adaptive.exits import CommonThreshold, ExitRule, FrozenTable, RuleName, blank_exit_rule, fit_exit_rule
@@ -181,7 +181,7 @@ class RANet(nn.Module):
         logits, routes = run_through_exits(images, self._stages(), self._leave_at(knob))
         return Routed(logits, routes, self.executed_macs(routes, knob))
 
-    def advance(self, group: Group, knob: float) -> Advanced:
+    def advance(self, group: Group, knob: float) -> Stepped:
         """Runs images up to their next exit; the knob of an image must be the same at all of its exits."""
         stage = group.key
         assert isinstance(stage, int)
@@ -189,9 +189,9 @@ class RANet(nn.Module):
             self.check_images(group.state)
         rows, logits, survivors = pass_exit(group, stage, self._stages()[stage], self._leave_at(knob))
         if logits is None:
-            return Advanced(rows, None, survivors)
+            return Stepped(rows, None, survivors)
         routes = torch.full((len(rows),), stage)
-        return Advanced(rows, Routed(logits, routes, self.executed_macs(routes, knob)), survivors)
+        return Stepped(rows, Routed(logits, routes, self.executed_macs(routes, knob)), survivors)
 
     def executed_macs(self, routes: Tensor, knob: float) -> Tensor:
         """Multiply-adds (N,), float64, of `predict` at this knob for images that leave at ``routes`` (N,)."""

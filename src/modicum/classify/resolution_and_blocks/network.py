@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Advanced, Group, Policy, Routed
+from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import UnitCosts
 from modicum.adaptive.execution import decide_and_run, decide_then_run, group_rows, select_run_scatter
 from modicum.adaptive.knobs import check_knob
@@ -180,7 +180,7 @@ class ResolutionAndBlocks(nn.Module):
         """Decides and runs; ``knob`` 0 is both papers' decision, a higher one is cheaper."""
         return decide_and_run(self, images, knob)
 
-    def advance(self, group: Group, knob: float) -> Advanced:
+    def advance(self, group: Group, knob: float) -> Stepped:
         """Decides, or runs what was decided: images of one resolution run together, whatever blocks they keep."""
         return decide_then_run(self, group, knob, self._resolution_names)
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Advanced, Group, Policy, Routed
+from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import decide_and_run, decide_then_run, select_run_scatter
 from modicum.adaptive.knobs import check_knob
@@ -85,7 +85,7 @@ class StaticFamily(nn.Module):
         """Runs all images through one member; at ``knob`` 0 the dearest, at higher ones cheaper ones."""
         return decide_and_run(self, images, knob)
 
-    def advance(self, group: Group, knob: float) -> Advanced:
+    def advance(self, group: Group, knob: float) -> Stepped:
         """Decides, or runs what was decided: images of one member run together."""
         return decide_then_run(self, group, knob, self.costs.names)
 
