@@ -150,8 +150,11 @@ class ExitNet(nn.Module):
     def leaving_at(self, knob):
         return self.leaving(lambda stage, rows, logits: self.policy.leaves(logits.softmax(dim=1).amax(dim=1), knob))
 
+    def stages(self):
+        return [self.stage(index) for index in range(3)]
+
     def through(self, images, leave):
-        return run_through_exits(images, [self.stage(index) for index in range(3)], leave)
+        return run_through_exits(images, self.stages(), leave)
 
     def all_exits(self, images):
         logits, features = [], images
@@ -171,9 +174,8 @@ class ExitNet(nn.Module):
         return Routed(logits, routes, self.costs.of(routes))
 
     def advance(self, group, knob):
-        rows, logits, survivors = pass_exit(group, group.key, self.stage(group.key), self.leaving_at(knob))
-        routes = torch.full((len(rows),), group.key)
-        finished = None if logits is None else Routed(logits, routes, self.costs.of(routes))
+        rows, exits, survivors = pass_exit(group, self.stages(), self.leaving_at(knob))
+        finished = None if exits is None else Routed(*exits, self.costs.of(exits.routes))
         return Stepped(rows, finished, survivors)
 
     def plain_network(self):

@@ -111,11 +111,11 @@ def run_through_exits(
         ValueError: If samples are left over after the last stage.
     """
     group, left, parts = Group(0, torch.arange(count(state)), state), [], []
-    for stage, run in enumerate(stages):
-        rows, outputs, survivors = pass_exit(group, stage, run, leave)
-        if outputs is not None:
+    for _ in stages:
+        rows, exits, survivors = pass_exit(group, stages, leave)
+        if exits is not None:
             left.append(rows)
-            parts.append(Exits(outputs, torch.full((len(rows),), stage)))
+            parts.append(exits)
         if not survivors:
             return take(join(parts), torch.cat(left).argsort())
         (group,) = survivors
@@ -125,21 +125,24 @@ def run_through_exits(
 class Passed(NamedTuple):
     """What a stage makes of a group."""
 
-    rows: Tensor  # (m,) the places of those that leave
-    outputs: Tensor | None  # (m, K) of these; None where nobody does
+    rows: Tensor  # (m,) int64, on the CPU: the places of those that leave
+    exits: Exits | None  # of these m; None where nobody leaves
     survivors: list[Group]  # the others, if there are any, as one group
 
 
-def pass_exit(group: Group, stage: int, run: Stage, leave: Leave) -> Passed:
-    """Runs one stage on the samples that wait for it, and lets them leave behind it: a step of `run_through_exits`."""
-    features, state = run(group.state)
-    mask, outputs = leave(stage, group.rows, features)
-    rows = group.rows
-    if outputs is not None:
-        stay = (~mask).nonzero()[:, 0]
-        rows, state = (rows, state) if len(stay) == len(rows) else (rows[stay], take(state, stay))
-    survivors = [Group(stage + 1, rows, state)] if outputs is None or len(rows) else []
-    return Passed(group.rows[mask], outputs, survivors)
+def pass_exit(group: Group, stages: Sequence[Stage], leave: Leave) -> Passed:
+    """Takes one step of `run_through_exits`: the stage whose number is the group's key."""
+    stage, rows = group.key, group.rows
+    assert isinstance(stage, int)
+    features, state = stages[stage](group.state)
+    mask, outputs = leave(stage, rows, features)
+    if outputs is None:
+        return Passed(rows[:0], None, [Group(stage + 1, rows, state)])
+    left, stay = rows[mask], (~mask).nonzero()[:, 0]
+    if len(left):
+        rows, state = take((rows, state), stay)
+    exits = Exits(outputs, torch.full_like(left, stage))
+    return Passed(left, exits, [Group(stage + 1, rows, state)] if len(stay) else [])
 
 
 def decide_then_run(

@@ -183,15 +183,11 @@ class RANet(nn.Module):
 
     def advance(self, group: Group, knob: float) -> Stepped:
         """Runs images up to their next exit; the knob of an image must be the same at all of its exits."""
-        stage = group.key
-        assert isinstance(stage, int)
-        if stage == 0:
+        if group.key == 0:
             self.check_images(group.state)
-        rows, logits, survivors = pass_exit(group, stage, self._stages()[stage], self._leave_at(knob))
-        if logits is None:
-            return Stepped(rows, None, survivors)
-        routes = torch.full((len(rows),), stage)
-        return Stepped(rows, Routed(logits, routes, self.executed_macs(routes, knob)), survivors)
+        rows, exits, survivors = pass_exit(group, self._stages(), self._leave_at(knob))
+        finished = None if exits is None else Routed(*exits, self.executed_macs(exits.routes, knob))
+        return Stepped(rows, finished, survivors)
 
     def executed_macs(self, routes: Tensor, knob: float) -> Tensor:
         """Multiply-adds (N,), float64, of `predict` at this knob for images that leave at ``routes`` (N,)."""
