@@ -119,7 +119,7 @@ class AdaptiveNetwork(Protocol[Inputs, Routes, Outputs]):
     def advance(self, group: Group, knob: float, /) -> Stepped[Outputs, Routes]:
         """Takes one step with samples that wait for it; begins with ``Group.start(inputs)``.
 
-        Until all are finished, they are as `predict` answers at this knob, whatever they share their steps with.
+        Once all are finished, their answers are those of `predict` at this knob, whatever shared their steps.
         """
 
 
