@@ -22,7 +22,7 @@ import torch
 
 from modicum import verbs
 from modicum.classify.data.scenes import DigitScenes
-from modicum.contract import AnySystem
+from modicum.contract import AnySystem, Trained
 from modicum.reading.asking import Ask
 from modicum.systems import SYSTEMS, get_system, open_run, system_of
 
@@ -47,12 +47,16 @@ def main() -> None:
 def calls_of(run: Path) -> list[Callable[[], Any]]:
     """Different questions to one predictor of a run, each a function that asks it."""
     trained = open_run(run)
-    predictor, inputs = trained.predictor(), _inputs(trained.run.system)
+    predictor, inputs, options = trained.predictor(), inputs_for(trained.run.system), knobs_for(trained)
+    return [partial(predictor, each, **knob) for each, knob in itertools.product(inputs, options)]
+
+
+def knobs_for(trained: Trained) -> list[dict[str, float]]:
+    """Some knobs of the run's curve, as options of a call; one call without a knob where nothing is decided."""
     if trained.calibrate is None:
-        return [partial(predictor, each) for each in inputs]
-    swept = [point.knob for point in trained.figures().curve.routed]
-    knobs = [swept[place] for place in np.linspace(0, len(swept) - 1, min(NUM_KNOBS, len(swept))).astype(int)]
-    return [partial(predictor, each, knob=knob) for each, knob in itertools.product(inputs, knobs)]
+        return [{}]
+    swept = [point.knob for point in trained.figures().curve.routed]  # type: ignore[attr-defined]  # of classifiers
+    return [{"knob": swept[place]} for place in np.linspace(0, len(swept) - 1, min(NUM_KNOBS, len(swept))).astype(int)]
 
 
 def count_differing(calls: Sequence[Callable[[], Any]], answers: int, threads: int = THREADS) -> int:
@@ -69,7 +73,8 @@ def _quick_runs(folder: Path) -> Iterator[Path]:
         yield verbs.train(get_system(name).id, recipe=f"{name}-quick", out=folder / name).path
 
 
-def _inputs(system: AnySystem) -> list[Any]:
+def inputs_for(system: AnySystem) -> list[Any]:
+    """Different inputs of what the system takes."""
     if system.wing == "reading":
         names = [("colour", "Bako"), ("year", "Miru"), ("size", "Tolu")]
         return [Ask(PASSAGE, f"what is the {what} of {name} ?") for what, name in names]

@@ -1,9 +1,11 @@
 """What every registered system must do, whatever it is; no system is known by name here."""
 
 import importlib.util
+import itertools
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 
@@ -99,6 +101,58 @@ def test_eight_threads_get_the_answers_of_one_from_a_shared_predictor(name, quic
     # A thousand where calls differ in their knob; elsewhere benchmarks/threads.py asks as many.
     answers = 1000 if verbs.open_run(quick_run(name)).calibrate else 48
     assert threads.count_differing(threads.calls_of(quick_run(name)), answers, threads=8) == 0
+
+
+def answer_by_steps(predictor, calls):
+    """Answers calls (inputs, knob) whose inputs share their steps, as a server does; a list for each call."""
+    answers, waiting = {}, []
+    for call, (inputs, _) in enumerate(calls):
+        for place, each in enumerate(predictor.start(inputs)):
+            if isinstance(each, Failure):
+                answers[call, place] = each
+            else:
+                waiting.append(replace(each, item=(call, place)))
+    while waiting:
+        groups = {}
+        for each in waiting:
+            knob = {} if each.is_decided else calls[each.item[0]][1]
+            groups.setdefault((each.group, *knob.values()), (knob, []))[1].append(each)
+        waiting = []
+        for knob, pendings in groups.values():
+            finished, survivors = predictor.advance(pendings, **knob)
+            assert len(finished) + len(survivors) == len(pendings)
+            answers |= dict(finished)
+            waiting += survivors
+    return [[answers[call, place] for place in range(len(inputs))] for call, (inputs, _) in enumerate(calls)]
+
+
+def test_calls_that_share_their_steps_get_the_answers_of_their_own(name, quick_run, inputs_of):
+    trained, broken = verbs.open_run(quick_run(name)), inputs_of(name)[1]
+    predictor, inputs = trained.predictor(), threads.inputs_for(trained.run.system)
+    parts = [[broken, *inputs[:2]], inputs[1:5]]
+    calls = [(part, knob) for knob in threads.knobs_for(trained) for part in parts]
+    for found, (part, knob) in zip(answer_by_steps(predictor, calls), calls, strict=True):
+        for answer, expected in zip(found, predictor.predict_all(part, **knob), strict=True):
+            assert answer.to_json() == pytest.approx(expected.to_json(), abs=1e-4)
+
+
+def test_eight_threads_get_the_answers_of_one_step_by_step(name, quick_run):
+    trained = verbs.open_run(quick_run(name))
+    predictor, knobs = trained.predictor(), threads.knobs_for(trained)
+    ones = itertools.product(threads.inputs_for(trained.run.system)[:4], knobs)
+    calls = [lambda one=one, knob=knob: answer_by_steps(predictor, [([one], knob)])[0][0] for one, knob in ones]
+    assert threads.count_differing(calls, 8 * len(calls), threads=8) == 0
+
+
+def test_bytes_in_and_bytes_out_are_what_files_in_and_out_are(name, quick_run, inputs_of, tmp_path):
+    predictor, (good, _, _) = verbs.predictor(quick_run(name)), inputs_of(name)
+    answer = predictor(good)
+    if "bytes" in predictor.limits.inputs:
+        assert predictor(good.read_bytes()).to_json() | {"name": answer.name} == answer.to_json()
+    if files := answer.encode():
+        list(verbs.predict(quick_run(name), [good], out=tmp_path / "out"))
+        written = [file.read_bytes() for file in (tmp_path / "out").glob("[!.]*")]
+        assert sorted(written) == sorted(files.values())
 
 
 def test_inputs_that_are_no_files_cost_only_themselves_on_the_command_line(name, quick_run, tmp_path, capsys):

@@ -6,7 +6,7 @@ the command line offers. Importing this module is instant.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,6 +72,9 @@ class Prediction(Protocol):
     def pictures(self) -> "Mapping[str, Image]":
         """Draws the answer; by kind, empty where there is nothing to see."""
 
+    def encode(self) -> Mapping[str, bytes]:
+        """Returns the files that the command line writes for it, by name; empty where it writes none."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -97,6 +100,53 @@ class Failure:
     def pictures(self) -> "Mapping[str, Image]":
         """Returns nothing: there is nothing to see."""
         return {}
+
+    def encode(self) -> Mapping[str, bytes]:
+        """Returns nothing: no file is written."""
+        return {}
+
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, eq=False)
+class Pending(Generic[State]):
+    """Holds an input that waits for its next step.
+
+    Attributes:
+        item: Its place among the inputs of `Predictor.start`; a caller may replace it with a key of its own.
+        group: The step, such as a stage, a resolution or a shape: inputs of equal groups can take it in one batch.
+        state: What the predictor needs to go on.
+        is_decided: Whether the steps to come depend on no knob, so that inputs with different knobs can share them.
+    """
+
+    item: Hashable
+    group: Hashable
+    state: State
+    is_decided: bool = True
+
+
+class Advanced(NamedTuple):
+    """Holds what a step makes of pending inputs."""
+
+    finished: Sequence[tuple[Hashable, Prediction | Failure]]  # by item
+    survivors: Sequence[Pending[Any]]  # the others, by the group that they wait in now
+
+
+def pend(
+    read: Iterable[State | Failure], group_of: Callable[[State], Hashable], *, is_decided: bool = True
+) -> list[Pending[State] | Failure]:
+    """Lets what was read of some inputs wait for their first step; failures stay where they are.
+
+    Args:
+        read: What was read, in order.
+        group_of: Returns the group of each; see `Pending`.
+        is_decided: As of `Pending`.
+    """
+    return [
+        found if isinstance(found, Failure) else Pending(place, group_of(found), found, is_decided)
+        for place, found in enumerate(read)
+    ]
 
 
 class Report(Protocol):
@@ -126,6 +176,19 @@ class Predictor(Protocol):
     @property
     def predict_all(self) -> Callable[..., Iterator[Prediction | Failure]]:
         """Answers for many, in order, as they come; unreadable ones are reported and skipped."""
+
+    def start(self, inputs: Iterable[Any], /) -> list[Pending[Any] | Failure]:
+        """Reads inputs, each of which waits for its first step then; for callers that make batches of many calls."""
+
+    def advance(self, pendings: Sequence[Pending[Any]], /, *, knob: float | None = None) -> Advanced:
+        """Takes one step with inputs of one group, at least one, of whatever calls of `start`.
+
+        Once all are finished, their answers are those of ``predict_all`` at this knob. An input needs the same knob at
+        every step until it is decided; from then on, ``knob`` changes nothing.
+
+        Raises:
+            ValueError: If the inputs wait for different steps.
+        """
 
 
 class Measured(Protocol):

@@ -8,11 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from modicum.adaptive.contract import AdaptiveNetwork, Policy, Routed
+from modicum.adaptive.contract import AdaptiveNetwork, Policy, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts, UnitCosts
 from modicum.adaptive.curve import sweep_knobs
 from modicum.adaptive.evidence import Scored, executed_outcome, score, tabulate
-from modicum.adaptive.execution import Exits, Leaving, run_through_exits, select_run_scatter
+from modicum.adaptive.execution import (
+    Leaving,
+    decide_and_run,
+    decide_then_run,
+    pass_exit,
+    run_through_exits,
+    select_run_scatter,
+)
 from modicum.adaptive.worth import MeanWorth
 from modicum.measuring.counting import count_network_macs
 
@@ -95,8 +102,10 @@ class MenuNet(nn.Module):
         return select_run_scatter(images, routes, list(self.parts))
 
     def predict(self, images, knob):
-        routes = self.policy.decide(self.scores(images), knob)
-        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+        return decide_and_run(self, images, knob)
+
+    def advance(self, group, knob):
+        return decide_then_run(self, group, knob, self.costs.names)
 
     def plain_network(self):
         return copy.deepcopy(self.parts[1])
@@ -130,16 +139,22 @@ class ExitNet(nn.Module):
 
         return run
 
-    def through(self, images, leaves):
-        if not len(images):
-            return Exits(self.all_exits(images)[:, 0], torch.zeros(0, dtype=torch.int64))
-
+    def leaving(self, leaves):
         def leave(stage, rows, features):
             logits = self.heads[stage](features)
             mask = leaves(stage, rows, logits) | (stage == 2)
-            return Leaving(mask, logits[mask] if mask.any() else None)
+            return Leaving(mask, logits[mask] if mask.any() or not len(rows) else None)
 
-        return run_through_exits(images, [self.stage(index) for index in range(3)], leave)
+        return leave
+
+    def leaving_at(self, knob):
+        return self.leaving(lambda stage, rows, logits: self.policy.leaves(logits.softmax(dim=1).amax(dim=1), knob))
+
+    def stages(self):
+        return [self.stage(index) for index in range(3)]
+
+    def through(self, images, leave):
+        return run_through_exits(images, self.stages(), leave)
 
     def all_exits(self, images):
         logits, features = [], images
@@ -152,13 +167,16 @@ class ExitNet(nn.Module):
         return self.all_exits(images).softmax(dim=2).amax(dim=2)
 
     def run(self, images, routes):
-        return self.through(images, lambda stage, rows, logits: routes[rows] == stage).outputs
+        return self.through(images, self.leaving(lambda stage, rows, logits: routes[rows] == stage)).outputs
 
     def predict(self, images, knob):
-        logits, routes = self.through(
-            images, lambda stage, rows, logits: self.policy.leaves(logits.softmax(dim=1).amax(dim=1), knob)
-        )
+        logits, routes = self.through(images, self.leaving_at(knob))
         return Routed(logits, routes, self.costs.of(routes))
+
+    def advance(self, group, knob):
+        rows, exits, survivors = pass_exit(group, self.stages(), self.leaving_at(knob))
+        finished = None if exits is None else Routed(*exits, self.costs.of(exits.routes))
+        return Stepped(rows, finished, survivors)
 
     def plain_network(self):
         return AllExits(copy.deepcopy(self))
@@ -206,8 +224,10 @@ class BlockNet(nn.Module):
         return self.head(features)
 
     def predict(self, images, knob):
-        routes = self.policy.decide(self.scores(images), knob)
-        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+        return decide_and_run(self, images, knob)
+
+    def advance(self, group, knob):
+        return decide_then_run(self, group, knob)
 
     def plain_network(self):
         return EveryBlock(copy.deepcopy(self))

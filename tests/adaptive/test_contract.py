@@ -1,6 +1,7 @@
 """What must hold for every adaptive network, shown on the three kinds; nothing here asks which kind it has."""
 
 from collections import Counter
+from itertools import groupby
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from modicum.adaptive.calibration import calibrate
+from modicum.adaptive.contract import Group
 from modicum.adaptive.curve import trace_curve
 from modicum.adaptive.efficiency import measure_efficiency, measure_route_times
+from modicum.adaptive.samples import join, take
 from modicum.measuring.counting import count_macs, count_network_macs
 
 ROWS = st.lists(st.integers(0, 39), max_size=6)  # any samples, in any order, some of them twice, or none
@@ -65,6 +68,49 @@ def test_predict_equals_running_what_is_decided(case, knob):
     routes = case.model.policy.decide(case.model.scores(case.images), case.knobs[knob])
     assert torch.equal(predicted.routes, routes)
     assert_close(predicted.outputs, case.model.run(case.images, routes), **TOLERANCE)
+
+
+def step_of(waiting):
+    """What has to be equal for samples to share a step: their group, and their knob where they depend on one."""
+    _, knob, group = waiting
+    return str(group.key), "any" if group.is_decided else str(knob)
+
+
+def take_all_steps(model, calls):
+    """Answers several calls (images, knob) step by step, sharing the steps; a list of samples' answers for each."""
+    waiting = [
+        ((call, row), knob, group)
+        for call, (images, knob) in enumerate(calls)
+        for row, group in enumerate(Group.start(images).split())
+    ]
+    answers = {}
+    while waiting:
+        batches = [list(batch) for _, batch in groupby(sorted(waiting, key=step_of), key=step_of)]
+        waiting = []
+        for batch in batches:
+            samples, knobs, groups = zip(*batch, strict=True)
+            rows, finished, survivors = model.advance(Group.join(groups), knobs[0])
+            for place, row in enumerate(rows.tolist()):
+                answers[samples[row]] = take(finished, slice(place, place + 1))
+            ones = [one for survivor in survivors for one in survivor.split()]
+            waiting += [(samples[int(one.rows)], knobs[int(one.rows)], one) for one in ones]
+    return [join([answers[call, row] for row in range(len(images))]) for call, (images, _) in enumerate(calls)]
+
+
+@pytest.mark.parametrize("knobs", [(2, 2), (3, 6), (0, 9)])
+def test_calls_that_share_their_steps_get_the_answers_of_their_own(case, knobs):
+    calls = [(case.images[:12], case.knobs[knobs[0]]), (case.images[6:20], case.knobs[knobs[1]])]
+    for found, (images, knob) in zip(take_all_steps(case.model, calls), calls, strict=True):
+        expected = case.model.predict(images, knob)
+        assert_close(found.outputs, expected.outputs, **TOLERANCE)
+        assert torch.equal(found.routes, expected.routes)
+        assert torch.equal(found.macs, expected.macs)
+
+
+def test_samples_of_different_groups_share_no_step(case):
+    group = Group.start(case.images[:1])
+    with pytest.raises(ValueError, match="one step needs samples of one group, got"):
+        Group.join([group, group._replace(key=5)])
 
 
 def test_empty_batch_is_legal(case):

@@ -187,12 +187,12 @@ class TestRunThroughExits:
     @pytest.mark.parametrize(
         "pack",
         [
-            lambda samples: (samples, [samples, samples]),
-            lambda samples: [samples],
+            lambda samples: (samples, (samples, samples)),
+            lambda samples: (samples, list(samples)),
             lambda samples: {"fine": samples, "coarse": (samples,)},
             lambda samples: State(samples, {"coarse": samples}),
         ],
-        ids=["tuple", "list", "dict", "NamedTuple"],
+        ids=["tuple", "list of samples", "dict", "NamedTuple"],
     )
     def test_state_may_nest_tensors(self, pack):
         received, expected = [], pack(numbers(3)[1:2])

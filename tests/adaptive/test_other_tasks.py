@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from modicum.adaptive.calibration import calibrate, describe_share, relative_budget
-from modicum.adaptive.contract import Policy, Routed
+from modicum.adaptive.contract import Group, Policy
 from modicum.adaptive.costs import CostTable, MenuCosts
 from modicum.adaptive.curve import cost_at, oracle_point, trace_curve
 from modicum.adaptive.efficiency import mean_macs, measure_efficiency, measure_route_times
 from modicum.adaptive.evidence import cached, executed_outcome, score, tabulate
-from modicum.adaptive.execution import group_rows
+from modicum.adaptive.execution import decide_and_run, decide_then_run, group_rows
 from modicum.adaptive.knobs import BudgetError
 from modicum.adaptive.samples import take
 from modicum.adaptive.worth import MeanWorth, SetWorth, bootstrap_interval
@@ -83,8 +83,10 @@ class Detector(nn.Module):
         return found
 
     def predict(self, pictures, knob):
-        routes = self.policy.decide(self.scores(pictures), knob)
-        return Routed(self.run(pictures, routes), routes, self.costs.of(routes))
+        return decide_and_run(self, pictures, knob)
+
+    def advance(self, group, knob):
+        return decide_then_run(self, group, knob, self.costs.names)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,17 @@ class TestDetector:
         model = detection[0]
         routed = model.predict(pictures[0], 0.9)
         assert float(routed.macs.sum()) == count_macs(lambda: model.run(pictures[0], routed.routes))
+
+    def test_steps_are_shared_by_pictures_of_mixed_size(self, detection, pictures):
+        model, (inputs, _) = detection[0], pictures
+        decided = model.advance(Group.join([Group.start(inputs[:8]), Group.start(inputs[8:])]), 0.9)
+        assert {group.key for group in decided.survivors} == {"full", "half"}
+        expected = model.predict(inputs, 0.9)
+        for group in decided.survivors:
+            rows, finished, survivors = model.advance(group, 0.9)
+            assert survivors == []
+            assert finished.routes.tolist() == expected.routes[rows].tolist()
+            torch.testing.assert_close(finished.outputs, take(expected.outputs, rows))
 
     def test_clock_takes_lists(self, detection, pictures):
         model, (inputs, _) = detection[0], pictures

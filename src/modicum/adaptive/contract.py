@@ -7,14 +7,14 @@ list of windows; nothing here looks inside it: routes are taken by sample and ha
 # N samples, S scores per sample; for routes see `modicum.adaptive.samples`
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.costs import CostTable
-from modicum.adaptive.samples import Inputs, Outputs, Routes
+from modicum.adaptive.samples import Inputs, Outputs, Routes, count, join, take
 
 
 class Routed(NamedTuple, Generic[Outputs, Routes]):
@@ -23,6 +23,46 @@ class Routed(NamedTuple, Generic[Outputs, Routes]):
     outputs: Outputs  # of N samples, e.g. logits (N, K)
     routes: Routes  # of N samples, on the CPU
     macs: Tensor  # (N,) float64, on the CPU: multiply-adds executed for each sample, the decision included
+
+
+class Group(NamedTuple):
+    """Holds samples that wait for the same step, of one call or of several."""
+
+    key: Hashable  # of the step: the number of the next one, or what was decided; of equal keys, all can be batched
+    rows: Tensor  # (n,) int64, on the CPU: their places in the batch that they were started or joined in
+    state: Any  # what the step needs, by sample, nested as `modicum.adaptive.samples` takes it
+    is_decided: bool = False  # whether the steps to come depend on no knob
+
+    @classmethod
+    def start(cls, inputs: Tensor | list[Any]) -> "Group":
+        """Lets N inputs wait for the first step."""
+        return cls(0, torch.arange(len(inputs)), inputs)
+
+    @classmethod
+    def join(cls, groups: "Sequence[Group]") -> "Group":
+        """Lets samples that wait for the same step, at least one, take it together.
+
+        Raises:
+            ValueError: If they wait for different ones.
+        """
+        keys = {(group.key, group.is_decided) for group in groups}
+        if len(keys) != 1:
+            raise ValueError(f"one step needs samples of one group, got {sorted(str(key) for key, _ in keys)}")
+        (key, is_decided), state = keys.pop(), join([group.state for group in groups])
+        return cls(key, torch.arange(count(state)), state, is_decided)
+
+    def split(self) -> "list[Group]":
+        """Lets each sample wait by itself."""
+        alone = [slice(place, place + 1) for place in range(len(self.rows))]
+        return [self._replace(rows=self.rows[one], state=take(self.state, one)) for one in alone]
+
+
+class Stepped(NamedTuple, Generic[Outputs, Routes]):
+    """What a step makes of a group."""
+
+    rows: Tensor  # (m,) int64, on the CPU: the places of those that are finished
+    finished: Routed[Outputs, Routes] | None  # of these m; None where nobody is
+    survivors: list[Group]  # the others, by the step that they wait for now
 
 
 class Policy(ABC, Generic[Routes]):
@@ -75,6 +115,12 @@ class AdaptiveNetwork(Protocol[Inputs, Routes, Outputs]):
 
     def predict(self, inputs: Inputs, knob: float, /) -> Routed[Outputs, Routes]:
         """Decides and executes together; equals ``run(inputs, policy.decide(scores(inputs), knob))``."""
+
+    def advance(self, group: Group, knob: float, /) -> Stepped[Outputs, Routes]:
+        """Takes one step with samples that wait for it; begins with ``Group.start(inputs)``.
+
+        Once all are finished, their answers are those of `predict` at this knob, whatever shared their steps.
+        """
 
 
 def device_of(model: AdaptiveNetwork[Any, Any, object]) -> torch.device:

@@ -3,14 +3,22 @@
 Two forms cover all adaptive networks. `select_run_scatter` serves decisions made before a piece of network runs (which
 resolution, keep or drop this block); `run_through_exits` serves decisions made while it runs (leave here or go on),
 where an exit that nobody can take need not be computed.
+
+Each can be taken step by step, too, so that samples of several calls share a step: `decide_then_run` and `pass_exit`.
 """
 # N samples, n samples of one group, m of them that leave, K classes
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from modicum.adaptive.contract import AdaptiveNetwork, Group, Routed, Stepped
+from modicum.adaptive.samples import Inputs, Outputs, Routes, count, join, take
+
+Stage = Callable[[Any], tuple[Tensor, Any]]
+"""From a state to ``(features (n, ...), next state)``, nested as `modicum.adaptive.samples` takes it."""
 
 
 def select_run_scatter(inputs: Tensor, choices: Tensor, runs: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
@@ -80,19 +88,21 @@ class Leaving(NamedTuple):
     outputs: Tensor | None  # (m, K) of those that leave, in order; None where nobody does
 
 
+Leave = Callable[[int, Tensor, Tensor], Leaving]
+"""``leave(stage, rows, features)`` tells which samples leave behind a stage; ``rows`` (n,) are their places."""
+
+
 def run_through_exits(
-    state: Any,  # noqa: ANN401  any nesting of tensors; see Args
-    stages: Sequence[Callable[[Any], tuple[Tensor, Any]]],
-    leave: Callable[[int, Tensor, Tensor], Leaving],
+    state: Any,  # noqa: ANN401  any nesting of samples; see Args
+    stages: Sequence[Stage],
+    leave: Leave,
 ) -> Exits:
     """Runs stage after stage, each only on the samples that have not left before it.
 
     Args:
-        state: What the first stage gets: a tensor (N, ...) or any nesting of tuples, lists and dicts of such tensors,
-            N at least 1.
-        stages: Functions from a state to ``(features (n, ...), next state)``. Once all have left, no more are called.
-        leave: ``leave(stage, rows, features)`` tells which samples leave here, and their outputs; ``rows`` (n,) on
-            the CPU are their places in the input. At the last stage, all must leave.
+        state: What the first stage gets: tensors (N, ...) or lists of N items, or tuples and dicts of such.
+        stages: Once all have left, no more are called.
+        leave: At the last stage, all must leave; of an empty batch, "all" with outputs (0, K) at the first.
 
     Returns:
         The output and the exit of every sample, in the order of the input.
@@ -100,29 +110,78 @@ def run_through_exits(
     Raises:
         ValueError: If samples are left over after the last stage.
     """
-    rows, routes, output = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), None
-    for stage, run in enumerate(stages):
-        features, state = run(state)
-        if stage == 0:
-            rows, routes = torch.arange(len(features)), torch.zeros(len(features), dtype=torch.int64)
-        mask, outputs = leave(stage, rows, features)
-        if outputs is None:
-            continue
-        output = _room_for(len(routes), outputs) if output is None else output
-        output.index_copy_(0, rows[mask].to(output.device), outputs)
-        routes[rows[mask]] = stage
-        stay = (~mask).nonzero()[:, 0]
-        if not len(stay):
-            return Exits(output, routes)
-        if len(stay) < len(rows):
-            rows, state = rows[stay], _select(state, stay)
-    raise ValueError(f"all samples must leave at the last stage, but {len(rows)} did not")
+    group, left, parts = Group(0, torch.arange(count(state)), state), [], []
+    for _ in stages:
+        rows, exits, survivors = pass_exit(group, stages, leave)
+        if exits is not None:
+            left.append(rows)
+            parts.append(exits)
+        if not survivors:
+            return take(join(parts), torch.cat(left).argsort())
+        (group,) = survivors
+    raise ValueError(f"all samples must leave at the last stage, but {len(group.rows)} did not")
 
 
-def _select(state: Any, rows: Tensor) -> Any:  # noqa: ANN401  any nesting of tensors
-    if isinstance(state, Tensor):
-        return state[rows.to(state.device)]
-    if isinstance(state, dict):
-        return {key: _select(value, rows) for key, value in state.items()}
-    make = getattr(type(state), "_make", type(state))  # a NamedTuple does not take an iterable
-    return make(_select(value, rows) for value in state)
+class Passed(NamedTuple):
+    """What a stage makes of a group."""
+
+    rows: Tensor  # (m,) int64, on the CPU: the places of those that leave
+    exits: Exits | None  # of these m; None where nobody leaves
+    survivors: list[Group]  # the others, if there are any, as one group
+
+
+def pass_exit(group: Group, stages: Sequence[Stage], leave: Leave) -> Passed:
+    """Takes one step of `run_through_exits`: the stage whose number is the group's key."""
+    stage, rows = group.key, group.rows
+    assert isinstance(stage, int)
+    features, state = stages[stage](group.state)
+    mask, outputs = leave(stage, rows, features)
+    if outputs is None:
+        return Passed(rows[:0], None, [Group(stage + 1, rows, state)])
+    left, stay = rows[mask], (~mask).nonzero()[:, 0]
+    if len(left):
+        rows, state = take((rows, state), stay)
+    exits = Exits(outputs, torch.full_like(left, stage))
+    return Passed(left, exits, [Group(stage + 1, rows, state)] if len(stay) else [])
+
+
+def decide_then_run(
+    network: AdaptiveNetwork[Inputs, Routes, Outputs],
+    group: Group,
+    knob: float,
+    keys: Callable[[Routes], Sequence[Hashable]] | None = None,
+) -> Stepped[Outputs, Routes]:
+    """Takes one of the two steps of a network that decides before it runs.
+
+    Args:
+        network: The network.
+        group: Samples that wait for the decision, or for the run.
+        knob: Of the decision.
+        keys: From routes to what has to be equal for samples to run together; None: samples of all routes can.
+    """
+    if group.is_decided:
+        inputs, routes = group.state
+        return Stepped(group.rows, run_routes(network, inputs, routes), [])
+    routes = network.policy.decide(network.scores(group.state), knob)
+    places: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(["run"] * len(routes) if keys is None else keys(routes)):
+        places.setdefault(key, []).append(place)
+    survivors = [
+        Group(key, *take((group.rows, (group.state, routes)), torch.tensor(chosen)), is_decided=True)
+        for key, chosen in places.items()
+    ]
+    return Stepped(group.rows[:0], None, survivors)
+
+
+def decide_and_run(
+    network: AdaptiveNetwork[Inputs, Routes, Outputs], inputs: Inputs, knob: float
+) -> Routed[Outputs, Routes]:
+    """Takes both steps of `decide_then_run` at once."""
+    return run_routes(network, inputs, network.policy.decide(network.scores(inputs), knob))
+
+
+def run_routes(
+    network: AdaptiveNetwork[Inputs, Routes, Outputs], inputs: Inputs, routes: Routes
+) -> Routed[Outputs, Routes]:
+    """Runs samples on given routes, with their cost."""
+    return Routed(network.run(inputs, routes), routes, network.costs.of(routes))

@@ -8,14 +8,16 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from modicum.adaptive.contract import AdaptiveNetwork, device_of, dtype_of
+from modicum.adaptive.contract import AdaptiveNetwork, Group, Routed, device_of, dtype_of
 from modicum.adaptive.costs import require_plain
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.data.preprocessing import Preprocessing
-from modicum.contract import PICTURE_KINDS, Failure, Limits
+from modicum.contract import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Source, name_of, read_pixels
 from modicum.storage.names import printable
+
+_State = tuple[str, Group]  # of a pending image: its name, and what the network needs of it
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class Prediction:
 
     def pictures(self) -> Mapping[str, Image]:
         """Returns nothing: there is nothing to see."""
+        return {}
+
+    def encode(self) -> Mapping[str, bytes]:
+        """Returns nothing: no file is written."""
         return {}
 
 
@@ -109,41 +115,73 @@ class Predictor:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        return self._predict_batches(images, batch_size, self.knob if knob is None else check_knob(knob))
+        return self._predict_batches(images, batch_size, self._checked(knob))
+
+    @torch.inference_mode()
+    def start(self, images: Iterable[Source]) -> list[Pending[_State] | Failure]:
+        """Reads images, each of which waits for the network's first step then; see `modicum.contract.Predictor`."""
+        read = [self._read(place, image) for place, image in enumerate(images)]
+        states = [
+            each if isinstance(each, Failure) else (each[0], Group.start(self._batch([each[1]]))) for each in read
+        ]
+        return pend(states, lambda state: state[1].key, is_decided=False)
+
+    @torch.inference_mode()
+    def advance(self, pendings: Sequence[Pending[_State]], *, knob: float | None = None) -> Advanced:
+        """Takes one step of the network with images of one group; see `modicum.contract.Predictor`."""
+        names, groups = zip(*(pending.state for pending in pendings), strict=True)
+        rows, routed, survivors = self.network.advance(Group.join(groups), self._checked(knob))
+        places = rows.tolist()
+        answers = [] if routed is None else self._answers([names[place] for place in places], routed)
+        finished = [(pendings[place].item, answer) for place, answer in zip(places, answers, strict=True)]
+        waiting = [
+            Pending(pendings[int(one.rows)].item, one.key, (names[int(one.rows)], one), one.is_decided)
+            for survivor in survivors
+            for one in survivor.split()
+        ]
+        return Advanced(finished, waiting)
+
+    def _checked(self, knob: float | None) -> float:
+        return self.knob if knob is None else check_knob(knob)
 
     def _predict_batches(
         self, images: Iterable[Source], batch_size: int, knob: float
     ) -> Iterator[Prediction | Failure]:
-        waiting: list[tuple[str, Tensor | Failure]] = []
+        waiting: list[tuple[str, Tensor] | Failure] = []
         for place, image in enumerate(images):
-            name = name_of(image, place)
-            waiting.append((name, self._read(name, image)))
+            waiting.append(self._read(place, image))
             if len(waiting) == batch_size:
                 yield from self._flush(waiting, knob)
                 waiting = []
         yield from self._flush(waiting, knob)
 
-    def _read(self, name: str, image: Source) -> Tensor | Failure:
+    def _read(self, place: int, image: Source) -> tuple[str, Tensor] | Failure:
+        name = name_of(image, place)
         try:
-            return self._transform(read_pixels(image))
+            return name, self._transform(read_pixels(image))
         except BadImageError as error:
             return Failure(name, str(error))
 
-    def _flush(self, waiting: list[tuple[str, Tensor | Failure]], knob: float) -> Iterator[Prediction | Failure]:
-        readable = [(name, image) for name, image in waiting if isinstance(image, Tensor)]
+    def _flush(self, waiting: list[tuple[str, Tensor] | Failure], knob: float) -> Iterator[Prediction | Failure]:
+        readable = [each for each in waiting if not isinstance(each, Failure)]
         predictions = iter(self._predict(readable, knob) if readable else [])
-        for _, image in waiting:
-            yield image if isinstance(image, Failure) else next(predictions)
+        for each in waiting:
+            yield each if isinstance(each, Failure) else next(predictions)
 
     @torch.inference_mode()
     def _predict(self, readable: Sequence[tuple[str, Tensor]], knob: float) -> list[Prediction]:
-        pixels = torch.stack([image for _, image in readable]).to(self._device)
-        images = self.preprocessing.normalise(pixels).to(dtype_of(self.network))
-        routed = self.network.predict(images, knob)
+        images = self._batch([image for _, image in readable])
+        return self._answers([name for name, _ in readable], self.network.predict(images, knob))
+
+    def _batch(self, pixels: Sequence[Tensor]) -> Tensor:
+        images = self.preprocessing.normalise(torch.stack(list(pixels)).to(self._device))
+        return images.to(dtype_of(self.network))
+
+    def _answers(self, names: Sequence[str], routed: Routed) -> list[Prediction]:
         probabilities, labels = routed.outputs.float().softmax(dim=1).max(dim=1)
-        names, plain = self.network.costs.names(routed.routes), require_plain(self.network.costs)
-        columns = (labels.tolist(), probabilities.tolist(), names, routed.macs.tolist())
+        routes, plain = self.network.costs.names(routed.routes), require_plain(self.network.costs)
+        columns = (names, labels.tolist(), probabilities.tolist(), routes, routed.macs.tolist())
         return [
             Prediction(name, self.classes[label], probability, route, macs, macs / plain)
-            for (name, _), label, probability, route, macs in zip(readable, *columns, strict=True)
+            for name, label, probability, route, macs in zip(*columns, strict=True)
         ]

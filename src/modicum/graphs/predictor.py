@@ -2,17 +2,18 @@
 
 # N rows, H W size of a picture in px
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.contract import PICTURE_KINDS, Failure, Kind, Limits
+from modicum.contract import PICTURE_KINDS, Advanced, Failure, Kind, Limits, Pending, pend
 from modicum.graphs.activations import Array
 from modicum.graphs.encoding import EncodedRows
 from modicum.graphs.evaluation import evaluate
@@ -87,19 +88,21 @@ class PicturePrediction:
 
     def pictures(self) -> dict[str, Image.Image]:
         """Returns the prediction, and the residual, which is grey where both agree."""
-        residual = to_pixels(0.5 + self.target - self.predicted)
-        return {"predicted": Image.fromarray(to_pixels(self.predicted)), "residual": Image.fromarray(residual)}
+        predicted, residual = np.empty((2, *self.target.shape), dtype=np.uint8)
+        for rows in self._strips():
+            predicted[rows] = to_pixels(self.predicted[rows])
+            residual[rows] = to_pixels(0.5 + self.target[rows] - self.predicted[rows])
+        return {"predicted": Image.fromarray(predicted), "residual": Image.fromarray(residual)}
+
+    def encode(self) -> dict[str, bytes]:
+        """Returns ``predicted.png`` and ``residual.png``."""
+        return {f"{kind}.png": _png(picture) for kind, picture in self.pictures().items()}
 
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; says where each stands."""
         files = _files_of_picture(Path(folder) / Path(self.name).name)
-        pixels = np.empty(self.target.shape, dtype=np.uint8)
-        for rows in self._strips():
-            pixels[rows] = to_pixels(self.predicted[rows])
-        write_output(files["predicted"], _png(pixels))
-        for rows in self._strips():
-            pixels[rows] = to_pixels(0.5 + self.target[rows] - self.predicted[rows])
-        write_output(files["residual"], _png(pixels))
+        for file, content in zip(files.values(), self.encode().values(), strict=True):
+            write_output(file, content)
         return files
 
 
@@ -145,19 +148,23 @@ class Predictor:
         Raises:
             DataError: If it cannot be read, or lacks a column that the graph reads.
         """
-        if isinstance(source, str | Path):
-            return self._predict_file(Path(source))
-        if isinstance(source, bytes | Image.Image | np.ndarray | None):
-            return self._predict_picture("picture", Picture(read_upright(source)))
-        return self._predict_table("table", as_table(source))
+        return self._predict(*self._open(source))
 
     def predict_all(self, sources: Iterable[Input]) -> Iterator[Prediction | Failure]:
         """What the graph says of each, in order, as they come; one that cannot be read costs only itself."""
-        for number, source in enumerate(sources):
-            try:
-                yield self(source)
-            except DataError as error:
-                yield Failure(str(source) if isinstance(source, str | Path) else f"input {number}", str(error))
+        for read in map(self._read_source, count(), sources):
+            yield read if isinstance(read, Failure) else self._answer(read)
+
+    def start(self, sources: Iterable[Input]) -> list["Pending[_Source] | Failure"]:
+        """Reads tables and pictures, each of which takes one step then; see `modicum.contract.Predictor`."""
+        return pend(
+            map(self._read_source, count(), sources),
+            lambda source: source.data.size if isinstance(source.data, Picture) else "table",
+        )
+
+    def advance(self, pendings: Sequence["Pending[_Source]"], *, knob: float | None = None) -> Advanced:
+        """Predicts from tables or pictures, one after the other; see `modicum.contract.Predictor`."""
+        return Advanced([(pending.item, self._answer(pending.state)) for pending in pendings], [])
 
     def predict_rows(self, table: Mapping[str, Any] | Table) -> tuple[NDArray[Any], Array | None]:
         """Values (N,) of the rows of a table, and the probabilities (N,) of classes, where it predicts those.
@@ -182,12 +189,33 @@ class Predictor:
         names[~rows.is_usable] = None
         return names, probabilities.max(axis=1)
 
-    def _predict_file(self, path: Path) -> Prediction:
+    def _read_source(self, number: int, source: Input) -> "_Source | Failure":
+        given = str(source) if isinstance(source, str | Path) else f"input {number}"
+        try:
+            return _Source(given, *self._open(source))
+        except DataError as error:
+            return Failure(given, str(error))
+
+    def _answer(self, source: "_Source") -> Prediction | Failure:
+        try:
+            return self._predict(source.name, source.data)
+        except DataError as error:
+            return Failure(source.given, str(error))
+
+    def _open(self, source: Input) -> tuple[str, Table | Picture]:
+        if isinstance(source, bytes | Image.Image | np.ndarray | None):
+            return "picture", Picture(read_upright(source))
+        if not isinstance(source, str | Path):
+            return "table", as_table(source)
+        path = Path(source)
         if is_table_name(path.name):
-            return self._predict_table(str(path), read_table(path, self.options))
+            return str(path), read_table(path, self.options)
         if self.problem == "table":
             raise DataError(f"it is no table: its name should end in one of {' '.join(TABLE_SUFFIXES)}")
-        return self._predict_picture(str(path), Picture(read_upright(path)))
+        return str(path), Picture(read_upright(path))
+
+    def _predict(self, name: str, data: Table | Picture) -> Prediction:
+        return self._predict_table(name, data) if isinstance(data, Table) else self._predict_picture(name, data)
 
     def _predict_table(self, name: str, table: Table) -> TablePrediction:
         rows = self._read(table)
@@ -235,6 +263,14 @@ class Predictor:
             yield rows, brightness, inputs
 
 
+class _Source(NamedTuple):
+    """What was read of an input."""
+
+    given: str  # as what it was given: its path, or its place among the inputs
+    name: str  # of its answer
+    data: Table | Picture
+
+
 def files_of(place: Path) -> dict[str, Path]:
     """The files that are written for an input, by kind, from its place in the output folder."""
     return {"table": file_of_table(place)} if is_table_name(place.name) else _files_of_picture(place)
@@ -250,7 +286,7 @@ def to_pixels(brightness: Array) -> NDArray[np.uint8]:
     return pixels
 
 
-def _png(pixels: NDArray[np.uint8]) -> bytes:
+def _png(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
+    picture.save(stream, "PNG")
     return stream.getvalue()

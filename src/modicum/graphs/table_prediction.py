@@ -83,6 +83,13 @@ class TablePrediction:
         """Returns nothing: there is nothing to see."""
         return {}
 
+    def encode(self) -> dict[str, bytes]:
+        """Returns the table with its predictions beside it, in its own form, such as ``predicted.csv``."""
+        added = {f"predicted {self.target}": self._cells()}
+        if self.probabilities is not None:
+            added["probability"] = self.probabilities
+        return {f"predicted{self.table.suffix()}": self.table.content_with(added)}
+
     def save(self, target: str | Path) -> dict[str, Path]:
         """Writes the table with its predictions beside it, in its own form; says where it stands.
 
@@ -92,13 +99,11 @@ class TablePrediction:
         Raises:
             OutputError: If something stands there that modicum did not write; it is left as it is.
         """
-        added = {f"predicted {self.target}": self._cells()}
-        if self.probabilities is not None:
-            added["probability"] = self.probabilities
         place = Path(target)
         if place.is_dir() or not is_table_name(place.name):
             place = file_of_table(place / Path(self.name).name, self.table.suffix())
-        write_output(place, self.table.content_with(added))
+        (content,) = self.encode().values()
+        write_output(place, content)
         return {"table": place}
 
     def _cells(self) -> NDArray[Any]:

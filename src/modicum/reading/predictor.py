@@ -1,10 +1,10 @@
 """From a text and a question to a piece of the text that answers it, its place and its probability."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from modicum.contract import Failure, Limits
+from modicum.contract import Advanced, Failure, Limits, Pending, pend
 from modicum.reading.answering import Candidate, Found, Reader
 from modicum.reading.asking import Ask
 from modicum.reading.data.corpus import Passage, Question
@@ -64,6 +64,10 @@ class Reply:
 
     def pictures(self) -> "Mapping[str, Image]":
         """Returns nothing: there is nothing to see."""
+        return {}
+
+    def encode(self) -> Mapping[str, bytes]:
+        """Returns nothing: no file is written."""
         return {}
 
 
@@ -127,16 +131,31 @@ class Predictor:
             part.append((name, ask))
             size += len(ask.passage) if isinstance(ask, Ask) else 0
             if len(part) >= chunk or size >= LONGEST_TEXT:
-                yield from self._answer(part)
+                yield from self._answer(self._prepare_all(part))
                 part, size = [], 0
         if part:
-            yield from self._answer(part)
+            yield from self._answer(self._prepare_all(part))
 
-    def _answer(self, asks: list[tuple[str, Ask | Failure]]) -> list[Reply | Failure]:
-        known: dict[str, Tokenised] = {}
-        prepared = [ask if isinstance(ask, Failure) else self._prepare(name, ask, known) for name, ask in asks]
+    def start(self, asks: Iterable[Input]) -> list["Pending[_Prepared] | Failure"]:
+        """Cuts texts into windows; all questions can take their one step together, as the reader makes the batches.
+
+        See `modicum.contract.Predictor`. Questions of one call share what is read of their texts.
+        """
+        named = [(_named(place, given), given) for place, given in enumerate(asks)]
+        return pend(self._prepare_all([(name, _checked(name, given)) for name, given in named]), lambda _: "reading")
+
+    def advance(self, pendings: Sequence["Pending[_Prepared]"], *, knob: float | None = None) -> Advanced:
+        """Answers questions; see `modicum.contract.Predictor`."""
+        replies = self._answer([pending.state for pending in pendings])
+        return Advanced([(pending.item, reply) for pending, reply in zip(pendings, replies, strict=True)], [])
+
+    def _answer(self, prepared: Sequence["_Prepared | Failure"]) -> list[Reply | Failure]:
         found = iter(self.reader.find([each.windows for each in prepared if not isinstance(each, Failure)]))
         return [each if isinstance(each, Failure) else self._reply(each, next(found)) for each in prepared]
+
+    def _prepare_all(self, asks: Iterable[tuple[str, Ask | Failure]]) -> list["_Prepared | Failure"]:
+        known: dict[str, Tokenised] = {}
+        return [ask if isinstance(ask, Failure) else self._prepare(name, ask, known) for name, ask in asks]
 
     def _prepare(self, name: str, ask: Ask, known: dict[str, Tokenised]) -> "_Prepared | Failure":
         """A question with all windows of its text; texts that are ``known`` are shared."""

@@ -79,9 +79,13 @@ def write_photos(photos: Sequence[Photo], path: str | Path) -> None:
         DataError: As `check_writable`.
         OutputError: If something stands there that modicum did not write; it is left as it is.
     """
-    path = Path(path)
+    write_output(path, encode_photos(photos, path))
+
+
+def encode_photos(photos: Sequence[Photo], path: str | Path) -> bytes:
+    """Returns what `write_photos` writes into a file of this name."""
     check_writable(photos, path)
-    write_output(path, _encode(photos, *_format_of(path)))
+    return _encode(photos, *_format_of(Path(path)))
 
 
 def output_suffix(path: Path) -> str:

@@ -4,6 +4,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,22 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.contract import PICTURE_KINDS, Failure, Limits
+from modicum.contract import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Source, check_array, content_of, name_of
 from modicum.nn.tiles import Progress
 from modicum.restore.colour import replace_studio_luma, studio_luma
 from modicum.restore.degradations import mosaic
 from modicum.restore.photo import Photo, decode_photos, photo_of_picture
-from modicum.restore.photo_files import write_photos
+from modicum.restore.photo_files import encode_photos, write_photos
 from modicum.restore.pixels import as_colour, quantise, same_size
 from modicum.restore.task import Task
-from modicum.storage.errors import DataError, OutputError
+from modicum.storage.errors import DataError
 from modicum.storage.names import printable
 from modicum.storage.outputs import files_to_json, tell_files
 
 Accept = Callable[[Sequence[Photo]], None]
 Restore = Callable[[NDArray[Any]], NDArray[np.float32]]
+_Read = tuple[str, tuple[Photo, ...]]  # the pages of a file, with its name
 
 _GAP = 8  # pixels between before and after
 _BAND_ROWS = 256
@@ -83,13 +85,25 @@ class Restored:
         sheet.paste(self.image().convert("RGB"), (before.width + _GAP, 0))
         return sheet
 
+    def encode(self) -> dict[str, bytes]:
+        """Returns the restored photograph, all of its pages, as ``restored.png``, or ``restored.tif`` for pages.
+
+        Raises:
+            DataError: If that format cannot hold the pages, such as several in 16-bit colour.
+        """
+        name = "restored.tif" if self.following and self.after.duration_ms is None else "restored.png"
+        return {name: encode_photos(self._pages(), name)}
+
     def save(self, path: str | Path) -> dict[str, Path]:
         """Writes the restored photograph, all of its pages, in the format of the suffix; says where it stands.
 
         See `write_photos`.
         """
-        write_photos([self.after, *(page.after for page in self.following)], path)
+        write_photos(self._pages(), path)
         return {"restored": Path(path)}
+
+    def _pages(self) -> list[Photo]:
+        return [self.after, *(page.after for page in self.following)]
 
     def to_json(self) -> dict[str, object]:
         """Plain data, for JSON; without the pictures, and without the time, which no two runs share."""
@@ -131,11 +145,10 @@ class Predictor:
         Raises:
             BadImageError: If it cannot be read, or is no mosaic where one is needed.
         """
-        name = name_of(image, 0)
-        try:
-            return self._restore(name, image, progress, None)
-        except BadImageError as error:
-            raise BadImageError(str(Failure(name, str(error)))) from error
+        restored = next(self.predict_all([image], progress))
+        if isinstance(restored, Failure):
+            raise BadImageError(str(restored))
+        return restored
 
     def predict_all(
         self, images: Iterable[Source], progress: Progress | None = None, *, accept: Accept | None = None
@@ -148,22 +161,29 @@ class Predictor:
             accept: Called with the pages of each file before they are restored; a `DataError` refuses that file.
         """
         for place, image in enumerate(images):
-            name = name_of(image, place)
-            try:
-                yield self._restore(name, image, progress, accept)
-            except OutputError as error:
-                yield Failure(name, str(error), "not written")
-            except DataError as error:
-                yield Failure(name, str(error))
+            read = _read(place, image)
+            yield read if isinstance(read, Failure) else self._restore(*read, progress, accept)
 
-    def _restore(self, name: str, image: Source, progress: Progress | None, accept: Accept | None) -> Restored:
-        photos = _open(image)
+    def start(self, images: Iterable[Source]) -> list[Pending[_Read] | Failure]:
+        """Reads photographs, each of which takes one step then; see `modicum.contract.Predictor`."""
+        return pend(map(_read, count(), images), lambda read: read[1][0].pixels.shape)
+
+    def advance(self, pendings: Sequence[Pending[_Read]], *, knob: float | None = None) -> Advanced:
+        """Restores photographs, one after the other; see `modicum.contract.Predictor`."""
+        return Advanced([(pending.item, self._restore(*pending.state)) for pending in pendings], [])
+
+    def _restore(
+        self, name: str, photos: Sequence[Photo], progress: Progress | None = None, accept: Accept | None = None
+    ) -> Restored | Failure:
         try:
             if accept is not None:
                 accept(photos)
         except DataError as error:
-            raise OutputError(str(error)) from error
-        first, *others = (self._restore_page(name, photo, progress) for photo in photos)
+            return Failure(name, str(error), "not written")
+        try:
+            first, *others = (self._restore_page(name, photo, progress) for photo in photos)
+        except DataError as error:
+            return Failure(name, str(error))
         return replace(first, following=tuple(others))
 
     def _restore_page(self, name: str, photo: Photo, progress: Progress | None) -> Restored:
@@ -214,6 +234,14 @@ def _as_mosaic(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     if pixels.ndim == 3 and not np.array_equal(kept, pixels):
         raise BadImageError("not a GRBG mosaic: give raw samples as a grey image, or colours with the others at 0")
     return kept
+
+
+def _read(place: int, image: Source) -> _Read | Failure:
+    name = name_of(image, place)
+    try:
+        return name, _open(image)
+    except DataError as error:
+        return Failure(name, str(error))
 
 
 def _open(image: Source) -> tuple[Photo, ...]:

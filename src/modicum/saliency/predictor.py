@@ -2,9 +2,10 @@
 
 # H W size of a picture in px, S side of the network's input
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from modicum.contract import PICTURE_KINDS, Failure, Limits
+from modicum.contract import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.exporting.folding import fold_batch_norms
 from modicum.imaging.belongings import Belongings, save_options
 from modicum.imaging.decoding import BadImageError
@@ -30,6 +31,9 @@ from modicum.storage.outputs import files_to_json, tell_files, write_output
 HALF = 128
 _OVERLAY = (255, 64, 0)
 _OPACITY = 0.55
+_FILES = {"mask": ".png", "cut_out": ".png", "overlay": ".jpg"}  # that are written for a picture, by kind
+
+_Read = tuple[str, Picture]  # with its name
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +91,26 @@ class Salience:
         """Returns mask, cut-out and overlay."""
         return {"mask": Image.fromarray(self.mask), "cut_out": self.cut_out(), "overlay": self.overlay()}
 
-    def save(self, folder: str | Path) -> dict[str, Path]:
-        """Writes ``<name>_mask.png``, ``<name>_cut_out.png`` and ``<name>_overlay.jpg``; says where each stands.
+    def encode(self) -> dict[str, bytes]:
+        """Returns ``mask.png``, ``cut_out.png`` and ``overlay.jpg``.
 
         All three keep EXIF, XMP and resolution of the picture, and those in colour its profile.
+        """
+        pictures, belongings = self.pictures(), self.picture.belongings
+        return {
+            f"{kind}{suffix}": encode(pictures[kind], "JPEG" if suffix == ".jpg" else "PNG", belongings)
+            for kind, suffix in _FILES.items()
+        }
+
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Writes what `encode` returns as ``<name>_mask.png`` and so on; says where each stands.
 
         Raises:
             OutputError: If something stands there that modicum did not write; it is left as it is.
         """
-        files, pictures = files_of(Path(folder) / Path(self.name).name), self.pictures()
-        for kind, file in files.items():
-            form = "JPEG" if file.suffix == ".jpg" else "PNG"
-            write_output(file, encode(pictures[kind], form, self.picture.belongings))
+        files = files_of(Path(folder) / Path(self.name).name)
+        for file, content in zip(files.values(), self.encode().values(), strict=True):
+            write_output(file, content)
         return files
 
     def to_json(self) -> dict[str, object]:
@@ -149,14 +161,22 @@ class Predictor:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        waiting: list[tuple[str, Picture | Failure]] = []
+        waiting: list[_Read | Failure] = []
         for place, image in enumerate(images):
-            name = name_of(image, place)
-            waiting.append((name, _read(name, image)))
+            waiting.append(_read(place, image))
             if len(waiting) == batch_size:
                 yield from self._flush(waiting)
                 waiting = []
         yield from self._flush(waiting)
+
+    def start(self, images: Iterable[Source]) -> list[Pending[_Read] | Failure]:
+        """Reads pictures, which can take their one step together; see `modicum.contract.Predictor`."""
+        return pend(map(_read, count(), images), lambda _: self.preprocessing.size)
+
+    def advance(self, pendings: Sequence[Pending[_Read]], *, knob: float | None = None) -> Advanced:
+        """Finds what is salient in pictures; see `modicum.contract.Predictor`."""
+        found = self._flush([pending.state for pending in pendings])
+        return Advanced([(pending.item, each) for pending, each in zip(pendings, found, strict=True)], [])
 
     @torch.inference_mode()
     def maps(self, pictures: Iterable[NDArray[np.uint8]]) -> Tensor:
@@ -171,20 +191,20 @@ class Predictor:
         """A map (S, S) of a picture at its full size, (H, W) uint8."""
         return enlarge(saliency.numpy(), pixels, is_guided=self.is_guided)
 
-    def _flush(self, waiting: list[tuple[str, Picture | Failure]]) -> Iterator[Salience | Failure]:
-        readable = [picture.pixels for _, picture in waiting if not isinstance(picture, Failure)]
+    def _flush(self, waiting: Sequence[_Read | Failure]) -> Iterator[Salience | Failure]:
+        readable = [each[1].pixels for each in waiting if not isinstance(each, Failure)]
         maps = iter(self.maps(readable) if readable else ())
-        for name, picture in waiting:
-            if isinstance(picture, Failure):
-                yield picture
+        for each in waiting:
+            if isinstance(each, Failure):
+                yield each
             else:
+                name, picture = each
                 yield Salience(name, picture, self.enlarge(next(maps), picture.pixels))
 
 
 def files_of(place: Path) -> dict[str, Path]:
     """The files that are written for a picture, by kind, from its place in the output folder."""
-    suffixes = {"mask": ".png", "cut_out": ".png", "overlay": ".jpg"}
-    return {kind: place.with_name(f"{place.stem}_{kind}{suffix}") for kind, suffix in suffixes.items()}
+    return {kind: place.with_name(f"{place.stem}_{kind}{suffix}") for kind, suffix in _FILES.items()}
 
 
 def encode(picture: Image.Image, form: str, belongings: Belongings) -> bytes:
@@ -195,8 +215,9 @@ def encode(picture: Image.Image, form: str, belongings: Belongings) -> bytes:
     return stream.getvalue()
 
 
-def _read(name: str, image: Source) -> Picture | Failure:
+def _read(place: int, image: Source) -> _Read | Failure:
+    name = name_of(image, place)
     try:
-        return read_picture(image)
+        return name, read_picture(image)
     except BadImageError as error:
         return Failure(name, str(error))

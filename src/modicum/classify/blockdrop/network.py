@@ -17,8 +17,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Policy, Routed
+from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import UnitCosts
+from modicum.adaptive.execution import decide_and_run, decide_then_run
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
@@ -182,8 +183,11 @@ class BlockDrop(nn.Module):
 
     def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
         """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
-        routes = self.policy.decide(self.scores(images), knob)
-        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+        return decide_and_run(self, images, knob)
+
+    def advance(self, group: Group, knob: float) -> Stepped:
+        """Decides, or runs what was decided: images run together whatever blocks they keep."""
+        return decide_then_run(self, group, knob)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at the paper's decision."""

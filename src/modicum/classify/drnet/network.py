@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Policy, Routed
+from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts
-from modicum.adaptive.execution import select_run_scatter
+from modicum.adaptive.execution import decide_and_run, decide_then_run, select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.drnet.normalisation import (
@@ -161,8 +161,11 @@ class DRNet(nn.Module):
 
     def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
         """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
-        routes = self.policy.decide(self.scores(images), knob)
-        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+        return decide_and_run(self, images, knob)
+
+    def advance(self, group: Group, knob: float) -> Stepped:
+        """Decides, or runs what was decided: images of one resolution run together."""
+        return decide_then_run(self, group, knob, self.costs.names)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at the paper's decision."""

@@ -18,7 +18,7 @@ rule that weighs expected gain against cost, a light exit head.
 
 # B batch, n samples of a batch, C channels, H W positions, E exits, K classes
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -29,9 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.confidence import check_outcomes, confidence_of, fit_temperatures
-from modicum.adaptive.contract import Routed
+from modicum.adaptive.contract import Group, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts
-from modicum.adaptive.execution import Exits, Leaving, run_through_exits
+from modicum.adaptive.execution import Leave, Leaving, Stage, pass_exit, run_through_exits
 from modicum.adaptive.exits import CommonThreshold, ExitRule, FrozenTable, RuleName, blank_exit_rule, fit_exit_rule
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Record, Stem, create_head
@@ -43,11 +43,11 @@ class State(NamedTuple):
     """What images carry from one exit to the next; all tensors have one row per image that has not left."""
 
     x: Tensor  # (n, C, H, W), of the last block: what the exit's head and the next block read
-    recorded: Sequence[Record]  # by each block of this sub-network, for the next finer one; of the finest, none
-    maps: Sequence[Tensor]  # of the stem, at which the finer sub-networks start, coarsest first
+    recorded: tuple[Record, ...]  # by each block of this sub-network, for the next finer one; of the finest, none
+    maps: tuple[Tensor, ...]  # of the stem, at which the finer sub-networks start, coarsest first
 
     @classmethod
-    def start(cls, maps: Sequence[Tensor]) -> "State":
+    def start(cls, maps: tuple[Tensor, ...]) -> "State":
         """Begins with what the stem made: the coarsest sub-network starts at its own map."""
         return cls(maps[0], (), maps[1:])
 
@@ -71,7 +71,7 @@ class Segment(nn.Module):
         """Returns the state at the exit; the head is not run."""
         x, recorded, maps = state
         if self.fusions:  # a finer sub-network starts at its own map, beside all blocks of the coarser one
-            (x, *maps), coarser, recorded = maps, recorded, ()
+            x, maps, coarser, recorded = maps[0], maps[1:], recorded, ()
             for fusion, beside in zip(self.fusions, coarser, strict=True):
                 x, features = fusion(x, beside)
                 recorded = (*recorded, features)
@@ -169,7 +169,7 @@ class RANet(nn.Module):
             logits, mask = self.segments[index].head(features), routes[rows] == index
             return Leaving(mask, logits[mask.to(logits.device)])
 
-        return self._run(images, leave)[0]
+        return run_through_exits(images, self._stages(), leave).outputs
 
     def predict(self, images: Tensor, knob: float) -> Routed:
         """Runs each image until the policy lets it leave; exits where none can at this knob are not computed.
@@ -178,17 +178,16 @@ class RANet(nn.Module):
         an upper bound, met where none before an image's own exit is closed.
         """
         self.check_images(images)
-        open_exits, temperatures = self.policy.open_exits(check_knob(knob)), self.temperatures.values()
-
-        def leave(index: int, rows: Tensor, features: Tensor) -> Leaving:
-            if not open_exits[index]:
-                return Leaving(torch.zeros(len(rows), dtype=torch.bool), None)
-            logits = self.segments[index].head(features)
-            mask = self.policy.leaves(index, confidence_of(logits, temperatures[index]), knob)
-            return Leaving(mask, logits[mask.to(logits.device)])
-
-        logits, routes = self._run(images, leave)
+        logits, routes = run_through_exits(images, self._stages(), self._leave_at(knob))
         return Routed(logits, routes, self.executed_macs(routes, knob))
+
+    def advance(self, group: Group, knob: float) -> Stepped:
+        """Runs images up to their next exit; the knob of an image must be the same at all of its exits."""
+        if group.key == 0:
+            self.check_images(group.state)
+        rows, exits, survivors = pass_exit(group, self._stages(), self._leave_at(knob))
+        finished = None if exits is None else Routed(*exits, self.executed_macs(exits.routes, knob))
+        return Stepped(rows, finished, survivors)
 
     def executed_macs(self, routes: Tensor, knob: float) -> Tensor:
         """Multiply-adds (N,), float64, of `predict` at this knob for images that leave at ``routes`` (N,)."""
@@ -230,12 +229,26 @@ class RANet(nn.Module):
             "calibration_rows": self.policy.rows,
         }
 
-    def _run(self, images: Tensor, leave: Callable[[int, Tensor, Tensor], Leaving]) -> Exits:
-        state = State.start(self.stem(images))
-        if not len(images):
-            first = self.segments[0]
-            return Exits(first.head(first(state).x), torch.zeros(0, dtype=torch.int64))
-        return run_through_exits(state, [partial(_to_exit, segment) for segment in self.segments], leave)
+    def _stages(self) -> list[Stage]:
+        """Returns what runs from the images to the first exit, and from there to each other; heads are left out."""
+        return [partial(self._to_exit, index) for index in range(len(self.segments))]
+
+    def _to_exit(self, index: int, before: Any) -> tuple[Tensor, State]:  # noqa: ANN401  images, then states
+        state = self.segments[index](before if index else State.start(self.stem(before)))
+        return state.x, state
+
+    def _leave_at(self, knob: float) -> Leave:
+        """Returns who leaves at this knob, with which logits (m, K); exits where nobody can are not computed."""
+        open_exits, temperatures = self.policy.open_exits(check_knob(knob)), self.temperatures.values()
+
+        def leave(index: int, rows: Tensor, features: Tensor) -> Leaving:
+            if len(rows) and not open_exits[index]:
+                return Leaving(torch.zeros(len(rows), dtype=torch.bool), None)
+            logits = self.segments[index].head(features)
+            mask = self.policy.leaves(index, confidence_of(logits, temperatures[index]), knob)
+            return Leaving(mask, logits[mask.to(logits.device)])
+
+        return leave
 
     def _cumulative_macs(self, open_exits: Sequence[bool]) -> tuple[int, ...]:
         """Multiply-adds from the image to each exit, where only some exits are computed."""
@@ -321,11 +334,6 @@ def _without_norms(network: nn.Module) -> None:
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
                 setattr(module, name, nn.Identity())
-
-
-def _to_exit(segment: Segment, state: State) -> tuple[Tensor, State]:
-    state = segment(state)
-    return state.x, state
 
 
 def _initialise(module: nn.Module) -> None:

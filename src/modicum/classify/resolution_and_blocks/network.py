@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Policy, Routed
+from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import UnitCosts
-from modicum.adaptive.execution import group_rows, select_run_scatter
+from modicum.adaptive.execution import decide_and_run, decide_then_run, group_rows, select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
@@ -178,8 +178,11 @@ class ResolutionAndBlocks(nn.Module):
 
     def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
         """Decides and runs; ``knob`` 0 is both papers' decision, a higher one is cheaper."""
-        routes = self.policy.decide(self.scores(images), knob)
-        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+        return decide_and_run(self, images, knob)
+
+    def advance(self, group: Group, knob: float) -> Stepped:
+        """Decides, or runs what was decided: images of one resolution run together, whatever blocks they keep."""
+        return decide_then_run(self, group, knob, self._resolution_names)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) at both papers' decision."""
@@ -192,6 +195,9 @@ class ResolutionAndBlocks(nn.Module):
     def storage_config(self) -> dict[str, Any]:
         """What rebuilds this network; a backbone that was given as a module is left out and must be given again."""
         return dict(self._config)
+
+    def _resolution_names(self, routes: Tensor) -> list[str]:
+        return [self.costs.labels[resolution] for resolution in routes[:, 0].tolist()]
 
     def _check_images(self, images: Tensor) -> None:
         side = self.resolutions[0]

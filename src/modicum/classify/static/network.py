@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Policy, Routed
+from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts
-from modicum.adaptive.execution import select_run_scatter
+from modicum.adaptive.execution import decide_and_run, decide_then_run, select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.measuring.counting import count_network_macs
@@ -83,8 +83,11 @@ class StaticFamily(nn.Module):
 
     def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
         """Runs all images through one member; at ``knob`` 0 the dearest, at higher ones cheaper ones."""
-        routes = self.policy.decide(self.scores(images), knob)
-        return Routed(self.run(images, routes), routes, self.costs.of(routes))
+        return decide_and_run(self, images, knob)
+
+    def advance(self, group: Group, knob: float) -> Stepped:
+        """Decides, or runs what was decided: images of one member run together."""
+        return decide_then_run(self, group, knob, self.costs.names)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of the dearest member."""
