@@ -333,7 +333,7 @@ def _opened_data(folder: RunFolder, wing: str) -> object:
     if wing == "restore":
         from modicum.restore.preparation import open_parts
 
-        return open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, folder)[0].ids()
+        return open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, folder).splits
     if wing == "reading":
         from modicum.reading.preparation import open_parts as open_corpora
 

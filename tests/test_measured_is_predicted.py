@@ -27,8 +27,8 @@ def restored(folder, recipe, predictor):
     from modicum.restore.pixels import quantise
     from modicum.restore.preparation import open_parts
 
-    parts, _ = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, folder)
-    pairs = list(DegradedImages(parts.test, recipe.task, seed=recipe.seed))
+    parts = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, folder)
+    pairs = list(DegradedImages(parts.part("test"), recipe.task, seed=recipe.seed))
     answers = [predictor(quantise(pair.degraded)).after.pixels for pair in pairs]
     found = mean_scores([score(a, pair.target, recipe.task) for a, pair in zip(answers, pairs, strict=True)])
     yield verbs.figures(folder.path).figures["methods"][0]["scores"]["psnr"], found.psnr, 0.3

@@ -27,7 +27,7 @@ if __name__ == "__main__":
 """
 LOADER = """
 import sys
-from modicum.training.loaders import make_loader
+from modicum.datasets.loaders import make_loader
 
 class Endless:
     def __len__(self): return 10**6
@@ -100,7 +100,7 @@ def test_workers_end_when_their_parent_is_killed(program, tmp_path, end_of_proce
 
 @pytest.mark.parametrize(
     ("word", "home"),
-    [("DataLoader(", "training/loaders.py"), ("Process(", "processes.py"), ("ProcessPoolExecutor", "processes.py")],
+    [("DataLoader(", "datasets/loaders.py"), ("Process(", "processes.py"), ("ProcessPoolExecutor", "processes.py")],
 )
 def test_processes_are_started_in_one_place(word, home):
     """Elsewhere they would not end with this one."""

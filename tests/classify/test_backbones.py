@@ -4,8 +4,9 @@ from safetensors.torch import load_file
 
 from modicum.classify.backbones import SMALL, SmallResNet, cifar_resnet, create_backbone
 from modicum.classify.data.cifar import CifarImages
-from modicum.classify.data.loading import ImageDataset, eval_loader
-from modicum.classify.data.preprocessing import Preprocessing
+from modicum.classify.data.loading import Collate, image_samples
+from modicum.datasets.loaders import ordered_loader
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.storage.errors import RecipeError
 
 
@@ -131,8 +132,8 @@ def test_published_cifar_weights_reach_their_accuracy(real_data):
     source = CifarImages(real_data / "cifar10")
     test = [index for index, record in enumerate(source.records) if record.split == "test"][:1000]
     preprocessing = Preprocessing(32, 32)  # normalises with the figures of ImageNet, as these weights want it
-    images = ImageDataset(source, test, preprocessing.eval_transform())
-    loader = eval_loader(images, batch_size=250, num_workers=0, preprocessing=preprocessing)
+    images = image_samples(source, test, preprocessing.eval_transform())
+    loader = ordered_loader(images, Collate(preprocessing), batch_size=250)
     with torch.inference_mode():
         hits = torch.cat([network(batch.images).argmax(1) == batch.labels for batch in loader])
     assert len(hits) == 1000

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.pictures import (
     RunnerResult,
     check_images,
@@ -15,6 +14,7 @@ from modicum.classify.pictures import (
     read_input,
     softmax,
 )
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.imaging.decoding import decode
 from modicum.storage import DataError
 

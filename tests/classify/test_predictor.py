@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.predictor import Prediction, Predictor
 from modicum.contract import Failure
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.imaging.decoding import BadImageError
 
 CLASSES = [f"class {number}" for number in range(10)]

@@ -47,7 +47,7 @@ def test_splits_are_drawn_once_and_kept(folder, run):
 
 def test_parts_have_the_asked_shares(folder, run):
     options = ImageOptions(batch_size=4, calibration_share=0.2, test_share=0.3)
-    assert prepared(folder, run, options).num_images() == {"train": 20, "calibration": 8, "test": 12}
+    assert prepared(folder, run, options).splits.sizes() == {"train": 20, "calibration": 8, "test": 12}
 
 
 def test_process_without_a_run_folder_draws_the_same_splits(folder, run, tmp_path):
@@ -97,7 +97,7 @@ def test_evaluated_images_are_normalised_crops(folder, run):
 def test_unreadable_image_is_named_and_left_out(folder, run, caplog):
     (folder / "class0" / "00.png").write_bytes(b"")
     data = prepared(folder, run)
-    assert sum(data.num_images().values()) == 39
+    assert sum(data.splits.sizes().values()) == 39
     assert "left out class0/00.png: the file is empty" in caplog.text
 
 

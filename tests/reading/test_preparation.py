@@ -66,7 +66,7 @@ def test_questions_that_went_away_are_missed(recipe, run, tmp_path):
     for name in ("train", "dev", "test"):
         corpus = read_squad(f"{recipe.data}/{name}.json").corpus
         write_squad(fewer / f"{name}.json", replace(corpus, passages=corpus.passages[1:]))
-    with pytest.raises(DataError, match="questions of the splits are no longer in the data"):
+    with pytest.raises(DataError, match="samples of the splits are no longer in"):
         open_parts(replace(recipe, data=str(fewer)), run)
 
 

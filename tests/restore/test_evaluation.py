@@ -59,7 +59,7 @@ class Blur(nn.Module):
 
 @pytest.fixture(scope="module")
 def images(photos_folder):
-    return DegradedImages([image for image in open_images(photos_folder).images if image.part == "test"], NOISE)
+    return DegradedImages([image for image in open_images(photos_folder).records if image.split == "test"], NOISE)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_super_resolution_is_measured_at_the_size_of_the_target(run, photos_fold
 def test_tiles_change_something_only_where_their_edges_show(inference, picture, tmp_path):
     Image.fromarray(picture(0, (192, 192))).save(tmp_path / "a.png")  # whole tiles of 48 and 96 pixels, side by side
 
-    rows = compare_tiles(inference, DegradedImages(open_images(tmp_path).images, NOISE))
+    rows = compare_tiles(inference, DegradedImages(open_images(tmp_path).records, NOISE))
 
     assert [(row.tile, row.halo) for row in rows] == [(48, 0), (48, 8), (96, 0), (96, 12), (96, 12), (96, 24)]
     for row in rows:

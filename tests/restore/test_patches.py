@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modicum.datasets.images import StoredImage
 from modicum.restore.degradations import mosaic
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.patches import (
@@ -16,7 +17,7 @@ from modicum.restore.patches import (
     validation_loader,
 )
 from modicum.restore.resampling import downscale
-from modicum.restore.sources import StoredImage
+from modicum.restore.sources import clean_pixels
 from modicum.restore.task import Task
 
 NOISE, JPEG, MOSAIC, REDUCED = Task("denoise", 50), Task("jpeg", 10), Task("demosaic"), Task("super-resolution", 2)
@@ -124,7 +125,7 @@ def windows_of(image, side):
 
 def test_targets_are_windows_of_the_images(stored):
     images = stored(2, (20, 22))
-    windows = set().union(*(windows_of(image.pixels(), 16) for image in images))
+    windows = set().union(*(windows_of(clean_pixels(image), 16) for image in images))
     patches = TrainingPatches(images, NOISE, OPTIONS)
     assert all(np.ascontiguousarray(patches[position].target).tobytes() in windows for position in range(24))
 
@@ -137,7 +138,7 @@ def test_all_eight_positions_occur(stored):
 def test_without_flips_the_only_window_is_the_image(stored):
     images = stored(1, (16, 16))
     patches = TrainingPatches(images, NOISE, with_options(flip=False))
-    assert all(np.array_equal(patches[position].target, images[0].pixels()) for position in range(8))
+    assert all(np.array_equal(patches[position].target, clean_pixels(images[0])) for position in range(8))
 
 
 def test_mosaics_keep_their_order_in_turned_patches(images):
@@ -150,7 +151,7 @@ def test_mosaics_keep_their_order_in_turned_patches(images):
 def test_reduced_patches_lie_where_their_targets_do(stored):
     images = stored(1, (32, 32, 3))
     patches = TrainingPatches(images, REDUCED, with_options(flip=False))
-    assert np.array_equal(patches[0].degraded, downscale(images[0].pixels(), 2))
+    assert np.array_equal(patches[0].degraded, downscale(clean_pixels(images[0]), 2))
 
 
 def test_jpeg_patches_are_cut_from_whole_images(stored):

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from modicum.datasets.images import ImageSet, StoredImage
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.preparation import open_parts, prepare_images
-from modicum.restore.sources import ImageSet, StoredImage, library_photos, open_images
+from modicum.restore.sources import library_photos, open_images
 from modicum.restore.task import Task
 from modicum.storage.errors import DataError
 from modicum.storage.runs import RunFolder
@@ -45,30 +46,30 @@ def plain_set(count):
 @given(count=st.integers(3, 40), seed=st.integers(0, 99))
 def test_every_image_is_in_one_part_and_no_part_is_empty(count, seed):
     prepared = prepare_images(plain_set(count), NOISE, OPTIONS, seed=seed)
-    parts = prepared.ids()
+    parts = prepared.splits.ids()
     assert sorted(name for names in parts.values() for name in names) == sorted(f"{n}.png" for n in range(count))
     assert all(parts.values())
     assert len(parts["test"]) == len(parts["calibration"]) == max(round(0.1 * count), 1)
 
 
 def test_division_belongs_to_the_seed():
-    first, again, other = (prepare_images(plain_set(30), NOISE, OPTIONS, seed=seed).ids() for seed in (1, 1, 2))
+    first, again, other = (prepare_images(plain_set(30), NOISE, OPTIONS, seed=seed).splits.ids() for seed in (1, 1, 2))
     assert first == again != other
 
 
 def test_given_parts_stay_and_missing_ones_are_cut_from_the_rest():
     images = image_set(*(png(value) for value in range(20)), parts=["test"] * 5 + ["train"] * 5 + [None] * 10)
     prepared = prepare_images(images, NOISE, OPTIONS)
-    assert prepared.ids()["test"] == [f"{number}.png" for number in range(5)]
-    assert (len(prepared.calibration), len(prepared.train)) == (2, 13)
+    assert prepared.splits.ids()["test"] == tuple(f"{number}.png" for number in range(5))
+    assert (len(prepared.splits.calibration), len(prepared.splits.train)) == (2, 13)
 
 
 def test_copies_stand_in_one_part_only(caplog):
     images = image_set(png(1), png(1), png(2), png(3), parts=["train", "test", "calibration", "train"])
     with caplog.at_level(logging.WARNING):
         prepared = prepare_images(images, NOISE, OPTIONS)
-    assert prepared.ids() == {"train": ["3.png"], "calibration": ["2.png"], "test": ["1.png"]}
-    assert "1 image(s) of somewhere are left out:\n  0.png: equals 1.png" in caplog.text
+    assert prepared.splits.ids() == {"train": ("3.png",), "calibration": ("2.png",), "test": ("1.png",)}
+    assert "left out 0.png: equals 1.png" in caplog.text
 
 
 def test_bad_images_are_named_and_left_out(caplog):
@@ -101,7 +102,7 @@ def test_too_few_images_are_refused():
 
 def test_default_photographs_are_all_used():
     prepared = prepare_images(library_photos(), NOISE, PatchOptions())
-    assert [len(prepared.part(part)) for part in ("train", "calibration", "test")] == [8, 2, 4]
+    assert prepared.splits.sizes() == {"train": 8, "calibration": 2, "test": 4}
     assert prepared.left_out == ()
 
 
@@ -122,7 +123,7 @@ def test_image_that_changed_behind_its_name_is_noticed(tmp_path):
     for number in range(12):
         (tmp_path / "images" / f"{number}.png").write_bytes(png(number))
     data = str(tmp_path / "images")
-    test = open_parts(data, NOISE, OPTIONS, 0, run)[0].test[0].id
+    test = open_parts(data, NOISE, OPTIONS, 0, run).splits.test[0]
     (tmp_path / "images" / test).write_bytes(png(200))
     with pytest.raises(DataError, match=rf"^1 of 12 samples of .*images are not what .* begun with: '{test}' changed"):
         open_parts(data, NOISE, OPTIONS, 0, run)

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from modicum.datasets.duplicates import Duplicate
 from modicum.reporting.page import write_page
 from modicum.saliency.attention_mass import AttentionMass
-from modicum.saliency.data.duplicates import Duplicate
 from modicum.saliency.metrics import Curves, Figures, ImageScore
 from modicum.saliency.report import evaluation_report, survey_report
 from modicum.saliency.results import Evaluation, Example, MethodScores

@@ -22,7 +22,6 @@ from modicum.adaptive.curve import Point
 from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
 from modicum.adaptive.evidence import cached, executed_outcome, score
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.data.splits import Part
 from modicum.classify.evidence import (
     AdaptiveClassifier,
     Judged,
@@ -36,6 +35,7 @@ from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.classify.results import Detail, Evaluation, Example
 from modicum.contract import Recipe
+from modicum.datasets.sources import Part
 from modicum.storage.errors import RunError
 from modicum.storage.header import read_header, update_notes
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
@@ -184,7 +184,7 @@ def evaluate_run(
     return Evaluation(
         system=system,
         data=data.source.name,
-        num_images=data.num_images(),
+        num_images=data.splits.sizes(),
         classes=tuple(data.source.classes),
         resolution_px=recipe.image_px,
         curve=curve,

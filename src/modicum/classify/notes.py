@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from modicum.adaptive.calibration import Calibration
-from modicum.classify.data.preprocessing import Preprocessing, default_resize_short
 from modicum.classify.evidence import calibration_fields
 from modicum.classify.recipe import ImageOptions, default_crop
+from modicum.datasets.preprocessing import Preprocessing, default_resize_short
 from modicum.storage.errors import RunError, WeightsError
 from modicum.storage.files import JSON
 from modicum.storage.header import read_header, read_note

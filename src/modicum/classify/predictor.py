@@ -11,8 +11,8 @@ from torch import Tensor
 from modicum.adaptive.contract import AdaptiveNetwork, Group, Routed, device_of, dtype_of
 from modicum.adaptive.costs import require_plain
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.data.preprocessing import Preprocessing
 from modicum.contract import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Source, name_of, read_pixels
 from modicum.storage.names import printable

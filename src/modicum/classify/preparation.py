@@ -1,10 +1,8 @@
 """The data of a run: found, checked, split once, and handed out as batches."""
 
-import logging
 import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 from PIL import Image
@@ -13,19 +11,21 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from modicum.classify.data.loading import Batch, ImageDataset, eval_loader, train_loader
+from modicum.classify.data.loading import Batch, Collate, Sample, image_samples
 from modicum.classify.data.opening import open_source
-from modicum.classify.data.preprocessing import Preprocessing
-from modicum.classify.data.scan import Scan, require_clean, scan
+from modicum.classify.data.scan import scan
 from modicum.classify.data.sources import ImageSource
-from modicum.classify.data.splits import Part, Splits, make_splits
+from modicum.classify.data.splits import make_splits
 from modicum.classify.notes import preprocessing_of
 from modicum.classify.recipe import ImageOptions
-from modicum.storage.contents import check_content, keep_content, sample_digest
+from modicum.datasets.contents import sample_digest
+from modicum.datasets.loaders import epoch_loader, ordered_loader
+from modicum.datasets.preprocessing import Preprocessing
+from modicum.datasets.scan import Scan, log_left_out, require_clean
+from modicum.datasets.sources import PARTS, Part
+from modicum.datasets.splits import Splits, splits_of_run
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
-
-log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 100  # images per forward pass where no gradient is kept
 
@@ -58,7 +58,7 @@ class PreparedData:
         seed = derive_seed(self.seed, stage) % 2**31
         indices = self.splits.indices(self.source, "train") if train is None else train
         turns = max(1, math.ceil(self.options.least_per_epoch / max(1, len(self.splits.train))))
-        samples = ImageDataset(
+        samples = image_samples(
             self.source,
             indices,
             self.preprocessing.train_transform(),
@@ -67,16 +67,16 @@ class PreparedData:
             keep_px=self.preprocessing.training_detail if turns > 1 else None,
         )
 
-        def train_batches(epoch: int, rank: int, world_size: int) -> DataLoader[tuple[Tensor, int, int]]:
-            return train_loader(
+        def train_batches(epoch: int, rank: int, world_size: int) -> DataLoader[Sample]:
+            return epoch_loader(
                 samples,
+                Collate(self.preprocessing),
                 batch_size=self.options.batch_size,
+                num_workers=self.options.num_workers,
                 epoch=epoch,
                 seed=seed,
                 rank=rank,
                 world_size=world_size,
-                num_workers=self.options.num_workers,
-                preprocessing=self.preprocessing,
             )
 
         return Loaders(train_batches, lambda: self._in_order(self.splits.indices(self.source, "calibration")))
@@ -94,24 +94,19 @@ class PreparedData:
         pixels = self.preprocessing.eval_transform()(self.source.pixels(index))
         return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
-    def num_images(self) -> dict[str, int]:
-        """Images of each part."""
-        splits = self.splits
-        return {"train": len(splits.train), "calibration": len(splits.calibration), "test": len(splits.test)}
-
-    def _in_order(self, indices: list[int]) -> DataLoader[tuple[Tensor, int, int]]:
-        return eval_loader(
-            ImageDataset(self.source, indices, self.preprocessing.eval_transform()),
+    def _in_order(self, indices: list[int]) -> DataLoader[Sample]:
+        return ordered_loader(
+            image_samples(self.source, indices, self.preprocessing.eval_transform()),
+            Collate(self.preprocessing),
             batch_size=EVALUATION_BATCH,
             num_workers=self.options.num_workers,
-            preprocessing=self.preprocessing,
         )
 
 
 class LabelledImages:
     """Batches of images (n, 3, S, S) and labels (n,) on a device; the same on every iteration."""
 
-    def __init__(self, loader: Callable[[], DataLoader[tuple[Tensor, int, int]]], device: torch.device) -> None:
+    def __init__(self, loader: Callable[[], DataLoader[Sample]], device: torch.device) -> None:
         self._loader, self._device = loader, device
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -127,7 +122,7 @@ def prepare(
     seed: int,
     run: RunFolder,
     *,
-    parts: Collection[Part] = get_args(Part),
+    parts: Collection[Part] = PARTS,
 ) -> PreparedData:
     """The data of a run; the first time, every image is checked, and the splits are drawn and kept in the run folder.
 
@@ -146,19 +141,18 @@ def prepare(
     source = open_source(data, side=size)
     index_of = {record.id: index for index, record in enumerate(source.records)}
 
+    drawn: dict[str, str] = {}  # digests of images that were decoded just now
+
+    def draw() -> Splits:
+        splits, digests = draw_splits(source, options, seed)
+        drawn.update(digests)
+        return splits
+
     def digest(name: str) -> str:
         index = index_of[name]
-        return _sample_digest(source, index, source.digest(index))
+        return drawn.get(name) or _sample_digest(source, index, source.digest(index))
 
-    if run.splits.exists():
-        splits = Splits.load(run.splits)
-        splits.check(source)
-        check_content(run, {part: splits.part(part) for part in parts}, digest, source.origin)
-    else:
-        splits, digests = draw_splits(source, options, seed)
-        if run.path.is_dir():  # other processes than the first may be here before it has made the folder
-            keep_content(run, {part: splits.part(part) for part in get_args(Part)}, digests.__getitem__)
-            splits.save(run.splits)
+    splits = splits_of_run(run, source, draw, digest, parts)
     return PreparedData(source, splits, preprocessing_of(options, size), options, seed)
 
 
@@ -170,11 +164,8 @@ def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> tuple[
     """
     result = scan_with_progress(source, keep_contradictions=options.keep_contradictions)
     if options.strict:
-        require_clean(result)
-    for name, reason in result.bad:
-        log.warning("left out %s: %s", name, reason)
-    for line in result.notes(source.origin):
-        log.warning("%s", line)
+        require_clean(result, source.origin)
+    log_left_out(result, source.origin)
     splits = make_splits(source, result, calibration=options.calibration_share, test=options.test_share, seed=seed)
     found = zip(result.good, result.digests, strict=True)
     return splits, {source.records[index].id: _sample_digest(source, index, digest) for index, digest in found}

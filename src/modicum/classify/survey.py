@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from modicum.classify.data.opening import open_source
-from modicum.classify.data.preprocessing import Preprocessing, default_resize_short
-from modicum.classify.data.scan import Scan, require_clean
 from modicum.classify.data.sources import ImageSource
 from modicum.classify.data.splits import make_splits
 from modicum.classify.preparation import scan_with_progress
 from modicum.classify.recipe import ImageOptions
+from modicum.datasets.preprocessing import Preprocessing, default_resize_short
+from modicum.datasets.scan import Scan, require_clean
 from modicum.imaging.previews import check_preview_name, write_sheet
 from modicum.storage.files import JSON
 
@@ -73,7 +73,7 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     images, options = open_source(source), ImageOptions()
     found = scan_with_progress(images)
     if strict:
-        require_clean(found)
+        require_clean(found, images.origin)
     splits = make_splits(images, found, calibration=options.calibration_share, test=options.test_share)
     if preview is not None:
         _write_preview(images, found, Path(preview))
@@ -82,11 +82,11 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         name=images.name,
         origin=images.origin,
         images={name: counts[name] for name in images.classes},
-        unreadable=found.bad,
-        copies=len(found.digests) - len(set(found.digests)),
+        unreadable=tuple((failure.name, failure.reason) for failure in found.bad),
+        copies=found.copies,
         unread=found.unread,
         contradictions=found.contradictions,
-        splits={"train": len(splits.train), "calibration": len(splits.calibration), "test": len(splits.test)},
+        splits=splits.sizes(),
     )
 
 

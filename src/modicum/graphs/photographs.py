@@ -1,9 +1,7 @@
 """Pictures as brightness: a user's own files, or photographs that come with scikit-image and scikit-learn."""
 
 # H W size of a picture in px
-import importlib.util
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Self
 
@@ -11,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.datasets.photographs import packaged_photograph
 from modicum.graphs.activations import Array
 from modicum.imaging.decoding import BadImageError, decode
 from modicum.imaging.files import IMAGE_SUFFIXES, is_image_name, read_content
-from modicum.storage.errors import DataError, MissingExtraError
+from modicum.storage.errors import DataError
 
 PHOTOGRAPHS = {
     "camera": ("skimage.data", "camera.png"),
@@ -106,7 +105,7 @@ def open_picture(data: str | None) -> Picture:
     name = DEFAULT if data is None else data
     path = Path(name).expanduser()
     if name in PHOTOGRAPHS and not path.exists():
-        return Picture(decode(_packaged_content(name)))
+        return Picture(decode(packaged_photograph(*PHOTOGRAPHS[name], extra="graphs")))
     if not path.is_file():
         raise DataError(
             f"{name} does not exist: give a table, an image file ({' '.join(IMAGE_SUFFIXES)}), or one of "
@@ -129,14 +128,3 @@ def to_brightness(pixels: NDArray[np.uint8]) -> Array:
     """Brightness (H, W) in [0, 1] of pixels (H, W, 3) or (H, W), uint8."""
     grey: Array = (pixels @ GREY if pixels.ndim == 3 else pixels) / 255
     return np.minimum(grey, 1.0)  # in doubles, the shares add up to a bit more than 1
-
-
-def _packaged_content(name: str) -> bytes:
-    package, file = PHOTOGRAPHS[name]
-    if importlib.util.find_spec(package.partition(".")[0]) is None:
-        raise MissingExtraError("scikit-image", "graphs")
-    # Not by the packages' own functions, which may go to the network.
-    try:
-        return resources.files(package).joinpath(file).read_bytes()
-    except OSError as error:
-        raise DataError(f"{package} does not hold {file}: reinstall {package.partition('.')[0]}") from error

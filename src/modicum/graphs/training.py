@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from modicum.datasets.contents import check_content, keep_content, sample_digest
 from modicum.graphs.activations import ActivationName
 from modicum.graphs.baselines import (
     layered_note,
@@ -31,7 +32,6 @@ from modicum.graphs.results import FrontPoint, Method, Step
 from modicum.graphs.search import Plan, Progress
 from modicum.graphs.task import Task
 from modicum.graphs.torch_module import GraphNetwork
-from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.counting import counted
 from modicum.storage.files import JSON, append_jsonl
 from modicum.storage.runs import RunFolder

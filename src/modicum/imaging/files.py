@@ -1,6 +1,5 @@
 """Image files: which count, and how they are found and read."""
 
-import hashlib
 import logging
 import os.path
 import stat
@@ -15,16 +14,6 @@ from modicum.storage.errors import DataError, first_few
 from modicum.storage.files import read_at_most
 
 log = logging.getLogger(__name__)
-
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "calibration",
-    "valid": "calibration",
-    "validation": "calibration",
-    "calibration": "calibration",
-    "test": "test",
-}
-"""The names that sets give to their parts, and what we call that part."""
 
 IMAGE_SUFFIXES = (
     *(".apng", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
@@ -94,11 +83,6 @@ def read_content(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise BadImageError(f"it has more than {MAX_BYTES:,} bytes, more than any picture needs")
     return content
-
-
-def content_digest(content: bytes) -> str:
-    """32 hexadecimal digits that differ for different content."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:

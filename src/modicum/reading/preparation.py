@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import DataLoader
 
+from modicum.datasets.contents import check_content, keep_content, sample_digest
+from modicum.datasets.loaders import make_loader
+from modicum.datasets.splits import Splits
 from modicum.reading.augmentation.augment import augment
 from modicum.reading.augmentation.mixing import mixing_ratios, mixing_weights
 from modicum.reading.augmentation.rules import RuleParaphraser
@@ -16,7 +19,7 @@ from modicum.reading.data.batches import Collator, TokenBudgetSampler, length_ba
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.examples import Example, crop_at_random, reading_examples, training_examples
 from modicum.reading.data.opening import Source, open_source
-from modicum.reading.data.splits import Parts, Splits, divide, paraphrases_of
+from modicum.reading.data.splits import Parts, choose, divide, paraphrases_of, splits_of
 from modicum.reading.data.squad import read_squad
 from modicum.reading.data.tokens import Tokenizer, tokenizer
 from modicum.reading.data.vector_sources import Fallback, make_vectors, open_vectors
@@ -24,12 +27,10 @@ from modicum.reading.data.vector_storage import load_vectors, save_vectors
 from modicum.reading.data.vectors import WordVectors
 from modicum.reading.data.vocabulary import Vocabulary, count_words, make_vocabulary
 from modicum.reading.recipe import AugmentationOptions, TextOptions
-from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, RunError
 from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
-from modicum.training.loaders import make_loader
 
 WORDS_NOTE = "words"  # of weights: the digest of the words that they were trained on
 _log = logging.getLogger(__name__)
@@ -126,18 +127,16 @@ def open_parts(recipe: ReadingRecipe, run: RunFolder) -> tuple[Parts, Source]:
     text = recipe.text
     source = open_source(recipe.data, strict=text.strict, seed=recipe.seed)
     if run.splits.exists():
-        parts = Splits.load(run.splits).choose(source.given)
-        check_content(run, _ids(parts), _digests(parts).__getitem__, source.name)
+        splits = Splits.load(run.splits)
+        parts = choose(splits, source.given, source.origin)
+        check_content(run, splits.ids(), _digests(parts).__getitem__, source.name)
         return parts, source
     parts = divide(source.given, calibration=text.calibration_share, test=text.test_share, seed=recipe.seed)
     if run.path.is_dir():  # other processes than the first may be here before it has made the folder
-        keep_content(run, _ids(parts), _digests(parts).__getitem__)
-        Splits.of(parts).save(run.splits)
+        splits = splits_of(parts)
+        keep_content(run, splits.ids(), _digests(parts).__getitem__)
+        splits.save(run.splits)
     return parts, source
-
-
-def _ids(parts: Parts) -> dict[str, tuple[str, ...]]:
-    return asdict(Splits.of(parts))
 
 
 def _digests(parts: Parts) -> dict[str, str]:

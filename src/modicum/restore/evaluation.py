@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from modicum.datasets.sources import Part
 from modicum.restore.baselines import Baseline, baselines_for
 from modicum.restore.dncnn import DnCNN, UnitRange
 from modicum.restore.inference import Inference, count_parameters
@@ -22,7 +23,6 @@ from modicum.restore.patches import DegradedImages, Pair
 from modicum.restore.pixels import quantise, same_size
 from modicum.restore.preparation import open_parts
 from modicum.restore.results import Evaluation, Example, ImageScore, Method, TileRow
-from modicum.restore.sources import Part
 from modicum.restore.task import Task
 from modicum.storage.errors import RunError
 from modicum.storage.runs import WRITE_AGAIN, RunFolder
@@ -94,8 +94,8 @@ def evaluate_run(
     if not run.weights.exists():
         raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
     used: tuple[Part, ...] = ("test",)
-    prepared, source = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run, parts=used)
-    images = DegradedImages(prepared.test, recipe.task, seed=recipe.seed)
+    prepared = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run, parts=used)
+    images = DegradedImages(prepared.part("test"), recipe.task, seed=recipe.seed)
     ours, scores = measure_network("network", inference, images)
     rows = [ours]
     if ensemble and recipe.task.has_symmetries:
@@ -111,8 +111,8 @@ def evaluate_run(
         system=system,
         task=recipe.task.title,
         metric=recipe.task.metric,
-        data=source,
-        num_images={part: len(ids) for part, ids in prepared.ids().items()},
+        data=prepared.images.name,
+        num_images=prepared.splits.sizes(),
         tile=inference.tiling.tile,
         halo=inference.tiling.halo,
         methods=tuple(rows),

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from modicum.datasets.images import StoredImage
+from modicum.datasets.loaders import make_loader
 from modicum.restore.degradations import degrade, degrade_fixed, make_target
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.pixels import Bytes, channels_first
-from modicum.restore.sources import StoredImage
+from modicum.restore.sources import clean_pixels
 from modicum.restore.task import Task
-from modicum.training.loaders import make_loader
 
 GIB = 2**30
 
@@ -200,7 +201,7 @@ class _Kept(Generic[Item]):
 
 
 def _read_target(image: StoredImage, task: Task) -> Bytes:
-    return make_target(image.pixels(), task)
+    return make_target(clean_pixels(image), task)
 
 
 def _degrade_image(image: StoredImage, task: Task, seed: int) -> Pair:

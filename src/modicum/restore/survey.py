@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 
+from modicum.datasets.images import StoredImage
+from modicum.datasets.sources import PARTS
 from modicum.imaging.previews import check_preview_name, write_sheet
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.pixels import as_colour, channels_first, is_grey
-from modicum.restore.preparation import PreparedImages, prepare_images
-from modicum.restore.sources import StoredImage, open_images
+from modicum.restore.preparation import prepare_images
+from modicum.restore.sources import clean_pixels, open_images
 from modicum.restore.task import Task
 
 PREVIEW_PX, PREVIEW_IMAGES, PREVIEW_COLUMNS = 96, 32, 8
@@ -56,12 +58,12 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     check_preview_name(preview)
     images = open_images(source)
     prepared = prepare_images(images, Task("denoise", 50), PatchOptions(strict=strict))
-    usable = [*prepared.train, *prepared.calibration, *prepared.test]
+    usable = [image for part in PARTS for image in prepared.part(part)]
     if preview is not None:
         _write_preview(usable, Path(preview))
     sizes, grey = [], 0
     for image in usable:
-        pixels = image.pixels()
+        pixels = clean_pixels(image)
         sizes.append((pixels.shape[1], pixels.shape[0]))
         grey += is_grey(pixels)
     sizes.sort(key=lambda size: size[0] * size[1])
@@ -74,19 +76,15 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         largest_px=sizes[-1],
         left_out=tuple((failure.name, failure.reason) for failure in prepared.left_out),
         unread=images.unread,
-        splits=_counts(prepared),
+        splits=prepared.splits.sizes(),
     )
-
-
-def _counts(prepared: PreparedImages) -> dict[str, int]:
-    return {part: len(ids) for part, ids in prepared.ids().items()}
 
 
 def _write_preview(images: list[StoredImage], path: Path) -> None:
     chosen = images[:: max(1, len(images) // PREVIEW_IMAGES)][:PREVIEW_IMAGES]
     middles = []
     for image in chosen:
-        pixels = channels_first(as_colour(image.pixels()))
+        pixels = channels_first(as_colour(clean_pixels(image)))
         side = min(PREVIEW_PX, *pixels.shape[1:])
         top, left = ((length - side) // 2 for length in pixels.shape[1:])
         middle = torch.zeros(3, PREVIEW_PX, PREVIEW_PX)

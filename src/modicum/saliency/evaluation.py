@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from modicum.datasets.duplicates import Duplicate, find_duplicates
+from modicum.datasets.sources import Part
 from modicum.measuring.counting import count_macs
 from modicum.saliency.attention_mass import measure_attention
 from modicum.saliency.baselines import baselines
-from modicum.saliency.data.duplicates import Duplicate, find_duplicates
 from modicum.saliency.data.scenes import ProceduralScenes
 from modicum.saliency.data.sources import MaskedImage
-from modicum.saliency.data.splits import Part
 from modicum.saliency.data.transforms import PairTransform
 from modicum.saliency.metrics import ImageScore, Scorer, Scores
 from modicum.saliency.network import SaliencyNet
@@ -63,7 +64,7 @@ def evaluate_run(
     return Evaluation(
         system=system,
         data=data.source.name,
-        num_images=data.num_images(),
+        num_images=data.splits.sizes(),
         image_px=recipe.image_px,
         methods=(*methods, *score_baselines(data)),
         images=scores.images,
@@ -142,8 +143,11 @@ def look_for_duplicates(data: PreparedPairs) -> tuple[Duplicate, ...] | None:
     """Training images that look like test images; None for procedural scenes, whose parts share no photograph."""
     if isinstance(data.source, ProceduralScenes):
         return None
-    train, test = (data.splits.indices(data.source, "train"), data.splits.indices(data.source, "test"))
-    return find_duplicates(data.source, train, data.source, test)
+    return find_duplicates(_pictures(data, "train"), _pictures(data, "test"))
+
+
+def _pictures(data: PreparedPairs, part: Part) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    return ((name, pair.pixels) for name, pair in data.pairs(part))
 
 
 def _make_examples(predictor: Predictor, data: PreparedPairs, chosen: Sequence[ImageScore]) -> tuple[Example, ...]:

@@ -3,19 +3,22 @@
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import get_args
 
 from torch.utils.data import DataLoader
 
-from modicum.saliency.data.loading import LoaderOptions, PairDataset, Sample, eval_loader, train_loader
+from modicum.datasets.loaders import EpochSamples, epoch_loader, ordered_loader
+from modicum.datasets.scan import log_left_out, require_clean
+from modicum.datasets.sources import PARTS, Part
+from modicum.datasets.splits import Splits, make_splits, splits_of_run
+from modicum.saliency.data.loading import Collate, PairMaker, Sample
 from modicum.saliency.data.opening import open_source
 from modicum.saliency.data.scanning import scan
 from modicum.saliency.data.sources import MaskedImage, PairSource
-from modicum.saliency.data.splits import Part, Splits, make_splits
 from modicum.saliency.data.transforms import PairTransform, Preprocessing
 from modicum.saliency.recipe import PairOptions, SaliencyRecipe
-from modicum.storage.contents import check_content, keep_content
+from modicum.storage.errors import first_few
 from modicum.storage.header import read_note
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders, derive_seed
@@ -44,30 +47,38 @@ class PreparedPairs:
     def loaders(self, stage: str) -> Loaders:
         """Training batches, in an order of the stage's own, and the calibration part to watch it on."""
         seed = derive_seed(self.seed, stage) % 2**31
-        options = LoaderOptions(self.preprocessing, self.options.batch_size, self.options.num_workers)
-        samples = self._dataset("train", is_random=True, seed=seed)
+        samples, collate = self._samples("train", is_random=True, seed=seed), Collate(self.preprocessing)
+        batch_size, num_workers = self.options.batch_size, self.options.num_workers
 
         def train_batches(epoch: int, rank: int, world_size: int) -> DataLoader[Sample]:
-            return train_loader(samples, options, epoch=epoch, seed=seed, rank=rank, world_size=world_size)
+            return epoch_loader(
+                samples,
+                collate,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                epoch=epoch,
+                seed=seed,
+                rank=rank,
+                world_size=world_size,
+            )
 
-        return Loaders(train_batches, lambda: eval_loader(self._dataset("calibration", is_random=False), options))
+        def validation_batches() -> DataLoader[Sample]:
+            watched = self._samples("calibration", is_random=False)
+            return ordered_loader(watched, collate, batch_size=batch_size, num_workers=num_workers)
+
+        return Loaders(train_batches, validation_batches)
 
     def pairs(self, part: Part) -> Iterator[tuple[str, MaskedImage]]:
         """Ids, images and masks of a part at the sizes that they have, one by one."""
         for index in self.splits.indices(self.source, part):
             yield self.source.records[index].id, self.source.pair(index)
 
-    def num_images(self) -> dict[str, int]:
-        """Images of each part."""
-        splits = self.splits
-        return {"train": len(splits.train), "calibration": len(splits.calibration), "test": len(splits.test)}
-
-    def _dataset(self, part: Part, *, is_random: bool, seed: int = 0) -> PairDataset:
-        transform = PairTransform(self.preprocessing, is_random=is_random)
-        return PairDataset(self.source, self.splits.indices(self.source, part), transform, seed)
+    def _samples(self, part: Part, *, is_random: bool, seed: int = 0) -> EpochSamples[Sample]:
+        make = PairMaker(self.source, PairTransform(self.preprocessing, is_random=is_random))
+        return EpochSamples(self.splits.indices(self.source, part), make, seed)
 
 
-def prepare(recipe: SaliencyRecipe, run: RunFolder, *, parts: Collection[Part] = get_args(Part)) -> PreparedPairs:
+def prepare(recipe: SaliencyRecipe, run: RunFolder, *, parts: Collection[Part] = PARTS) -> PreparedPairs:
     """The data of a run; the first time, every image is checked, and the splits are kept there.
 
     Args:
@@ -86,15 +97,8 @@ def prepare(recipe: SaliencyRecipe, run: RunFolder, *, parts: Collection[Part] =
     def digest(name: str) -> str:
         return source.content(index_of[name])
 
-    if run.splits.exists():
-        splits = Splits.load(run.splits)
-        splits.check(source, tuple(parts))
-        check_content(run, {part: splits.part(part) for part in parts}, digest, source.origin)
-    else:
-        splits = _draw_splits(source, options, recipe.seed)
-        if run.path.is_dir():  # other processes than the first may be here before it has made the folder
-            keep_content(run, {part: splits.part(part) for part in get_args(Part)}, digest)
-            splits.save(run.splits)
+    draw = partial(_draw_splits, source, options, recipe.seed)
+    splits = splits_of_run(run, source, draw, digest, parts)
     return PreparedPairs(source, splits, preprocessing_of(recipe), options, recipe.seed)
 
 
@@ -117,11 +121,12 @@ def read_preprocessing(weights: Path) -> Preprocessing | None:
 
 
 def _draw_splits(source: PairSource, options: PairOptions, seed: int) -> Splits:
-    found = scan(source, strict=options.strict, keep_contradictions=options.keep_contradictions)
-    for line in found.notes(source.origin):
-        log.warning("%s", line)
-    for name, reason in found.bad:
-        log.warning("left out %s: %s", name, reason)
+    found, blank = scan(source, keep_contradictions=options.keep_contradictions)
+    if options.strict:
+        require_clean(found, source.origin)
+    log_left_out(found, source.origin)
+    if blank:
+        log.warning("%d mask(s) are empty or full: %s", len(blank), first_few(blank, 3))
     return make_splits(
         source, found, calibration=options.calibration_share, test=options.test_share, seed=derive_seed(seed, "splits")
     )

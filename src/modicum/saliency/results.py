@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from modicum.datasets.duplicates import Duplicate
 from modicum.saliency.attention_mass import AttentionMass
-from modicum.saliency.data.duplicates import Duplicate
 from modicum.saliency.metrics import Curves, Figures, ImageScore
 from modicum.storage.files import JSON
 

@@ -1,16 +1,16 @@
 """What is in a set of images with masks, before anything is trained on it."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from modicum.datasets.scan import Scan, require_clean
+from modicum.datasets.splits import make_splits
 from modicum.imaging.previews import check_preview_name, write_sheet
 from modicum.saliency.data.opening import open_source
-from modicum.saliency.data.scanning import Scan, scan
+from modicum.saliency.data.scanning import scan
 from modicum.saliency.data.sources import PairSource
-from modicum.saliency.data.splits import make_splits
 from modicum.saliency.data.transforms import to_input
 from modicum.saliency.recipe import PairOptions
 
@@ -59,9 +59,10 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     """
     check_preview_name(preview)
     pairs, options = open_source(source, side=PREVIEW_PX), PairOptions()
-    found = scan(pairs, strict=strict)
-    shares = options.calibration_share, options.test_share
-    splits = make_splits(pairs, found, calibration=shares[0], test=shares[1], seed=0)
+    found, blank = scan(pairs)
+    if strict:
+        require_clean(found, pairs.origin)
+    splits = make_splits(pairs, found, calibration=options.calibration_share, test=options.test_share)
     if preview is not None:
         _write_preview(pairs, found, Path(preview))
     masks = (pairs.pair(index).mask for index in found.good)
@@ -71,12 +72,12 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         origin=pairs.origin,
         images=len(found.good),
         salient_share=salient / len(found.good),
-        unreadable=found.bad,
-        copies=sum(count - 1 for count in Counter(found.digests).values()),
+        unreadable=tuple((failure.name, failure.reason) for failure in found.bad),
+        copies=found.copies,
         unread=found.unread,
         contradictions=found.contradictions,
-        blank=found.blank,
-        splits={"train": len(splits.train), "calibration": len(splits.calibration), "test": len(splits.test)},
+        blank=blank,
+        splits=splits.sizes(),
     )
 
 

@@ -310,7 +310,7 @@ class RunFolder:
 
     @property
     def content(self) -> Path:
-        """Digests of the samples, see `modicum.storage.contents`."""
+        """Digests of the samples, see `modicum.datasets.contents`."""
         return self.path / "content.json"
 
     @property

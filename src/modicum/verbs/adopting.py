@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from modicum.datasets.contents import SAMPLES
 from modicum.storage import JSON, RunFolder, read_json, read_json_object
-from modicum.storage.contents import SAMPLES
 from modicum.storage.header import DIGEST_KEY, read_raw_header, update_notes, verify_digest
 from modicum.storage.runs import CALIBRATION_NOTE, RECIPE_NOTE, STATE_NAME, digest_recipe
 from modicum.storage.sealing import DIGEST_KEY as JSON_DIGEST_KEY

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modicum.classify.data.folders import ImageFolder
-from modicum.classify.data.loading import Collate, ImageDataset, eval_loader, train_loader
-from modicum.classify.data.preprocessing import Preprocessing
+from modicum.classify.data.loading import Collate, image_samples
 from modicum.classify.data.scenes import DigitScenes
+from modicum.datasets.loaders import epoch_loader, ordered_loader
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.storage.errors import DataError
 
 AUGMENTED = Preprocessing(24, 28, crop="random_resized")
@@ -21,12 +22,12 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def dataset(scenes):
-    return ImageDataset(scenes, range(60), AUGMENTED.train_transform(), seed=5)
+    return image_samples(scenes, range(60), AUGMENTED.train_transform(), seed=5)
 
 
 def epoch_of(dataset, **options):
     defaults = {"batch_size": 8, "epoch": 0, "seed": 0, "rank": 0, "world_size": 1, "num_workers": 0}
-    return list(train_loader(dataset, **(defaults | options), preprocessing=AUGMENTED))
+    return list(epoch_loader(dataset, Collate(AUGMENTED), **(defaults | options)))
 
 
 def images_by_position(batches):
@@ -34,7 +35,7 @@ def images_by_position(batches):
 
 
 def test_sample_is_bytes_label_and_position(scenes):
-    dataset = ImageDataset(scenes, [70, 3], Preprocessing(32, 36).eval_transform())
+    dataset = image_samples(scenes, [70, 3], Preprocessing(32, 36).eval_transform())
     image, label, position = dataset[1]
     assert (image.shape, image.dtype) == ((3, 32, 32), torch.uint8)
     assert (label, position, len(dataset)) == (scenes.records[3].label, 1, 2)
@@ -42,15 +43,15 @@ def test_sample_is_bytes_label_and_position(scenes):
 
 def test_batch_is_normalised_and_typed(scenes):
     plain = Preprocessing(32, 36)
-    dataset = ImageDataset(scenes, range(10), plain.eval_transform())
-    batch = next(iter(eval_loader(dataset, batch_size=4, num_workers=0, preprocessing=plain)))
+    dataset = image_samples(scenes, range(10), plain.eval_transform())
+    batch = next(iter(ordered_loader(dataset, Collate(plain), batch_size=4)))
     torch.testing.assert_close(batch.images, plain.normalise(torch.stack([dataset[i][0] for i in range(4)])))
     assert (batch.images.dtype, batch.labels.dtype, batch.positions.dtype) == (torch.float32, torch.int64, torch.int64)
 
 
 def test_evaluation_is_in_order_and_complete(scenes):
-    dataset = ImageDataset(scenes, range(10), Preprocessing(32, 36).eval_transform())
-    batches = list(eval_loader(dataset, batch_size=4, num_workers=0, preprocessing=Preprocessing(32, 36)))
+    dataset = image_samples(scenes, range(10), Preprocessing(32, 36).eval_transform())
+    batches = list(ordered_loader(dataset, Collate(Preprocessing(32, 36)), batch_size=4))
     assert [batch.positions.tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
@@ -61,22 +62,21 @@ def test_augmentation_is_the_same_with_and_without_workers(dataset):
 
 def test_augmentation_depends_on_the_record_not_on_its_position(scenes):
     transform = AUGMENTED.train_transform()
-    forward = ImageDataset(scenes, [4, 9], transform, seed=1)
-    backward = ImageDataset(scenes, [9, 4], transform, seed=1)
+    forward = image_samples(scenes, [4, 9], transform, seed=1)
+    backward = image_samples(scenes, [9, 4], transform, seed=1)
     assert torch.equal(forward[0][0], backward[1][0])
 
 
 @pytest.mark.parametrize("other", [{"epoch": 1}, {"seed": 6}])
 def test_augmentation_changes_with_epoch_and_seed(scenes, dataset, other):
-    changed = ImageDataset(scenes, range(60), AUGMENTED.train_transform(), seed=other.get("seed", 5))
-    changed.set_epoch(other.get("epoch", 0))
-    assert not torch.equal(changed[0][0], dataset[0][0])
+    changed = image_samples(scenes, range(60), AUGMENTED.train_transform(), seed=other.get("seed", 5))
+    assert not torch.equal(changed.of_epoch(other.get("epoch", 0))[0][0], dataset[0][0])
 
 
 def test_resumed_epoch_equals_the_uninterrupted_one(scenes, dataset):
     epoch_of(dataset, epoch=0)
     third = epoch_of(dataset, epoch=2)
-    fresh = ImageDataset(scenes, range(60), AUGMENTED.train_transform(), seed=5)
+    fresh = image_samples(scenes, range(60), AUGMENTED.train_transform(), seed=5)
     again = epoch_of(fresh, epoch=2)
     assert all(torch.equal(a.images, b.images) for a, b in zip(third, again, strict=True))
 
@@ -98,7 +98,7 @@ def test_loader_does_not_change_the_dataset(dataset):
 @given(count=st.integers(1, 60), batch_size=st.integers(1, 9), world_size=st.integers(2, 3), epoch=st.integers(0, 5))
 def test_batches_of_all_ranks_together_are_those_of_one(scenes, count, batch_size, world_size, epoch):
     transform = Preprocessing(32, 36).eval_transform()
-    dataset = ImageDataset(scenes, range(count), transform)
+    dataset = image_samples(scenes, range(count), transform)
     one = epoch_of(dataset, batch_size=batch_size * world_size, epoch=epoch)
     ranks = [
         epoch_of(dataset, batch_size=batch_size, epoch=epoch, rank=r, world_size=world_size) for r in range(world_size)
@@ -129,7 +129,7 @@ def test_set_smaller_than_a_batch_still_trains(dataset):
 
 def test_empty_training_part_is_refused(scenes):
     with pytest.raises(ValueError, match="training part is empty"):
-        epoch_of(ImageDataset(scenes, [], AUGMENTED.train_transform()))
+        epoch_of(image_samples(scenes, [], AUGMENTED.train_transform()))
 
 
 def test_dataset_and_collate_survive_pickling(dataset):
@@ -139,24 +139,23 @@ def test_dataset_and_collate_survive_pickling(dataset):
 
 def test_image_that_went_bad_is_named(write_tree):
     root = write_tree("cat/1.png", "dog/2.png")
-    dataset = ImageDataset(ImageFolder(root), [0, 1], Preprocessing(8, 8).eval_transform())
+    dataset = image_samples(ImageFolder(root), [0, 1], Preprocessing(8, 8).eval_transform())
     (root / "dog" / "2.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"dog/2\.png in .*: the file is empty; scan the images again"):
-        list(eval_loader(dataset, batch_size=2, num_workers=0, preprocessing=Preprocessing(8, 8)))
+        list(ordered_loader(dataset, Collate(Preprocessing(8, 8)), batch_size=2))
 
 
 def test_each_turn_of_an_epoch_shows_every_image_with_an_augmentation_of_its_own(scenes):
-    dataset = ImageDataset(scenes, [3, 5], AUGMENTED.train_transform(), seed=1, turns=3)
+    dataset = image_samples(scenes, [3, 5], AUGMENTED.train_transform(), seed=1, turns=3)
     shown = list(dataset)
     assert [position for _, _, position in shown] == [0, 1] * 3
     assert len({image.numpy().tobytes() for image, _, _ in shown}) == 6
 
 
 def test_one_turn_shows_what_it_always_did(scenes):
-    plain, turned = (ImageDataset(scenes, [3, 5], AUGMENTED.train_transform(), seed=1, turns=n) for n in (1, 2))
-    plain.set_epoch(4)
-    turned.set_epoch(2)
-    assert torch.equal(plain[1][0], turned[1][0])  # turn 0 of epoch 2 is the fifth that an image is shown
+    plain, turned = (image_samples(scenes, [3, 5], AUGMENTED.train_transform(), seed=1, turns=n) for n in (1, 2))
+    # Turn 0 of epoch 2 is the fifth that an image is shown.
+    assert torch.equal(plain.of_epoch(4)[1][0], turned.of_epoch(2)[1][0])
 
 
 def test_kept_picture_is_decoded_once_and_holds_the_detail_of_a_crop(scenes):
@@ -169,7 +168,7 @@ def test_kept_picture_is_decoded_once_and_holds_the_detail_of_a_crop(scenes):
             calls.append(index)
             return scenes.pixels(index)
 
-    dataset = ImageDataset(Counted(), [3], Preprocessing(16, 18).eval_transform(), turns=4, keep_px=24)
+    dataset = image_samples(Counted(), [3], Preprocessing(16, 18).eval_transform(), turns=4, keep_px=24)
     assert len(list(dataset)) == 4
     assert calls == [3]
-    assert min(dataset._kept[3].shape[1:]) == 24
+    assert min(dataset._make._kept[3].shape[1:]) == 24

@@ -1,7 +1,8 @@
 import pytest
 
 from modicum.classify.data.folders import ImageFolder
-from modicum.classify.data.scan import require_clean, scan
+from modicum.classify.data.scan import scan
+from modicum.contract import Failure
 from modicum.storage.errors import DataError
 
 
@@ -16,28 +17,14 @@ def mixed(write_tree):
 def test_scan_tells_good_from_bad_with_reasons(mixed):
     found = scan(mixed)
     assert found.good == (0, 3, 4)
-    assert dict(found.bad)["cat/2.png"] == "the file is empty"
-    assert "truncated" in dict(found.bad)["dog/3.png"]
+    empty, cut = found.bad
+    assert empty == Failure("cat/2.png", "the file is empty")
+    assert (cut.name, "truncated" in cut.reason) == ("dog/3.png", True)
 
 
 def test_digests_go_with_the_good_images(mixed):
     found = scan(mixed)
     assert found.digests == tuple(mixed.digest(index) for index in found.good)
-
-
-def test_progress_counts_every_image(mixed):
-    seen = []
-    scan(mixed, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
-
-
-def test_require_clean_lists_bad_files_with_reasons(mixed):
-    with pytest.raises(DataError, match=r"2 image\(s\) cannot be used:\n  cat/2.png: the file is empty\n  dog/3.png: "):
-        require_clean(scan(mixed))
-
-
-def test_require_clean_accepts_a_clean_set(write_tree):
-    require_clean(scan(ImageFolder(write_tree("cat/1.png", "dog/2.png"))))
 
 
 def test_class_without_good_images_is_an_error(write_tree):
@@ -77,17 +64,10 @@ def test_contradictions_are_used_where_they_are_asked_for(contradicting):
     assert (len(found.good), found.contradictions) == (6, ())
 
 
-def test_require_clean_refuses_contradictions_by_name(contradicting):
-    with pytest.raises(DataError, match=r"contradiction: cat/1\.png, dog/copy of 1\.png are one image in different"):
-        require_clean(scan(contradicting))
-
-
-def test_files_of_other_suffixes_are_counted_and_refused_where_strict(write_tree):
+def test_files_of_other_suffixes_are_counted(write_tree):
     root = write_tree("cat/1.png", "dog/2.png", "dog/3.jfif", "dog/4.HEIC", "cat/5.heic", "dog/6", "dog/notes.txt")
     found = scan(ImageFolder(root))
     assert (len(found.good), found.unread) == (3, ("cat/5.heic", "dog/4.HEIC", "dog/6"))
-    with pytest.raises(DataError, match=r"3 files of .* are not read for their suffix \(2 \.heic, 1 without suffix\)"):
-        require_clean(found)
 
 
 def test_members_of_archives_are_counted_too(tmp_path, encoded, noise):

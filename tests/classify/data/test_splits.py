@@ -6,13 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modicum.classify.data.archives import TarImages
-from modicum.classify.data.scan import Scan, scan
+from modicum.classify.data.scan import scan
 from modicum.classify.data.sources import ImageSource, Record
-from modicum.classify.data.splits import Splits, make_splits
+from modicum.classify.data.splits import make_splits
+from modicum.datasets.scan import Scan
+from modicum.datasets.sources import PARTS
 from modicum.storage.errors import DataError
-from modicum.storage.sealing import write_sealed
-
-PARTS = ("train", "calibration", "test")
 
 
 class ListedImages(ImageSource):
@@ -44,7 +43,7 @@ def split_rows(rows, **options):
 
 def scan_of(source):
     indices = tuple(range(len(source.records)))
-    return Scan(indices, (), tuple(source.digest(i) for i in indices))
+    return Scan(indices, tuple(source.digest(i) for i in indices))
 
 
 def class_counts(source, splits, part):
@@ -106,40 +105,11 @@ def test_copies_never_straddle(seed, copies):
     assert sum(len(splits.part(part)) for part in PARTS) == len(source.records)
 
 
-@settings(deadline=None)
-@given(data=st.data())
-def test_copies_across_given_parts_stay_in_the_most_important_only(data):
-    rows = listed([12, 12], "train") + listed([6, 6], "calibration", 100) + listed([6, 6], "test", 200)
-    copied = data.draw(st.lists(st.sampled_from(rows[::2]), max_size=10))  # half stay single: no class dies out
-    copies = [(label, data.draw(st.sampled_from(PARTS)), digest) for label, _, digest in copied]
-    source, splits = split_rows(rows + copies)
-    for index, record in enumerate(source.records):
-        twins = {
-            source.records[i].split for i in range(len(source.records)) if source.digest(i) == source.digest(index)
-        }
-        most_important = max(twins, key=PARTS.index)
-        assert (record.id in splits.part(most_important)) == (record.split == most_important)
-
-
-def test_complete_given_splits_stay_as_they_are():
-    rows = listed([3, 3], "train") + listed([2, 2], "calibration", 50) + listed([1, 1], "test", 90)
-    source, splits = split_rows(rows)
-    for part in PARTS:
-        assert splits.part(part) == tuple(record.id for record in source.records if record.split == part)
-
-
 def test_calibration_is_cut_from_train_when_only_test_is_given():
     source, splits = split_rows(listed([20, 20], "train") + listed([4, 4], "test", 90))
     assert class_counts(source, splits, "calibration") == [3, 3]
     assert class_counts(source, splits, "train") == [17, 17]
     assert splits.test == tuple(record.id for record in source.records if record.split == "test")
-
-
-def test_bad_images_are_in_no_part():
-    source = ListedImages(listed([20, 20]))
-    whole = scan_of(source)
-    splits = make_splits(source, Scan(whole.good[1:], (("image0", "empty"),), whole.digests[1:]))
-    assert "image0" not in (*splits.train, *splits.calibration, *splits.test)
 
 
 @pytest.mark.parametrize("counts", [[1, 40], [2, 40], [1, 1]])
@@ -157,60 +127,6 @@ def test_given_part_without_a_class_is_an_error():
 def test_set_without_training_images_is_an_error():
     with pytest.raises(DataError, match="none of them for train or calibration"):
         split_rows(listed([20, 20], "test"))
-
-
-@pytest.mark.parametrize("shares", [(0, 0.1), (0.5, 0.5), (-0.1, 0.2)])
-def test_impossible_shares_are_refused(shares):
-    with pytest.raises(ValueError, match="must be positive and sum to less than 1, got"):
-        split_rows(listed([20, 20]), calibration=shares[0], test=shares[1])
-
-
-def test_saved_splits_load_equal_and_leave_no_other_file(tmp_path):
-    _, splits = split_rows(listed([20, 20]), seed=7)
-    splits.save(tmp_path / "splits.json")
-    splits.save(tmp_path / "splits.json")
-    assert Splits.load(tmp_path / "splits.json") == splits
-    assert [file.name for file in tmp_path.iterdir()] == ["splits.json"]
-
-
-def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
-    _, splits = split_rows(listed([20, 20]))
-    splits.save(tmp_path / "splits.json")
-    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        Splits((), (), (), 1).save(tmp_path / "splits.json")
-    assert Splits.load(tmp_path / "splits.json") == splits
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-GOOD_FILE = {"format": "modicum-splits", "version": 1, "train": ["a"], "calibration": ["b"], "test": ["c"], "seed": 0}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"format": "other"}, "is not a file of splits"),
-        (GOOD_FILE | {"version": 2}, "has version 2 of the format, this modicum reads 1"),
-        (GOOD_FILE | {"test": None}, "is a damaged file of splits"),
-        (GOOD_FILE | {"test": ["a"]}, "the splits overlap: 'a'"),
-    ],
-)
-def test_unusable_file_is_explained(tmp_path, content, message):
-    write_sealed(tmp_path / "splits.json", content)
-    with pytest.raises(DataError, match=message):
-        Splits.load(tmp_path / "splits.json")
-
-
-def test_missing_file_is_explained(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
-        Splits.load(tmp_path / "splits.json")
-
-
-def test_check_names_images_that_are_gone():
-    source, splits = split_rows(listed([20, 20]))
-    splits.check(source)
-    with pytest.raises(DataError, match=r"1 of 40 images of the splits are no longer in a list: 'image39'"):
-        splits.check(ListedImages(listed([20, 19])))
 
 
 @pytest.mark.data

@@ -3,13 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from modicum.classify.data.splits import Splits
 from modicum.classify.drnet.fitting import fit
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.recipe import DRNetRecipe
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
 from modicum.classify.notes import read_calibration
 from modicum.classify.recipe import ImageOptions
+from modicum.datasets.splits import Splits
 from modicum.storage.errors import DataError, RecipeError, RunError
 from modicum.storage.files import read_jsonl
 from modicum.storage.header import read_header

@@ -8,7 +8,6 @@ from PIL import Image
 from modicum.adaptive.exits import GeometricRule
 from modicum.classify.backbones import create_backbone
 from modicum.classify.data.scenes import DigitScenes
-from modicum.classify.data.splits import Splits
 from modicum.classify.evaluation import evaluate_run, read_baselines
 from modicum.classify.ranet import fitting
 from modicum.classify.ranet.details import describe
@@ -17,6 +16,7 @@ from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.recipe import RANetRecipe
 from modicum.classify.ranet.structure import Structure
 from modicum.classify.recipe import ImageOptions
+from modicum.datasets.splits import Splits
 from modicum.measuring.counting import count_network_macs
 from modicum.storage.errors import DataError, DivergedError, RecipeError
 from modicum.storage.files import read_jsonl

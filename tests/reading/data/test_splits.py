@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from modicum.datasets.splits import Splits
 from modicum.reading.data.corpus import Answer, Corpus, Origin, Passage, Question
-from modicum.reading.data.splits import Splits, divide, paraphrases_of
+from modicum.reading.data.splits import choose, divide, paraphrases_of, splits_of
 from modicum.storage.errors import DataError
-from modicum.storage.sealing import write_sealed
 
 
 def corpus(*passages, prefix="q", version="1.1"):
@@ -71,25 +71,14 @@ def test_id_in_two_parts_is_refused():
 def test_saved_splits_find_the_same_parts_again(tmp_path):
     given_parts = {"train": corpus(*many), "test": corpus(("new", "new"), prefix="t")}
     parts = divide(given_parts)
-    Splits.of(parts).save(tmp_path / "splits.json")
-    assert Splits.load(tmp_path / "splits.json").choose(given_parts) == parts
+    splits_of(parts).save(tmp_path / "splits.json")
+    assert choose(Splits.load(tmp_path / "splits.json"), given_parts, "the set") == parts
 
 
 def test_question_that_has_gone_is_named():
     splits = Splits(("q0", "q77"), ("q1",), ("q2",))
-    with pytest.raises(DataError, match="1 question of the splits is no longer in the data, 'q77'"):
-        splits.choose({"train": corpus(*many)})
-
-
-def test_overlapping_splits_are_refused():
-    with pytest.raises(DataError, match="the splits overlap: question 'a'"):
-        Splits(("a",), ("a",), ("b",))
-
-
-def test_damaged_splits_are_refused(tmp_path):
-    write_sealed(tmp_path / "splits.json", {})
-    with pytest.raises(DataError, match="damaged file of splits"):
-        Splits.load(tmp_path / "splits.json")
+    with pytest.raises(DataError, match="1 of 4 samples of the splits are no longer in the set: 'q77'"):
+        choose(splits, {"train": corpus(*many)}, "the set")
 
 
 def test_paraphrases_of_other_parts_are_left_out():

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from modicum.datasets.splits import Splits
 from modicum.recipes import build_recipe
 from modicum.restore.evaluation import baseline_path, load_baseline
 from modicum.restore.rnan.fitting import build_network, fit, is_foreign, load_start
@@ -15,7 +16,6 @@ from modicum.restore.task import Task
 from modicum.storage.errors import DataError, DivergedError, WeightsError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
-from modicum.storage.sealing import read_sealed
 from modicum.storage.weights import load_network, read_header, save_network
 
 NOISE = Task("denoise", 50)
@@ -49,10 +49,10 @@ def test_saved_network_is_the_trained_one(trained):
 
 
 def test_run_records_which_image_is_for_what(trained):
-    assert read_sealed(trained[1].splits, remedy="") == {
-        "train": [f"train/{number}.png" for number in range(4)],
-        "calibration": ["val/4.png", "val/5.png"],
-        "test": ["test/6.png", "test/7.png"],
+    assert Splits.load(trained[1].splits).ids() == {
+        "train": tuple(f"train/{number}.png" for number in range(4)),
+        "calibration": ("val/4.png", "val/5.png"),
+        "test": ("test/6.png", "test/7.png"),
     }
 
 
@@ -191,5 +191,5 @@ def test_image_that_the_run_used_and_that_is_gone_is_named(recipe, own_folder, t
     fit(recipe, run)
     (own_folder / "3.png").unlink()
 
-    with pytest.raises(DataError, match=r"no longer holds '3\.png', which the run used: restore them"):
+    with pytest.raises(DataError, match=r"1 of 5 samples of the splits are no longer in .*own: '3\.png'; restore them"):
         fit(recipe, run)

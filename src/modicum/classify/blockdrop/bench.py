@@ -25,7 +25,7 @@ from modicum.classify.blockdrop.paths import StaticPaths
 from modicum.classify.blockdrop.plans import Bypassable, MaskedPlan
 from modicum.classify.blockdrop.policies import PolicyName
 from modicum.classify.blockdrop.runner import OnnxBlockDrop
-from modicum.classify.data.preprocessing import Preprocessing
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.measuring.rows import Row
 from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 from modicum.storage.errors import install_hint

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.classify.data.sources import Entry, ImageSource, label_entries
-from modicum.imaging.archives import Extent, list_members, read_extent
+from modicum.datasets.contents import content_digest
+from modicum.datasets.listings import Listing, list_archives
+from modicum.datasets.sources import SPLIT_NAMES
 from modicum.imaging.decoding import decode_pixels
-from modicum.imaging.files import SPLIT_NAMES, content_digest, is_image_name, is_left_out
 from modicum.storage.errors import DataError, first_few
 
 
@@ -18,8 +19,7 @@ class TarImages(ImageSource):
     """Images in one uncompressed tar, or in ``train.tar``, ``test.tar`` (and ``val.tar``) of a folder.
 
     The class of ``<class>/<name>`` is the folder that holds the image; of a member without a folder it is the text
-    before the first underscore. Nothing is extracted, so member names can do no harm. Every read opens the archive anew
-    (about 10 microseconds on a local disk), so that threads, workers and pickles have no handle to share.
+    before the first underscore.
 
     Args:
         path: A tar archive, or a folder that holds split archives or exactly one archive.
@@ -31,19 +31,20 @@ class TarImages(ImageSource):
     def __init__(self, path: str | Path) -> None:
         root = Path(path)
         self.origin = str(root)
-        members = [member for archive, split in _archives(root) for member in _members(archive, split)]
-        self.classes, self.records = label_entries([entry for entry, _ in members], self.origin)
-        self._extents = [extent for _, extent in members]
-        self.unread = tuple(name for archive, _ in _archives(root) for name in _unread(archive))
-        self.name = f"{len(members):,} images of {len(self.classes)} classes in the tar archive(s) of {root.name}"
+        archives = _archives(root)
+        self._listing = list_archives(archives)
+        found = [entry for folder, archive in archives.items() for entry in _entries(self._listing, folder, archive)]
+        self.classes, self.records = label_entries(found, self.origin)
+        self.unread = self._listing.unread
+        self.name = f"{len(found):,} images of {len(self.classes)} classes in the tar archive(s) of {root.name}"
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """See `ImageSource.pixels`."""
-        return decode_pixels(read_extent(self._extents[index]))
+        return decode_pixels(self._listing.read(self.records[index].id))
 
     def digest(self, index: int) -> str:
         """See `ImageSource.digest`."""
-        return content_digest(read_extent(self._extents[index]))
+        return content_digest(self._listing.read(self.records[index].id))
 
 
 def archives_in(folder: Path) -> list[Path]:
@@ -53,36 +54,22 @@ def archives_in(folder: Path) -> list[Path]:
     return named or (tars if len(tars) == 1 else [])
 
 
-def _archives(root: Path) -> list[tuple[Path, str | None]]:
+def _archives(root: Path) -> dict[str, Path]:
+    """The archives by the split that they are named after, as they spell it; ``""`` for the only one there is."""
     if root.is_file():
-        return [(root, None)]
+        return {"": root}
     found = archives_in(root) if root.is_dir() else []
     if not found:
         raise DataError(f"{root} is neither a tar archive nor a folder with train.tar and test.tar")
-    return [(file, SPLIT_NAMES.get(file.stem.lower())) for file in found]
+    return {file.stem if file.stem.lower() in SPLIT_NAMES else "": file for file in found}
 
 
-def _members(archive: Path, split: str | None) -> list[tuple[Entry, Extent]]:
-    found: dict[str, tuple[Entry, Extent]] = {}
-    for member in list_members(archive):
-        place = PurePosixPath(member.name)
-        if not is_image_name(place.name) or _is_hidden(place):
-            continue
-        name = f"{archive.stem}/{place}" if split else str(place)
-        # A later member of the same name replaces the earlier one, as it would on extraction.
-        found[name] = (Entry(name, _class_of(place, archive), split), Extent(archive, member.offset_data, member.size))
-    if not found:
+def _entries(listing: Listing, folder: str, archive: Path) -> list[Entry]:
+    places = [place for place in map(PurePosixPath, listing.images) if place.is_relative_to(folder)]
+    if not places:
         raise DataError(f"{archive} holds no images")
-    return [found[name] for name in sorted(found)]
-
-
-def _unread(archive: Path) -> list[str]:
-    places = (PurePosixPath(member.name) for member in list_members(archive))
-    return [str(place) for place in places if is_left_out(place.name) and not _is_hidden(place)]
-
-
-def _is_hidden(place: PurePosixPath) -> bool:
-    return any(part.startswith(".") for part in place.parts)
+    split = SPLIT_NAMES.get(folder.lower())
+    return [Entry(str(place), _class_of(place.relative_to(folder), archive), split) for place in places]
 
 
 def _class_of(place: PurePosixPath, archive: Path) -> str:

@@ -21,7 +21,8 @@ from modicum.classify.data.cifar_files import (
     read_text_names,
 )
 from modicum.classify.data.sources import ImageSource, Record
-from modicum.imaging.files import content_digest
+from modicum.datasets.contents import content_digest
+from modicum.datasets.sources import Part
 from modicum.storage.errors import DataError
 
 T = TypeVar("T")
@@ -138,16 +139,17 @@ def _is_packed(folder: Path) -> bool:
     return (folder / "labels.npz").is_file() and (folder / "meta.json").is_file()
 
 
-def _read_original(folder: Path, layout: _Layout) -> tuple[str, tuple[str, ...], dict[str, Block]]:
+def _read_original(folder: Path, layout: _Layout) -> tuple[str, tuple[str, ...], dict[Part, Block]]:
     classes = tuple(_read_named(folder / layout.names_file, layout.read_names))
-    blocks = {}
-    for split, names in (("train", layout.train), ("test", layout.test)):
+    blocks: dict[Part, Block] = {}
+    files: dict[Part, tuple[str, ...]] = {"train": layout.train, "test": layout.test}
+    for split, names in files.items():
         parts = [_checked(_read_named(folder / name, layout.read), len(classes), folder / name) for name in names]
         blocks[split] = _joined(parts)
     return layout.title, classes, blocks
 
 
-def _read_packed(folder: Path) -> tuple[str, tuple[str, ...], dict[str, Block]]:
+def _read_packed(folder: Path) -> tuple[str, tuple[str, ...], dict[Part, Block]]:
     classes, sha256 = _read_named(folder / "meta.json", _read_meta)
     labels = _read_named(folder / "labels.npz", _read_label_arrays)
     tests = sorted(folder.glob("test*.tar"))
@@ -156,8 +158,9 @@ def _read_packed(folder: Path) -> tuple[str, tuple[str, ...], dict[str, Block]]:
         raise DataError(
             f"{folder} is incomplete: expected train_1.tar ..., one test*.tar, and their labels in labels.npz"
         )
-    blocks = {}
-    for split, key, files in (("train", "train", trains), ("test", tests[0].stem, tests)):
+    blocks: dict[Part, Block] = {}
+    archives: dict[Part, tuple[str, list[Path]]] = {"train": ("train", trains), "test": (tests[0].stem, tests)}
+    for split, (key, files) in archives.items():
         images = np.concatenate([_read_packed_images(file, sha256) for file in files])
         blocks[split] = _checked(Block(images, labels[key]), len(classes), folder / "labels.npz")
     return f"CIFAR-{len(classes)}", classes, blocks

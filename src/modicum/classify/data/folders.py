@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.classify.data.sources import Entry, ImageSource, label_entries
+from modicum.datasets.contents import content_digest
+from modicum.datasets.sources import SPLIT_NAMES, Part
 from modicum.imaging.decoding import decode_pixels
 from modicum.imaging.files import (
     IMAGE_SUFFIXES,
-    SPLIT_NAMES,
-    content_digest,
     count_suffixes,
     is_image_name,
     is_left_out,
@@ -106,7 +106,7 @@ def _walk_tree(root: Path) -> Iterator[Entry]:
         yield from _walk_classes(root, folder, SPLIT_NAMES[folder.name.lower()])
 
 
-def _walk_classes(root: Path, folder: Path, split: str | None) -> Iterator[Entry]:
+def _walk_classes(root: Path, folder: Path, split: Part | None) -> Iterator[Entry]:
     class_folders = _sub_folders(folder)
     if not class_folders:
         raise DataError(

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.classify.data.sources import ImageSource, Record
-from modicum.imaging.files import content_digest
+from modicum.datasets.contents import content_digest
+from modicum.datasets.sources import PARTS
 from modicum.storage.errors import DataError
 
 SMALLEST_SIDE = 16
 
-_PARTS = ("train", "calibration", "test")
 _SOURCE_COUNTS = (1200, 237, 360)  # of the 1,797 source digits
 _DIGIT_SIZE_AT_48 = (9.0, 44.0)
 _STROKES = 2
@@ -67,7 +67,7 @@ class DigitScenes(ImageSource):
         self.source_digit: NDArray[np.int64] = np.concatenate([scenes.source for scenes in parts])
         self.records = tuple(
             Record(f"{name}/{number:05d}", int(labels[source]), name)
-            for name, scenes in zip(_PARTS, parts, strict=True)
+            for name, scenes in zip(PARTS, parts, strict=True)
             for number, source in enumerate(scenes.source)
         )
         self._grey = np.concatenate([scenes.grey for scenes in parts])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.datasets.sources import Part
 from modicum.storage.errors import DataError, first_few
 
 
@@ -24,7 +25,7 @@ class Record:
 
     id: str
     label: int
-    split: str | None
+    split: Part | None
 
 
 class ImageSource(ABC):
@@ -64,7 +65,7 @@ class Entry:
 
     id: str
     class_name: str
-    split: str | None
+    split: Part | None
 
 
 def label_entries(entries: Iterable[Entry], origin: str) -> tuple[tuple[str, ...], tuple[Record, ...]]:
@@ -83,7 +84,7 @@ def label_entries(entries: Iterable[Entry], origin: str) -> tuple[tuple[str, ...
 
 
 def _check_same_classes(entries: Sequence[Entry], classes: set[str], origin: str) -> None:
-    by_split: dict[str | None, set[str]] = {}
+    by_split: dict[Part | None, set[str]] = {}
     for entry in entries:
         by_split.setdefault(entry.split, set()).add(entry.class_name)
     for split, names in by_split.items():

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import device_of
-from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.measuring.memory import peak_memory
 from modicum.measuring.rows import Row
 from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn

@@ -25,11 +25,11 @@ from torch import Tensor
 from modicum.adaptive.confidence import confidence_of
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.exits import CommonThreshold, ExitRule, geometric_shares
-from modicum.classify.data.preprocessing import Preprocessing
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.measuring.rows import Row
 from modicum.measuring.timing import device_name, time_in_turn
 from modicum.storage.errors import install_hint

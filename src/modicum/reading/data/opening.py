@@ -4,14 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
+from modicum.datasets.sources import PARTS, Part
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.layouts import SUFFIXES, is_question_file
 from modicum.reading.data.lookup import NAME, ORIGIN, draw_lookup
 from modicum.reading.data.problems import Problem, problem_lines
 from modicum.reading.data.shards import join_shards
-from modicum.reading.data.splits import Part
 from modicum.reading.data.squad import Loaded, read_squad
 from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, first_few
@@ -54,10 +53,10 @@ def open_source(source: str | Path | None, *, strict: bool = False, seed: int = 
         DataError: If there is nothing of the kind, a file cannot be used, or ``strict`` and something is wrong.
     """
     if source is None:
-        given = dict(zip(get_args(Part), draw_lookup(seed=seed), strict=True))
+        given = dict(zip(PARTS, draw_lookup(seed=seed), strict=True))
         return Source(f"{NAME}, seed {seed}", ORIGIN, given)
     path = Path(source)
-    loaded = _read_folder(path) if path.is_dir() else {"train": read_squad(path)}
+    loaded: dict[Part, Loaded] = _read_folder(path) if path.is_dir() else {"train": read_squad(path)}
     problems = tuple(problem for part in loaded.values() for problem in part.problems)
     if strict and problems:
         raise DataError(f"{path}: {'; '.join(problem_lines(problems))}; mend the file, or go on without `strict`")

@@ -3,20 +3,16 @@
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from dataclasses import replace
+from typing import NamedTuple
 
-import numpy as np
-
+from modicum.datasets.sources import PARTS, Part
+from modicum.datasets.splits import Splits, draw_shares
 from modicum.reading.data.corpus import Corpus
 from modicum.storage.counting import counted
 from modicum.storage.errors import DataError, first_few
-from modicum.storage.sealing import read_sealed, write_sealed
 
 _log = logging.getLogger(__name__)
-
-Part = Literal["train", "calibration", "test"]
 
 
 class Parts(NamedTuple):
@@ -47,18 +43,14 @@ def divide(given: Mapping[Part, Corpus], *, calibration: float = 0.1, test: floa
     _check_ids(given)
     corpora = dict(given)
     groups = _articles(given["train"])
-    order = [groups[place] for place in np.random.default_rng(seed).permutation(len(groups))]
     shares: dict[Part, float] = {"test": test, "calibration": calibration}
-    for part, share in shares.items():
-        if part not in given:
-            count = max(1, round(share * len(groups)))
-            drawn, order = order[:count], order[count:]
-            corpora[part] = _chosen(given["train"], {place for group in drawn for place in group})
-    corpora["train"] = _chosen(given["train"], {place for group in order for place in group})
+    drawn = draw_shares(groups, {part: share for part, share in shares.items() if part not in given}, seed)
+    for part, articles in drawn.items():
+        corpora[part] = _chosen(given["train"], {place for article in articles for place in article})
     parts = Parts(corpora["train"], corpora["calibration"], corpora["test"])
     parts = parts._replace(calibration=_without(parts.calibration, parts.test))
     parts = parts._replace(train=_without(parts.train, parts.calibration, parts.test))
-    for name, corpus in zip(get_args(Part), parts, strict=True):
+    for name, corpus in zip(PARTS, parts, strict=True):
         if not corpus.num_questions:
             raise DataError(
                 f"{counted(len(groups), 'article')}, no question left for {name}: give at least 3 articles with "
@@ -83,58 +75,16 @@ def paraphrases_of(augmented: Corpus, train: Corpus) -> Corpus:
     return Corpus(tuple(passages), augmented.version)
 
 
-@dataclass(frozen=True)
-class Splits:
-    """Ids of the questions in each part, to find the same parts again.
+def splits_of(parts: Parts) -> Splits:
+    """Returns the ids of the questions in each part, to find the same parts again."""
+    train, calibration, test = (tuple(asked.question.id for asked in corpus.asked()) for corpus in parts)
+    return Splits(train, calibration, test)
 
-    Attributes:
-        train: See `Parts`.
-        calibration: See `Parts`.
-        test: See `Parts`.
-    """
 
-    train: tuple[str, ...]
-    calibration: tuple[str, ...]
-    test: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        counts = Counter((*self.train, *self.calibration, *self.test))
-        if repeated := [name for name, count in counts.items() if count > 1]:
-            raise DataError(
-                f"the splits overlap: question {repeated[0]!r} stands in them more than once; draw new ones"
-            )
-
-    @classmethod
-    def of(cls, parts: Parts) -> "Splits":
-        """The ids of parts."""
-        return cls(*(tuple(asked.question.id for asked in corpus.asked()) for corpus in parts))
-
-    def choose(self, given: Mapping[Part, Corpus]) -> Parts:
-        """The parts again, whichever of the corpora their questions stand in.
-
-        Raises:
-            DataError: If questions have gone.
-        """
-        known = {asked.question.id for corpus in given.values() for asked in corpus.asked()}
-        if missing := [name for name in (*self.train, *self.calibration, *self.test) if name not in known]:
-            raise DataError(
-                f"{counted(len(missing), 'question of the splits is', 'questions of the splits are')} no longer in the "
-                f"data, {first_few(missing)}: restore the data, or begin a new run"
-            )
-        return Parts(*(_asking(given, frozenset(ids)) for ids in (self.train, self.calibration, self.test)))
-
-    def save(self, path: Path) -> None:
-        """Writes JSON, atomically."""
-        write_sealed(path, asdict(self))
-
-    @classmethod
-    def load(cls, path: Path) -> "Splits":
-        """Reads what `save` wrote; raises `DataError` if the file is missing or damaged."""
-        content = read_sealed(path, remedy="put a copy back, or begin a new run")
-        try:
-            return cls(*(tuple(str(name) for name in content[part]) for part in get_args(Part)))
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{path} is a damaged file of splits: {error!r}; begin a new run") from error
+def choose(splits: Splits, given: Mapping[Part, Corpus], origin: str) -> Parts:
+    """Returns the parts again, whichever corpus their questions stand in; raises `DataError` if some are gone."""
+    splits.check({asked.question.id for corpus in given.values() for asked in corpus.asked()}, origin)
+    return Parts(*(_asking(given, frozenset(splits.part(part))) for part in PARTS))
 
 
 def _articles(corpus: Corpus) -> list[list[int]]:

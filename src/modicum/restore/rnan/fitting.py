@@ -53,7 +53,7 @@ class _Fitting:
 
     def __init__(self, recipe: RNANRecipe, run: RunFolder) -> None:
         self.recipe, self.run = recipe, run
-        self.images, _ = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run)
+        self.images = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run)
         self.finished = run.finished_stages() if run.state.exists() else []
 
     def fit(self) -> RNAN:
@@ -87,8 +87,8 @@ class _Fitting:
 
     def _loaders(self, stage: str) -> Loaders:
         recipe, seed = self.recipe, derive_seed(self.recipe.seed, stage) % 2**31
-        patches = TrainingPatches(self.images.train, recipe.task, recipe.patches, seed)
-        watched = DegradedImages(self.images.calibration, recipe.task, seed=recipe.seed)
+        patches = TrainingPatches(self.images.part("train"), recipe.task, recipe.patches, seed)
+        watched = DegradedImages(self.images.part("calibration"), recipe.task, seed=recipe.seed)
         validation = ValidationPatches(watched, recipe.patches.validation_side)
         return Loaders(
             lambda epoch, rank, world_size: train_loader(patches, epoch=epoch, rank=rank, world_size=world_size),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from posixpath import commonpath
 
-from modicum.imaging.files import SPLIT_NAMES, is_image_name
+from modicum.datasets.sources import SPLIT_NAMES, Part
+from modicum.imaging.files import is_image_name
 from modicum.storage.errors import DataError, first_few
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ LAYOUTS = (
     Layout("image and mask", "image", "mask"),
     Layout("MSRA", "imgs", "imgs"),
 )
-LISTS = {
+LISTS: Mapping[str, Part] = {
     "train.txt": "train",
     "val.txt": "calibration",
     "test.txt": "test",
@@ -52,8 +53,8 @@ LISTS = {
 }
 """Files beside the images' folder, one image name a line, that say which part an image belongs to (HKU-IS, our own)."""
 
-_PART_FOLDERS = {**SPLIT_NAMES, "duts-tr": "train", "duts-te": "test"}
-_PART_OF_LAYOUT = {"duts-tr-image": "train", "duts-te-image": "test"}
+_PART_FOLDERS: Mapping[str, Part] = {**SPLIT_NAMES, "duts-tr": "train", "duts-te": "test"}
+_PART_OF_LAYOUT: Mapping[str, Part] = {"duts-tr-image": "train", "duts-te-image": "test"}
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
@@ -70,7 +71,7 @@ class Pair:
 
     image: str
     mask: str
-    split: str | None = None
+    split: Part | None = None
     is_graded: bool = False
 
     @property
@@ -123,7 +124,7 @@ def assign_lists(pairs: Sequence[Pair], lists: Mapping[str, str], origin: str) -
     Raises:
         DataError: If lists name an image that is not beside them, or one image for two parts.
     """
-    part_of: dict[tuple[str, str], str] = {}
+    part_of: dict[tuple[str, str], Part] = {}
     for path, text in sorted(lists.items()):
         folder, part = str(PurePosixPath(path).parent), LISTS[PurePosixPath(path).name]
         for stem in _listed_stems(text):
@@ -202,7 +203,7 @@ def _by_stem(names: Sequence[str], origin: str) -> dict[str, str]:
     return dict(zip(stems, names, strict=True))
 
 
-def _part_of(image: str, layout: Layout) -> str | None:
+def _part_of(image: str, layout: Layout) -> Part | None:
     """The part that a path tells: the nearest folder, or archive with a number behind its name, that names one."""
     folders = [folder.casefold().rstrip("0123456789") for folder in PurePosixPath(image).parts[:-1]]
     known = (_PART_FOLDERS.get(folder) for folder in reversed(folders))

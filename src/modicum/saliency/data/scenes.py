@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from modicum.imaging.files import content_digest
-from modicum.saliency.data.sources import MaskedImage, PairSource, Record
-from modicum.storage.contents import sample_digest
+from modicum.datasets.contents import content_digest, sample_digest
+from modicum.datasets.sources import PARTS, Part, Record
+from modicum.saliency.data.sources import MaskedImage, PairSource
 from modicum.storage.errors import DataError, MissingExtraError
 
-PHOTOGRAPHS = {
+PHOTOGRAPHS: dict[Part, tuple[str, ...]] = {
     "train": ("astronaut", "coffee", "hubble_deep_field", "retina", "immunohistochemistry", "brick", "gravel", "coins"),
     "calibration": ("rocket", "camera", "grass"),
     "test": ("chelsea", "china.jpg", "flower.jpg", "moon"),
@@ -63,13 +63,13 @@ class ProceduralScenes(PairSource):
         )
         self.records = tuple(
             Record(f"{part}/{number:05d}", part)
-            for part, size in zip(PHOTOGRAPHS, sizes, strict=True)
+            for part, size in zip(PARTS, sizes, strict=True)
             for number in range(size)
         )
 
     def pair(self, index: int) -> MaskedImage:
         """See `PairSource.pair`; the mask is the exact coverage of each pixel by objects."""
-        part = str(self.records[index].split)
+        part = self.records[index].split or "train"
         return draw_scene(PHOTOGRAPHS[part], np.random.default_rng((self._seed, index)), self._side)
 
     def digest(self, index: int) -> str:

@@ -3,19 +3,18 @@
 # H W size of a picture in px
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modicum.datasets.contents import content_digest, sample_digest
+from modicum.datasets.listings import Listing, list_files
+from modicum.datasets.sources import Record
 from modicum.imaging.decoding import decode_pixels
-from modicum.imaging.files import content_digest, is_left_out
-from modicum.saliency.data.listings import Listing, list_files
 from modicum.saliency.data.masks import decode_mask
 from modicum.saliency.data.pairs import LISTS, Pair, assign_lists, find_pairs
-from modicum.storage.contents import sample_digest
 
 HALF = 128  # of 8 bits: a graded mask is cut where at least half of the annotators agree
 
@@ -25,19 +24,6 @@ class MaskedImage(NamedTuple):
 
     pixels: NDArray[np.uint8]  # (H, W, 3), RGB
     mask: NDArray[np.uint8]  # (H, W), 255 is salient; soft values at edges are kept
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One image of a set.
-
-    Attributes:
-        id: Its name, unique in its source and the same on every machine.
-        split: ``"train"``, ``"calibration"`` or ``"test"`` where the set itself says so, else None.
-    """
-
-    id: str
-    split: str | None
 
 
 class PairSource(ABC):
@@ -82,8 +68,8 @@ class FilePairs(PairSource):
     def __init__(self, path: str | Path) -> None:
         root = Path(path)
         self.origin = str(root)
-        self._listing = list_files(root)
-        self.unread = tuple(name for name in self._listing.names if is_left_out(PurePosixPath(name).name))
+        self._listing = list_files(root, "a folder with images/ and masks/, or such a .tar")
+        self.unread = self._listing.unread
         pairs = find_pairs(self._listing.names, self.origin)
         self._pairs = assign_lists(pairs, _read_lists(self._listing), self.origin)
         self.records = tuple(Record(pair.image, pair.split) for pair in self._pairs)

@@ -11,11 +11,10 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import Image
 
+from modicum.datasets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from modicum.imaging.normalisation import check_normalisation
 from modicum.saliency.data.sources import MaskedImage
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 _ASPECT = (3 / 4, 4 / 3)
 
 
@@ -47,10 +46,8 @@ class Preprocessing:
         check_normalisation(self.mean, self.std)
 
     def normalise(self, batch: Tensor) -> Tensor:
-        """``(x / 255 - mean) / std``: uint8 (B, 3, S, S) to float32 of the same shape, on the same device."""
-        mean = 255 * torch.tensor(self.mean, device=batch.device).view(3, 1, 1)
-        std = 255 * torch.tensor(self.std, device=batch.device).view(3, 1, 1)
-        return batch.to(torch.float32).sub_(mean).div_(std)
+        """Normalises a batch; see `modicum.datasets.preprocessing.normalise`."""
+        return normalise(batch, self.mean, self.std)
 
 
 class PairTransform:

@@ -1,7 +1,7 @@
 import pytest
 
+from modicum.datasets.contents import check_content, keep_content, sample_digest
 from modicum.storage import DataError, RunError, RunFolder
-from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.sealing import write_sealed
 
 TEXTS = {"a": "one", "b": "two", "c": "three"}

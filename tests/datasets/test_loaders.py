@@ -1,28 +1,20 @@
 import pytest
 import torch
-from torch.utils.data import Dataset
 
-from modicum.training.loaders import epoch_loader, ordered_loader, sample_seed, seeded
+from modicum.datasets.loaders import EpochSamples, epoch_loader, ordered_loader, sample_seed, seeded
 
 
-class Numbers(Dataset):
-    """Each sample says its place and the epoch that it was drawn in."""
+def numbers(count):
+    """Samples that say their place, and one number that is drawn for them in this epoch."""
+    return EpochSamples(range(count), make)
 
-    def __init__(self, count):
-        self.count, self.epoch = count, 0
 
-    def set_epoch(self, epoch):
-        self.epoch = epoch
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, position):
-        return position, self.epoch
+def make(index, position):
+    return position, float(torch.rand(()))
 
 
 def draw(count, **options):
-    return list(epoch_loader(Numbers(count), list, batch_size=3, num_workers=0, **options))
+    return list(epoch_loader(numbers(count), list, batch_size=3, **options))
 
 
 def test_epoch_is_a_function_of_seed_and_number():
@@ -31,16 +23,17 @@ def test_epoch_is_a_function_of_seed_and_number():
     assert draw(10, epoch=4, seed=1) != draw(10, epoch=4, seed=2)
 
 
-def test_samples_know_their_epoch_and_the_given_dataset_does_not():
-    numbers = Numbers(6)
-    (first, *_) = epoch_loader(numbers, list, batch_size=3, num_workers=0, epoch=7, seed=0)
-    assert {epoch for _, epoch in first} == {7}
-    assert numbers.epoch == 0
+def test_samples_know_their_epoch_and_the_given_ones_do_not_change():
+    given = numbers(6)
+    before = list(given)
+    (first, *_) = epoch_loader(given, list, batch_size=3, epoch=7, seed=0)
+    assert set(first) <= set(given.of_epoch(7))
+    assert list(given) == before != list(given.of_epoch(7))
 
 
 def test_batches_of_all_ranks_together_are_those_of_one():
     ranks = [draw(12, epoch=0, seed=3, rank=rank, world_size=2) for rank in range(2)]
-    whole = list(epoch_loader(Numbers(12), list, batch_size=6, num_workers=0, epoch=0, seed=3))
+    whole = list(epoch_loader(numbers(12), list, batch_size=6, epoch=0, seed=3))
     for first, second, both in zip(*ranks, whole, strict=True):
         assert sorted([*first, *second]) == sorted(both)
 
@@ -55,7 +48,7 @@ def test_no_samples_are_refused():
 
 
 def test_ordered_loader_gives_all_in_their_order():
-    batches = list(ordered_loader(Numbers(5), list, batch_size=2, num_workers=0))
+    batches = list(ordered_loader(numbers(5), list, batch_size=2))
     assert [[place for place, _ in batch] for batch in batches] == [[0, 1], [2, 3], [4]]
 
 

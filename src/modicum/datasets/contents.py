@@ -1,9 +1,11 @@
-"""Whether the data of a run are still what it was begun with: decided by digests of their content, in one place."""
+"""Digests of contents, and by them whether the data of a run are still what it was begun with."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from numpy.typing import NDArray
 
 from modicum.storage.errors import DataError, ModicumError, RunError, first_few
 from modicum.storage.files import JSON
@@ -13,6 +15,16 @@ from modicum.storage.sealing import read_sealed, write_sealed
 SAMPLES = "samples"
 Parts = Mapping[Any, Sequence[str]]
 """Ids of samples by the name of their part."""
+
+
+def content_digest(content: bytes) -> str:
+    """Returns 32 hexadecimal digits that differ for different content."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def array_digest(array: NDArray[Any]) -> str:
+    """Returns 32 hexadecimal digits that differ for arrays of different shapes or values."""
+    return content_digest(repr(array.shape).encode() + array.tobytes())
 
 
 def sample_digest(*parts: bytes) -> str:

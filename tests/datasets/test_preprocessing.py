@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modicum.classify.data.preprocessing import Preprocessing, default_resize_short
+from modicum.datasets.preprocessing import Preprocessing, default_resize_short
 
 
 def ramp(height, width):

@@ -1,19 +1,21 @@
 """Images that stand in the training and in the test part alike, which would make figures too good."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.saliency.data.sources import PairSource
 from modicum.storage.errors import MissingExtraError
 
 MAX_DISTANCE = 6  # bits of 64 in which perceptual hashes of one photograph differ after scaling and recompression
 BITS = 64  # of a hash
 _CHUNK = 256  # rows whose distances are in memory at once
+
+Picture: TypeAlias = tuple[str, NDArray[np.uint8]]
+"""Id and pixels (H, W, 3) of an image."""
 
 
 @dataclass(frozen=True)
@@ -32,34 +34,25 @@ class Duplicate:
 
 
 def find_duplicates(
-    train: PairSource,
-    train_indices: Sequence[int],
-    test: PairSource,
-    test_indices: Sequence[int],
-    *,
-    max_distance: int = MAX_DISTANCE,
+    train: Iterable[Picture], test: Iterable[Picture], *, max_distance: int = MAX_DISTANCE
 ) -> tuple[Duplicate, ...]:
-    """Pairs of training and test images whose perceptual hashes nearly agree, closest first.
+    """Finds pairs of training and test images whose perceptual hashes nearly agree, closest first.
 
-    The known sets overlap in places (MSRA10K and MSRA-B share images; SOD and ECSSD share sources), hence two sources,
-    which may be the same one.
-
-    Takes memory for the distances of some hundred test images to all training images at a time.
+    Known sets overlap in places (MSRA10K and MSRA-B share images; SOD and ECSSD share sources). One picture is in
+    memory at a time, and the distances of some hundred test images to all training images.
 
     Args:
-        train: Source of the training images.
-        train_indices: Which of its records.
-        test: Source of the test images.
-        test_indices: Which of its records.
+        train: Id and pixels of each training image.
+        test: The same of the test images.
         max_distance: Bits of 64 that may differ.
 
     Raises:
         MissingExtraError: If imagehash is not installed.
     """
-    bits_train, bits_test = (_hashes(*each) for each in ((train, train_indices), (test, test_indices)))
+    (train_ids, train_bits), (test_ids, test_bits) = _hashes(train), _hashes(test)
     found = (
-        Duplicate(train.records[train_indices[column]].id, test.records[test_indices[row]].id, distance)
-        for row, column, distance in near_pairs(bits_test, bits_train, max_distance)
+        Duplicate(train_ids[column], test_ids[row], distance)
+        for row, column, distance in near_pairs(test_bits, train_bits, max_distance)
     )
     return tuple(sorted(found, key=lambda pair: (pair.distance, pair.test, pair.train)))
 
@@ -77,11 +70,11 @@ def near_pairs(some: NDArray[np.bool_], others: NDArray[np.bool_], max_distance:
             yield start + row, column, int(distances[row, column])
 
 
-def _hashes(source: PairSource, indices: Sequence[int]) -> NDArray[np.bool_]:
-    """Perceptual hashes (n, 64)."""
+def _hashes(pictures: Iterable[Picture]) -> tuple[list[str], NDArray[np.bool_]]:
+    """Ids and perceptual hashes (n, 64)."""
     imagehash = _imagehash()
-    pictures = (Image.fromarray(source.pair(index).pixels) for index in indices)
-    return np.array([imagehash.phash(picture).hash.ravel() for picture in pictures], dtype=bool).reshape(-1, BITS)
+    hashes = {name: imagehash.phash(Image.fromarray(pixels)).hash.ravel() for name, pixels in pictures}
+    return list(hashes), np.array(list(hashes.values()), dtype=bool).reshape(-1, BITS)
 
 
 def _imagehash() -> Any:  # noqa: ANN401  an optional module

@@ -5,7 +5,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -16,22 +16,50 @@ from modicum.processes import end_with_parent
 Sample = TypeVar("Sample")
 
 
-class EpochDataset(Protocol):
-    """Samples whose augmentation is a function of the epoch."""
+class EpochSamples(Dataset[Sample]):
+    """Some samples of a set, made when they are asked for.
 
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose augmentation is drawn; workers see it from their next start on."""
+    What is drawn for a sample is a function of the seed, the epoch, the turn and the sample alone.
+
+    Args:
+        indices: Which records of the set, in which order.
+        make: From the index of a record and its place among the indices to a sample; what is random in it comes from
+            torch's CPU generator. Workers get it pickled where they are not forked.
+        seed: Seed of the augmentation.
+        turns: How often an epoch shows each sample, at least 1; each turn draws its own augmentation.
+    """
+
+    def __init__(
+        self, indices: Sequence[int], make: Callable[[int, int], Sample], seed: int = 0, turns: int = 1
+    ) -> None:
+        self._indices, self._make = tuple(indices), make
+        self._seed, self._turns, self._epoch = seed, turns, 0
+
+    def of_epoch(self, epoch: int) -> "EpochSamples[Sample]":
+        """Returns the samples as they are augmented in an epoch."""
+        samples = copy.copy(self)
+        samples._epoch = epoch
+        return samples
 
     def __len__(self) -> int:
-        """Number of samples."""
+        return len(self._indices) * self._turns
+
+    def __getitem__(self, place: int) -> Sample:
+        """Returns a sample; raises `DataError` if it has gone bad since the scan."""
+        if place >= len(self):
+            raise IndexError(place)  # ends an iteration over the samples
+        turn, position = divmod(place, len(self._indices))
+        index = self._indices[position]
+        with seeded(sample_seed(self._seed, self._epoch * self._turns + turn, index)):
+            return self._make(index, position)
 
 
 def epoch_loader(
-    dataset: EpochDataset,
+    dataset: EpochSamples[Sample],
     collate: Callable[[Sequence[Sample]], Any],
     *,
     batch_size: int,
-    num_workers: int,
+    num_workers: int = 0,
     epoch: int,
     seed: int,
     rank: int = 0,
@@ -44,7 +72,7 @@ def epoch_loader(
     all: then there is one, smaller, of the same size on all ranks.
 
     Args:
-        dataset: The samples; it is copied, so loaders of several epochs can be alive at once.
+        dataset: The samples; loaders of several epochs can be alive at once.
         collate: From samples to a batch.
         batch_size: Samples per batch and rank.
         num_workers: Processes that load; 0 loads in this one.
@@ -58,8 +86,7 @@ def epoch_loader(
     """
     if len(dataset) == 0:
         raise ValueError("the training part is empty: there is nothing to make batches of")
-    samples: Any = copy.copy(dataset)
-    samples.set_epoch(epoch)
+    samples = dataset.of_epoch(epoch)
     is_enough = len(samples) >= batch_size * world_size
     sampler: DistributedSampler[Sample] = DistributedSampler(
         samples, num_replicas=world_size, rank=rank, seed=seed, drop_last=is_enough
@@ -69,7 +96,7 @@ def epoch_loader(
 
 
 def ordered_loader(
-    dataset: Dataset[Sample], collate: Callable[[Sequence[Sample]], Any], *, batch_size: int, num_workers: int
+    dataset: Dataset[Sample], collate: Callable[[Sequence[Sample]], Any], *, batch_size: int, num_workers: int = 0
 ) -> DataLoader[Sample]:
     """All samples in their order, in batches of which the last may be smaller; arguments as of `epoch_loader`."""
     return _loader(dataset, None, collate, batch_size, num_workers, drop_last=False)

@@ -2,7 +2,7 @@
 # B batch, H W picture size in px, S side of the crop in px
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final, get_args
 
@@ -88,10 +88,14 @@ class Preprocessing:
         return math.ceil(max(enlarged, self.resize_short))
 
     def normalise(self, batch: Tensor) -> Tensor:
-        """``(x / 255 - mean) / std``: uint8 (B, 3, S, S) to float32 of the same shape, on the same device."""
-        mean = 255 * torch.tensor(self.mean, device=batch.device).view(3, 1, 1)
-        std = 255 * torch.tensor(self.std, device=batch.device).view(3, 1, 1)
-        return batch.to(torch.float32).sub_(mean).div_(std)
+        """Normalises a batch; see `normalise`."""
+        return normalise(batch, self.mean, self.std)
+
+
+def normalise(batch: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """``(x / 255 - mean) / std``: uint8 (B, 3, S, S) to float32 of the same shape, on the same device."""
+    shift, scale = (255 * torch.tensor(values, device=batch.device).view(3, 1, 1) for values in (mean, std))
+    return batch.to(torch.float32).sub_(shift).div_(scale)
 
 
 def default_resize_short(size: int) -> int:
