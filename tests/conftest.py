@@ -239,12 +239,12 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
 
 def write_crops(folder: Path) -> Path:
     """Middles of the embedded photographs, in train, val and test."""
-    from modicum.restore.sources import library_photos
+    from modicum.restore.sources import clean_pixels, library_photos
 
-    for photo in library_photos().images:
-        pixels = photo.pixels()
+    for photo in library_photos().records:
+        pixels = clean_pixels(photo)
         top, left = pixels.shape[0] // 2 - 48, pixels.shape[1] // 2 - 64
-        place = folder / str(photo.part).replace("calibration", "val") / f"{Path(photo.id).stem}.png"
+        place = folder / str(photo.split).replace("calibration", "val") / f"{Path(photo.id).stem}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[top : top + 96, left : left + 128]).save(place)
     return folder
