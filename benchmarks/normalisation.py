@@ -28,7 +28,7 @@ def main() -> None:
     run = RunFolder.open(parser.parse_args().run)
     network = stage_one_network(run)
     test = open_data(build_recipe(DRNetRecipe, read_recipe(run.recipe)), run).evaluate_on("test")
-    print("| resolution | own normalisation, % right | the largest's, % right |\n| --- | --- | --- |")
+    print("| resolution | own normalisation, accuracy % | the largest's, accuracy % |\n| --- | --- | --- |")
     for index, side in enumerate(network.resolutions):
         own, largest = (100 * accuracy(network, test, index, norms=norms) for norms in (index, 0))
         print(f"| {side} px | {own:.1f} | {largest:.1f} |")
