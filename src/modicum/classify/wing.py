@@ -168,6 +168,7 @@ class TrainedClassifier:
         """
         from modicum.classify.evidence import calibration_to_json
         from modicum.classify.notes import read_calibration
+        from modicum.exporting.writing import Stated
 
         folder, export = self.run.folder, self.run.system.export
         if export is None:
@@ -175,14 +176,9 @@ class TrainedClassifier:
             raise RunError(f"{folder.path} cannot be exported: {told}")
         tool = self.predictor()
         calibration = read_calibration(folder)
-        return export()(
-            tool.network,
-            out or folder.path / "export",
-            preprocessing=asdict(tool.preprocessing),
-            classes=tool.classes,
-            knob=tool.knob,
-            calibration=calibration_to_json(calibration) if calibration else None,
-        )
+        noted = calibration_to_json(calibration) if calibration else None
+        stated = Stated(asdict(tool.preprocessing), tool.classes, tool.knob, noted)
+        return export()(tool.network, out or folder.path / "export", stated)
 
     def _network(self) -> "AdaptiveClassifier":
         from modicum.training.devices import inference_device

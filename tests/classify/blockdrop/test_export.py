@@ -16,6 +16,7 @@ from modicum.classify.blockdrop.export import check_export, export_blockdrop
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.runner import OnnxBlockDrop
 from modicum.exporting import ExportError, read_manifest
+from modicum.exporting.writing import Stated
 
 CALIBRATION = {"target": 2.0e6, "unit": "MAC", "knob": 0.01, "achieved": 1.9e6}
 
@@ -45,14 +46,14 @@ def build(backbone, side, policy="small", **options):
     return network
 
 
-def export(network, folder, **changes):
+def export(network, folder, *, frequent=None, **changes):
     options = {
         "preprocessing": preprocessing(network.image_px),
         "classes": [f"class {number}" for number in range(10)],
         "knob": 0.01,
         "calibration": CALIBRATION,
     }
-    return export_blockdrop(network, folder, **(options | changes))
+    return export_blockdrop(network, folder, Stated(**(options | changes)), frequent=frequent)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from modicum.classify.blockdrop.export import export_blockdrop
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.runner import OnnxBlockDrop
 from modicum.exporting import ExportError
+from modicum.exporting.writing import Stated
 from modicum.storage.sealing import read_sealed, write_sealed
 
 CLASSES = ("zero", "one", "two")
@@ -44,10 +45,7 @@ def folder(tmp_path_factory):
     return export_blockdrop(
         network,
         tmp_path_factory.mktemp("runner") / "export",
-        preprocessing={"size": 16, "resize_short": 20, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)},
-        classes=CLASSES,
-        knob=0.1,
-        calibration=None,
+        Stated({"size": 16, "resize_short": 20, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)}, CLASSES, knob=0.1),
         frequent=torch.ones(1, 2, dtype=torch.bool),
     )
 

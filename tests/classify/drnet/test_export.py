@@ -14,6 +14,7 @@ from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.predictors import small_predictor
 from modicum.classify.drnet.runner import OnnxDRNet
 from modicum.exporting import ExportError, read_manifest
+from modicum.exporting.writing import Stated, Written
 
 CALIBRATION = {"target": 2.0e6, "unit": "MAC", "knob": 0.25, "achieved": 1.9e6}
 
@@ -51,7 +52,7 @@ def export(network, folder, **changes):
         "knob": 0.25,
         "calibration": CALIBRATION,
     }
-    return export_drnet(network, folder, **(options | changes))
+    return export_drnet(network, folder, Stated(**(options | changes)))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def test_an_export_that_answers_differently_leaves_no_folder(digits, tmp_path, m
 
     def write_others(_, new):
         shutil.copytree(folder, new, dirs_exist_ok=True)
-        return read_manifest(folder, system="drnet").graphs
+        return Written(dict(read_manifest(folder, system="drnet").graphs), {})
 
     changed = copy.deepcopy(network)
     torch.nn.init.normal_(changed.backbone.linear.weight)

@@ -11,6 +11,7 @@ from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet
 from modicum.exporting import ExportError
+from modicum.exporting.writing import Stated
 from modicum.storage.sealing import read_sealed, write_sealed
 
 CLASSES = ("zero", "one", "two")
@@ -42,10 +43,7 @@ def folder(tmp_path_factory):
     return export_drnet(
         network,
         tmp_path_factory.mktemp("runner") / "export",
-        preprocessing={"size": 32, "resize_short": 36, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)},
-        classes=CLASSES,
-        knob=0.1,
-        calibration=None,
+        Stated({"size": 32, "resize_short": 36, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)}, CLASSES, knob=0.1),
     )
 
 

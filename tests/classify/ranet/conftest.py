@@ -8,6 +8,7 @@ from modicum.adaptive.exits import FrozenTable, GeometricRule
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure
+from modicum.exporting.writing import Stated
 
 # Transitions, halving and equal scales: every kind of tensor that passes between segments.
 STRUCTURE = Structure(
@@ -28,7 +29,7 @@ def export():
             "knob": 0.25,
             "calibration": CALIBRATION,
         }
-        return export_ranet(network, folder, **(options | changes))
+        return export_ranet(network, folder, Stated(**(options | changes)))
 
     return call
 

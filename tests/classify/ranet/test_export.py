@@ -11,6 +11,7 @@ from modicum.classify.ranet import export as ranet_export
 from modicum.classify.ranet.export import check_export
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.exporting import ExportError, read_manifest
+from modicum.exporting.writing import Written
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,7 +107,7 @@ def test_an_export_that_answers_differently_leaves_no_folder(exported, export, t
 
     def write_others(_, new):
         shutil.copytree(folder, new, dirs_exist_ok=True)
-        return read_manifest(folder, system="ranet").graphs
+        return Written(dict(read_manifest(folder, system="ranet").graphs), {})
 
     changed = copy.deepcopy(network)
     torch.nn.init.normal_(changed.segments[1].head[-1].weight)

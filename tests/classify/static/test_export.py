@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from modicum.adaptive.knobs import KnobError
 from modicum.classify.static.export import check_export, export_static
 from modicum.classify.static.runner import OnnxStatic
 from modicum.exporting.parity import ExportError
+from modicum.exporting.writing import Stated
 
 PREPROCESSING = {"size": 32, "resize_short": 36, "mean": [0.5] * 3, "std": [0.25] * 3}
 CLASSES = list("abcde")
@@ -19,7 +21,7 @@ CLASSES = list("abcde")
 @pytest.fixture(scope="module")
 def folder(family, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / "family"
-    return export_static(family, out, preprocessing=PREPROCESSING, classes=CLASSES, knob=0.5, calibration=None)
+    return export_static(family, out, Stated(PREPROCESSING, CLASSES, knob=0.5))
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +86,8 @@ def test_export_that_answers_differently_is_refused(family, folder):
     ],
 )
 def test_what_does_not_fit_is_refused(family, tmp_path, change, message):
-    fitting = {"preprocessing": PREPROCESSING, "classes": CLASSES, "knob": 0.5, "calibration": None}
     with pytest.raises(ValueError, match=message):
-        export_static(family, tmp_path / "out", **(fitting | change))
+        export_static(family, tmp_path / "out", replace(Stated(PREPROCESSING, CLASSES, knob=0.5), **change))
     assert not (tmp_path / "out").exists()
 
 

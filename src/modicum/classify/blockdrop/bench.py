@@ -26,7 +26,8 @@ from modicum.classify.blockdrop.plans import Bypassable, MaskedPlan
 from modicum.classify.blockdrop.policies import PolicyName
 from modicum.classify.blockdrop.runner import OnnxBlockDrop
 from modicum.datasets.preprocessing import Preprocessing
-from modicum.measuring.rows import Row
+from modicum.exporting.writing import Stated
+from modicum.measuring.rows import Row, saving_rows
 from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
@@ -143,13 +144,12 @@ def deployed_rows(network: BlockDrop, threads: Sequence[int], rounds: int) -> li
         return []
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
+        preprocessing = asdict(Preprocessing(network.image_px, network.image_px))
+        stated = Stated(preprocessing, [str(number) for number in range(NUM_CLASSES)], knob=0.0)
         export_blockdrop(
             network,
             Path(folder, "blockdrop"),
-            preprocessing=asdict(Preprocessing(network.image_px, network.image_px)),
-            classes=[str(number) for number in range(NUM_CLASSES)],
-            knob=0.0,
-            calibration=None,
+            stated,
             frequent=torch.ones(1, len(network.costs.per_unit), dtype=torch.bool),
         )
         for number in threads:
@@ -201,14 +201,7 @@ _COMPARED = {
 def _ratio_rows(
     setting: str, seconds: Mapping[str, float], theory: float, count: int, target: float | None
 ) -> list[Row]:
-    wall = 1 - seconds["routed"] / seconds["static"]
-    rows = [
-        Row(f"static network, {setting}", 1000 * seconds["static"] / count, "ms/image"),
-        Row(f"routed, {setting}", 1000 * seconds["routed"] / count, "ms/image"),
-        Row(f"S_theory, {setting}", theory, "ratio"),
-        Row(f"S_wall, {setting}", wall, "ratio"),
-        Row(f"S_wall / S_theory, {setting}", wall / theory, "ratio", target),
-    ]
+    rows = saving_rows(setting, seconds["static"] / count, seconds["routed"] / count, theory, target)
     for name, text in _COMPARED.items():
         if name in seconds:
             rows.append(Row(f"{text}, {setting}", 1000 * seconds[name] / count, "ms/image"))

@@ -6,59 +6,33 @@ occur often can have a whole network of their own, which a runtime optimises acr
 """
 
 # B batch, U droppable blocks, F frequent policies, K classes, S side of the image in pixels
-import copy
-import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from modicum.classify.blockdrop.chain import cut_into_chain
 from modicum.classify.blockdrop.droppable import DroppableBlock
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.runner import POLICY, SYSTEM, OnnxBlockDrop
-from modicum.exporting.classifiers import check_fit, stated_preprocessing
-from modicum.exporting.folders import replaced_folder
 from modicum.exporting.folding import fold_batch_norms
-from modicum.exporting.manifest import Graph, write_manifest
+from modicum.exporting.manifest import Graph
 from modicum.exporting.onnx_graphs import export_graph
-from modicum.exporting.parity import check_parity
 from modicum.exporting.samples import sample_images
 from modicum.exporting.templates import TemplateWriter
+from modicum.exporting.writing import Outputs, Stated, Written, compare_answers, write_export
 from modicum.storage.files import JSON
 
-_Outputs: TypeAlias = dict[str, NDArray[Any]]
 
-logger = logging.getLogger(__name__)
-
-
-def export_blockdrop(
-    network: BlockDrop,
-    folder: str | Path,
-    *,
-    preprocessing: Mapping[str, JSON],
-    classes: Sequence[str],
-    knob: float,
-    calibration: Mapping[str, JSON] | None,
-    frequent: Tensor | None = None,
-) -> Path:
-    """Writes the graphs and the manifest that `OnnxBlockDrop` runs, in single precision, and checks them.
-
-    The folder appears when all is written and the exported network has given the answers of this one, to 1e-4, on the
-    same images at batch sizes 1 and 5. An earlier export in its place is replaced. ``network`` is not changed.
+def export_blockdrop(network: BlockDrop, folder: str | Path, stated: Stated, *, frequent: Tensor | None = None) -> Path:
+    """Writes the graphs and the manifest that `OnnxBlockDrop` runs, and checks them; see `write_export`.
 
     Args:
         network: On any device, in any mode. Its blocks must follow one another; see `cut_into_chain`.
         folder: Where to write.
-        preprocessing: How pictures become images: ``size`` (equal to the network's), ``resize_short``, ``mean`` and
-            ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
-        classes: Name of each class.
-        knob: Accuracy against cost, unless a caller of the runner names another.
-        calibration: Where the knob comes from, for the record: what ``calibration_to_json`` tells of it.
+        stated: What the manifest states beside what the network knows.
         frequent: Policies (F, U), bool, each to have a graph of the whole network beside those of the blocks; each
             takes up to the memory of the backbone.
 
@@ -66,29 +40,16 @@ def export_blockdrop(
         The folder.
 
     Raises:
-        ValueError: If preprocessing, classes, frequent policies and network do not fit each other.
+        ValueError: If what is stated, frequent policies and network do not fit each other.
         MissingExtraError: If the packages for ONNX are not installed.
         ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    check_fit(
-        preprocessing, classes, knob, image_px=network.image_px, num_classes=network.storage_config()["num_classes"]
-    )
+    stated.check_fit(image_px=network.image_px, num_classes=network.storage_config()["num_classes"])
     policies = _policies(network, frequent)
-    plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    with replaced_folder(folder) as new:
-        graphs, steps = _write_chain(plain, new)
-        graphs[POLICY] = _write_policy(plain, new)
-        paths = _write_paths(plain, new, policies)
-        details = _details(network, preprocessing, classes, knob, calibration)
-        details["steps"] = steps
-        details["frequent"] = [
-            {"graph": role, "kept": policy.nonzero()[:, 0].tolist()}
-            for role, policy in zip(paths, policies, strict=True)
-        ]
-        write_manifest(new, system=SYSTEM, graphs=graphs | paths, details=details)
-        worst = check_export(plain, new)
-    logger.info("exported to %s; worst difference from PyTorch %.1e", folder, worst)
-    return Path(folder)
+    details = {**stated.to_json(network.image_px), **_details(network)}
+    return write_export(
+        network, folder, details, system=SYSTEM, write=partial(_write_graphs, policies=policies), check=check_export
+    )
 
 
 def check_export(network: BlockDrop, folder: str | Path) -> float:
@@ -108,8 +69,7 @@ def check_export(network: BlockDrop, folder: str | Path) -> float:
         ExportError: If it exceeds 1e-4; the message names the output.
     """
     runner = OnnxBlockDrop(folder, threads=1)
-    samples = sample_images(network.image_px)
-    return max(check_parity(*_answers(network, runner, batch)) for batch in (samples[:1], samples[1:]))
+    return compare_answers(partial(_answers, network, runner), network.image_px)
 
 
 class _Scores(nn.Module):
@@ -122,6 +82,16 @@ class _Scores(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Probabilities (B, U) of images (B, 3, S, S)."""
         return torch.sigmoid(self.policy_network(images))
+
+
+def _write_graphs(network: BlockDrop, folder: Path, *, policies: Tensor) -> Written:
+    graphs, steps = _write_chain(network, folder)
+    graphs[POLICY] = _write_policy(network, folder)
+    paths = _write_paths(network, folder, policies)
+    frequent: list[JSON] = [
+        {"graph": role, "kept": policy.nonzero()[:, 0].tolist()} for role, policy in zip(paths, policies, strict=True)
+    ]
+    return Written(graphs | paths, {"steps": steps, "frequent": frequent})
 
 
 def _write_policy(network: BlockDrop, folder: Path) -> Graph:
@@ -168,26 +138,14 @@ def _write(module: nn.Module, example: Tensor, path: Path, input_name: str, outp
     return export_graph(module.eval(), (example,), path, input_names=[input_name], output_names=[output_name])
 
 
-def _details(
-    network: BlockDrop,
-    preprocessing: Mapping[str, JSON],
-    classes: Sequence[str],
-    knob: float,
-    calibration: Mapping[str, JSON] | None,
-) -> dict[str, JSON]:
-    side = network.image_px
+def _details(network: BlockDrop) -> dict[str, JSON]:
     return {
-        "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
-        "preprocessing": stated_preprocessing(preprocessing),
-        "classes": list(classes),
-        "image_px": side,
-        "knob": knob,
+        "image_px": network.image_px,
         "decision": {
             "rule": "block t is kept where scores[t] >= thresholds[t] + knob, in double precision",
             "thresholds": network.policy.thresholds.tolist(),
         },
         "costs": asdict(network.costs),
-        "calibration": None if calibration is None else dict(calibration),
     }
 
 
@@ -205,7 +163,7 @@ def _policies(network: BlockDrop, frequent: Tensor | None) -> Tensor:
 
 
 @torch.inference_mode()
-def _answers(network: BlockDrop, runner: OnnxBlockDrop, images: Tensor) -> tuple[_Outputs, _Outputs]:
+def _answers(network: BlockDrop, runner: OnnxBlockDrop, images: Tensor) -> tuple[Outputs, Outputs]:
     """Outputs by name, of the network and of its export."""
     array, count, num_blocks = images.numpy(), len(images), runner.num_blocks
     scores, result = runner.scores(array), runner.predict(array)
@@ -216,7 +174,7 @@ def _answers(network: BlockDrop, runner: OnnxBlockDrop, images: Tensor) -> tuple
         "logits": network.run(images, routes),
         "macs": network.costs.of(routes),
     }
-    found: _Outputs = {"scores": scores, **result._asdict()}
+    found: Outputs = {"scores": scores, **result._asdict()}
     halves = (torch.arange(num_blocks) + torch.arange(count)[:, None]) % 2 == 0  # neighbours keep what the other drops
     keeps = {"all blocks": torch.ones_like(halves), "no block": torch.zeros_like(halves), "half of the blocks": halves}
     for name, keep in keeps.items():

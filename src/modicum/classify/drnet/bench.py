@@ -23,8 +23,9 @@ from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.runner import OnnxDRNet
 from modicum.datasets.preprocessing import Preprocessing
+from modicum.exporting.writing import Stated
 from modicum.measuring.memory import peak_memory
-from modicum.measuring.rows import Row
+from modicum.measuring.rows import Row, saving_rows
 from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
@@ -111,14 +112,9 @@ def deployed_rows(network: DRNet, threads: Sequence[int], rounds: int) -> list[R
         return []
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        export_drnet(
-            network,
-            Path(folder, "drnet"),
-            preprocessing=asdict(Preprocessing(network.resolutions[0], network.resolutions[0])),
-            classes=[str(number) for number in range(NUM_CLASSES)],
-            knob=0.0,
-            calibration=None,
-        )
+        preprocessing = asdict(Preprocessing(network.resolutions[0], network.resolutions[0]))
+        stated = Stated(preprocessing, [str(number) for number in range(NUM_CLASSES)], knob=0.0)
+        export_drnet(network, Path(folder, "drnet"), stated)
         for number in threads:
             runner = OnnxDRNet(Path(folder, "drnet"), threads=number)
             for batch_size, target in TARGETS.items():
@@ -156,14 +152,7 @@ def saving_in_theory(network: DRNet, routes: Tensor) -> float:
 def _ratio_rows(
     setting: str, seconds: Mapping[str, float], theory: float, count: int, target: float | None
 ) -> list[Row]:
-    wall = 1 - seconds["routed"] / seconds["static"]
-    rows = [
-        Row(f"static network, {setting}", 1000 * seconds["static"] / count, "ms/image"),
-        Row(f"routed, {setting}", 1000 * seconds["routed"] / count, "ms/image"),
-        Row(f"S_theory, {setting}", theory, "ratio"),
-        Row(f"S_wall, {setting}", wall, "ratio"),
-        Row(f"S_wall / S_theory, {setting}", wall / theory, "ratio", target),
-    ]
+    rows = saving_rows(setting, seconds["static"] / count, seconds["routed"] / count, theory, target)
     if "masked" in seconds:
         published = seconds["masked"] / seconds["routed"]
         rows.append(Row(f"published way (all resolutions, masked) / routed, {setting}", published, "ratio"))

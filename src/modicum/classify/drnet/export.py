@@ -6,29 +6,24 @@ weights of the network that shares its convolutions, for the fastest graphs.
 """
 
 # B batch, R resolutions, K classes, S side of the full image in pixels
-import copy
-import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import without_switch
 from modicum.classify.drnet.runner import PREDICTOR, SYSTEM, OnnxDRNet
-from modicum.exporting.classifiers import check_fit, stated_costs, stated_preprocessing
-from modicum.exporting.folders import replaced_folder
+from modicum.exporting.classifiers import stated_costs
 from modicum.exporting.folding import fold_batch_norms
-from modicum.exporting.manifest import Graph, write_manifest
 from modicum.exporting.onnx_graphs import export_graph
-from modicum.exporting.parity import check_parity
 from modicum.exporting.resizing import exportable_resize
 from modicum.exporting.samples import sample_images
+from modicum.exporting.writing import Outputs, Stated, Written, compare_answers, write_export
 from modicum.nn.resizing import Resize
 from modicum.storage.files import JSON
 
@@ -37,49 +32,26 @@ WEIGHTS_NOTE = (
     "convolutions between resolutions and needs about 1/{copies} of this memory, at the price of unfused normalisation"
 )
 
-_Outputs: TypeAlias = dict[str, NDArray[Any]]
 
-logger = logging.getLogger(__name__)
-
-
-def export_drnet(
-    network: DRNet,
-    folder: str | Path,
-    *,
-    preprocessing: Mapping[str, JSON],
-    classes: Sequence[str],
-    knob: float,
-    calibration: Mapping[str, JSON] | None,
-) -> Path:
-    """Writes the graphs and the manifest that `OnnxDRNet` runs, in single precision, and checks them.
-
-    The folder appears when all is written and the exported network has given the answers of this one, to 1e-4, on the
-    same images at batch sizes 1 and 5. An earlier export in its place is replaced. ``network`` is not changed.
+def export_drnet(network: DRNet, folder: str | Path, stated: Stated) -> Path:
+    """Writes the graphs and the manifest that `OnnxDRNet` runs, and checks them; see `write_export`.
 
     Args:
         network: On any device, in any mode.
         folder: Where to write.
-        preprocessing: How pictures become images: ``size`` (equal to the largest resolution), ``resize_short``,
-            ``mean`` and ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
-        classes: Name of each class.
-        knob: Accuracy against cost, unless a caller of the runner names another.
-        calibration: Where the knob comes from, for the record: what ``calibration_to_json`` tells of it.
+        stated: What the manifest states beside what the network knows.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If preprocessing, classes and network do not fit each other.
+        ValueError: If what is stated and the network do not fit each other.
         MissingExtraError: If the packages for ONNX are not installed.
         ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    details = _details(network, preprocessing, classes, knob, calibration)
-    plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    with replaced_folder(folder) as new:
-        write_manifest(new, system=SYSTEM, graphs=_write_graphs(plain, new), details=details)
-        worst = check_export(plain, new)
-    logger.info("exported to %s; worst difference from PyTorch %.1e", folder, worst)
-    return Path(folder)
+    stated.check_fit(image_px=network.resolutions[0], num_classes=network.storage_config()["num_classes"])
+    details = {**stated.to_json(network.resolutions[0]), **_details(network)}
+    return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
 
 
 def check_export(network: DRNet, folder: str | Path) -> float:
@@ -99,8 +71,7 @@ def check_export(network: DRNet, folder: str | Path) -> float:
         ExportError: If it exceeds 1e-4; the message names the output.
     """
     runner = OnnxDRNet(folder, threads=1)
-    samples = sample_images(network.resolutions[0])
-    return max(check_parity(*_answers(network, runner, batch)) for batch in (samples[:1], samples[1:]))
+    return compare_answers(partial(_answers, network, runner), network.resolutions[0])
 
 
 class _Scores(nn.Module):
@@ -115,7 +86,7 @@ class _Scores(nn.Module):
         return F.log_softmax(self.predictor(self.resize(images)), dim=1)
 
 
-def _write_graphs(network: DRNet, folder: Path) -> dict[str, Graph]:
+def _write_graphs(network: DRNet, folder: Path) -> Written:
     side = network.resolutions[0]
     example = (sample_images(side)[:2],)
     scores = _Scores(exportable_resize(network.to_thumbnail, side), fold_batch_norms(network.predictor)).eval()
@@ -132,7 +103,7 @@ def _write_graphs(network: DRNet, folder: Path) -> dict[str, Graph]:
             input_names=["images"],
             output_names=["logits"],
         )
-    return graphs
+    return Written(graphs, {})
 
 
 def _at_resolution(network: DRNet, index: int) -> nn.Module:
@@ -140,41 +111,22 @@ def _at_resolution(network: DRNet, index: int) -> nn.Module:
     return nn.Sequential(resize, fold_batch_norms(without_switch(network.backbone, index))).eval()
 
 
-def _details(
-    network: DRNet,
-    preprocessing: Mapping[str, JSON],
-    classes: Sequence[str],
-    knob: float,
-    calibration: Mapping[str, JSON] | None,
-) -> dict[str, JSON]:
-    check_fit(
-        preprocessing,
-        classes,
-        knob,
-        image_px=network.resolutions[0],
-        num_classes=network.storage_config()["num_classes"],
-    )
-    side = network.resolutions[0]
+def _details(network: DRNet) -> dict[str, JSON]:
     return {
-        "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
-        "preprocessing": stated_preprocessing(preprocessing),
-        "classes": list(classes),
         "resolutions": list(network.resolutions),
         "thumbnail_px": network.to_thumbnail.size,
         "kernel": network.to_thumbnail.kernel,
-        "knob": knob,
         "decision": {
             "rule": "argmax over j of scores[j] - knob * relative_costs[j]; of routes that tie, the first",
             "relative_costs": network.policy.relative_costs.tolist(),
         },
         "costs": stated_costs(asdict(network.costs)),
-        "calibration": None if calibration is None else dict(calibration),
         "weights": WEIGHTS_NOTE.format(copies=len(network.resolutions)),
     }
 
 
 @torch.inference_mode()
-def _answers(network: DRNet, runner: OnnxDRNet, images: Tensor) -> tuple[_Outputs, _Outputs]:
+def _answers(network: DRNet, runner: OnnxDRNet, images: Tensor) -> tuple[Outputs, Outputs]:
     """Outputs by name, of the network and of its export."""
     array = images.numpy()
     scores, result = runner.scores(array), runner.predict(array)
@@ -185,7 +137,7 @@ def _answers(network: DRNet, runner: OnnxDRNet, images: Tensor) -> tuple[_Output
         "logits": network.run(images, routes),
         "macs": network.costs.of(routes),
     }
-    found: _Outputs = {"scores": scores, **result._asdict()}
+    found: Outputs = {"scores": scores, **result._asdict()}
     for index, label in enumerate(network.costs.route_names):
         same = torch.full((len(images),), index)
         expected[f"logits at {label}"] = network.run(images, same)

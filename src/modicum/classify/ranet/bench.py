@@ -30,6 +30,7 @@ from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
 from modicum.datasets.preprocessing import Preprocessing
+from modicum.exporting.writing import Stated
 from modicum.measuring.rows import Row
 from modicum.measuring.timing import device_name, time_in_turn
 from modicum.storage.errors import install_hint
@@ -234,14 +235,9 @@ def deployed_rows(network: RANet, threads: Sequence[int], rounds: int) -> list[R
         return []
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        export_ranet(
-            fixed_network(network.structure),
-            Path(folder, "ranet"),
-            preprocessing=asdict(Preprocessing(network.image_px, network.image_px)),
-            classes=[str(number) for number in range(NUM_CLASSES)],
-            knob=0.5,
-            calibration=None,
-        )
+        preprocessing = asdict(Preprocessing(network.image_px, network.image_px))
+        stated = Stated(preprocessing, [str(number) for number in range(NUM_CLASSES)], knob=0.5)
+        export_ranet(fixed_network(network.structure), Path(folder, "ranet"), stated)
         for number in threads:
             runner = OnnxRANet(Path(folder, "ranet"), threads=number)
             for batch_size in BATCHES:

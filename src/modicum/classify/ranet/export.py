@@ -7,15 +7,14 @@ body does not read does not pass through it.
 
 # B batch, E exits, K classes, C channels, H W positions
 import copy
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from modicum.adaptive.exits import GainRule, GeometricRule
@@ -23,62 +22,38 @@ from modicum.classify.ranet.blocks import Record
 from modicum.classify.ranet.deciding import HOW, pack_table
 from modicum.classify.ranet.network import RANet, Segment
 from modicum.classify.ranet.runner import BODY, HEAD, STEM, SYSTEM, OnnxRANet
-from modicum.exporting.classifiers import check_fit, stated_costs, stated_preprocessing
-from modicum.exporting.folders import replaced_folder
+from modicum.exporting.classifiers import stated_costs
 from modicum.exporting.folding import fold_batch_norms
-from modicum.exporting.manifest import Graph, write_manifest
+from modicum.exporting.manifest import Graph
 from modicum.exporting.onnx_graphs import export_graph
-from modicum.exporting.parity import check_parity
 from modicum.exporting.samples import sample_images
+from modicum.exporting.writing import Outputs, Stated, Written, compare_answers, write_export
 from modicum.storage.files import JSON
 
 TOLERANCE = 1e-4
 
-_Outputs: TypeAlias = dict[str, NDArray[Any]]
 _Names: TypeAlias = tuple[str, ...]  # of the tensors that one block records
 
-logger = logging.getLogger(__name__)
 
-
-def export_ranet(
-    network: RANet,
-    folder: str | Path,
-    *,
-    preprocessing: Mapping[str, JSON],
-    classes: Sequence[str],
-    knob: float,
-    calibration: Mapping[str, JSON] | None,
-) -> Path:
-    """Writes the graphs and the manifest that `OnnxRANet` runs, in single precision, and checks them.
-
-    The folder appears when all is written and the exported network has given the answers of this one, to 1e-4, on the
-    same images at batch sizes 1 and 5. An earlier export in its place is replaced. ``network`` is not changed.
+def export_ranet(network: RANet, folder: str | Path, stated: Stated) -> Path:
+    """Writes the graphs and the manifest that `OnnxRANet` runs, and checks them; see `write_export`.
 
     Args:
         network: On any device, in any mode; its exit rule is exported as it is fitted, for any knob.
         folder: Where to write.
-        preprocessing: How pictures become images: ``size`` (equal to the network's), ``resize_short``, ``mean`` and
-            ``std``, e.g. ``dataclasses.asdict`` of the wing's ``Preprocessing``; other keys are ignored.
-        classes: Name of each class.
-        knob: Accuracy against cost, unless a caller of the runner names another.
-        calibration: Where the knob comes from, for the record: what ``calibration_to_json`` tells of it.
+        stated: What the manifest states beside what the network knows.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If preprocessing, classes and network do not fit each other.
+        ValueError: If what is stated and the network do not fit each other.
         MissingExtraError: If the packages for ONNX are not installed.
         ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    check_fit(preprocessing, classes, knob, image_px=network.image_px, num_classes=network.num_classes)
-    details = _details(network, preprocessing, classes, knob, calibration)
-    plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    with replaced_folder(folder) as new:
-        write_manifest(new, system=SYSTEM, graphs=_write_graphs(plain, new), details=details)
-        worst = check_export(plain, new)
-    logger.info("exported to %s; worst difference from PyTorch %.1e", folder, worst)
-    return Path(folder)
+    stated.check_fit(image_px=network.image_px, num_classes=network.num_classes)
+    details = {**stated.to_json(network.image_px), **_details(network, stated.knob)}
+    return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
 
 
 def check_export(network: RANet, folder: str | Path) -> float:
@@ -99,8 +74,7 @@ def check_export(network: RANet, folder: str | Path) -> float:
         ExportError: If it exceeds 1e-4; the message names the output.
     """
     runner = OnnxRANet(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
-    samples = sample_images(network.image_px)
-    return max(check_parity(*_answers(network, runner, batch), TOLERANCE) for batch in (samples[:1], samples[1:]))
+    return compare_answers(partial(_answers, network, runner), network.image_px, TOLERANCE)
 
 
 class _Body(nn.Module):
@@ -155,7 +129,7 @@ def _cut(network: RANet) -> list[_Body]:
 
 
 @torch.inference_mode()
-def _write_graphs(network: RANet, folder: Path) -> dict[str, Graph]:
+def _write_graphs(network: RANet, folder: Path) -> Written:
     stem_names = [f"stem_{number}" for number in range(1, network.structure.num_subnetworks + 1)]
     examples = {"images": sample_images(network.image_px)[:2]}
     graphs: dict[str, Graph] = {}
@@ -172,7 +146,7 @@ def _write_graphs(network: RANet, folder: Path) -> dict[str, Graph]:
     for number, (segment, body) in enumerate(zip(network.segments, _cut(network), strict=True), start=1):
         write(BODY.format(number), body, body.reads, body.writes)
         write(HEAD.format(number), segment.head, [body.features], ["logits"])
-    return graphs
+    return Written(graphs, {})
 
 
 def _folded(module: nn.Module) -> nn.Module:
@@ -184,25 +158,13 @@ def _folded(module: nn.Module) -> nn.Module:
     return module
 
 
-def _details(
-    network: RANet,
-    preprocessing: Mapping[str, JSON],
-    classes: Sequence[str],
-    knob: float,
-    calibration: Mapping[str, JSON] | None,
-) -> dict[str, JSON]:
-    side = network.image_px
+def _details(network: RANet, knob: float) -> dict[str, JSON]:
     trunk, heads = network.pieces
     return {
-        "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
-        "preprocessing": stated_preprocessing(preprocessing),
-        "classes": list(classes),
-        "image_px": side,
-        "knob": knob,
+        "image_px": network.image_px,
         "decision": {**describe_decision(network, knob), "temperatures": network.temperatures.values().tolist()},
         "costs": stated_costs(asdict(network.costs)),
         "pieces": {"unit": "MAC", "trunk": list(trunk), "heads": list(heads)},
-        "calibration": None if calibration is None else dict(calibration),
     }
 
 
@@ -230,7 +192,7 @@ def describe_decision(network: RANet, knob: float) -> dict[str, JSON]:
 
 
 @torch.inference_mode()
-def _answers(network: RANet, runner: OnnxRANet, images: Tensor) -> tuple[_Outputs, _Outputs]:
+def _answers(network: RANet, runner: OnnxRANet, images: Tensor) -> tuple[Outputs, Outputs]:
     """Outputs by name, of the network and of its export."""
     array = images.numpy()
     logits = runner.every_exit(array)
@@ -244,7 +206,7 @@ def _answers(network: RANet, runner: OnnxRANet, images: Tensor) -> tuple[_Output
         "logits": network.run(images, routes),
         "macs": network.executed_macs(routes, runner.knob),
     }
-    found: _Outputs = {"logits of every exit": logits, "scores": scores, "routes": runner.decide(scores)}
+    found: Outputs = {"logits of every exit": logits, "scores": scores, "routes": runner.decide(scores)}
     found |= {"routes of the run": result.routes, "logits": result.logits, "macs": result.macs}
     return {name: value.numpy() for name, value in expected.items()}, found
 
