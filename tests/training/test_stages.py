@@ -11,9 +11,10 @@ from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.training import stages
 from modicum.training.checkpoints import load_checkpoint
+from modicum.training.loaders import derive_seed
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
 from modicum.training.schedules import configure_sgd
-from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+from modicum.training.stages import Loaders, Stage, fit_stage
 
 EPOCHS = 3
 BATCHES = 12  # per epoch, so that a line is logged in the middle of each

@@ -21,9 +21,10 @@ from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import write_sealed
 from modicum.storage.weights import save_network
 from modicum.training.devices import inference_device
+from modicum.training.loaders import derive_seed
 from modicum.training.progress import StagePlan
 from modicum.training.recipe import TrainerOptions
-from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+from modicum.training.stages import Loaders, Stage, fit_stage
 
 
 class TrainingRecipe(Protocol):

@@ -23,7 +23,8 @@ from modicum.classify.notes import preprocessing_of
 from modicum.classify.recipe import ImageOptions
 from modicum.storage.contents import check_content, keep_content, sample_digest
 from modicum.storage.runs import RunFolder
-from modicum.training.stages import Loaders, derive_seed
+from modicum.training.loaders import derive_seed
+from modicum.training.stages import Loaders
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,9 @@ from modicum.storage.errors import RecipeError
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
+from modicum.training.loaders import derive_seed
 from modicum.training.progress import StagePlan
-from modicum.training.stages import Stage, derive_seed, fit_stage
+from modicum.training.stages import Stage, fit_stage
 
 STAGE = "saliency"
 

@@ -18,7 +18,8 @@ from modicum.saliency.recipe import PairOptions, SaliencyRecipe
 from modicum.storage.contents import check_content, keep_content
 from modicum.storage.header import read_note
 from modicum.storage.runs import RunFolder
-from modicum.training.stages import Loaders, derive_seed
+from modicum.training.loaders import derive_seed
+from modicum.training.stages import Loaders
 
 log = logging.getLogger(__name__)
 

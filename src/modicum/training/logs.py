@@ -94,7 +94,7 @@ class EpochLines(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  Lightning's signature
+        outputs: object,
         batch: object,
         batch_idx: int,
     ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from modicum.training.recipe import OptimizerOptions, Schedule
 
@@ -58,6 +58,23 @@ def _scheduled(module: LightningModule, optimizer: torch.optim.Optimizer, schedu
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class StepSchedules(Callback):
+    """Moves the schedules with every batch where a module steps its optimisers itself, as Lightning does elsewhere."""
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Moves each schedule, whichever optimisers have stepped."""
+        if not pl_module.automatic_optimization:
+            for config in trainer.lr_scheduler_configs:
+                pl_module.lr_scheduler_step(config.scheduler, None)
 
 
 def rate_factor(schedule: Schedule, progress: float, epochs: float) -> float:

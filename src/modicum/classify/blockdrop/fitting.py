@@ -28,7 +28,8 @@ from modicum.classify.plain import PlainStage
 from modicum.classify.pretrained import read_state
 from modicum.storage.errors import RecipeError, WeightsError
 from modicum.storage.runs import RunFolder
-from modicum.training.stages import Loaders, derive_seed
+from modicum.training.loaders import derive_seed
+from modicum.training.stages import Loaders
 
 log = logging.getLogger(__name__)
 

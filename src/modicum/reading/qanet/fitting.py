@@ -27,8 +27,9 @@ from modicum.reading.training import ReadingStage
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import save_network
+from modicum.training.loaders import derive_seed
 from modicum.training.progress import StagePlan
-from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+from modicum.training.stages import Loaders, Stage, fit_stage
 
 STAGE = "reading"
 BIDAF_WIDTH, BIDAF_LAYERS = 100, 2  # of the reader that QANet's authors compare with

@@ -22,8 +22,9 @@ from modicum.storage.files import JSON
 from modicum.storage.header import FORMAT, read_raw_header
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network, save_network
+from modicum.training.loaders import derive_seed
 from modicum.training.progress import StagePlan
-from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+from modicum.training.stages import Loaders, Stage, fit_stage
 
 STAGE = "restoration"
 BASELINE_DEPTH = 10  # layers of the plain network
