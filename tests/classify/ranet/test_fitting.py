@@ -198,7 +198,7 @@ def untrained(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(fitting.Fitting, "run_stage", refuse)
+    monkeypatch.setattr(fitting.ClassifierFitting, "run_stage", refuse)
 
 
 @pytest.mark.usefixtures("untrained")

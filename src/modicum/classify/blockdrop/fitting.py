@@ -23,7 +23,7 @@ from modicum.classify.blockdrop.policies import start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
-from modicum.classify.fitting import Fitting
+from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.pretrained import read_state
 from modicum.storage.errors import RecipeError, WeightsError
@@ -56,14 +56,13 @@ class _BlockDropFitting:
         check_start(recipe)
         if recipe.pretrained:
             require_published(recipe.backbone)  # before all images are looked at
-        self.recipe, self.fitting = recipe, Fitting(recipe, run)
+        self.recipe, self.fitting = recipe, ClassifierFitting(recipe, run, planned_epochs(recipe))
 
     def fit(self) -> BlockDrop:
         recipe = self.recipe
         network = self._build()
         target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
         warn_of_short_curriculum(recipe, len(network.blocks))
-        self.fitting.plan(planned_epochs(recipe))
         given = network.plain_network() if is_given_trained(recipe) else None
         if recipe.base_epochs:
             module = (

@@ -20,7 +20,7 @@ from modicum.classify.drnet.training import (
     target_cost,
 )
 from modicum.classify.evidence import tabulate_answers
-from modicum.classify.fitting import Fitting
+from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import EVALUATION_BATCH
 from modicum.storage.runs import RunFolder
@@ -59,13 +59,12 @@ class _DRNetFitting:
     def __init__(self, recipe: DRNetRecipe, run: RunFolder) -> None:
         if recipe.pretrained:
             require_published(recipe.backbone)  # before all images are looked at
-        self.recipe, self.fitting = recipe, Fitting(recipe, run)
+        self.recipe, self.fitting = recipe, ClassifierFitting(recipe, run, planned_epochs(recipe))
         self.data = self.fitting.data
 
     def fit(self) -> DRNet:
         network = self._build()
         target_cost(network, self.recipe.budget)  # refuses an impossible budget before hours of work
-        self.fitting.plan(planned_epochs(self.recipe))
         self._multi_resolution("multi_resolution", network)
         static = copy.deepcopy(network)
         if self.recipe.warm_start_epochs:
