@@ -10,8 +10,8 @@ from modicum.storage.errors import DivergedError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.training.checkpoints import count_batches, load_checkpoint
+from modicum.training.optimisers import configure_optimizer
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
-from modicum.training.schedules import configure_adam, configure_sgd
 from modicum.training.stages import Loaders, Stage, fit_stage
 
 EPOCHS, BATCHES = 3, 11  # per epoch; after every third batch the teacher learns, too
@@ -36,8 +36,11 @@ class TeacherAlongside(LightningModule):
 
     def configure_optimizers(self):
         schedule = Schedule("cosine")
-        sgd = configure_sgd(self, [{"params": self.teacher.parameters()}], OptimizerOptions(0.1), schedule)
-        return [sgd, configure_adam(self, [{"params": self.pupil.parameters()}], 0.01, schedule)]
+        sgd, adam = OptimizerOptions("sgd", 0.1), OptimizerOptions("adam", 0.01, gradient_clip=0.2)
+        return [
+            configure_optimizer(self, {"teacher": self.teacher.parameters()}, sgd, schedule),
+            configure_optimizer(self, {"pupil": self.pupil.parameters()}, adam, schedule),
+        ]
 
     def training_step(self, batch, index):
         if (self.current_epoch, index) == self.dies_at:

@@ -56,7 +56,7 @@ def planned_epochs(recipe: SaliencyRecipe) -> dict[str, int]:
 
 
 def _stage(name: str, network: SaliencyNet | UNet, recipe: SaliencyRecipe, data: PreparedPairs) -> Stage:
-    module = SaliencyStage(network, recipe.loss, recipe.optimizer, recipe.schedule, recipe.images.batch_px)
+    module = SaliencyStage(network, recipe.loss, recipe.optimizer.general(), recipe.schedule, recipe.images.batch_px)
     return Stage(name, module, data.loaders(name), recipe.epochs, "val/iou", recipe.ema_decay)
 
 

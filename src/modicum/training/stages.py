@@ -31,9 +31,9 @@ from modicum.training.averaging import weight_average
 from modicum.training.checkpoints import AtomicCheckpointIO, count_batches, load_checkpoint
 from modicum.training.loaders import derive_seed
 from modicum.training.logs import EpochLines, JsonLinesLogger
+from modicum.training.optimisers import ClipGradients, StepSchedules
 from modicum.training.progress import StagePlan
 from modicum.training.recipe import TrainerOptions
-from modicum.training.schedules import StepSchedules
 from modicum.training.watching import RisingLoss, StopDiverged
 
 ADVERTISEMENTS = (  # Lightning's hints on things that are meant as they are; all other warnings stay
@@ -205,6 +205,7 @@ def _callbacks(stage: Stage, plan: StagePlan, folder: Path, seed: int) -> list[C
     callbacks: list[Callback] = [
         _SeedEpochs(seed, stage.name),
         StopDiverged(stage.name, folder),
+        ClipGradients(),
         StepSchedules(),
         _OwnSignals(),
         EpochLines(stage.name, plan),

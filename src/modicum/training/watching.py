@@ -36,12 +36,7 @@ class StopDiverged(Callback):
         self._losses: dict[int, Tensor] = {}  # by the step, because not every step needs to give one
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Collects the loss; looks at several at once, and at weights and statistics at the end of an epoch."""
         if isinstance(outputs, Mapping) and "loss" in outputs:
@@ -96,12 +91,7 @@ class RisingLoss(Callback):
         self.start, self.warned = state_dict["start"], state_dict["warned"]
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Collects the loss; looks at it once an epoch, because each look waits for the device."""
         if isinstance(outputs, Mapping) and "loss" in outputs:

@@ -22,7 +22,7 @@ from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
 from modicum.training.checkpoints import load_checkpoint
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions
 
 STAGES = ["base", "policy", "joint", "plain", "most_frequent", "first", "random"]
 
@@ -42,7 +42,7 @@ def recipe(digit_folder):
         policy_epochs=3,
         joint_epochs=2,
         joint_rate=1e-3,
-        optimizer=OptimizerOptions(0.1),
+        optimizer=SgdOptions(0.1),
         schedule=Schedule(),
         policy_batch_size=50,
         joint_batch_size=None,

@@ -68,7 +68,7 @@ class _BlockDropFitting:
             module = (
                 BaseStage(network, recipe, given if recipe.distillation else None)
                 if recipe.base_drop
-                else PlainStage(network.backbone, recipe.optimizer, recipe.schedule)
+                else PlainStage(network.backbone, recipe.optimizer.general(), recipe.schedule)
             )
             self.fitting.run_stage("base", module, recipe.base_epochs, self._loaders("base", None))
         network.to(self.fitting.device)
@@ -187,7 +187,7 @@ class _BlockDropFitting:
         if given is None and recipe.base_drop:
             with self.fitting.seeded():
                 ordinary = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)
-            module = PlainStage(ordinary, recipe.optimizer, recipe.schedule)
+            module = PlainStage(ordinary, recipe.optimizer.general(), recipe.schedule)
             epochs = recipe.base_epochs + recipe.joint_epochs
             self.fitting.run_stage("ordinary", module, epochs, self._loaders("ordinary", None))
             references["plain network, trained the ordinary way"] = ordinary

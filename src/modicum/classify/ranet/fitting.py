@@ -32,12 +32,12 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
     fitting = ClassifierFitting(recipe, run, planned_epochs(recipe))
     network, plain = _build(recipe, fitting), _build_plain(recipe, fitting)
     check_budget(network, recipe.budget)  # refuses an impossible budget before hours of work
-    module = ExitsStage(network, recipe.optimizer, recipe.schedule, reduction=recipe.exit_losses)
+    module = ExitsStage(network, recipe.optimizer.general(), recipe.schedule, reduction=recipe.exit_losses)
     fitting.run_stage("exits", module, recipe.epochs)
     network.eval()
     fit_exit_rule(network, fitting)
     if plain is not None:
-        fitting.run_stage("plain", PlainStage(plain, recipe.optimizer, recipe.schedule), recipe.epochs)
+        fitting.run_stage("plain", PlainStage(plain, recipe.optimizer.general(), recipe.schedule), recipe.epochs)
         _write_baselines(recipe, fitting, network, plain)
     network.cpu()
     fitting.save(network)

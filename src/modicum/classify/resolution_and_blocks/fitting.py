@@ -29,7 +29,7 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
     target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
     first = MultiResolutionStage(
         network.drnet,
-        recipe.optimizer,
+        recipe.optimizer.general(),
         recipe.multi_resolution_schedule,
         distillation=recipe.distillation,
         reduction=recipe.resolution_losses,
@@ -74,5 +74,5 @@ def _plain_baseline(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFittin
     with fitting.seeded():
         plain = create_backbone(recipe.backbone, fitting.num_classes, pretrained=recipe.pretrained)
     epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
-    fitting.run_stage("plain", PlainStage(plain, recipe.optimizer, recipe.multi_resolution_schedule), epochs)
+    fitting.run_stage("plain", PlainStage(plain, recipe.optimizer.general(), recipe.multi_resolution_schedule), epochs)
     fitting.write_baselines(lambda: [fitting.test_point("plain network", plain.eval(), cost)])

@@ -32,7 +32,8 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
     if not recipe.weights:
         members = dict(zip(network.names, network.networks, strict=True))
         for name in recipe.members:
-            fitting.run_stage(name, PlainStage(members[name], recipe.optimizer, recipe.schedule), recipe.epochs)
+            module = PlainStage(members[name], recipe.optimizer.general(), recipe.schedule)
+            fitting.run_stage(name, module, recipe.epochs)
     network.to(fitting.device)
 
     def measure() -> Sequence[Point]:

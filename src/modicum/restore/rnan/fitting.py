@@ -19,6 +19,7 @@ from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
 from modicum.training.fitting import Fitting
 from modicum.training.loaders import derive_seed
+from modicum.training.recipe import OptimizerOptions
 from modicum.training.stages import Loaders, Stage
 
 STAGE = "restoration"
@@ -57,13 +58,8 @@ def planned_epochs(recipe: RNANRecipe) -> dict[str, int]:
 
 
 def _stage(name: str, network: nn.Module, recipe: RNANRecipe, images: PreparedImages) -> Stage:
-    module = RestorationStage(
-        network,
-        loss=recipe.chosen_loss,
-        learning_rate=recipe.learning_rate,
-        schedule=recipe.schedule,
-        gradient_clip=recipe.gradient_clip,
-    )
+    optimizer = OptimizerOptions("adam", recipe.learning_rate, gradient_clip=recipe.gradient_clip)
+    module = RestorationStage(network, loss=recipe.chosen_loss, optimizer=optimizer, schedule=recipe.schedule)
     return Stage(name, module, _loaders(name, recipe, images), recipe.epochs, "val/psnr", recipe.ema_decay)
 
 
