@@ -48,12 +48,7 @@ def first_step_only(monkeypatch):
         original(replace(stage, epochs=1, ends_with="last"), *args, **options)
         raise OneStepError
 
-    for system in SYSTEMS.values():
-        module = system.fit().__globals__
-        for namespace in (module, *(vars(value) for value in module.values() if isinstance(value, type(stages)))):
-            if namespace.get("fit_stage") is original:
-                monkeypatch.setitem(namespace, "fit_stage", fit_stage)
-    monkeypatch.setattr("modicum.classify.fitting.fit_stage", fit_stage)
+    monkeypatch.setattr("modicum.training.fitting.fit_stage", fit_stage)
 
 
 def system_of(name: str) -> AnySystem:

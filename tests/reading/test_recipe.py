@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from modicum.reading.recipe import AugmentationOptions, OptimizerOptions, TextOptions
+from modicum.reading.recipe import AdamOptions, AugmentationOptions, TextOptions
 from modicum.storage.errors import RecipeError
 
 
@@ -33,7 +33,7 @@ def test_impossible_texts_are_refused_by_name(options, message):
 )
 def test_impossible_optimisers_are_refused_by_name(options, message):
     with pytest.raises(RecipeError, match=message):
-        OptimizerOptions(**options)
+        AdamOptions(**options)
 
 
 def test_ratio_of_paraphrases_is_positive():
@@ -43,17 +43,17 @@ def test_ratio_of_paraphrases_is_positive():
 
 @pytest.mark.parametrize(("step", "factor"), [(1, 0.10034), (100, 0.66811), (999, 1.0), (1000, 1.0), (10**6, 1.0)])
 def test_published_warmup_rises_as_a_logarithm(step, factor):
-    assert OptimizerOptions().warmth(step) == pytest.approx(factor, abs=1e-5)
+    assert AdamOptions().warmth(step) == pytest.approx(factor, abs=1e-5)
 
 
 def test_linear_warmup_is_another_schedule():
-    options = OptimizerOptions(warmup="linear", warmup_steps=1000)
+    options = AdamOptions(warmup="linear", warmup_steps=1000)
     assert [options.warmth(step) for step in (1, 100, 1000, 2000)] == [0.001, 0.1, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["log", "linear"])
 def test_warmup_of_no_or_few_steps_is_finite(steps, kind):
-    factors = [OptimizerOptions(warmup=kind, warmup_steps=steps).warmth(step) for step in (1, 2, 3)]
+    factors = [AdamOptions(warmup=kind, warmup_steps=steps).warmth(step) for step in (1, 2, 3)]
     assert all(math.isfinite(factor) and 0 < factor <= 1 for factor in factors)
     assert factors[-1] == 1

@@ -8,8 +8,9 @@ from modicum.reading.data.tokens import tokenize
 from modicum.reading.data.vectors import HashedVectors
 from modicum.reading.data.vocabulary import Vocabulary
 from modicum.reading.inputs import MASKED, Logits
-from modicum.reading.recipe import OptimizerOptions, TextOptions
+from modicum.reading.recipe import AdamOptions, TextOptions
 from modicum.reading.training import ReadingStage, span_loss
+from modicum.training.optimisers import clip_gradients
 
 TEXT = "Bako is red ."
 CORPUS = Corpus(
@@ -42,7 +43,7 @@ class Pointer(nn.Module):
 
 
 def stage_of(network, **options):
-    return ReadingStage(network, optimizer=OptimizerOptions(**options), answer_tokens=3, watched=CORPUS)
+    return ReadingStage(network, optimizer=AdamOptions(**options), answer_tokens=3, watched=CORPUS)
 
 
 def step(stage, batch):
@@ -50,7 +51,7 @@ def step(stage, batch):
     chosen = stage.configure_optimizers()
     chosen["optimizer"].zero_grad()
     stage.training_step(batch, 0).backward()
-    stage.on_before_optimizer_step(chosen["optimizer"])
+    clip_gradients(chosen["optimizer"])
     chosen["optimizer"].step()
 
 
@@ -83,7 +84,7 @@ def test_first_step_is_adams_with_coupled_decay_clipped_gradient_and_warm_rate()
     span_loss(reference(*batch.inputs), batch.start, batch.end).backward()
     nn.utils.clip_grad_norm_(reference.parameters(), 0.01)
     gradient = reference.weight.grad + 0.5 * reference.weight.detach()  # the penalty is not clipped: it is Adam's own
-    rate = 0.1 * OptimizerOptions().warmth(1)
+    rate = 0.1 * AdamOptions().warmth(1)
     expected = reference.weight.detach() - rate * gradient / (gradient.abs() + 1e-7)
     stage = stage_of(network, **options)
     stage.log = lambda *_, **__: None

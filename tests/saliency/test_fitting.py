@@ -11,12 +11,13 @@ from modicum.recipes import build_recipe
 from modicum.saliency.evaluation import evaluate_run, load_baseline
 from modicum.saliency.fitting import build_network, fit
 from modicum.saliency.network import SaliencyNet
-from modicum.saliency.recipe import NetworkOptions, OptimizerOptions, SaliencyRecipe
-from modicum.saliency.training import parameter_groups
+from modicum.saliency.recipe import NetworkOptions, SaliencyRecipe, TwoRateOptions
+from modicum.saliency.training import parts_of
 from modicum.storage.errors import RecipeError, RunError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network, read_header
+from modicum.training.optimisers import build_optimizer
 
 SMALL = {
     "image_px": 32,
@@ -108,7 +109,8 @@ def test_unknown_encoder_is_an_error_of_the_recipe():
 
 def test_encoder_and_head_have_rates_of_their_own():
     network = SaliencyNet("small", width=8, steps=1)
-    encoder, head = parameter_groups(network, OptimizerOptions(head_rate=0.3, encoder_rate=0.2))
+    options = TwoRateOptions(head_rate=0.3, encoder_rate=0.2).general()
+    encoder, head = build_optimizer(options, parts_of(network)).param_groups
     counts = [sum(each.numel() for each in group["params"]) for group in (encoder, head)]
     assert [encoder["lr"], head["lr"]] == [0.2, 0.3]
     assert counts == [167_632, sum(p.numel() for p in network.parameters()) - 167_632]

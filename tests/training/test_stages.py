@@ -6,14 +6,15 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torch.utils.data import DataLoader
 
+from modicum.datasets.loaders import derive_seed
 from modicum.storage.errors import DivergedError, MissingExtraError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.training import stages
 from modicum.training.checkpoints import load_checkpoint
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
-from modicum.training.schedules import configure_sgd
-from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+from modicum.training.optimisers import configure_optimizer
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions
+from modicum.training.stages import Loaders, Stage, fit_stage
 
 EPOCHS = 3
 BATCHES = 12  # per epoch, so that a line is logged in the middle of each
@@ -38,7 +39,7 @@ class Noisy(LightningModule):
         self.trail = []
 
     def configure_optimizers(self):
-        return configure_sgd(self, [{"params": self.parameters()}], OptimizerOptions(0.1), Schedule())
+        return configure_optimizer(self, {"all": self.parameters()}, SgdOptions(0.1).general(), Schedule())
 
     def training_step(self, batch, index):
         if (self.current_epoch, index) == self.dies_at:
@@ -164,7 +165,7 @@ class Diverging(LightningModule):
         self.at, self.what = at, what
 
     def configure_optimizers(self):
-        return configure_sgd(self, [{"params": self.parameters()}], OptimizerOptions(0.01), Schedule())
+        return configure_optimizer(self, {"all": self.parameters()}, SgdOptions(0.01).general(), Schedule())
 
     def training_step(self, batch, index):
         self.index = index

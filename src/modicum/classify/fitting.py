@@ -1,7 +1,7 @@
-"""What the training of every classifier shares: data, device, finished stages, baselines, the saved network."""
+"""What the training of every classifier shares: data, device, baselines, what the saved network notes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Literal, Protocol
 
@@ -19,11 +19,10 @@ from modicum.classify.recipe import ImageOptions
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import write_sealed
-from modicum.storage.weights import save_network
 from modicum.training.devices import inference_device
-from modicum.training.progress import StagePlan
+from modicum.training.fitting import Fitting
 from modicum.training.recipe import TrainerOptions
-from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+from modicum.training.stages import Loaders, Stage
 
 
 class TrainingRecipe(Protocol):
@@ -54,39 +53,32 @@ class TrainingRecipe(Protocol):
         """Of everything random."""
 
 
-class Fitting:
-    """One training in a run folder; a system adds its stages in order. Several processes may each have one.
+class ClassifierFitting:
+    """One training of a classifier; a system adds its stages in order.
 
     Args:
         recipe: What to train on, and where.
         run: The run folder.
+        epochs: All stages in their order, with the epochs of each.
 
     Raises:
         DataError: If the data cannot be used.
     """
 
-    def __init__(self, recipe: TrainingRecipe, run: RunFolder) -> None:
+    def __init__(self, recipe: TrainingRecipe, run: RunFolder, epochs: Mapping[str, int]) -> None:
         self.recipe, self.run = recipe, run
         self.device = inference_device(recipe.trainer.accelerator)
         self.data: PreparedData = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
-        self._finished = run.finished_stages() if run.state.exists() else []
-        self._plan: StagePlan | None = None
+        self._fitting = Fitting(run, recipe.trainer, recipe.seed, epochs)
 
     @property
     def num_classes(self) -> int:
         """Classes of the data."""
         return len(self.data.source.classes)
 
-    def plan(self, epochs: Mapping[str, int]) -> None:
-        """Tells all stages in their order, with the epochs of each, before the first begins."""
-        self._plan = StagePlan(epochs)
-
-    @contextmanager
-    def seeded(self, what: str = "weights") -> Iterator[None]:
-        """Draws random numbers that depend on the recipe's seed and ``what`` alone, and disturb no others."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive_seed(self.recipe.seed, what))
-            yield
+    def seeded(self, what: str = "weights") -> AbstractContextManager[None]:
+        """Draws random numbers that depend on the recipe's seed and ``what`` alone; see `Fitting.seeded`."""
+        return self._fitting.seeded(what)
 
     def run_stage(
         self,
@@ -112,15 +104,8 @@ class Fitting:
         """
         loaders = loaders or self.data.loaders(name)
         stage = Stage(name, module, loaders, epochs, monitor, self.recipe.ema_decay, ends_with, loss_falls=loss_falls)
-        finished = name in self._finished
-        fit_stage(stage, self.run, self.recipe.trainer, self.recipe.seed, finished=finished, plan=self._plan)
+        self._fitting.run_stage(stage)
         module.to(self.device)
-        self._mark_finished(name)
-
-    @rank_zero_only
-    def _mark_finished(self, stage: str) -> None:
-        if stage not in self._finished:
-            self.run.mark_finished(stage)
 
     @torch.inference_mode()
     def test_point(self, label: str, network: Callable[[Tensor], Tensor], cost: float) -> Point:
@@ -147,7 +132,6 @@ class Fitting:
             "classes": list(self.data.source.classes),
             "preprocessing": asdict(self.data.preprocessing),
             BASELINES_NOTE: self.run.baselines.exists(),
-            **self.run.recipe_note(),
             **calibration_note(self.run),
         }
-        save_network(self.run.weights, network, notes=notes)
+        self._fitting.save(self.run.weights, network, notes)

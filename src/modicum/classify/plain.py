@@ -1,16 +1,16 @@
 """Training an ordinary network the ordinary way: the baseline of every adaptive one."""
 
 # B batch, K classes
-from typing import Any
 
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from modicum.classify.data.loading import Batch
+from modicum.training.optimisers import configure_optimizer
 from modicum.training.recipe import OptimizerOptions, Schedule
-from modicum.training.schedules import configure_sgd
 
 
 class PlainStage(LightningModule):
@@ -18,7 +18,7 @@ class PlainStage(LightningModule):
 
     Args:
         network: From images (B, 3, S, S) to logits (B, K).
-        optimizer: Stochastic gradient descent on everything.
+        optimizer: On everything.
         schedule: Of its learning rate.
     """
 
@@ -28,9 +28,9 @@ class PlainStage(LightningModule):
         self.optimizer_options, self.schedule = optimizer, schedule
         self.accuracy = MeanMetric()
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
-        """SGD on everything."""
-        return configure_sgd(self, [{"params": self.network.parameters()}], self.optimizer_options, self.schedule)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimiser on everything."""
+        return configure_optimizer(self, {"network": self.network.parameters()}, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The cross-entropy of one batch."""

@@ -19,13 +19,13 @@ from modicum.classify.data.splits import make_splits
 from modicum.classify.notes import preprocessing_of
 from modicum.classify.recipe import ImageOptions
 from modicum.datasets.contents import sample_digest
-from modicum.datasets.loaders import epoch_loader, ordered_loader
+from modicum.datasets.loaders import derive_seed, epoch_loader, ordered_loader
 from modicum.datasets.preprocessing import Preprocessing
 from modicum.datasets.scan import Scan, log_left_out, require_clean
 from modicum.datasets.sources import PARTS, Part
 from modicum.datasets.splits import Splits, splits_of_run
 from modicum.storage.runs import RunFolder
-from modicum.training.stages import Loaders, derive_seed
+from modicum.training.stages import Loaders
 
 EVALUATION_BATCH = 100  # images per forward pass where no gradient is kept
 

@@ -145,6 +145,12 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int.from_bytes(mixed) >> 1
 
 
+def derive_seed(*parts: object) -> int:
+    """A seed in [0, 2**63) that differs for different ``parts``."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seeds the CPU generator that torchvision draws from, and puts its state back; about 10 microseconds.

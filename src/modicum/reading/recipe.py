@@ -1,10 +1,10 @@
 """What can be chosen about text and training for any reader; no torch here, so that help screens are instant."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from modicum.training.recipe import require
+from modicum.training.recipe import OptimizerOptions, require
 
 TokenizerName = Literal["script", "characters", "regex", "spacy"]
 TOKENIZERS: tuple[str, ...] = get_args(TokenizerName)
@@ -64,8 +64,8 @@ class TextOptions:
 
 
 @dataclass(frozen=True)
-class OptimizerOptions:
-    """How weights follow gradients; defaults are the published ones.
+class AdamOptions:
+    """Adam at a rate that becomes warm; defaults are the published ones.
 
     Attributes:
         learning_rate: Adam's, once it is warm.
@@ -86,13 +86,14 @@ class OptimizerOptions:
     gradient_clip: float | None = 5.0
 
     def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "optimizer.learning_rate", "above 0", self.learning_rate)
         require(self.warmup_steps >= 0, "optimizer.warmup_steps", "at least 0", self.warmup_steps)
-        require(all(0 <= beta < 1 for beta in self.betas), "optimizer.betas", "in [0, 1)", self.betas)
-        require(self.epsilon > 0, "optimizer.epsilon", "above 0", self.epsilon)
-        require(self.weight_decay >= 0, "optimizer.weight_decay", "at least 0", self.weight_decay)
-        clips = self.gradient_clip is None or self.gradient_clip > 0
-        require(clips, "optimizer.gradient_clip", "above 0 or none", self.gradient_clip)
+        self.general()  # refuses what is impossible
+
+    def general(self) -> OptimizerOptions:
+        """Returns these options, but for the warm-up, as those of any optimiser."""
+        stated = asdict(self)
+        del stated["warmup"], stated["warmup_steps"]
+        return OptimizerOptions("adam", **stated)
 
     def warmth(self, step: int) -> float:
         """The factor on the learning rate of a step, counted from 1: in (0, 1], and 1 from about ``warmup_steps`` on.

@@ -1,11 +1,10 @@
 """The training of any reader as a Lightning module (Yu et al., *QANet*, ICLR 2018, sections 2.2 and 4.1)."""
 
 # B pairs of passage and question, L passage words
-from typing import Any
 
-import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from modicum.reading.answering import Seen, look, merge
@@ -13,7 +12,8 @@ from modicum.reading.data.batches import Batch
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.inputs import Logits
 from modicum.reading.metrics import score
-from modicum.reading.recipe import OptimizerOptions
+from modicum.reading.recipe import AdamOptions
+from modicum.training.optimisers import build_optimizer, scheduled
 
 
 class ReadingStage(LightningModule):
@@ -30,7 +30,7 @@ class ReadingStage(LightningModule):
         self,
         network: nn.Module,
         *,
-        optimizer: OptimizerOptions,
+        optimizer: AdamOptions,
         answer_tokens: int,
         watched: Corpus,
     ) -> None:
@@ -39,23 +39,11 @@ class ReadingStage(LightningModule):
         self.has_no_answer = bool(network.has_no_answer)
         self.seen: dict[str, list[Seen]] = {}
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam with the penalty on weights as part of the gradient, and the rate that becomes warm."""
         options = self.options
-        optimizer = torch.optim.Adam(
-            [weight for weight in self.network.parameters() if weight.requires_grad],
-            lr=options.learning_rate,
-            betas=options.betas,
-            eps=options.epsilon,
-            weight_decay=options.weight_decay,
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: options.warmth(done + 1))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clips the gradient, if asked to."""
-        if self.options.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.options.gradient_clip)
+        parts = {"network": [weight for weight in self.network.parameters() if weight.requires_grad]}
+        return scheduled(build_optimizer(options.general(), parts), lambda done: options.warmth(done + 1))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The loss of one batch."""

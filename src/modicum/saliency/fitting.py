@@ -1,28 +1,22 @@
 """From a recipe to a trained saliency network in a run folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 import timm
-import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from modicum.nn.published import require_timm_weights
 from modicum.saliency.encoders import create_encoder
 from modicum.saliency.evaluation import BASELINE, baseline_path, count_prediction_macs
 from modicum.saliency.network import SaliencyNet
-from modicum.saliency.preparation import prepare
+from modicum.saliency.preparation import PreparedPairs, prepare
 from modicum.saliency.recipe import NetworkOptions, SaliencyRecipe
 from modicum.saliency.training import SaliencyStage
 from modicum.saliency.unet import UNet, unet_of_cost
 from modicum.storage.errors import RecipeError
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
-from modicum.storage.weights import save_network
-from modicum.training.progress import StagePlan
-from modicum.training.stages import Stage, derive_seed, fit_stage
+from modicum.training.fitting import Fitting
+from modicum.training.stages import Stage
 
 STAGE = "saliency"
 
@@ -41,16 +35,18 @@ def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
     if recipe.network.pretrained and timm.is_model(recipe.network.encoder):
         advice = "give a file of them, in timm's layout, as --network.checkpoint FILE --network.pretrained false"
         require_timm_weights(recipe.network.encoder, advice)  # before all images are looked at
-    fitting = _Fitting(recipe, run)
-    with fitting.seeded("weights"):
+    data, fitting = prepare(recipe, run), Fitting(run, recipe.trainer, recipe.seed, planned_epochs(recipe))
+    notes: dict[str, JSON] = {"preprocessing": asdict(data.preprocessing), "data": data.source.name}
+    with fitting.seeded():
         network = build_network(recipe.network)
-    fitting.run_stage(STAGE, network)
+    fitting.run_stage(_stage(STAGE, network, recipe, data))
+    network.eval()
     if recipe.baselines:
         with fitting.seeded("baseline"):
             plain = unet_of_cost(count_prediction_macs(network, recipe.image_px), recipe.image_px)
-        fitting.run_stage(BASELINE, plain)
-        fitting.save(baseline_path(run), plain)
-    fitting.save(run.weights, network)
+        fitting.run_stage(_stage(BASELINE, plain, recipe, data))
+        fitting.save(baseline_path(run), plain, notes)
+    fitting.save(run.weights, network, notes)
     return network
 
 
@@ -59,45 +55,9 @@ def planned_epochs(recipe: SaliencyRecipe) -> dict[str, int]:
     return dict.fromkeys((STAGE, BASELINE) if recipe.baselines else (STAGE,), recipe.epochs)
 
 
-class _Fitting:
-    """The data of one training, and what each of its stages shares."""
-
-    def __init__(self, recipe: SaliencyRecipe, run: RunFolder) -> None:
-        self.recipe, self.run, self.data = recipe, run, prepare(recipe, run)
-        self._finished = run.finished_stages() if run.state.exists() else []
-
-    @contextmanager
-    def seeded(self, what: str) -> Iterator[None]:
-        """Draws random numbers that depend on the recipe's seed and ``what`` alone, and disturb no others."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive_seed(self.recipe.seed, what))
-            yield
-
-    def run_stage(self, name: str, network: SaliencyNet | UNet) -> None:
-        """Fits a network, or loads what its stage left; it ends in evaluation mode, on the CPU."""
-        recipe = self.recipe
-        module = SaliencyStage(network, recipe.loss, recipe.optimizer, recipe.schedule, recipe.images.batch_px)
-        stage = Stage(name, module, self.data.loaders(name), recipe.epochs, "val/iou", recipe.ema_decay)
-        finished, plan = name in self._finished, StagePlan(planned_epochs(recipe))
-        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=finished, plan=plan)
-        network.eval().cpu()
-        self._mark_finished(name)
-
-    @rank_zero_only
-    def _mark_finished(self, stage: str) -> None:
-        if stage not in self._finished:
-            self.run.mark_finished(stage)
-
-    @rank_zero_only
-    def save(self, path: Path, network: SaliencyNet | UNet) -> None:
-        """Writes the weights of a trained network, with how pictures become its images."""
-        data = self.data
-        noted: dict[str, JSON] = {
-            "preprocessing": asdict(data.preprocessing),
-            "data": data.source.name,
-            **self.run.recipe_note(),
-        }
-        save_network(path, network, notes=noted)
+def _stage(name: str, network: SaliencyNet | UNet, recipe: SaliencyRecipe, data: PreparedPairs) -> Stage:
+    module = SaliencyStage(network, recipe.loss, recipe.optimizer.general(), recipe.schedule, recipe.images.batch_px)
+    return Stage(name, module, data.loaders(name), recipe.epochs, "val/iou", recipe.ema_decay)
 
 
 def build_network(options: NetworkOptions) -> SaliencyNet:

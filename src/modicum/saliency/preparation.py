@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from modicum.datasets.loaders import EpochSamples, epoch_loader, ordered_loader
+from modicum.datasets.loaders import EpochSamples, derive_seed, epoch_loader, ordered_loader
 from modicum.datasets.scan import log_left_out, require_clean
 from modicum.datasets.sources import PARTS, Part
 from modicum.datasets.splits import Splits, make_splits, splits_of_run
@@ -21,7 +21,7 @@ from modicum.saliency.recipe import PairOptions, SaliencyRecipe
 from modicum.storage.errors import first_few
 from modicum.storage.header import read_note
 from modicum.storage.runs import RunFolder
-from modicum.training.stages import Loaders, derive_seed
+from modicum.training.stages import Loaders
 
 log = logging.getLogger(__name__)
 

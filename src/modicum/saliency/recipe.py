@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modicum.training.recipe import Schedule, TrainerOptions, require
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require, require_decay
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class LossOptions:
 
 
 @dataclass(frozen=True)
-class OptimizerOptions:
+class TwoRateOptions:
     """How weights follow gradients.
 
     Attributes:
@@ -72,6 +72,11 @@ class OptimizerOptions:
     def __post_init__(self) -> None:
         rates = min(self.head_rate, self.encoder_rate) > 0
         require(rates, "optimizer rates", "above 0", f"{self.head_rate} and {self.encoder_rate}")
+
+    def general(self) -> OptimizerOptions:
+        """Returns these options as those of any optimiser, its rates those of the parts "encoder" and "head"."""
+        rates = {"encoder": self.encoder_rate, "head": self.head_rate}
+        return OptimizerOptions(self.kind, 1.0, nesterov=True, weight_decay=self.weight_decay, part_rates=rates)
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ class SaliencyRecipe:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     epochs: int = 30
-    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    optimizer: TwoRateOptions = field(default_factory=TwoRateOptions)
     schedule: Schedule = field(default_factory=Schedule)
     ema_decay: float | None = 0.999
     baselines: bool = True
@@ -153,7 +158,7 @@ class SaliencyRecipe:
     def __post_init__(self) -> None:
         require(self.image_px >= 32, "image_px", "at least 32", self.image_px)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require_decay(self.ema_decay)
 
     def facts(self) -> dict[str, str]:
         """What a reader of a report wants to know of the training, by name."""

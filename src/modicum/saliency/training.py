@@ -2,22 +2,21 @@
 
 # B batch, S side of the network's input in px
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from modicum.saliency.data.loading import Batch
 from modicum.saliency.losses import region_loss, saliency_loss
 from modicum.saliency.network import SaliencyNet
-from modicum.saliency.recipe import LossOptions, OptimizerOptions
+from modicum.saliency.recipe import LossOptions
 from modicum.saliency.unet import UNet
-from modicum.training.recipe import OptimizerOptions as SgdOptions
-from modicum.training.recipe import Schedule
-from modicum.training.schedules import configure_adam, configure_sgd
+from modicum.training.optimisers import Parts, configure_optimizer
+from modicum.training.recipe import OptimizerOptions, Schedule
 
 
 class SaliencyStage(LightningModule):
@@ -26,7 +25,7 @@ class SaliencyStage(LightningModule):
     Args:
         network: What is fitted.
         loss: Of each side output.
-        optimizer: Head and encoder have rates of their own.
+        optimizer: Of the parts "encoder" and "head".
         schedule: Of both rates.
         batch_px: Each training batch is resized to one of these sides; empty keeps its own.
     """
@@ -45,16 +44,9 @@ class SaliencyStage(LightningModule):
         self.batch_px = tuple(batch_px)
         self.iou, self.mae = MeanMetric(), MeanMetric()
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One group of parameters for the encoder, one for the rest."""
-        options = self.optimizer_options
-        groups = parameter_groups(self.network, options)
-        if options.kind == "sgd":
-            sgd = SgdOptions(options.head_rate, weight_decay=options.weight_decay, nesterov=True)
-            return configure_sgd(self, groups, sgd, self.schedule)
-        for group in groups:  # torch's AdamW is Adam with this switch
-            group |= {"weight_decay": options.weight_decay, "decoupled_weight_decay": options.kind == "adamw"}
-        return configure_adam(self, groups, options.head_rate, self.schedule)
+        return configure_optimizer(self, parts_of(self.network), self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The loss of one batch."""
@@ -87,10 +79,9 @@ class SaliencyStage(LightningModule):
         return images, masks.clamp(0, 1)
 
 
-def parameter_groups(network: SaliencyNet | UNet, options: OptimizerOptions) -> list[dict[str, Any]]:
-    """The encoder's parameters and all others, each with its highest learning rate; a U-Net is all head."""
+def parts_of(network: SaliencyNet | UNet) -> Parts:
+    """Returns the parameters of the encoder and all others, the head; a U-Net is all head."""
     encoder = list(network.encoder.parameters()) if isinstance(network, SaliencyNet) else []
     of_encoder = {id(parameter) for parameter in encoder}
     head = [parameter for parameter in network.parameters() if id(parameter) not in of_encoder]
-    groups = [{"params": encoder, "lr": options.encoder_rate}, {"params": head, "lr": options.head_rate}]
-    return [group for group in groups if group["params"]]
+    return {"encoder": encoder, "head": head}

@@ -1,6 +1,7 @@
 """Checkpoints that a kill at any moment leaves whole, that execute nothing, and that name their own damage."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:  # of many types, and worded as advice to switch the protection off
         raise RunError(f"{file} cannot be read ({type(error).__name__}): {checkpoint_remedy(file)}") from error
     return checkpoint
+
+
+def count_batches(checkpoint: Mapping[str, Any]) -> int:
+    """Counts the batches that a stage had seen at its checkpoint, however many optimisers stepped after each."""
+    return int(checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["completed"])

@@ -91,12 +91,7 @@ class EpochLines(Callback):
 
     @rank_zero_only
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  Lightning's signature
-        batch: object,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Counts the step, and logs a line if there has been none for long."""
         self.steps += 1

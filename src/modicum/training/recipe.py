@@ -1,6 +1,7 @@
 """The parts of a recipe that every trained system shares; no torch here, so that help screens are instant."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from modicum.storage.errors import RecipeError
@@ -17,6 +18,11 @@ def require(holds: bool, name: str, expected: str, value: object) -> None:
     """
     if not holds:
         raise RecipeError(f"{name} must be {expected}, got {value}")
+
+
+def require_decay(decay: float | None) -> None:
+    """Refuses a decay of averaged weights, ``ema_decay``, unless it is in (0, 1) or None, which averages nothing."""
+    require(decay is None or 0 < decay < 1, "ema_decay", "in (0, 1) or none", decay)
 
 
 Reduction = Literal["sum", "mean"]
@@ -100,6 +106,48 @@ class Schedule:
 
 @dataclass(frozen=True)
 class OptimizerOptions:
+    """How weights follow gradients, for any training; recipes may state less of it and give the rest.
+
+    Attributes:
+        kind: "sgd", "adam" (weight decay as part of the gradient) or "adamw" (apart from it).
+        learning_rate: The highest rate of the schedule.
+        momentum: Of "sgd", in [0, 1).
+        nesterov: Nesterov's form of momentum.
+        betas: Of both kinds of Adam.
+        epsilon: Of both kinds of Adam.
+        weight_decay: On all weights.
+        gradient_clip: Greatest norm of the gradient of a step; None for any.
+        part_rates: Factors on the rate of parts of the network, by name; a tenth keeps pretrained weights useful.
+    """
+
+    kind: Literal["sgd", "adam", "adamw"] = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    gradient_clip: float | None = None
+    part_rates: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(self.learning_rate > 0, "optimizer.learning_rate", "above 0", self.learning_rate)
+        require(0 <= self.momentum < 1, "optimizer.momentum", "in [0, 1)", self.momentum)
+        require(all(0 <= beta < 1 for beta in self.betas), "optimizer.betas", "in [0, 1)", self.betas)
+        require(self.epsilon > 0, "optimizer.epsilon", "above 0", self.epsilon)
+        require(self.weight_decay >= 0, "optimizer.weight_decay", "at least 0", self.weight_decay)
+        clips = self.gradient_clip is None or self.gradient_clip > 0
+        require(clips, "optimizer.gradient_clip", "above 0 or none", self.gradient_clip)
+        scales = all(factor >= 0 for factor in self.part_rates.values())
+        require(scales, "optimizer.part_rates", "at least 0 each", dict(self.part_rates))
+
+    def rate_of(self, part: str) -> float:
+        """Returns the highest learning rate of a part."""
+        return self.learning_rate * self.part_rates.get(part, 1.0)
+
+
+@dataclass(frozen=True)
+class SgdOptions:
     """Stochastic gradient descent with momentum.
 
     Attributes:
@@ -115,5 +163,8 @@ class OptimizerOptions:
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0:
-            raise RecipeError(f"learning_rate must be above 0, got {self.learning_rate}")
+        self.general()  # refuses what is impossible
+
+    def general(self) -> OptimizerOptions:
+        """Returns these options as those of any optimiser."""
+        return OptimizerOptions("sgd", **asdict(self))

@@ -5,13 +5,12 @@ checkpoint: the data of an epoch are a function of seed and epoch (`DataLoader` 
 state of torch's random generator at its start.
 """
 
-import hashlib
 import logging
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,31 +22,31 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
 from torch.utils.data import DataLoader
 
+from modicum.datasets.loaders import derive_seed
 from modicum.processes import end_with_parent
-from modicum.storage.errors import DivergedError, MissingExtraError, RecipeError
+from modicum.storage.errors import MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.training.averaging import weight_average
-from modicum.training.checkpoints import AtomicCheckpointIO, load_checkpoint
+from modicum.training.checkpoints import AtomicCheckpointIO, count_batches, load_checkpoint
 from modicum.training.logs import EpochLines, JsonLinesLogger
+from modicum.training.optimisers import ClipGradients, StepSchedules
 from modicum.training.progress import StagePlan
 from modicum.training.recipe import TrainerOptions
-from modicum.training.watching import RisingLoss
+from modicum.training.watching import RisingLoss, StopDiverged
 
 ADVERTISEMENTS = (  # Lightning's hints on things that are meant as they are; all other warnings stay
     ".*does not have many workers.*",  # small sets are quicker without worker processes
     ".*is smaller than the logging interval.*",
     ".*Starting from v1.9.0, `tensorboardX`.*",
     ".*You are using `LearningRateMonitor`.*",
+    "You're resuming from a checkpoint that ended before the epoch ended.*",  # it takes optimisers' steps for batches
     "Checkpoint directory .* exists and is not empty.*",  # so it is in a resumed run
     "Found .* in eval mode at the start of training.*",  # teachers, and what a stage holds still
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 calls what torch 2.11 deprecates
 )
 log = logging.getLogger(__name__)
-
-WATCHED_STEPS = 10  # losses looked at together, because each look waits for the device
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def fit_stage(
             log.info("%s: %s was finished before", plan.place(stage.name), stage.name)
         _load_final_weights(stage, folder)
         return
-    step = int(checkpoint["global_step"]) if checkpoint else 0
+    step = count_batches(checkpoint) if checkpoint else 0
     with _advertisements_silenced(), _options_refused_clearly(), _interrupts_passed_on():
         trainer = Trainer(
             accelerator=options.accelerator,
@@ -190,58 +189,6 @@ class _SeedEpochs(Callback):
             torch.manual_seed(derive_seed(self.seed, self.stage, trainer.current_epoch, trainer.global_rank))
 
 
-class _StopDiverged(Callback):
-    """Ends a fit whose loss, weights or running statistics are no longer finite, before they reach a checkpoint."""
-
-    def __init__(self, stage: str, folder: Path) -> None:
-        self.stage, self.folder = stage, folder
-        self.losses: list[Tensor] = []
-
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  Lightning's signature
-        batch: object,
-        batch_idx: int,
-    ) -> None:
-        if isinstance(outputs, Mapping) and "loss" in outputs:
-            self.losses.append(outputs["loss"].detach())
-        if len(self.losses) >= WATCHED_STEPS or trainer.is_last_batch:
-            self._check_losses(trainer)
-        if trainer.is_last_batch:
-            self._check_state(trainer, pl_module)
-
-    def _check_losses(self, trainer: Trainer) -> None:
-        if not self.losses:
-            return
-        losses = torch.stack([loss.float() for loss in self.losses])
-        self.losses.clear()
-        bad = (~losses.isfinite()).nonzero()[:, 0].tolist()
-        if bad:
-            step = trainer.global_step - len(losses) + bad[0] + 1
-            self._stop(trainer, f"the loss of step {step} is {float(losses[bad[0]])}")
-
-    def _check_state(self, trainer: Trainer, module: LightningModule) -> None:
-        for name, value in (*module.named_parameters(), *module.named_buffers()):
-            if value.is_floating_point() and not value.isfinite().all():
-                self._stop(trainer, f"after step {trainer.global_step}, {name} is not finite")
-
-    def _stop(self, trainer: Trainer, what: str) -> None:
-        epoch = trainer.current_epoch
-        kept = f"{self.folder / 'last.ckpt'} keeps epoch {epoch}" if epoch else "no epoch was finished"
-        raise DivergedError(
-            f"stage {self.stage} diverged: {what}, in epoch {epoch + 1} of {trainer.max_epochs}; {kept}; "
-            "train anew with a lower learning rate for this stage"
-        )
-
-
-def derive_seed(*parts: object) -> int:
-    """A seed in [0, 2**63) that differs for different ``parts``."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
 def _loggers(stage: Stage, run: RunFolder, options: TrainerOptions, step: int) -> list[Logger]:
     loggers: list[Logger] = [JsonLinesLogger(run.metrics, stage.name, step=step)]
     if options.tensorboard:
@@ -257,7 +204,9 @@ def _callbacks(stage: Stage, plan: StagePlan, folder: Path, seed: int) -> list[C
     settings: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     callbacks: list[Callback] = [
         _SeedEpochs(seed, stage.name),
-        _StopDiverged(stage.name, folder),
+        StopDiverged(stage.name, folder),
+        ClipGradients(),
+        StepSchedules(),
         _OwnSignals(),
         EpochLines(stage.name, plan),
         ModelCheckpoint(folder, "best", stage.monitor, mode="max", **settings),

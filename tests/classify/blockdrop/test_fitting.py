@@ -14,7 +14,7 @@ from modicum.classify.blockdrop.given_weights import load_backbone_weights
 from modicum.classify.blockdrop.network import BlockDrop, rebuild_blockdrop
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
-from modicum.classify.fitting import Fitting
+from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.recipe import ImageOptions
 from modicum.measuring.counting import count_macs
 from modicum.storage.errors import DataError, DivergedError, RecipeError, WeightsError
@@ -22,7 +22,7 @@ from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
 from modicum.training.checkpoints import load_checkpoint
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions
 
 STAGES = ["base", "policy", "joint", "plain", "most_frequent", "first", "random"]
 
@@ -42,7 +42,7 @@ def recipe(digit_folder):
         policy_epochs=3,
         joint_epochs=2,
         joint_rate=1e-3,
-        optimizer=OptimizerOptions(0.1),
+        optimizer=SgdOptions(0.1),
         schedule=Schedule(),
         policy_batch_size=50,
         joint_batch_size=None,
@@ -241,13 +241,13 @@ def test_given_network_is_tested_before_any_training(short, weights, tmp_path):
 def test_baselines_are_selected_as_the_network_is_and_gates_by_no_reward(
     short, tmp_path, monkeypatch, options, ends_with
 ):
-    asked, run_stage = {}, Fitting.run_stage
+    asked, run_stage = {}, ClassifierFitting.run_stage
 
     def watched(fitting, name, module, epochs, loaders=None, monitor="val/accuracy", ends_with="last", **others):
         asked[name] = (monitor, ends_with)
         run_stage(fitting, name, module, epochs, loaders, monitor, ends_with, **others)
 
-    monkeypatch.setattr(Fitting, "run_stage", watched)
+    monkeypatch.setattr(ClassifierFitting, "run_stage", watched)
     fit(replace(short, **options, baselines=True), new_run(tmp_path / "run"))
     assert {asked[stage] for stage in ("policy", "joint")} == {("val/reward", ends_with)}
     assert {asked[stage] for stage in STAGES[3:]} == {("val/accuracy", ends_with)}

@@ -16,7 +16,7 @@ from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
 from modicum.training.checkpoints import load_checkpoint
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions
 
 CHANCE = 0.2  # five digits
 
@@ -36,7 +36,7 @@ def recipe(digits_folder):
         multi_resolution_epochs=4,
         joint_epochs=3,
         penalty=0.5,
-        optimizer=OptimizerOptions(0.1),
+        optimizer=SgdOptions(0.1),
         multi_resolution_schedule=Schedule(),
         joint_schedule=Schedule(),
         images=ImageOptions(batch_size=16, crop="none", flip=False, mean=(0.5,) * 3, std=(0.25,) * 3),

@@ -17,7 +17,7 @@ from modicum.recipes import build_recipe
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.training.checkpoints import load_checkpoint
-from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.recipe import Schedule, SgdOptions
 from modicum.training.stages import Stage, fit_stage
 
 DEADLINE_S = 240  # two processes import for 15 s each on two busy cores
@@ -34,7 +34,7 @@ def train(folder, options):
     recipe, drnet, plain = build_recipe(DRNetRecipe, options), RunFolder(folder / "drnet"), RunFolder(folder / "plain")
     fit(recipe, drnet)
     data = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, plain)
-    module = PlainStage(network_without_batch_statistics(), OptimizerOptions(0.05), Schedule())
+    module = PlainStage(network_without_batch_statistics(), SgdOptions(0.05).general(), Schedule())
     stage = Stage("plain", module, data.loaders("plain"), 2, "val/accuracy")
     fit_stage(stage, plain, recipe.trainer, recipe.seed, finished=False)
 

@@ -22,9 +22,9 @@ from modicum.classify.drnet.training import (
 )
 from modicum.classify.plain import PlainStage
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.recipe import Schedule, SgdOptions
 
-OPTIONS = (OptimizerOptions(0.1), Schedule())
+OPTIONS = (SgdOptions(0.1).general(), Schedule())
 
 
 def recipe_with(**options):

@@ -22,7 +22,7 @@ from modicum.storage.errors import DataError, DivergedError, RecipeError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions
 
 CHANCE = 0.2  # five digits
 TINY = Structure(
@@ -64,7 +64,7 @@ def recipe(easy_digits):
         temperature=True,
         budget=0.9,
         epochs=6,
-        optimizer=OptimizerOptions(0.1),
+        optimizer=SgdOptions(0.1),
         schedule=Schedule(),
         plain="digit_resnet",
         images=ImageOptions(batch_size=16, crop="none", flip=False, mean=(0.5,) * 3, std=(0.25,) * 3),
@@ -198,7 +198,7 @@ def untrained(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(fitting.Fitting, "run_stage", refuse)
+    monkeypatch.setattr(fitting.ClassifierFitting, "run_stage", refuse)
 
 
 @pytest.mark.usefixtures("untrained")
@@ -238,7 +238,7 @@ def test_damaged_images_are_left_out_by_name_or_refused(short, tmp_path, easy_di
 
 def test_diverging_training_ends_with_its_reason_and_leaves_no_weights(short, tmp_path):
     run = new_run(tmp_path / "run")
-    steep = replace(short, optimizer=OptimizerOptions(1e30), schedule=Schedule("steps"))
+    steep = replace(short, optimizer=SgdOptions(1e30), schedule=Schedule("steps"))
     with pytest.raises(DivergedError, match=r"stage exits diverged: the loss of step 2 is nan, in epoch 1 of 1;"):
         fit(steep, run)
     assert not run.weights.exists()

@@ -7,7 +7,7 @@ from modicum.classify.data.loading import Batch
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure
 from modicum.classify.ranet.training import WATCHED_KNOB, ExitsStage, loss_over_exits
-from modicum.training.recipe import OptimizerOptions, Schedule
+from modicum.training.recipe import Schedule, SgdOptions
 
 TINY = Structure(
     scales=(1, 2),
@@ -24,7 +24,7 @@ TINY = Structure(
 @pytest.fixture
 def stage():
     torch.manual_seed(0)
-    return ExitsStage(RANet(TINY, num_classes=10, image_px=16), OptimizerOptions(0.1), Schedule())
+    return ExitsStage(RANet(TINY, num_classes=10, image_px=16), SgdOptions(0.1).general(), Schedule())
 
 
 @pytest.fixture

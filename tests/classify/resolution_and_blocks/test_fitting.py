@@ -7,7 +7,7 @@ from modicum.classify.resolution_and_blocks.fitting import fit
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
 from modicum.storage.errors import DivergedError, RecipeError
 from modicum.storage.runs import RunFolder
-from modicum.training.recipe import OptimizerOptions, TrainerOptions
+from modicum.training.recipe import SgdOptions, TrainerOptions
 
 
 def new_run(path):
@@ -25,7 +25,7 @@ def recipe(digit_folder):
         budget=1.0,
         multi_resolution_epochs=1,
         joint_epochs=1,
-        optimizer=OptimizerOptions(0.05),
+        optimizer=SgdOptions(0.05),
         baselines=False,
         images=ImageOptions(batch_size=50, crop="none", flip=False, mean=(0.5,) * 3, std=(0.25,) * 3),
         trainer=TrainerOptions(accelerator="cpu", threads=1),

@@ -14,7 +14,7 @@ from modicum.storage.errors import DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions
 
 CHANCE = 0.5  # two colours
 
@@ -108,7 +108,7 @@ def test_a_member_does_not_depend_on_the_others(recipe, trained, tmp_path):
 
 def test_diverging_member_is_named_and_leaves_no_weights(recipe, tmp_path):
     run = new_run(tmp_path / "run")
-    steep = replace(recipe, optimizer=OptimizerOptions(1e30), schedule=Schedule("steps"))
+    steep = replace(recipe, optimizer=SgdOptions(1e30), schedule=Schedule("steps"))
     with pytest.raises(
         DivergedError, match=r"stage digit_resnet diverged: the loss of step \d is nan, in epoch 1 of 3;"
     ):

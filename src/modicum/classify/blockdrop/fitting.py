@@ -23,12 +23,13 @@ from modicum.classify.blockdrop.policies import start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
-from modicum.classify.fitting import Fitting
+from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.pretrained import read_state
+from modicum.datasets.loaders import derive_seed
 from modicum.storage.errors import RecipeError, WeightsError
 from modicum.storage.runs import RunFolder
-from modicum.training.stages import Loaders, derive_seed
+from modicum.training.stages import Loaders
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +56,19 @@ class _BlockDropFitting:
         check_start(recipe)
         if recipe.pretrained:
             require_published(recipe.backbone)  # before all images are looked at
-        self.recipe, self.fitting = recipe, Fitting(recipe, run)
+        self.recipe, self.fitting = recipe, ClassifierFitting(recipe, run, planned_epochs(recipe))
 
     def fit(self) -> BlockDrop:
         recipe = self.recipe
         network = self._build()
         target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
         warn_of_short_curriculum(recipe, len(network.blocks))
-        self.fitting.plan(planned_epochs(recipe))
         given = network.plain_network() if is_given_trained(recipe) else None
         if recipe.base_epochs:
             module = (
                 BaseStage(network, recipe, given if recipe.distillation else None)
                 if recipe.base_drop
-                else PlainStage(network.backbone, recipe.optimizer, recipe.schedule)
+                else PlainStage(network.backbone, recipe.optimizer.general(), recipe.schedule)
             )
             self.fitting.run_stage("base", module, recipe.base_epochs, self._loaders("base", None))
         network.to(self.fitting.device)
@@ -187,7 +187,7 @@ class _BlockDropFitting:
         if given is None and recipe.base_drop:
             with self.fitting.seeded():
                 ordinary = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)
-            module = PlainStage(ordinary, recipe.optimizer, recipe.schedule)
+            module = PlainStage(ordinary, recipe.optimizer.general(), recipe.schedule)
             epochs = recipe.base_epochs + recipe.joint_epochs
             self.fitting.run_stage("ordinary", module, epochs, self._loaders("ordinary", None))
             references["plain network, trained the ordinary way"] = ordinary

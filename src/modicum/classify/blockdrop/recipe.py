@@ -7,7 +7,7 @@ from typing import Any, Literal
 from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require, require_unused_allowed
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require, require_decay, require_unused_allowed
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class BlockDropRecipe:
     gate_temperature: float = 1.0
     gate_penalty: float = 2.0
     norm: Literal["frozen", "active"] = "active"
-    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    optimizer: SgdOptions = field(default_factory=SgdOptions)
     schedule: Schedule = field(default_factory=lambda: Schedule("milestones"))
     policy_rate: float = 1e-3
     policy_schedule: Schedule = field(default_factory=lambda: Schedule("steps", 0, 10_000))
@@ -133,8 +133,7 @@ class BlockDropRecipe:
             require(value is None or value >= 2, name, "at least 2 or none", value)
         holds = self.method == "reinforce" or self.norm == "frozen"
         require(holds, "norm", f'"frozen" with method "{self.method}"', self.norm)
-        decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require_decay(self.ema_decay)
         given = self.weights is not None
         require_unused_allowed(self.trainer, "a block that no image of a batch keeps gets no gradient")
         require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)

@@ -1,10 +1,10 @@
 """Training a backbone that can do without some of its blocks, for a policy to choose from."""
 
 # B batch, U droppable blocks
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -13,7 +13,7 @@ from modicum.classify.blockdrop.normalisation import statistics_of_kept_rows
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.data.loading import Batch
 from modicum.classify.distillation import AnswerLoss
-from modicum.training.schedules import configure_sgd
+from modicum.training.optimisers import configure_optimizer
 
 
 class BaseStage(LightningModule):
@@ -36,10 +36,10 @@ class BaseStage(LightningModule):
         network.train().policy_network.requires_grad_(False)  # which waits for stage 1
         self.accuracy = MeanMetric()
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """SGD on the backbone."""
-        groups = [{"params": self.network.backbone.parameters()}]
-        return configure_sgd(self, groups, self.recipe.optimizer, self.recipe.schedule)
+        parts = {"backbone": self.network.backbone.parameters()}
+        return configure_optimizer(self, parts, self.recipe.optimizer.general(), self.recipe.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The loss of one batch of answers on random paths."""

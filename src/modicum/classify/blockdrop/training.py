@@ -2,10 +2,11 @@
 
 # B batch, U droppable blocks, K classes
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -26,7 +27,8 @@ from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.data.loading import Batch
 from modicum.classify.distillation import AnswerLoss
 from modicum.storage.errors import RecipeError
-from modicum.training.schedules import configure_adam
+from modicum.training.optimisers import Parts, configure_optimizer
+from modicum.training.recipe import OptimizerOptions
 
 
 class Draw(NamedTuple):
@@ -65,10 +67,10 @@ class PolicyStage(LightningModule):
         self.register_buffer("shares", usage_shares(network.costs.per_unit, recipe.reward_usage), persistent=False)
         self.figures = RoutedFigures(recipe.gamma)
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam on the policy."""
-        groups = [{"params": self.network.policy_network.parameters()}]
-        return configure_adam(self, groups, self.recipe.policy_rate, self.recipe.policy_schedule)
+        parts = {"policy": self.network.policy_network.parameters()}
+        return configure_optimizer(self, parts, adam(self.recipe.policy_rate), self.recipe.policy_schedule)
 
     def on_train_start(self) -> None:
         """Holds the backbone still; Lightning keeps modes over a validation."""
@@ -118,9 +120,10 @@ class JointStage(LightningModule):
         self.register_buffer("shares", usage_shares(network.costs.per_unit, recipe.reward_usage), persistent=False)
         self.figures = RoutedFigures(recipe.joint_gamma)
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam on both parts."""
-        return configure_adam(self, both_parts(self.network), self.recipe.joint_rate, self.recipe.joint_schedule)
+        parts, recipe = both_parts(self.network), self.recipe
+        return configure_optimizer(self, parts, adam(recipe.joint_rate), recipe.joint_schedule)
 
     def on_train_start(self) -> None:
         """Holds the backbone's statistics still, if the recipe says so; Lightning keeps modes over a validation."""
@@ -176,13 +179,13 @@ class GateStage(LightningModule):
         self.register_buffer("costs", torch.tensor(network.costs.per_unit), persistent=False)
         self.figures = RoutedFigures(recipe.joint_gamma if tune_backbone else recipe.gamma)
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, as in the stage of the same place with rewards."""
         recipe = self.recipe
         if self.tune_backbone:
-            return configure_adam(self, both_parts(self.network), recipe.joint_rate, recipe.joint_schedule)
-        groups = [{"params": self.network.policy_network.parameters()}]
-        return configure_adam(self, groups, recipe.policy_rate, recipe.policy_schedule)
+            return configure_optimizer(self, both_parts(self.network), adam(recipe.joint_rate), recipe.joint_schedule)
+        parts = {"policy": self.network.policy_network.parameters()}
+        return configure_optimizer(self, parts, adam(recipe.policy_rate), recipe.policy_schedule)
 
     def on_train_start(self) -> None:
         """Holds still what does not learn; Lightning keeps modes over a validation."""
@@ -220,10 +223,10 @@ class StaticStage(LightningModule):
         self.network, self.recipe = network.train(), recipe
         self.accuracy = MeanMetric()
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam on everything."""
-        groups = [{"params": self.network.parameters()}]
-        return configure_adam(self, groups, self.recipe.joint_rate, self.recipe.joint_schedule)
+        parts = {"network": self.network.parameters()}
+        return configure_optimizer(self, parts, adam(self.recipe.joint_rate), self.recipe.joint_schedule)
 
     def on_train_start(self) -> None:
         """Treats statistics as stage 2 does; Lightning keeps modes over a validation."""
@@ -288,9 +291,14 @@ def train_parts(network: BlockDrop, *, backbone: bool) -> None:
     network.policy_network.requires_grad_(True)
 
 
-def both_parts(network: BlockDrop) -> list[dict[str, Any]]:
-    """Parameter groups of backbone and policy."""
-    return [{"params": network.backbone.parameters()}, {"params": network.policy_network.parameters()}]
+def both_parts(network: BlockDrop) -> Parts:
+    """Parameters of backbone and policy."""
+    return {"backbone": network.backbone.parameters(), "policy": network.policy_network.parameters()}
+
+
+def adam(learning_rate: float) -> OptimizerOptions:
+    """Adam at one rate for all parts, without weight decay, as published."""
+    return OptimizerOptions("adam", learning_rate)
 
 
 def target_cost(network: BlockDrop, budget: float) -> float:

@@ -20,7 +20,7 @@ from modicum.classify.drnet.training import (
     target_cost,
 )
 from modicum.classify.evidence import tabulate_answers
-from modicum.classify.fitting import Fitting
+from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import EVALUATION_BATCH
 from modicum.storage.runs import RunFolder
@@ -59,13 +59,12 @@ class _DRNetFitting:
     def __init__(self, recipe: DRNetRecipe, run: RunFolder) -> None:
         if recipe.pretrained:
             require_published(recipe.backbone)  # before all images are looked at
-        self.recipe, self.fitting = recipe, Fitting(recipe, run)
+        self.recipe, self.fitting = recipe, ClassifierFitting(recipe, run, planned_epochs(recipe))
         self.data = self.fitting.data
 
     def fit(self) -> DRNet:
         network = self._build()
         target_cost(network, self.recipe.budget)  # refuses an impossible budget before hours of work
-        self.fitting.plan(planned_epochs(self.recipe))
         self._multi_resolution("multi_resolution", network)
         static = copy.deepcopy(network)
         if self.recipe.warm_start_epochs:
@@ -94,7 +93,7 @@ class _DRNetFitting:
         recipe = self.recipe
         module = MultiResolutionStage(
             network,
-            recipe.optimizer,
+            recipe.optimizer.general(),
             recipe.multi_resolution_schedule,
             distillation=recipe.distillation,
             reduction=recipe.resolution_losses,
@@ -122,16 +121,15 @@ class _DRNetFitting:
             images = self.data.evaluate_indices([indices[i] for i in fold], self.fitting.device)
             hits = tabulate_answers(judge.eval(), images).top1
             targets[torch.from_numpy(fold)] = cheapest_correct(hits, torch.tensor(judge.costs.per_route))
-        module = WarmStartStage(network, targets, self.recipe.optimizer, Schedule("one_cycle"))
+        module = WarmStartStage(network, targets, self.recipe.optimizer.general(), Schedule("one_cycle"))
         self.fitting.run_stage("warm_start", module, self.recipe.warm_start_epochs)
 
     def _baselines(self, static: DRNet) -> None:
         """Trains and tests, for as many epochs as the DRNet: a plain network, and every fixed resolution."""
-        recipe = self.recipe
-        optimizer = replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate * recipe.joint_rate)
+        recipe, optimizer = self.recipe, self.recipe.optimizer.general()
         module = MultiResolutionStage(
             static,
-            optimizer,
+            replace(optimizer, learning_rate=optimizer.learning_rate * recipe.joint_rate),
             recipe.joint_schedule,
             distillation=recipe.distillation,
             reduction=recipe.resolution_losses,
@@ -140,7 +138,7 @@ class _DRNetFitting:
         with self.fitting.seeded():
             plain = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)
         epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
-        self.fitting.run_stage("plain", PlainStage(plain, recipe.optimizer, recipe.multi_resolution_schedule), epochs)
+        self.fitting.run_stage("plain", PlainStage(plain, optimizer, recipe.multi_resolution_schedule), epochs)
 
         def measure() -> Sequence[Point]:
             points = [self.fitting.test_point("plain network", plain.eval(), static.costs.plain)]

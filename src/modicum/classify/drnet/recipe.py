@@ -5,7 +5,7 @@ from typing import Literal
 
 from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import OptimizerOptions, Reduction, Schedule, TrainerOptions, require
+from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require, require_decay
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class DRNetRecipe:
     statistics: Literal["running", "reestimated", "frozen"] = "running"
     shortcut_norm: Literal["switched", "shared"] = "switched"
     kernel: Literal["antialiased", "bilinear"] = "antialiased"
-    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    optimizer: SgdOptions = field(default_factory=SgdOptions)
     joint_rate: float = 1.0
     predictor_rate: float = 0.1
     multi_resolution_schedule: Schedule = field(default_factory=lambda: Schedule("steps", 3, 20))
@@ -87,7 +87,8 @@ class DRNetRecipe:
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and self.resolutions[-1] > 0
         require(falling, "resolutions", "falling sides in pixels, e.g. 224 168 112", self.resolutions)
         require(is_share(self.budget), "budget", "a share of the plain network's cost, in (0, 1]", self.budget)
-        require(self.temperature > 0, "temperature", "above 0", self.temperature)
+        for name in ("temperature", "joint_rate"):
+            require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         require(
             self.multi_resolution_epochs >= 1, "multi_resolution_epochs", "at least 1", self.multi_resolution_epochs
         )
@@ -97,8 +98,7 @@ class DRNetRecipe:
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         both = self.auxiliary == 0 or self.routing_gradient == "all"
         require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
-        decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require_decay(self.ema_decay)
         object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     @property

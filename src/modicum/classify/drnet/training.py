@@ -4,11 +4,12 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torchmetrics import MeanMetric
@@ -20,8 +21,8 @@ from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import ResolutionNorm
 from modicum.classify.drnet.recipe import DRNetRecipe
 from modicum.storage.errors import RecipeError
+from modicum.training.optimisers import configure_optimizer
 from modicum.training.recipe import OptimizerOptions, Reduction, Schedule
-from modicum.training.schedules import configure_sgd
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,10 @@ class MultiResolutionStage(LightningModule):
         self.optimizer_options, self.schedule, self.distillation = optimizer, schedule, distillation
         self.accuracies = nn.ModuleList(MeanMetric() for _ in network.resolutions)
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
-        """SGD on the backbone."""
-        groups = [{"params": self.network.backbone.parameters()}]
-        return configure_sgd(self, groups, self.optimizer_options, self.schedule)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimiser on the backbone."""
+        parts = {"backbone": self.network.backbone.parameters()}
+        return configure_optimizer(self, parts, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The loss of one batch over all resolutions."""
@@ -89,10 +90,10 @@ class WarmStartStage(LightningModule):
         self.optimizer_options, self.schedule = optimizer, schedule
         self.accuracy = MeanMetric()
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
-        """SGD on the predictor."""
-        groups = [{"params": self.network.predictor.parameters()}]
-        return configure_sgd(self, groups, self.optimizer_options, self.schedule)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimiser on the predictor."""
+        parts = {"predictor": self.network.predictor.parameters()}
+        return configure_optimizer(self, parts, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Cross-entropy between log pi and the cheapest correct resolution."""
@@ -121,14 +122,13 @@ class JointStage(LightningModule):
         self.accuracy, self.cost = MeanMetric(), MeanMetric()
         self.shares = nn.ModuleList(MeanMetric() for _ in network.resolutions)
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """SGD; the predictor learns at its own, lower rate."""
-        rate = self.recipe.optimizer.learning_rate * self.recipe.joint_rate
-        groups = [
-            {"params": self.network.backbone.parameters(), "lr": rate},
-            {"params": self.network.predictor.parameters(), "lr": rate * self.recipe.predictor_rate},
-        ]
-        return configure_sgd(self, groups, self.recipe.optimizer, self.recipe.joint_schedule)
+        recipe, network = self.recipe, self.network
+        rate, rates = recipe.optimizer.learning_rate * recipe.joint_rate, {"predictor": recipe.predictor_rate}
+        options = replace(recipe.optimizer.general(), learning_rate=rate, part_rates=rates)
+        parts = {"backbone": network.backbone.parameters(), "predictor": network.predictor.parameters()}
+        return configure_optimizer(self, parts, options, recipe.joint_schedule)
 
     def on_train_start(self) -> None:
         """Holds the backbone's statistics still, if the recipe says so; Lightning keeps modes over a validation."""

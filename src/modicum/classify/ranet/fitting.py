@@ -8,7 +8,7 @@ from torch import nn
 
 from modicum.adaptive.curve import Point
 from modicum.classify.backbones import create_backbone
-from modicum.classify.fitting import Fitting
+from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.recipe import RANetRecipe
@@ -29,16 +29,15 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
         RecipeError: If the recipe cannot be followed: an unknown plain network, a budget below the first exit's cost.
         DivergedError: If the training does not stay finite.
     """
-    fitting = Fitting(recipe, run)
+    fitting = ClassifierFitting(recipe, run, planned_epochs(recipe))
     network, plain = _build(recipe, fitting), _build_plain(recipe, fitting)
     check_budget(network, recipe.budget)  # refuses an impossible budget before hours of work
-    fitting.plan(planned_epochs(recipe))
-    module = ExitsStage(network, recipe.optimizer, recipe.schedule, reduction=recipe.exit_losses)
+    module = ExitsStage(network, recipe.optimizer.general(), recipe.schedule, reduction=recipe.exit_losses)
     fitting.run_stage("exits", module, recipe.epochs)
     network.eval()
     fit_exit_rule(network, fitting)
     if plain is not None:
-        fitting.run_stage("plain", PlainStage(plain, recipe.optimizer, recipe.schedule), recipe.epochs)
+        fitting.run_stage("plain", PlainStage(plain, recipe.optimizer.general(), recipe.schedule), recipe.epochs)
         _write_baselines(recipe, fitting, network, plain)
     network.cpu()
     fitting.save(network)
@@ -50,7 +49,7 @@ def planned_epochs(recipe: RANetRecipe) -> dict[str, int]:
     return dict.fromkeys(("exits", "plain") if recipe.baselines else ("exits",), recipe.epochs)
 
 
-def fit_exit_rule(network: RANet, fitting: Fitting) -> None:
+def fit_exit_rule(network: RANet, fitting: ClassifierFitting) -> None:
     """Fits the exit rule on the calibration part, whose logits at every exit, N x E x K floats, are held in memory."""
     rows = []
     with torch.no_grad():
@@ -74,7 +73,7 @@ def check_budget(network: RANet, budget: float) -> None:
         )
 
 
-def _build(recipe: RANetRecipe, fitting: Fitting) -> RANet:
+def _build(recipe: RANetRecipe, fitting: ClassifierFitting) -> RANet:
     with fitting.seeded():
         return RANet(
             recipe.plan,
@@ -86,14 +85,14 @@ def _build(recipe: RANetRecipe, fitting: Fitting) -> RANet:
         )
 
 
-def _build_plain(recipe: RANetRecipe, fitting: Fitting) -> nn.Module | None:
+def _build_plain(recipe: RANetRecipe, fitting: ClassifierFitting) -> nn.Module | None:
     if not recipe.baselines:
         return None
     with fitting.seeded():
         return create_backbone(recipe.plain, fitting.num_classes)
 
 
-def _write_baselines(recipe: RANetRecipe, fitting: Fitting, network: RANet, plain: nn.Module) -> None:
+def _write_baselines(recipe: RANetRecipe, fitting: ClassifierFitting, network: RANet, plain: nn.Module) -> None:
     """Tests the plain network, and the RANet's last exit alone, which savings are measured against."""
     macs = count_network_macs(plain, (1, 3, recipe.image_px, recipe.image_px))
 

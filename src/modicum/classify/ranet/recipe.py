@@ -8,7 +8,7 @@ from modicum.classify.ranet.structure import STRUCTURES, HeadName, Structure
 from modicum.classify.recipe import ImageOptions
 from modicum.recipes import closest
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Reduction, Schedule, TrainerOptions, require
+from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require, require_decay
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RANetRecipe:
     budget: float = 0.4
     epochs: int = 300
     exit_losses: Reduction = "sum"
-    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    optimizer: SgdOptions = field(default_factory=SgdOptions)
     schedule: Schedule = field(default_factory=lambda: Schedule("milestones"))
     ema_decay: float | None = None
     baselines: bool = True
@@ -64,8 +64,7 @@ class RANetRecipe:
         require(self.image_px >= least, "image_px", f"at least {least} pixels for this structure", self.image_px)
         require(is_share(self.budget), "budget", "a share of the last exit's cost alone, in (0, 1]", self.budget)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require_decay(self.ema_decay)
         object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     @property

@@ -1,18 +1,18 @@
 """The stage of RANet's training as a Lightning module (Yang et al., CVPR 2020, section 4; the authors' main.py)."""
 
 # B batch, E exits, K classes
-from typing import Any
 
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from modicum.adaptive.confidence import confidence_of
 from modicum.classify.data.loading import Batch
 from modicum.classify.ranet.network import RANet
+from modicum.training.optimisers import configure_optimizer
 from modicum.training.recipe import OptimizerOptions, Reduction, Schedule
-from modicum.training.schedules import configure_sgd
 
 WATCHED_KNOB = 0.1  # before its rule is fitted, a network lets images leave that it is 90 % sure of
 
@@ -22,7 +22,7 @@ class ExitsStage(LightningModule):
 
     Args:
         network: All of its weights are trained.
-        optimizer: Stochastic gradient descent on everything.
+        optimizer: On everything.
         schedule: Of its learning rate.
         reduction: What becomes of the losses of the exits.
     """
@@ -36,9 +36,9 @@ class ExitsStage(LightningModule):
         self.accuracies = nn.ModuleList(MeanMetric() for _ in range(network.structure.num_exits))
         self.routed_accuracy, self.cost = MeanMetric(), MeanMetric()
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
-        """SGD on everything, normalisations included, as published."""
-        return configure_sgd(self, [{"params": self.network.parameters()}], self.optimizer_options, self.schedule)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimiser on everything, normalisations included, as published."""
+        return configure_optimizer(self, {"network": self.network.parameters()}, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of one batch over all exits."""

@@ -2,7 +2,7 @@
 
 from modicum.classify.backbones import create_backbone, require_published
 from modicum.classify.drnet.training import MultiResolutionStage
-from modicum.classify.fitting import Fitting
+from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
@@ -24,13 +24,12 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
     """
     if recipe.pretrained:
         require_published(recipe.backbone)  # before all images are looked at
-    fitting = Fitting(recipe, run)
+    fitting = ClassifierFitting(recipe, run, planned_epochs(recipe))
     network = _build(recipe, fitting)
     target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
-    fitting.plan(planned_epochs(recipe))
     first = MultiResolutionStage(
         network.drnet,
-        recipe.optimizer,
+        recipe.optimizer.general(),
         recipe.multi_resolution_schedule,
         distillation=recipe.distillation,
         reduction=recipe.resolution_losses,
@@ -52,7 +51,7 @@ def planned_epochs(recipe: ResolutionAndBlocksRecipe) -> dict[str, int]:
     return epochs | ({"plain": first + joint} if recipe.baselines else {})
 
 
-def _build(recipe: ResolutionAndBlocksRecipe, fitting: Fitting) -> ResolutionAndBlocks:
+def _build(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFitting) -> ResolutionAndBlocks:
     with fitting.seeded():
         try:
             return ResolutionAndBlocks(
@@ -70,10 +69,10 @@ def _build(recipe: ResolutionAndBlocksRecipe, fitting: Fitting) -> ResolutionAnd
             raise RecipeError(f"backbone: {error}") from error
 
 
-def _plain_baseline(recipe: ResolutionAndBlocksRecipe, fitting: Fitting, cost: float) -> None:
+def _plain_baseline(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFitting, cost: float) -> None:
     """Trains and tests the backbone alone, for as many epochs as the network with decisions."""
     with fitting.seeded():
         plain = create_backbone(recipe.backbone, fitting.num_classes, pretrained=recipe.pretrained)
     epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
-    fitting.run_stage("plain", PlainStage(plain, recipe.optimizer, recipe.multi_resolution_schedule), epochs)
+    fitting.run_stage("plain", PlainStage(plain, recipe.optimizer.general(), recipe.multi_resolution_schedule), epochs)
     fitting.write_baselines(lambda: [fitting.test_point("plain network", plain.eval(), cost)])

@@ -5,7 +5,7 @@ from typing import Literal
 
 from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import OptimizerOptions, Reduction, Schedule, TrainerOptions, require
+from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require, require_decay
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ResolutionAndBlocksRecipe:
     auxiliary: float = 0.5
     temperature: float = 1.0
     kernel: Literal["antialiased", "bilinear"] = "antialiased"
-    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    optimizer: SgdOptions = field(default_factory=SgdOptions)
     joint_rate: float = 0.33
     decision_rate: float = 1.0
     multi_resolution_schedule: Schedule = field(default_factory=lambda: Schedule("one_cycle"))
@@ -78,8 +78,7 @@ class ResolutionAndBlocksRecipe:
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("temperature", "joint_rate", "decision_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require_decay(self.ema_decay)
         object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     @property

@@ -1,11 +1,12 @@
 """Joint training of a backbone and both decisions on it."""
 
 # B batch, R resolutions, U droppable blocks, K classes
-from typing import Any
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -15,7 +16,7 @@ from modicum.classify.drnet.losses import straight_through_choice
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
 from modicum.storage.errors import RecipeError
-from modicum.training.schedules import configure_sgd
+from modicum.training.optimisers import configure_optimizer
 
 
 def mean_cost(choice: Tensor, gates: Tensor, floor: Tensor, per_unit: Tensor) -> Tensor:
@@ -53,16 +54,14 @@ class TwoDecisionsStage(LightningModule):
         self.accuracy, self.cost, self.kept = MeanMetric(), MeanMetric(), MeanMetric()
         self.shares = nn.ModuleList(MeanMetric() for _ in network.resolutions)
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """SGD; both decisions learn at a rate of their own."""
         recipe, network = self.recipe, self.network
-        rate = recipe.optimizer.learning_rate * recipe.joint_rate
-        deciding = [*network.drnet.predictor.parameters(), *network.policy_network.parameters()]
-        groups = [
-            {"params": network.drnet.backbone.parameters(), "lr": rate},
-            {"params": deciding, "lr": rate * recipe.decision_rate},
-        ]
-        return configure_sgd(self, groups, recipe.optimizer, recipe.joint_schedule)
+        rate, rates = recipe.optimizer.learning_rate * recipe.joint_rate, {"decisions": recipe.decision_rate}
+        options = replace(recipe.optimizer.general(), learning_rate=rate, part_rates=rates)
+        deciding = (*network.drnet.predictor.parameters(), *network.policy_network.parameters())
+        parts = {"backbone": network.drnet.backbone.parameters(), "decisions": deciding}
+        return configure_optimizer(self, parts, options, recipe.joint_schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The loss of one batch, with the loss of every resolution on its own as an auxiliary."""

@@ -6,7 +6,7 @@ from torch import nn
 
 from modicum.adaptive.curve import Point
 from modicum.classify.backbones import SmallResNet, create_backbone
-from modicum.classify.fitting import Fitting
+from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.pretrained import load_cifar_weights
 from modicum.classify.static.network import StaticFamily
@@ -26,14 +26,14 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
         RecipeError: If the recipe cannot be followed: an unknown member, a budget below the cheapest one's cost.
         WeightsError: If given weights cannot be read or do not fit.
     """
-    fitting = Fitting(recipe, run)
+    fitting = ClassifierFitting(recipe, run, planned_epochs(recipe))
     network = _build(recipe, fitting)
     check_budget(network, recipe.budget)  # refuses an impossible budget before hours of work
-    fitting.plan(planned_epochs(recipe))
     if not recipe.weights:
         members = dict(zip(network.names, network.networks, strict=True))
         for name in recipe.members:
-            fitting.run_stage(name, PlainStage(members[name], recipe.optimizer, recipe.schedule), recipe.epochs)
+            module = PlainStage(members[name], recipe.optimizer.general(), recipe.schedule)
+            fitting.run_stage(name, module, recipe.epochs)
     network.to(fitting.device)
 
     def measure() -> Sequence[Point]:
@@ -64,7 +64,7 @@ def check_budget(network: StaticFamily, budget: float) -> None:
         )
 
 
-def _build(recipe: StaticRecipe, fitting: Fitting) -> StaticFamily:
+def _build(recipe: StaticRecipe, fitting: ClassifierFitting) -> StaticFamily:
     members = {}
     for name in recipe.members:
         with fitting.seeded(f"weights of {name}"):  # so that a member does not depend on the others

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from modicum.adaptive.knobs import is_share
 from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require, require_decay
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StaticRecipe:
     weights: tuple[str, ...] = ()
     budget: float = 0.6
     epochs: int = 30
-    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    optimizer: SgdOptions = field(default_factory=SgdOptions)
     schedule: Schedule = field(default_factory=Schedule)
     ema_decay: float | None = None
     images: ImageOptions = field(default_factory=ImageOptions)
@@ -51,8 +51,7 @@ class StaticRecipe:
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
         require(is_share(self.budget), "budget", "a share of the dearest member's cost, in (0, 1]", self.budget)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require_decay(self.ema_decay)
         object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     def facts(self) -> dict[str, str]:

@@ -1,13 +1,11 @@
 """From a recipe to a trained QANet in a run folder, and a reader with LSTMs beside it that was trained alike."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from modicum.datasets.loaders import derive_seed
 from modicum.reading.data.splits import Parts
 from modicum.reading.evaluation import BASELINE, baseline_path, tune_margin
 from modicum.reading.lstm_readers import BIDAF_DROPOUT, LstmReader
@@ -26,9 +24,8 @@ from modicum.reading.readers import make_reader
 from modicum.reading.training import ReadingStage
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
-from modicum.storage.weights import save_network
-from modicum.training.progress import StagePlan
-from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+from modicum.training.fitting import Fitting
+from modicum.training.stages import Loaders, Stage
 
 STAGE = "reading"
 BIDAF_WIDTH, BIDAF_LAYERS = 100, 2  # of the reader that QANet's authors compare with
@@ -45,16 +42,17 @@ def fit(recipe: QANetRecipe, run: RunFolder) -> QANet:
         RecipeError: If the network cannot be built.
         MissingExtraError: If a package is not installed that tokenizer or vectors need.
     """
-    fitting = _Fitting(recipe, run)
-    with fitting.seeded("weights"):
-        network = fitting.build_network()
-    fitting.run_stage(STAGE, network)
+    data, fitting = _Data(recipe, run), Fitting(run, recipe.trainer, recipe.seed, planned_epochs(recipe))
+    with fitting.seeded():
+        network = data.build_network()
+    fitting.run_stage(data.stage(STAGE, network))
+    network.eval()
     if recipe.baselines:
         with fitting.seeded("baseline"):
-            reader = fitting.build_baseline()
-        fitting.run_stage(BASELINE, reader)
-        fitting.save(baseline_path(run), reader)
-    fitting.save(run.weights, network)
+            reader = data.build_baseline()
+        fitting.run_stage(data.stage(BASELINE, reader))
+        data.save(fitting, baseline_path(run), reader.eval())
+    data.save(fitting, run.weights, network)
     return network
 
 
@@ -63,17 +61,16 @@ def planned_epochs(recipe: QANetRecipe) -> dict[str, int]:
     return dict.fromkeys((STAGE, BASELINE) if recipe.baselines else (STAGE,), recipe.epochs)
 
 
-class _Fitting:
-    """The data of one training, and what each of its stages shares."""
+class _Data:
+    """The data of one training, and what follows from them: its networks, its stages, what is saved of them."""
 
     def __init__(self, recipe: QANetRecipe, run: RunFolder) -> None:
-        self.recipe, self.run = recipe, run
+        self.recipe = recipe
         self.parts, self.source = open_parts(recipe, run)
         self.words = prepare_words(recipe, recipe.network.embedding.word_dim, self.parts, run)
         self.has_no_answer = recipe.network.no_answer or _has_impossible(self.parts)
         self.collator = self.words.collator(recipe.text, has_no_answer=self.has_no_answer)
         self._batches: TrainingBatches | None = None
-        self._finished = run.finished_stages() if run.state.exists() else []
 
     def build_network(self) -> QANet:
         options = replace(self.recipe.network, no_answer=self.has_no_answer)
@@ -94,15 +91,7 @@ class _Fitting:
     def _num_words(self) -> int | None:
         return self.words.vocabulary.num_words if self.recipe.words == "trained" else None
 
-    @contextmanager
-    def seeded(self, what: str) -> Iterator[None]:
-        """Draws random numbers that depend on the recipe's seed and ``what`` alone, and disturb no others."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive_seed(self.recipe.seed, what))
-            yield
-
-    def run_stage(self, name: str, network: QANet | LstmReader) -> None:
-        """Fits a network, or loads what its stage left; it ends in evaluation mode, on the CPU."""
+    def stage(self, name: str, network: QANet | LstmReader) -> Stage:
         recipe = self.recipe
         module = ReadingStage(
             network,
@@ -110,11 +99,7 @@ class _Fitting:
             answer_tokens=recipe.text.answer_tokens,
             watched=self.parts.calibration,
         )
-        stage = Stage(name, module, self._loaders(), recipe.epochs, "val/f1", recipe.ema_decay, ema_warms_up=True)
-        finished, plan = name in self._finished, StagePlan(planned_epochs(recipe))
-        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=finished, plan=plan)
-        network.eval().cpu()
-        self._mark_finished(name)
+        return Stage(name, module, self._loaders(), recipe.epochs, "val/f1", recipe.ema_decay, ema_warms_up=True)
 
     def _loaders(self) -> Loaders:
         return Loaders(
@@ -130,19 +115,14 @@ class _Fitting:
         return self._batches
 
     @rank_zero_only
-    def _mark_finished(self, stage: str) -> None:
-        if stage not in self._finished:
-            self.run.mark_finished(stage)
-
-    @rank_zero_only
-    def save(self, path: Path, network: QANet | LstmReader) -> None:
+    def save(self, fitting: Fitting, path: Path, network: QANet | LstmReader) -> None:
         """Writes a trained network with the margin by which its answers must beat "no answer"."""
         reader = make_reader(network, self.collator, self.recipe.text)
         margin = tune_margin(reader, self.parts.calibration, self.recipe.text) if self.has_no_answer else None
-        notes: dict[str, JSON] = {"data": self.source.name, "margin": margin, **self.run.recipe_note()}
-        if path == self.run.weights:  # what its words are numbered by belongs to the weights, too
-            notes[WORDS_NOTE] = Words.digest(self.run)
-        save_network(path, network, notes=notes)
+        notes: dict[str, JSON] = {"data": self.source.name, "margin": margin}
+        if path == fitting.run.weights:  # what its words are numbered by belongs to the weights, too
+            notes[WORDS_NOTE] = Words.digest(fitting.run)
+        fitting.save(path, network, notes)
 
 
 def _has_impossible(parts: Parts) -> bool:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from modicum.reading.qanet.options import NetworkOptions
-from modicum.reading.recipe import AugmentationOptions, OptimizerOptions, TextOptions
+from modicum.reading.recipe import AdamOptions, AugmentationOptions, TextOptions
 from modicum.storage.counting import counted
-from modicum.training.recipe import TrainerOptions, require, require_unused_allowed
+from modicum.training.recipe import TrainerOptions, require, require_decay, require_unused_allowed
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class QANetRecipe:
     text: TextOptions = field(default_factory=TextOptions)
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
     epochs: int = 55  # about 150,000 steps on SQuAD 1.1
-    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    optimizer: AdamOptions = field(default_factory=AdamOptions)
     ema_decay: float | None = 0.9999
     baselines: bool = True
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
@@ -51,7 +51,7 @@ class QANetRecipe:
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        require(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require_decay(self.ema_decay)
         alone = self.vectors is None or self.words == "random"
         require(alone, "words", "left out where a file of vectors is given", self.words)
         if self.network.dropout.layer_dropout > 0:

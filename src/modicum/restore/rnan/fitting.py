@@ -1,29 +1,26 @@
 """From a recipe to a trained restoration network in a run folder, and a plain one of equal cost beside it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
+from modicum.datasets.loaders import derive_seed
 from modicum.restore.dncnn import DnCNN, UnitRange, dncnn_of_cost
 from modicum.restore.evaluation import BASELINE, baseline_path
 from modicum.restore.patches import DegradedImages, TrainingPatches, ValidationPatches, train_loader, validation_loader
-from modicum.restore.preparation import open_parts
+from modicum.restore.preparation import PreparedImages, open_parts
 from modicum.restore.rnan.network import RNAN
 from modicum.restore.rnan.published import load_published
 from modicum.restore.rnan.recipe import RNANRecipe
 from modicum.restore.rnan.training import RestorationStage
 from modicum.restore.task import Task
 from modicum.storage.errors import WeightsError
-from modicum.storage.files import JSON
 from modicum.storage.header import FORMAT, read_raw_header
 from modicum.storage.runs import RunFolder
-from modicum.storage.weights import load_network, save_network
-from modicum.training.progress import StagePlan
-from modicum.training.stages import Loaders, Stage, derive_seed, fit_stage
+from modicum.storage.weights import load_network
+from modicum.training.fitting import Fitting
+from modicum.training.recipe import OptimizerOptions
+from modicum.training.stages import Loaders, Stage
 
 STAGE = "restoration"
 BASELINE_DEPTH = 10  # layers of the plain network
@@ -39,7 +36,19 @@ def fit(recipe: RNANRecipe, run: RunFolder) -> RNAN:
         DataError: If the images cannot be used.
         WeightsError: If given weights cannot be read or do not fit.
     """
-    return _Fitting(recipe, run).fit()
+    images = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run)
+    fitting = Fitting(run, recipe.trainer, recipe.seed, planned_epochs(recipe))
+    with fitting.seeded():
+        network = build_network(recipe)
+    if recipe.epochs:
+        fitting.run_stage(_stage(STAGE, network, recipe, images))
+    if recipe.epochs and recipe.baselines:
+        with fitting.seeded("baseline"):
+            plain = build_baseline(network)
+        fitting.run_stage(_stage(BASELINE, UnitRange(plain), recipe, images))
+        fitting.save(baseline_path(run), plain)
+    fitting.save(run.weights, network, {"task": recipe.task.title})
+    return network.eval()
 
 
 def planned_epochs(recipe: RNANRecipe) -> dict[str, int]:
@@ -48,72 +57,21 @@ def planned_epochs(recipe: RNANRecipe) -> dict[str, int]:
     return dict.fromkeys(names, recipe.epochs) if recipe.epochs else {}
 
 
-class _Fitting:
-    """One training: the network, then its baseline."""
+def _stage(name: str, network: nn.Module, recipe: RNANRecipe, images: PreparedImages) -> Stage:
+    optimizer = OptimizerOptions("adam", recipe.learning_rate, gradient_clip=recipe.gradient_clip)
+    module = RestorationStage(network, loss=recipe.chosen_loss, optimizer=optimizer, schedule=recipe.schedule)
+    return Stage(name, module, _loaders(name, recipe, images), recipe.epochs, "val/psnr", recipe.ema_decay)
 
-    def __init__(self, recipe: RNANRecipe, run: RunFolder) -> None:
-        self.recipe, self.run = recipe, run
-        self.images = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run)
-        self.finished = run.finished_stages() if run.state.exists() else []
 
-    def fit(self) -> RNAN:
-        recipe = self.recipe
-        with self._seeded("weights"):
-            network = build_network(recipe)
-        if recipe.epochs:
-            self._run_stage(STAGE, network)
-        if recipe.epochs and recipe.baselines:
-            with self._seeded("baseline"):
-                plain = build_baseline(network)
-            self._run_stage(BASELINE, UnitRange(plain))
-            self._save_baseline(plain)
-        self._save(network)
-        return network.eval()
-
-    def _run_stage(self, name: str, network: nn.Module) -> None:
-        recipe = self.recipe
-        module = RestorationStage(
-            network,
-            loss=recipe.chosen_loss,
-            learning_rate=recipe.learning_rate,
-            schedule=recipe.schedule,
-            gradient_clip=recipe.gradient_clip,
-        )
-        stage = Stage(name, module, self._loaders(name), recipe.epochs, "val/psnr", recipe.ema_decay)
-        finished, plan = name in self.finished, StagePlan(planned_epochs(recipe))
-        fit_stage(stage, self.run, recipe.trainer, recipe.seed, finished=finished, plan=plan)
-        module.cpu()
-        self._mark_finished(name)
-
-    def _loaders(self, stage: str) -> Loaders:
-        recipe, seed = self.recipe, derive_seed(self.recipe.seed, stage) % 2**31
-        patches = TrainingPatches(self.images.part("train"), recipe.task, recipe.patches, seed)
-        watched = DegradedImages(self.images.part("calibration"), recipe.task, seed=recipe.seed)
-        validation = ValidationPatches(watched, recipe.patches.validation_side)
-        return Loaders(
-            lambda epoch, rank, world_size: train_loader(patches, epoch=epoch, rank=rank, world_size=world_size),
-            lambda: validation_loader(validation, recipe.patches.batch_size),
-        )
-
-    @contextmanager
-    def _seeded(self, what: str) -> Iterator[None]:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive_seed(self.recipe.seed, what))
-            yield
-
-    @rank_zero_only
-    def _mark_finished(self, stage: str) -> None:
-        if stage not in self.finished:
-            self.run.mark_finished(stage)
-
-    @rank_zero_only
-    def _save(self, network: RNAN) -> None:
-        notes: dict[str, JSON] = {"task": self.recipe.task.title, **self.run.recipe_note()}
-        save_network(self.run.weights, network, notes=notes)
-
-    @rank_zero_only
-    def _save_baseline(self, plain: DnCNN) -> None:
-        save_network(baseline_path(self.run), plain)
+def _loaders(stage: str, recipe: RNANRecipe, images: PreparedImages) -> Loaders:
+    seed = derive_seed(recipe.seed, stage) % 2**31
+    patches = TrainingPatches(images.part("train"), recipe.task, recipe.patches, seed)
+    watched = DegradedImages(images.part("calibration"), recipe.task, seed=recipe.seed)
+    validation = ValidationPatches(watched, recipe.patches.validation_side)
+    return Loaders(
+        lambda epoch, rank, world_size: train_loader(patches, epoch=epoch, rank=rank, world_size=world_size),
+        lambda: validation_loader(validation, recipe.patches.batch_size),
+    )
 
 
 def build_network(recipe: RNANRecipe) -> RNAN:

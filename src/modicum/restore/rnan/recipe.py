@@ -5,7 +5,7 @@ from typing import Literal
 
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.task import Task
-from modicum.training.recipe import Schedule, TrainerOptions, require
+from modicum.training.recipe import Schedule, TrainerOptions, require, require_decay
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ class RNANRecipe:
         require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         clips = self.gradient_clip is None or self.gradient_clip > 0
         require(clips, "gradient_clip", "above 0 or none", self.gradient_clip)
-        decays = self.ema_decay is None or 0 < self.ema_decay < 1
-        require(decays, "ema_decay", "in (0, 1) or none", self.ema_decay)
+        require_decay(self.ema_decay)
         require(self.halo >= 0, "halo", "at least 0", self.halo)
         whole = self.tile % 2 == 0 and self.tile >= 2 * self.halo + 16
         require(whole, "tile", f"even and at least {2 * self.halo + 16} for a halo of {self.halo}", self.tile)

@@ -2,17 +2,18 @@
 
 # B batch, c channels, P side of a patch in px, s scale
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from modicum.restore.patches import PatchBatch
-from modicum.training.recipe import Schedule
-from modicum.training.schedules import configure_adam
+from modicum.training.optimisers import configure_optimizer
+from modicum.training.recipe import OptimizerOptions, Schedule
 
 PEAK = 255.0
 BEST_DB = 100.0  # what a patch without any error counts as, such as one of pure white, which clipping makes exact
@@ -25,9 +26,8 @@ class RestorationStage(LightningModule):
     Args:
         network: From (B, c, P, P) to (B, c, s P, s P), both in 0..255.
         loss: Mean square or mean absolute error.
-        learning_rate: Adam's highest.
+        optimizer: On everything that learns.
         schedule: Of the learning rate.
-        gradient_clip: Greatest norm of the gradient of a step; None for any.
     """
 
     def __init__(
@@ -35,24 +35,18 @@ class RestorationStage(LightningModule):
         network: nn.Module,
         *,
         loss: Literal["mse", "l1"],
-        learning_rate: float,
+        optimizer: OptimizerOptions,
         schedule: Schedule,
-        gradient_clip: float | None = None,
     ) -> None:
         super().__init__()
         self.network, self.loss = network, LOSSES[loss]
-        self.learning_rate, self.schedule, self.gradient_clip = learning_rate, schedule, gradient_clip
+        self.optimizer_options, self.schedule = optimizer, schedule
         self.psnr = MeanMetric()
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401  Lightning's signature
-        """Adam on everything that learns."""
-        groups = [{"params": [weight for weight in self.network.parameters() if weight.requires_grad]}]
-        return configure_adam(self, groups, self.learning_rate, self.schedule)
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clips the gradient, if asked to."""
-        if self.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimiser on everything that learns."""
+        parts = {"network": [weight for weight in self.network.parameters() if weight.requires_grad]}
+        return configure_optimizer(self, parts, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: PatchBatch, index: int) -> Tensor:
         """The loss of one batch."""

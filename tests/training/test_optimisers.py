@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import OptimizerOptions, Schedule
-from modicum.training.schedules import configure_adam, configure_sgd, rate_factor
+from modicum.training.optimisers import build_optimizer, clip_gradients, configure_optimizer, rate_factor
+from modicum.training.recipe import OptimizerOptions, Schedule, SgdOptions
 
 PUBLISHED = Schedule("steps", warmup_epochs=3, step_epochs=20)  # stage 1 of DRNet on ImageNet, 70 epochs
 
@@ -70,42 +70,78 @@ def attached(steps, epochs):
     return SimpleNamespace(trainer=SimpleNamespace(estimated_stepping_batches=steps, max_epochs=epochs))
 
 
-def test_each_group_follows_the_schedule_from_its_own_rate():
-    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    groups = [{"params": weights[:1]}, {"params": weights[1:], "lr": 0.02}]
-    configured = configure_sgd(attached(10, 2), groups, OptimizerOptions(learning_rate=0.2), Schedule("cosine"))
+def parts(**sizes):
+    """Parameters by part."""
+    return {part: [torch.nn.Parameter(torch.zeros(size)) for _ in range(size)] for part, size in sizes.items()}
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
+def test_each_part_follows_the_schedule_from_its_own_rate_by_batches(kind):
+    options = OptimizerOptions(kind, 0.2, part_rates={"pretrained": 0.1})
+    configured = configure_optimizer(attached(10, 2), parts(head=1, pretrained=1), options, Schedule("cosine"))
     optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     for _ in range(5):
         optimizer.step()
         scheduler.step()
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 0.01])
-
-
-def test_schedule_moves_with_every_batch():
-    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]}]
-    configured = configure_sgd(attached(10, 2), groups, OptimizerOptions(), Schedule())
     assert configured["lr_scheduler"]["interval"] == "step"
 
 
-def test_optimiser_options_reach_the_optimiser():
-    options = OptimizerOptions(learning_rate=0.2, momentum=0.8, weight_decay=1e-3, nesterov=True)
-    configured = configure_sgd(attached(10, 2), [{"params": [torch.nn.Parameter(torch.zeros(1))]}], options, Schedule())
-    group = configured["optimizer"].param_groups[0]
-    assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.8, 1e-3, True)
+def test_options_reach_sgd():
+    options = SgdOptions(learning_rate=0.2, momentum=0.8, weight_decay=1e-3, nesterov=True)
+    optimizer = build_optimizer(options.general(), parts(all=1))
+    group = optimizer.param_groups[0]
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert [group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")] == [0.2, 0.8, 1e-3, True]
 
 
-def test_adam_decays_no_weight_and_follows_the_schedule_from_the_rate_of_each_group():
-    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    groups = [{"params": weights[:1]}, {"params": weights[1:], "lr": 0.02}]
-    configured = configure_adam(attached(10, 2), groups, 0.2, Schedule("cosine"))
-    optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
-    for _ in range(5):
-        optimizer.step()
-        scheduler.step()
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_options_reach_adam(kind):
+    options = OptimizerOptions(kind, 0.2, betas=(0.5, 0.9), epsilon=1e-6, weight_decay=1e-3)
+    optimizer = build_optimizer(options, parts(all=1))
+    group = optimizer.param_groups[0]
     assert isinstance(optimizer, torch.optim.Adam)
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 0.01])
-    assert {group["weight_decay"] for group in optimizer.param_groups} == {0}
-    assert configured["lr_scheduler"]["interval"] == "step"
+    assert [group[name] for name in ("lr", "betas", "eps", "weight_decay")] == [0.2, (0.5, 0.9), 1e-6, 1e-3]
+    assert group["decoupled_weight_decay"] == (kind == "adamw")
+
+
+def test_part_without_parameters_has_no_group():
+    assert len(build_optimizer(OptimizerOptions(), parts(encoder=0, head=2)).param_groups) == 1
+
+
+def test_rate_of_a_part_that_is_not_there_is_refused():
+    options = OptimizerOptions(part_rates={"encodr": 0.1})
+    with pytest.raises(RecipeError, match=r"optimizer.part_rates must be of parts among encoder, head, got encodr"):
+        build_optimizer(options, parts(encoder=1, head=1))
+
+
+def gradient_norm_after_clipping(greatest):
+    network = parts(first=1, second=1)
+    optimizer = build_optimizer(OptimizerOptions(gradient_clip=greatest), network)
+    for group, gradient in zip(network.values(), (3.0, 4.0), strict=True):
+        group[0].grad = torch.tensor([gradient])
+    clip_gradients(optimizer)
+    return math.hypot(*(float(group[0].grad) for group in network.values()))
+
+
+@pytest.mark.parametrize(("greatest", "expected"), [(0.5, 0.5), (6.0, 5.0), (None, 5.0)])
+def test_gradient_of_all_parts_together_is_clipped(greatest, expected):
+    assert gradient_norm_after_clipping(greatest) == pytest.approx(expected, rel=1e-4)
+
+
+def test_clip_is_no_part_of_a_checkpoint():
+    stored = build_optimizer(OptimizerOptions(gradient_clip=1.0), parts(all=1)).state_dict()
+    assert stored == build_optimizer(OptimizerOptions(), parts(all=1)).state_dict()
+
+
+def test_clip_outlives_a_checkpoint():
+    stored = build_optimizer(OptimizerOptions(), parts(all=1)).state_dict()
+    network = parts(all=1)
+    optimizer = build_optimizer(OptimizerOptions(gradient_clip=0.5), network)
+    optimizer.load_state_dict(stored)
+    network["all"][0].grad = torch.tensor([4.0])
+    clip_gradients(optimizer)
+    assert float(network["all"][0].grad) == pytest.approx(0.5, rel=1e-4)
 
 
 @pytest.mark.parametrize("options", [{"warmup_epochs": -1}, {"step_epochs": 0}])
@@ -116,8 +152,20 @@ def test_impossible_schedule_is_refused(options):
 
 @pytest.mark.parametrize("rate", [0, -0.1])
 def test_impossible_learning_rate_is_refused(rate):
-    with pytest.raises(RecipeError, match=f"learning_rate must be above 0, got {rate}"):
-        OptimizerOptions(learning_rate=rate)
+    with pytest.raises(RecipeError, match=f"optimizer.learning_rate must be above 0, got {rate}"):
+        SgdOptions(learning_rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
+        ({"part_rates": {"encoder": -0.1}}, r"part_rates must be at least 0 each, got {'encoder': -0.1}"),
+    ],
+)
+def test_impossible_optimiser_is_refused(options, message):
+    with pytest.raises(RecipeError, match=message):
+        OptimizerOptions(**options)
 
 
 def test_steps_multiply_by_the_factor_that_is_asked_for():
