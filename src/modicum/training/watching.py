@@ -41,14 +41,12 @@ class StopDiverged(Callback):
         """Collects the loss; looks at several at once, and at weights and statistics at the end of an epoch."""
         if isinstance(outputs, Mapping) and "loss" in outputs:
             self._losses[batches_done(trainer)] = outputs["loss"].detach()
-        if len(self._losses) >= WATCHED_STEPS or trainer.is_last_batch:
+        if self._losses and (len(self._losses) >= WATCHED_STEPS or trainer.is_last_batch):
             self._check_losses(trainer)
         if trainer.is_last_batch:
             self._check_state(trainer, pl_module)
 
     def _check_losses(self, trainer: Trainer) -> None:
-        if not self._losses:
-            return
         steps, losses = list(self._losses), torch.stack([loss.float() for loss in self._losses.values()])
         self._losses.clear()
         bad = (~losses.isfinite()).nonzero()[:, 0].tolist()
