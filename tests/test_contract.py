@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from modicum import verbs
 from modicum.cli import main
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.presenting import present, with_files
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
 from modicum.storage import RecipeError, RunFolder

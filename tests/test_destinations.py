@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from modicum.contract import Failure
 from modicum.destinations import claim_file, gather_files, in_order, names_a_file, place_outputs
 from modicum.imaging.files import expand_inputs
+from modicum.prediction import Failure
 from modicum.storage.errors import DataError, OutputError, RecipeError
 
 

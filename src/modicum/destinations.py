@@ -12,7 +12,7 @@ from modicum.storage.errors import DataError, OutputError, RecipeError
 from modicum.storage.outputs import claim
 
 if TYPE_CHECKING:
-    from modicum.contract import Failure
+    from modicum.prediction import Failure
 
 _TYPES = mimetypes.MimeTypes()  # the standard ones alone, whatever this machine adds to them
 _WILD = "*?["
@@ -54,7 +54,7 @@ def gather_files(
     Raises:
         DataError: If the only entry is a folder or a pattern without a file.
     """
-    from modicum.contract import Failure
+    from modicum.prediction import Failure
 
     found: list[Path | Failure] = []
     used: list[str | Path] = []
@@ -142,7 +142,7 @@ def write_answer(answer: Any, place: Path) -> "Any | Failure":  # noqa: ANN401  
         answer: What `predict` gives for an input, with ``name``, ``files`` and ``save``; a failure is handed on.
         place: Where it goes, as ``save`` takes it.
     """
-    from modicum.contract import Failure
+    from modicum.prediction import Failure
 
     if isinstance(answer, Failure):
         return answer

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from modicum.contract import AnySystem, Failure, Measured, Prediction, Report
+from modicum.contract import AnySystem, Measured, Report
+from modicum.prediction import Failure, Prediction
 from modicum.reporting.terminal import shown
 from modicum.storage.names import printable
 from modicum.storage.outputs import files_to_json

@@ -8,9 +8,9 @@ from PIL import Image
 
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.predictor import Prediction, Predictor
-from modicum.contract import Failure
 from modicum.datasets.preprocessing import Preprocessing
 from modicum.imaging.decoding import BadImageError
+from modicum.prediction import Failure
 
 CLASSES = [f"class {number}" for number in range(10)]
 

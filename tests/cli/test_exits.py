@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from modicum.cli import VERBS, main
-from modicum.contract import Failure
 from modicum.imaging.pictures import FramesWarning
+from modicum.prediction import Failure
 from modicum.presenting import present, present_predictions, with_files
 from modicum.reporting.terminal import shown
 

@@ -2,9 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from modicum.contract import Failure
 from modicum.datasets.scan import Scan, inspect_all, log_left_out, require_clean
 from modicum.datasets.sources import Record
+from modicum.prediction import Failure
 from modicum.storage.errors import DataError
 
 SOURCE = SimpleNamespace(origin="the set", records=tuple(Record(name, None) for name in "abcd"), unread=("e.heic",))

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from modicum import verbs
-from modicum.contract import Failure
 from modicum.graphs.table import as_table
 from modicum.graphs.table_prediction import TablePrediction
+from modicum.prediction import Failure
 from modicum.storage.errors import DataError
 
 pd = pytest.importorskip("pandas", reason="the graphs extra is not installed")

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.reading.asking import Ask, ask_of_line, asks_of, read_passage
 from modicum.storage.errors import DataError
 

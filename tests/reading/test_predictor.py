@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.reading.answering import Reader
 from modicum.reading.asking import Ask
 from modicum.reading.data.batches import Collator

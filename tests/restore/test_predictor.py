@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
+from modicum.prediction import Failure
 from modicum.restore.colour import replace_studio_luma, studio_luma
 from modicum.restore.degradations import mosaic
 from modicum.restore.predictor import Predictor, Restored

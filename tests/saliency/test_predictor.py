@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Picture
+from modicum.prediction import Failure
 from modicum.saliency.data.transforms import Preprocessing
 from modicum.saliency.predictor import Predictor, Salience
 

@@ -8,7 +8,7 @@ import torch
 
 from modicum import verbs
 from modicum.cli import main
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.reading.data.lookup import draw_lookup
 from modicum.reading.data.squad import write_squad
 from modicum.reading.preparation import open_parts, prepare_words

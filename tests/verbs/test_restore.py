@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from modicum import verbs
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.recipes import build_recipe, recipe_text
 from modicum.restore.preparation import open_parts
 from modicum.restore.rnan.network import RNAN

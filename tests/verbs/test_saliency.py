@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from modicum import verbs
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.recipes import build_recipe, read_recipe
 from modicum.saliency.data.scenes import ProceduralScenes
 from modicum.saliency.network import SaliencyNet

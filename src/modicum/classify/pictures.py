@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.contract import Failure
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Source, read_upright
+from modicum.prediction import Failure
 
 
 class RunnerResult(NamedTuple):

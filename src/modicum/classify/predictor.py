@@ -11,10 +11,10 @@ from torch import Tensor
 from modicum.adaptive.contract import AdaptiveNetwork, Group, Routed, device_of, dtype_of
 from modicum.adaptive.costs import require_plain
 from modicum.adaptive.knobs import check_knob
-from modicum.contract import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.datasets.preprocessing import Preprocessing
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Source, name_of, read_pixels
+from modicum.prediction import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.storage.names import printable
 
 _State = tuple[str, Group]  # of a pending image: its name, and what the network needs of it
@@ -119,7 +119,7 @@ class Predictor:
 
     @torch.inference_mode()
     def start(self, images: Iterable[Source]) -> list[Pending[_State] | Failure]:
-        """Reads images, each of which waits for the network's first step then; see `modicum.contract.Predictor`."""
+        """Reads images, each of which waits for the network's first step then; see `modicum.prediction.Predictor`."""
         read = [self._read(place, image) for place, image in enumerate(images)]
         states = [
             each if isinstance(each, Failure) else (each[0], Group.start(self._batch([each[1]]))) for each in read
@@ -128,7 +128,7 @@ class Predictor:
 
     @torch.inference_mode()
     def advance(self, pendings: Sequence[Pending[_State]], *, knob: float | None = None) -> Advanced:
-        """Takes one step of the network with images of one group; see `modicum.contract.Predictor`."""
+        """Takes one step of the network with images of one group; see `modicum.prediction.Predictor`."""
         names, groups = zip(*(pending.state for pending in pendings), strict=True)
         rows, routed, survivors = self.network.advance(Group.join(groups), self._checked(knob))
         places = rows.tolist()

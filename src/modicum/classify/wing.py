@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modicum.adaptive.knobs import check_knob, check_milliseconds, check_share
-from modicum.contract import Examples, Failure, Run, Wing
+from modicum.contract import Examples, Run, Wing
 from modicum.destinations import claim_file, gather_files, in_order
+from modicum.prediction import Failure
 from modicum.storage.errors import RunError
 from modicum.storage.sealing import write_sealed
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from modicum.contract import Failure
 from modicum.datasets.sources import Source
 from modicum.imaging.files import left_out_line
+from modicum.prediction import Failure
 from modicum.storage.errors import DataError
 
 log = logging.getLogger(__name__)

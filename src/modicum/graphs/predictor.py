@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.contract import PICTURE_KINDS, Advanced, Failure, Kind, Limits, Pending, pend
 from modicum.graphs.activations import Array
 from modicum.graphs.encoding import EncodedRows
 from modicum.graphs.evaluation import evaluate
@@ -25,6 +24,7 @@ from modicum.graphs.table import Table, as_table, is_table_name, read_table
 from modicum.graphs.table_prediction import TablePrediction, file_of_table
 from modicum.graphs.torch_module import GraphNetwork
 from modicum.imaging.pictures import Source, read_upright
+from modicum.prediction import PICTURE_KINDS, Advanced, Failure, Kind, Limits, Pending, pend
 from modicum.storage.errors import DataError
 from modicum.storage.names import printable
 from modicum.storage.outputs import files_to_json, tell_files, write_output
@@ -156,14 +156,14 @@ class Predictor:
             yield read if isinstance(read, Failure) else self._answer(read)
 
     def start(self, sources: Iterable[Input]) -> list["Pending[_Source] | Failure"]:
-        """Reads tables and pictures, each of which takes one step then; see `modicum.contract.Predictor`."""
+        """Reads tables and pictures, each of which takes one step then; see `modicum.prediction.Predictor`."""
         return pend(
             map(self._read_source, count(), sources),
             lambda source: source.data.size if isinstance(source.data, Picture) else "table",
         )
 
     def advance(self, pendings: Sequence["Pending[_Source]"], *, knob: float | None = None) -> Advanced:
-        """Predicts from tables or pictures, one after the other; see `modicum.contract.Predictor`."""
+        """Predicts from tables or pictures, one after the other; see `modicum.prediction.Predictor`."""
         return Advanced([(pending.item, self._answer(pending.state)) for pending in pendings], [])
 
     def predict_rows(self, table: Mapping[str, Any] | Table) -> tuple[NDArray[Any], Array | None]:

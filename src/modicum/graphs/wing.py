@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from modicum.contract import Examples, Failure, Run, Wing
+from modicum.contract import Examples, Run, Wing
 from modicum.destinations import gather_files, in_order, names_a_file, place_outputs, write_answer
 from modicum.graphs.recipe import GraphsRecipe, TableOptions
+from modicum.prediction import Failure
 from modicum.reporting.runs import compare_runs, kept_report, publish
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.reading.data.layouts import PASSAGE_NAMES, is_question_file
 from modicum.reading.data.problems import ProblemKind
 from modicum.reading.data.regular_files import decode, read_regular, require_regular

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from modicum.contract import Advanced, Failure, Limits, Pending, pend
+from modicum.prediction import Advanced, Failure, Limits, Pending, pend
 from modicum.reading.answering import Candidate, Found, Reader
 from modicum.reading.asking import Ask
 from modicum.reading.data.corpus import Passage, Question
@@ -139,13 +139,13 @@ class Predictor:
     def start(self, asks: Iterable[Input]) -> list["Pending[_Prepared] | Failure"]:
         """Cuts texts into windows; all questions can take their one step together, as the reader makes the batches.
 
-        See `modicum.contract.Predictor`. Questions of one call share what is read of their texts.
+        See `modicum.prediction.Predictor`. Questions of one call share what is read of their texts.
         """
         named = [(_named(place, given), given) for place, given in enumerate(asks)]
         return pend(self._prepare_all([(name, _checked(name, given)) for name, given in named]), lambda _: "reading")
 
     def advance(self, pendings: Sequence["Pending[_Prepared]"], *, knob: float | None = None) -> Advanced:
-        """Answers questions; see `modicum.contract.Predictor`."""
+        """Answers questions; see `modicum.prediction.Predictor`."""
         replies = self._answer([pending.state for pending in pendings])
         return Advanced([(pending.item, reply) for pending, reply in zip(pendings, replies, strict=True)], [])
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.contract import Examples, Failure, Run, Wing
+from modicum.contract import Examples, Run, Wing
 from modicum.destinations import claim_file
+from modicum.prediction import Failure
 from modicum.reading.qanet.recipe import QANetRecipe
 from modicum.reporting.runs import compare_runs, kept_report, publish
 from modicum.storage.errors import RecipeError

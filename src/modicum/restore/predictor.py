@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.contract import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Source, check_array, content_of, name_of
 from modicum.nn.tiles import Progress
+from modicum.prediction import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.restore.colour import replace_studio_luma, studio_luma
 from modicum.restore.degradations import mosaic
 from modicum.restore.photo import Photo, decode_photos, photo_of_picture
@@ -165,11 +165,11 @@ class Predictor:
             yield read if isinstance(read, Failure) else self._restore(*read, progress, accept)
 
     def start(self, images: Iterable[Source]) -> list[Pending[_Read] | Failure]:
-        """Reads photographs, each of which takes one step then; see `modicum.contract.Predictor`."""
+        """Reads photographs, each of which takes one step then; see `modicum.prediction.Predictor`."""
         return pend(map(_read, count(), images), lambda read: read[1][0].pixels.shape)
 
     def advance(self, pendings: Sequence[Pending[_Read]], *, knob: float | None = None) -> Advanced:
-        """Restores photographs, one after the other; see `modicum.contract.Predictor`."""
+        """Restores photographs, one after the other; see `modicum.prediction.Predictor`."""
         return Advanced([(pending.item, self._restore(*pending.state)) for pending in pendings], [])
 
     def _restore(

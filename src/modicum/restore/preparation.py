@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
-from modicum.contract import Failure
 from modicum.datasets.contents import array_digest, sample_digest
 from modicum.datasets.images import ImageSet, StoredImage
 from modicum.datasets.scan import Scan, inspect_all, log_left_out, require_clean
 from modicum.datasets.sources import PARTS, Part
 from modicum.datasets.splits import IMPORTANCE, Splits, make_splits, splits_of_run
 from modicum.imaging.decoding import BadImageError
+from modicum.prediction import Failure
 from modicum.restore.degradations import make_target
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.sources import clean_pixels, open_images

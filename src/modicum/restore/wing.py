@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.contract import Examples, Failure, Run, Wing
+from modicum.contract import Examples, Run, Wing
 from modicum.destinations import gather_files, in_order, names_a_file, place_outputs, write_answer
+from modicum.prediction import Failure
 from modicum.reporting.runs import compare_runs, kept_report, publish
 from modicum.restore.rnan.recipe import RNANRecipe
 from modicum.storage.errors import DataError, RecipeError

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from modicum.contract import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.exporting.folding import fold_batch_norms
 from modicum.imaging.belongings import Belongings, save_options
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Picture, Source, name_of, read_picture
+from modicum.prediction import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.saliency.data.transforms import Preprocessing, to_input
 from modicum.saliency.folding import fold_saliency
 from modicum.saliency.network import SaliencyNet
@@ -170,11 +170,11 @@ class Predictor:
         yield from self._flush(waiting)
 
     def start(self, images: Iterable[Source]) -> list[Pending[_Read] | Failure]:
-        """Reads pictures, which can take their one step together; see `modicum.contract.Predictor`."""
+        """Reads pictures, which can take their one step together; see `modicum.prediction.Predictor`."""
         return pend(map(_read, count(), images), lambda _: self.preprocessing.size)
 
     def advance(self, pendings: Sequence[Pending[_Read]], *, knob: float | None = None) -> Advanced:
-        """Finds what is salient in pictures; see `modicum.contract.Predictor`."""
+        """Finds what is salient in pictures; see `modicum.prediction.Predictor`."""
         found = self._flush([pending.state for pending in pendings])
         return Advanced([(pending.item, each) for pending, each in zip(pendings, found, strict=True)], [])
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.contract import Examples, Failure, Run, Wing
+from modicum.contract import Examples, Run, Wing
 from modicum.destinations import gather_files, in_order, place_outputs, write_answer
+from modicum.prediction import Failure
 from modicum.reporting.runs import compare_runs, kept_report, publish
 from modicum.saliency.recipe import SaliencyRecipe
 

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from modicum.contract import AnySystem, Failure, Measured, Prediction, Predictor, Recipe, Report, Trained
+from modicum.contract import AnySystem, Measured, Recipe, Report, Trained
 from modicum.destinations import claim_file
+from modicum.prediction import Failure, Prediction, Predictor
 from modicum.recipes import build_recipe, check_numbers, read_recipe, recipe_text
 from modicum.storage import RecipeError, RunError, RunFolder, versions
 from modicum.storage.outputs import list_outputs

@@ -2,7 +2,7 @@ import pytest
 
 from modicum.classify.data.folders import ImageFolder
 from modicum.classify.data.scan import scan
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.storage.errors import DataError
 
 

@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from modicum.adaptive.confidence import confidence_of
 from modicum.adaptive.exits import FrozenTable, GeometricRule
+from modicum.classify.confidence import confidence_of
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure

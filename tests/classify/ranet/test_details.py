@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from modicum.adaptive.confidence import confidence_of
 from modicum.adaptive.evidence import Scored
+from modicum.classify.confidence import confidence_of
 from modicum.classify.evidence import AnswerTable, Judged
 from modicum.classify.ranet.details import calibration_errors, describe
 from modicum.classify.ranet.network import RANet

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modicum.contract import Failure
+from modicum.prediction import Failure
 from modicum.saliency.data.scanning import scan
 from modicum.saliency.data.sources import FilePairs
 from modicum.storage.errors import DataError

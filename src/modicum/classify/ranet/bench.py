@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modicum.adaptive.confidence import confidence_of
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.exits import CommonThreshold, ExitRule, geometric_shares
+from modicum.classify.confidence import confidence_of
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import OnnxRANet

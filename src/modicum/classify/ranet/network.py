@@ -28,12 +28,12 @@ from typing import Any, NamedTuple, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.confidence import check_outcomes, confidence_of, fit_temperatures
 from modicum.adaptive.contract import Group, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import Leave, Leaving, Stage, pass_exit, run_through_exits
 from modicum.adaptive.exits import CommonThreshold, ExitRule, FrozenTable, RuleName, blank_exit_rule, fit_exit_rule
 from modicum.adaptive.knobs import check_knob
+from modicum.classify.confidence import check_outcomes, confidence_of, fit_temperatures
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Record, Stem, create_head
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, HeadName, Structure, check_choice
 from modicum.measuring.counting import count_macs

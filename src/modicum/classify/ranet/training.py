@@ -8,7 +8,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from modicum.adaptive.confidence import confidence_of
+from modicum.classify.confidence import confidence_of
 from modicum.classify.data.loading import Batch
 from modicum.classify.ranet.network import RANet
 from modicum.training.optimisers import configure_optimizer

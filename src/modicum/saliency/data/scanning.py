@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 
-from modicum.contract import Failure
 from modicum.datasets.contents import array_digest
 from modicum.datasets.scan import Scan, inspect_all, require_clean, shorten
+from modicum.prediction import Failure
 from modicum.saliency.data.sources import HALF, PairSource
 from modicum.storage.errors import DataError
 

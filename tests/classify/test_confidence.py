@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from modicum.adaptive.confidence import confidence_of, fit_temperatures
+from modicum.classify.confidence import confidence_of, fit_temperatures
 
 
 def draw(count=4000, exits=2, classes=4):
