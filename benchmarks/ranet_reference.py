@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.classify.ranet.network import RANet, ranet_cifar
-from modicum.classify.ranet.structure import Structure
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
 from modicum.measuring.timing import time_in_turn
 
 LARGEST_DIFFERENCE, LEAST_RATIO = 1e-5, 1.8
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="Readings, in turn, of which the median counts.")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    network = calibrated(ranet_cifar())
+    network = calibrated(RANet(CIFAR_8_EXITS, num_classes=10))
     reference = PlainRANet.like(network)
     images = torch.randn(options.batch, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():

@@ -5,12 +5,15 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from modicum.contract import AnySystem, Run, Trained, Wing
 from modicum.recipes import closest
 from modicum.storage.errors import MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
+
+QUESTION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
+"""File names that count as questions about texts, beside tables with the columns context and question."""
 
 log = logging.getLogger(__name__)
 
@@ -224,3 +227,20 @@ def network_builders() -> Mapping[str, Callable[..., Any]]:
 
 def _builder(name: str) -> Callable[..., Any]:
     return SYSTEMS[name].network()
+
+
+def task_of(source: str) -> Literal["classify", "reading", "graphs"]:
+    """Guesses the task of a data set from its names and, of a table, its columns."""
+    from modicum.graphs.recipe import TABLE_SUFFIXES
+
+    path = Path(source).expanduser()
+    if path.is_dir():
+        is_reading = any(file.name.lower().endswith(QUESTION_SUFFIXES) for file in path.iterdir() if file.is_file())
+        return "reading" if is_reading and not any(file.is_dir() for file in path.iterdir()) else "classify"
+    if path.name.lower().endswith(QUESTION_SUFFIXES):
+        return "reading"
+    if not path.name.lower().endswith(TABLE_SUFFIXES):
+        return "classify"
+    from modicum.graphs.table import read_table
+
+    return "reading" if {"context", "question"} <= set(read_table(path).names) else "graphs"

@@ -11,7 +11,7 @@ from modicum.graphs.recipe import GraphsRecipe
 from modicum.graphs.training import fit
 from modicum.recipes import build_recipe, recipe_text
 from modicum.storage import DataError, RecipeError, RunError, RunFolder
-from modicum.verbs import _task_of
+from modicum.systems import task_of
 
 pytest.importorskip("pandas", reason="the graphs extra is not installed")
 
@@ -130,9 +130,9 @@ def test_data_tells_tables_and_questions_without_a_task(table, tmp_path, capsys)
     (tmp_path / "q.csv").write_text("context;question;answers\na b;a?;a\n")
     (tmp_path / "q.json").write_text("{}")
     (tmp_path / "photos").mkdir()
-    tasks = [_task_of(str(tmp_path / name)) for name in ("q.csv", "q.json", "photos", "p.tar")]
+    tasks = [task_of(str(tmp_path / name)) for name in ("q.csv", "q.json", "photos", "p.tar")]
     assert tasks == ["reading", "reading", "classify", "classify"]
-    assert _task_of(str(tmp_path)) == "classify"  # it has folders, as photographs by class do
+    assert task_of(str(tmp_path)) == "classify"  # it has folders, as photographs by class do
 
 
 def test_data_prints_one_flag_for_all_columns_that_cannot_be_used(tmp_path, capsys):

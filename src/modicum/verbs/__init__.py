@@ -19,7 +19,7 @@ from modicum.prediction import Failure, Prediction, Predictor
 from modicum.recipes import build_recipe, check_numbers, read_recipe, recipe_text
 from modicum.storage import RecipeError, RunError, RunFolder, versions
 from modicum.storage.outputs import list_outputs
-from modicum.systems import SYSTEMS, WINGS, check_packages, get_system, network_builders, open_run, recipe_for
+from modicum.systems import SYSTEMS, WINGS, check_packages, get_system, network_builders, open_run, recipe_for, task_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,9 +46,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-QUESTION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
-"""File names that count as questions about texts, beside tables with the columns context and question."""
 
 
 OF_ALL = ("compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report")
@@ -296,7 +293,7 @@ def data(
     """
     told = {"separator": separator, "decimal": decimal, "encoding": encoding}
     marks = {name: value for name, value in told.items() if value is not None}
-    task = task or ("graphs" if marks else _task_of(source))
+    task = task or ("graphs" if marks else task_of(source))
     options = marks if vectors is None else {**marks, "vectors": vectors}
     survey = WINGS[task].survey
     for name in options:
@@ -328,23 +325,6 @@ def adopt(run: str | Path) -> Path:
     from modicum.verbs.adopting import adopt_run
 
     return adopt_run(run)
-
-
-def _task_of(source: str) -> Literal["classify", "reading", "graphs"]:
-    """Guesses the task of a data set."""
-    from modicum.graphs.recipe import TABLE_SUFFIXES
-
-    path = Path(source).expanduser()
-    if path.is_dir():
-        is_reading = any(file.name.lower().endswith(QUESTION_SUFFIXES) for file in path.iterdir() if file.is_file())
-        return "reading" if is_reading and not any(file.is_dir() for file in path.iterdir()) else "classify"
-    if path.name.lower().endswith(QUESTION_SUFFIXES):
-        return "reading"
-    if not path.name.lower().endswith(TABLE_SUFFIXES):
-        return "classify"
-    from modicum.graphs.table import read_table
-
-    return "reading" if {"context", "question"} <= set(read_table(path).names) else "graphs"
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from modicum.classify.ranet.bench import (
     shares_at,
     threads_text,
 )
-from modicum.classify.ranet.network import ranet_cifar
+from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import OnnxRANet
-from modicum.classify.ranet.structure import Structure
+from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
 from modicum.measuring.counting import count_macs
 
 TINY = Structure((1, 2), (2, 1), (2, 1), base_channels=4, growth=4, first_blocks=1, block_step=1, layers=2)
@@ -34,14 +34,14 @@ def network():
 
 
 def test_the_mix_is_dealt_out_to_the_nearest_image():
-    counts = planned_mixes(ranet_cifar(), 64)["mix"].bincount(minlength=8).tolist()
+    counts = planned_mixes(RANet(CIFAR_8_EXITS, num_classes=10), 64)["mix"].bincount(minlength=8).tolist()
     assert sum(counts) == 64
     assert all(abs(count - 64 * share) <= 1 for count, share in zip(counts, MIX, strict=True))
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_geometric_mixes_cost_what_they_should(budget):
-    network = ranet_cifar()
+    network = RANet(CIFAR_8_EXITS, num_classes=10)
     costs = torch.tensor(network.costs.per_route, dtype=torch.float64) / network.costs.plain
     assert float(shares_at(network, budget) @ costs) == pytest.approx(budget, abs=1e-6)
 

@@ -35,7 +35,7 @@ from modicum.adaptive.exits import CommonThreshold, ExitRule, FrozenTable, RuleN
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.confidence import check_outcomes, confidence_of, fit_temperatures
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Record, Stem, create_head
-from modicum.classify.ranet.structure import CIFAR_8_EXITS, HeadName, Structure, check_choice
+from modicum.classify.ranet.structure import HeadName, Structure, check_choice
 from modicum.measuring.counting import count_macs
 
 
@@ -354,8 +354,3 @@ def _check_arguments(structure: Structure, num_classes: int, image_px: int, head
             f"image_px must be at least {2 * structure.total_stride}, for coarsest maps of 2 positions a side, "
             f"got {image_px}"
         )
-
-
-def ranet_cifar(num_classes: int = 10) -> RANet:
-    """The published network of 8 exits for images of 32 px: 3.26 M parameters, 94 M multiply-adds with all exits."""
-    return RANet(CIFAR_8_EXITS, num_classes=num_classes)
