@@ -1,8 +1,8 @@
 """What a wing, a system and a trained run offer; everything above the wings knows them by this module alone.
 
 The protocols are structural: a wing is any object with these parts. What a wing cannot do it declares with None, or in
-the `modicum.prediction.Limits` of its predictors; nobody asks for its name. A part whose options are the wing's own is a
-callable, and its signature is what the command line offers. Importing this module is instant.
+the `modicum.prediction.Limits` of its predictors; nobody asks for its name. A part whose options are the wing's own is
+a callable, and its signature is what the command line offers. Importing this module is instant.
 """
 
 from abc import ABC, abstractmethod
