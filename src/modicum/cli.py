@@ -87,20 +87,16 @@ options of every command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; see the module's docstring."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    flags = {flag for flag in ("--json", "--debug") if flag in words}
-    words = [word for word in words if word not in flags]
     _let_names_through()
     _show_log()
+    common, words = _common_parser().parse_known_args(arguments)
     try:
-        if not words or words[0] in ("-h", "--help"):
-            print(overview())
-            return 0
-        if words[0] == "--version":
-            print(f"modicum {modicum_version()}")
+        name, *words = words or ["--help"]
+        if name in ("-h", "--help", "--version"):
+            print(f"modicum {modicum_version()}" if name == "--version" else overview())
             return 0
         with terminable(), _plain_warnings():
-            return _run_verb(words[0], words[1:], as_json="--json" in flags)
+            return _run_verb(name, words, as_json=common.json)
     except KeyboardInterrupt as stop:
         _tell_stop("interrupted", stop)
         return 130
@@ -108,10 +104,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell_stop("ended by SIGTERM", stop)
         return EXIT_CODE
     except (ModicumError, ValueError, OSError) as error:
-        if "--debug" in flags:
+        if common.debug:
             raise
         print(f"modicum: {printable(_told(error), keep=_LINE_ENDS)}", file=sys.stderr)
         return 2
+
+
+def _common_parser() -> argparse.ArgumentParser:
+    """Returns the parser of what every command takes, anywhere on its line; the other words are left to the command."""
+    parser = argparse.ArgumentParser("modicum", "modicum COMMAND ...", add_help=False, allow_abbrev=False)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--debug", action="store_true")
+    return parser
 
 
 def _tell_stop(what: str, stop: BaseException) -> None:
@@ -140,43 +144,33 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
         from modicum.recipes import closest
 
         raise RecipeError(f"command {name!r} is not known: {closest(name, VERBS)}")
-    from modicum.flags import HELP, parse_training, parse_verb, training_help, verb_parser
-    from modicum.presenting import (
-        Printed,
-        place_told,
-        present,
-        present_predictions,
-        rows_listed,
-        systems_listed,
-        with_files,
-    )
+    from modicum import flags, presenting
 
-    if name == "train" and words and words[0] in SYSTEMS and set(words) & set(HELP):
-        print(training_help(words, COMMON))
-        return 0
     help_text = f"{_first_line(VERBS[name])}\n\nexamples:\n  " + "\n  ".join(EXAMPLES[name]) + "\n" + COMMON
-    parser = verb_parser(name, help_text)
+    parser = flags.verb_parser(name, help_text)
     if name == "train":
-        run = _train(**parse_training(parser, words))
+        run = _train(**flags.parse_training(parser, words, COMMON))
         if verbs.is_first_process():
-            present(with_files(verbs.figures(run.path), {"report": run.report}), as_json=as_json)
+            result = presenting.with_files(verbs.figures(run.path), {"report": run.report})
+            presenting.present(result, as_json=as_json)
         return 0
     if name == "bench":
         parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
-    values = parse_verb(parser, VERBS[name], words, options=_options_of(name, words))
+    values = flags.parse_verb(parser, VERBS[name], words, options=_options_of(name, words))
     check = values.pop("check", False)
     if name == "predict":
         values["inputs"] = list(_read_stdin_list(values["inputs"]))
     result = VERBS[name](**values)
     if name == "predict":
-        return 0 if present_predictions(result, as_json=as_json) else 1
-    listed: dict[str, Callable[[Any], Printed]] = {
-        "list": systems_listed,
-        "bench": rows_listed,
-        "export": place_told,
-        "adopt": place_told,
+        return 0 if presenting.present_predictions(result, as_json=as_json) else 1
+    listed: dict[str, Callable[[Any], presenting.Printed]] = {
+        "list": presenting.systems_listed,
+        "bench": presenting.rows_listed,
+        "export": presenting.place_told,
+        "adopt": presenting.place_told,
     }
-    present(listed[name](result) if name in listed else with_files(result, _written(name, values)), as_json=as_json)
+    printed = listed[name](result) if name in listed else presenting.with_files(result, _written(name, values))
+    presenting.present(printed, as_json=as_json)
     return 1 if check and any(row.holds is False for row in result) else 0
 
 
@@ -193,11 +187,14 @@ def _train(system: AnySystem, recipe: Recipe, out: Path, *, resume: bool) -> Run
 
 
 def _options_of(name: str, words: Sequence[str]) -> Callable[..., object] | None:
-    """The function whose signature the flags follow, where a run is named: that of its task."""
+    """Returns the function of the run's task whose signature the flags follow; None where no run is named.
+
+    The words are searched for the run, the first that is one, or else the first of all. No parser can do this: options
+    may stand before the run, and only the run says which of them take a value.
+    """
     if name not in verbs.OF_RUNS:
         return None
-    runs = [word for word in words if _is_run(word)]
-    named = runs or [word for word in words[:1] if not word.startswith("-")]
+    named = [*filter(_is_run, words), *(word for word in words[:1] if not word.startswith("-"))]
     return verbs.options_of(name, named[0]) if named else None
 
 

@@ -13,13 +13,12 @@ from typing import Any, get_origin, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
-from modicum.contract import AnySystem, Recipe
+from modicum.contract import AnySystem
 from modicum.recipes import TEXT_LISTS, build_recipe, read_recipe, recipe_names, with_suggestion
 from modicum.storage import RecipeError, RunFolder
 from modicum.systems import SYSTEMS, get_system, recipe_for
 
 SHORT = {"-o": "--out"}  # the one flag that everybody types short
-HELP = ("-h", "--help")
 _OF_ALL = ("data", "recipe", "out", "resume", "seed")  # options that every training needs sooner or later
 
 
@@ -87,10 +86,16 @@ def parse_verb(
     return dict(vars(_parse(parser, words)))
 
 
-def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, Any]:
-    """The arguments of `modicum.verbs.train_recipe`: the flags are the options of the system's recipe.
+def parse_training(parser: ArgumentParser, words: Sequence[str], common: str = "") -> dict[str, Any]:
+    """Returns the arguments of `modicum.verbs.train_recipe`: the flags are the options of the system's recipe.
 
-    Their defaults are those of the named recipe that is chosen, so that the help shows them.
+    Their defaults are those of the named recipe that is chosen, so that the help shows them. As with any parser,
+    ``--help`` prints the help and ends the program.
+
+    Args:
+        parser: What says how the command is used where no system is named.
+        words: The command line after ``train``, the system first.
+        common: What the help says of options that all commands take.
 
     Raises:
         RecipeError: If the system, the recipe or a flag is unknown, or a value impossible.
@@ -99,67 +104,56 @@ def parse_training(parser: ArgumentParser, words: Sequence[str]) -> dict[str, An
         parser.add_argument("system", choices=list(SYSTEMS), help="What to train; see: modicum train SYSTEM --help.")
         _parse(parser, words)
         raise RecipeError(f"train needs a system first, one of: {', '.join(SYSTEMS)}")
-    system, words = get_system(words[0]), [_spelt(word) for word in words]
-    system_parser = verb_parser(f"train {system.id}", parser.description or "")
-    recipe_class, words = _add_recipe(system_parser, system, words)
-    values = dict(vars(system_parser.instantiate(_parse(system_parser, words[1:]))))
+    system, words = get_system(words[0]), [_spelt(word) for word in words[1:]]
+    parser = verb_parser(f"train {system.id}", "")
+    _add_run_options(parser, system)
+    parser.add_class_arguments(system.recipe, as_group=False)
+    first = _first_parser()  # what chooses the recipe, whose values are the defaults of the other options
+    _add_run_options(first, system)
+    first.add_argument("--data")
+    first.add_argument("-h", "--help", nargs="?", const="")
+    chosen, _ = _parse_known(first, words)
+    _set_defaults(parser, system, chosen)
+    if chosen.help is not None:
+        print(_training_help(parser, system, common, is_whole=chosen.help == "all"))
+        parser.exit()
+    values = dict(vars(parser.instantiate(_parse(parser, _as_yaml(system.recipe, words)))))
     run = {"out": Path(values.pop("out")), "resume": values.pop("resume")}
     values.pop("recipe")
-    return {"system": system, "recipe": recipe_class(**values), **run}
+    return {"system": system, "recipe": system.recipe(**values), **run}
 
 
-def training_help(words: Sequence[str], common: str) -> str:
-    """Returns the help of `modicum train SYSTEM`: the options that matter most, or with ``all`` every one, in groups.
+def _set_defaults(parser: ArgumentParser, system: AnySystem, chosen: argparse.Namespace) -> None:
+    """Sets the defaults of the flags to the values of the chosen recipe."""
+    interrupted = RunFolder(Path(chosen.out)).recipe
+    if chosen.resume and interrupted.exists():  # its own recipe, so that no flag need be given again
+        name = str(interrupted)
+    else:
+        name = chosen.recipe or recipe_for(system, chosen.data)
+    options = read_recipe(name, system.recipe)
+    # A file may say how to treat data that come by flag.
+    given = options if chosen.data is None else {**options, "data": chosen.data}
+    build_recipe(system.recipe, given)  # says what is wrong with the file, before other flags come into it
+    parser.set_defaults(_flat(options, whole=set(parser.get_defaults().keys())))
 
-    Args:
-        words: The command line after ``train``, the system first; an option that chooses the recipe chooses defaults.
-        common: What is to be said of options that all commands take.
 
-    Raises:
-        RecipeError: If the recipe is unknown.
-    """
-    system = get_system(words[0])
-    is_whole = "all" in words
-    rest = [_spelt(word) for word in words if word not in HELP and word != "all"]
-    parser = verb_parser(f"train {system.id}", "")
+def _training_help(parser: ArgumentParser, system: AnySystem, common: str, *, is_whole: bool) -> str:
+    """Returns the help of `modicum train SYSTEM`: the options that matter most, or every one, in groups."""
     parser.usage = argparse.SUPPRESS  # some 70 lines
-    _add_recipe(parser, system, rest)
     options = re.sub(r"\x1b\[[0-9;]*m", "", parser.format_help()).lstrip()  # newer versions of argparse use colours
     if not is_whole:
         blocks = {match[1]: match[0] for match in re.finditer(r"^  --([\w.]+).*\n(?:   .*\n)*", options, re.MULTILINE)}
-        chosen = [blocks[name] for name in (*_OF_ALL[:-1], *system.options, _OF_ALL[-1])]
-        options = f"options that matter most:\n{''.join(chosen)}\nall options: {parser.prog} --help all\n"
+        shown = [blocks[name] for name in (*_OF_ALL[:-1], *system.options, _OF_ALL[-1])]
+        options = f"options that matter most:\n{''.join(shown)}\nall options: {parser.prog} --help all\n"
     examples = "\n  ".join(system.examples)
     head = f"Trains {system.id}: {system.summary}.\nLeaves a run folder with weights, figures and a report."
     return f"{head}\n\nexamples:\n  {examples}\n\n{options}{common}"
 
 
-def _add_recipe(parser: ArgumentParser, system: AnySystem, words: list[str]) -> tuple[type[Recipe], list[str]]:
-    """Adds the flags of a system's recipe, with the chosen recipe's defaults; returns its class and the words."""
-    interrupted = RunFolder(Path(_value_of("--out", words) or f"runs/{system.id}")).recipe
-    if "--resume" in words and interrupted.exists():  # its own recipe, so that no flag need be given again
-        name = str(interrupted)
-    else:
-        name = _value_of("--recipe", words) or recipe_for(system, _value_of("--data", words))
-    _add_training_flags(parser, system.id)
-    recipe_class = system.recipe
-    parser.add_class_arguments(recipe_class, as_group=False)
-    names = list(parser.get_defaults().keys())
-    strict = next((name for name in names if name.endswith(".strict")), "strict")
-    words = [word if word != "--strict" else f"--{strict}=true" for word in words]
-    words = _with_text_lists(words, set(_text_lists(recipe_class)))
-    options = read_recipe(name, recipe_class)
-    data = _value_of("--data", words)
-    given = options if data is None else {**options, "data": data}  # a file may say how to treat data that come by flag
-    build_recipe(recipe_class, given)  # says what is wrong with the file, before other flags come into it
-    parser.set_defaults(_flat(options, whole=set(parser.get_defaults().keys())))
-    return recipe_class, words
-
-
-def _add_training_flags(parser: ArgumentParser, system: str) -> None:
-    own = [name for name in recipe_names() if name.startswith(f"{system}-")]
+def _add_run_options(parser: argparse.ArgumentParser, system: AnySystem) -> None:
+    own = [name for name in recipe_names() if name.startswith(f"{system.id}-")]
     parser.add_argument("--recipe", help=f"A YAML file, or one of: {', '.join(own)}.")
-    parser.add_argument("--out", default=f"runs/{system}", help="The run folder.")
+    parser.add_argument("--out", default=f"runs/{system.id}", help="The run folder.")
     parser.add_argument("--resume", action="store_true", help="Go on with a run that was interrupted.")
 
 
@@ -170,6 +164,18 @@ def _parse(parser: ArgumentParser, words: Sequence[str]) -> Any:  # noqa: ANN401
         raise RecipeError(with_suggestion(str(error), parser.get_defaults().keys())) from error
 
 
+def _first_parser() -> argparse.ArgumentParser:
+    """Returns a parser that reads some options and leaves the others, which those of jsonargparse refuse to do."""
+    return argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+
+
+def _parse_known(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    try:
+        return parser.parse_known_args(words)
+    except ArgumentError as error:
+        raise RecipeError(str(error)) from error
+
+
 def _spelt(word: str) -> str:
     """A word of a command line as the parser knows it: ``--max-error=1`` is ``--max_error=1``."""
     if not word.startswith("--"):
@@ -178,28 +184,25 @@ def _spelt(word: str) -> str:
     return f"--{name.replace('-', '_')}{is_given}{value}"
 
 
-def _text_lists(recipe_class: type, prefix: str = "") -> Iterator[str]:
-    """Dotted names of the options that are lists of texts."""
+def _options(recipe_class: type, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yields the dotted name and the type of each option of a recipe."""
     for name, hint in get_type_hints(recipe_class).items():
-        if hint in TEXT_LISTS:
-            yield f"{prefix}{name}"
-        elif is_dataclass(hint) and isinstance(hint, type):
-            yield from _text_lists(hint, f"{prefix}{name}.")
-
-
-def _with_text_lists(words: Sequence[str], names: Container[str]) -> list[str]:
-    """Words in which every list of texts is JSON: ``no,2019`` and ``[no, 2019]`` are two texts, not what YAML sees."""
-    spelt, is_list = [], False
-    for word in words:
-        name, is_given, value = word[2:].partition("=")
-        if is_list:
-            spelt.append(_text_list(word))
-        elif word.startswith("--") and is_given and name in names:
-            spelt.append(f"--{name}={_text_list(value)}")
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield from _options(hint, f"{prefix}{name}.")
         else:
-            spelt.append(word)
-        is_list = not is_list and word.startswith("--") and not is_given and name in names
-    return spelt
+            yield f"{prefix}{name}", hint
+
+
+def _as_yaml(recipe_class: type, words: Sequence[str]) -> list[str]:
+    """Spells out ``--strict`` as the option of the recipe's data, and lists of texts, such as ``no,2019``, as JSON."""
+    first = _first_parser()
+    for name, hint in _options(recipe_class):
+        if hint in TEXT_LISTS:
+            first.add_argument(f"--{name}", type=_text_list)
+        elif name.endswith(".strict"):
+            first.add_argument("--strict", dest=name, action="store_const", const="true")
+    given, rest = _parse_known(first, words)
+    return [*(f"--{name}={value}" for name, value in vars(given).items() if value is not None), *rest]
 
 
 def _text_list(value: str) -> str:
@@ -213,15 +216,6 @@ def _text_list(value: str) -> str:
     except yaml.YAMLError:
         return value  # the parser says what is wrong with it
     return json.dumps(listed)
-
-
-def _value_of(flag: str, words: Sequence[str]) -> str | None:
-    for place, word in enumerate(words):
-        if word == flag and place + 1 < len(words):
-            return words[place + 1]
-        if word.startswith(f"{flag}="):
-            return word.split("=", 1)[1]
-    return None
 
 
 def _flat(options: Mapping[str, Any], whole: Container[str], prefix: str = "") -> dict[str, Any]:

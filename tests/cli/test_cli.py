@@ -111,6 +111,13 @@ def test_recipe_file_and_flags_combine_and_the_flag_wins(tmp_path):
     assert (recipe.budget, recipe.joint_epochs) == (0.4, 7)
 
 
+def test_last_of_several_recipes_is_the_one_that_counts(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("joint_epochs: 7\n")
+    words = ["drnet", "--recipe", "nowhere.yaml", "--recipe", str(file)]
+    assert parse_training(verb_parser("train", ""), words)["recipe"].joint_epochs == 7
+
+
 def test_own_data_chooses_the_recipe_for_own_data():
     recipe = parse_training(verb_parser("train", ""), ["drnet", "--data", "photos"])["recipe"]
     assert recipe.backbone == "photo_resnet"

@@ -50,6 +50,16 @@ def test_any_name_is_printed_in_any_encoding(encoding, monkeypatch):
     assert "\x07" not in text
 
 
+def test_word_after_two_dashes_is_a_name_even_that_of_a_flag(monkeypatch, capsys):
+    def predict(run: str, inputs: Sequence[str] = ()):
+        yield from (Failure(name, "no reason") for name in inputs)
+
+    monkeypatch.setitem(VERBS, "predict", predict)
+    monkeypatch.setattr("modicum.verbs.options_of", lambda verb, run: read)
+    assert main(["predict", "run", "--", "--json"]) == 1
+    assert capsys.readouterr() == ("", "--json: not read: no reason\n")
+
+
 def test_json_of_any_name_is_ascii_and_gives_the_name_back(capsys):
     assert not present_predictions([Failure(name, "x") for name in NAMES], as_json=True)
     text = capsys.readouterr().out

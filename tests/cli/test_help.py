@@ -6,14 +6,26 @@ import sys
 import pytest
 
 from modicum.cli import main
-from modicum.flags import parse_training, training_help, verb_parser
+from modicum.flags import parse_training, verb_parser
 from modicum.systems import SYSTEMS
 
 
+@pytest.fixture
+def training_help(capsys):
+    """What ``modicum train SYSTEM --help`` prints."""
+
+    def read(*words: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(["train", *words])
+        assert stop.value.code == 0
+        return capsys.readouterr().out
+
+    return read
+
+
 @pytest.mark.parametrize("system", list(SYSTEMS))
-def test_help_of_training_begins_with_what_it_does_and_the_dozen_options_that_matter(system, capsys):
-    assert main(["train", system, "--help"]) == 0
-    text = capsys.readouterr().out
+def test_help_of_training_begins_with_what_it_does_and_the_dozen_options_that_matter(system, training_help):
+    text = training_help(system, "--help")
     first, *lines = text.splitlines()
     assert first == f"Trains {system}: {SYSTEMS[system].summary}."
     assert "usage:" not in text
@@ -23,25 +35,27 @@ def test_help_of_training_begins_with_what_it_does_and_the_dozen_options_that_ma
 
 
 @pytest.mark.parametrize("system", list(SYSTEMS))
-def test_whole_help_has_every_option_and_no_machine_made_text(system):
-    text = training_help([system, "--help", "all"], "")
+def test_whole_help_has_every_option_and_no_machine_made_text(system, training_help):
+    text = training_help(system, "--help", "all")
     values = parse_training(verb_parser("train", ""), [system])
     assert all(f"  --{name}" in text for name in vars(values["recipe"]))
     assert not re.search(r"\{'|object at 0x|_typehint|%%", text)
 
 
-def test_per_cent_signs_of_docstrings_are_per_cent_signs():
-    assert "rises over the first 30 % and falls to 0" in " ".join(training_help(["drnet", "all"], "").split())
+def test_per_cent_signs_of_docstrings_are_per_cent_signs(training_help):
+    text = " ".join(training_help("drnet", "--help", "all").split())
+    assert "rises over the first 30 % and falls to 0" in text
 
 
-def test_help_shows_the_defaults_of_the_recipe_that_is_chosen():
-    text = " ".join(training_help(["drnet", "--data", "photos"], "").split())
+def test_help_shows_the_defaults_of_the_recipe_that_is_chosen(training_help):
+    text = " ".join(training_help("drnet", "--help", "--data", "photos").split())
     assert "default: photo_resnet" in text
 
 
-def test_options_that_the_help_begins_with_are_in_it():
+def test_options_that_the_help_begins_with_are_in_it(training_help):
     for system in SYSTEMS.values():
-        assert all(f"  --{name}" in training_help([system.id], "") for name in system.options)
+        text = training_help(system.id, "--help")
+        assert all(f"  --{name}" in text for name in system.options)
 
 
 def test_positional_arguments_stand_in_the_order_of_the_function_whatever_the_hash_seed():
