@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from importlib import import_module
+from types import ModuleType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +79,8 @@ def _hashes(pictures: Iterable[Picture]) -> tuple[list[str], NDArray[np.bool_]]:
     return list(hashes), np.array(list(hashes.values()), dtype=bool).reshape(-1, BITS)
 
 
-def _imagehash() -> Any:  # noqa: ANN401  an optional module
+def _imagehash() -> ModuleType:
     try:
-        import imagehash
+        return import_module("imagehash")
     except ImportError as error:
         raise MissingExtraError("imagehash", "saliency") from error
-    return imagehash

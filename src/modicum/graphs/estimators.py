@@ -153,7 +153,7 @@ class GraphRegressor(MultiOutputMixin, RegressorMixin, _GraphEstimator):  # type
         True
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803  scikit-learn's name
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Searches.
 
         Args:
@@ -177,7 +177,7 @@ class GraphRegressor(MultiOutputMixin, RegressorMixin, _GraphEstimator):  # type
         self._target_scale = float(np.sqrt(np.mean((table - self._target_centre) ** 2))) or 1.0
         return self._search(features, (table - self._target_centre) / self._target_scale, SquaredError())
 
-    def predict(self, X: ArrayLike) -> Array:  # noqa: N803
+    def predict(self, X: ArrayLike) -> Array:
         """Predicted targets, (N,) or (N, T) as in `fit`, of features (N, F)."""
         outputs = self._evaluate(X)
         return outputs[:, 0] if self._is_single else outputs
@@ -216,7 +216,7 @@ class GraphClassifier(ClassifierMixin, _GraphEstimator):  # type: ignore[misc]  
         history_: The same.
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803  scikit-learn's name
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Searches.
 
         Args:
@@ -237,11 +237,11 @@ class GraphClassifier(ClassifierMixin, _GraphEstimator):  # type: ignore[misc]  
             raise ValueError(f"labels must be of at least two classes, got one class: {self.classes_.tolist()}")
         return self._search(features, np.eye(len(self.classes_))[indices], CrossEntropy())
 
-    def predict_proba(self, X: ArrayLike) -> Array:  # noqa: N803
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Class probabilities (N, K), in the order of ``classes_``, of features (N, F)."""
         return softmax(self._evaluate(X).T).T
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable label, (N,), of features (N, F)."""
         most_probable = np.argmax(self._evaluate(X), axis=1)
         return cast(NDArray[Any], self.classes_[most_probable])
@@ -260,13 +260,13 @@ class GraphClassifier(ClassifierMixin, _GraphEstimator):  # type: ignore[misc]  
 class Predictor(Protocol):
     """Anything with scikit-learn's ``predict``."""
 
-    def predict(self, X: Any, /) -> ArrayLike:  # noqa: N803, ANN401  scikit-learn's
+    def predict(self, X: Any, /) -> ArrayLike:  # noqa: ANN401  scikit-learn's
         """Outputs of features (N, F): (N,) or (N, T)."""
 
 
 def imitate(
     predictor: Predictor | Callable[[Any], ArrayLike],
-    X: ArrayLike,  # noqa: N803
+    X: ArrayLike,
     max_error: float,
     **options: Any,  # noqa: ANN401
 ) -> GraphRegressor:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -140,12 +140,13 @@ def to_graph(genome: Any, config: Any) -> Graph:  # noqa: ANN401  neat-python is
         for source, weight in links
         if source not in network.output_nodes  # NEAT lets outputs feed others; such links are not ours to express
     ]
+    activations: list[ActivationName] = ["tanh"] * len(hidden)
     biases = [genome.nodes[node].bias for node in [*hidden, *network.output_nodes]]
     sources, targets, weights = zip(*edges, strict=True) if edges else ((), (), ())
     return Graph(
         len(network.input_nodes),
         len(network.output_nodes),
-        cast("tuple[ActivationName, ...]", ("tanh",) * len(hidden)),
+        tuple(activations),
         np.array(sources, dtype=np.int64),
         np.array(targets, dtype=np.int64),
         np.array(weights, dtype=np.float64),

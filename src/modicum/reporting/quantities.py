@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve
 
-MISSING = "–"  # noqa: RUF001  an en dash, as tables have it
+MISSING = "–"
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 

@@ -220,7 +220,8 @@ def _foreground(coarse: list[Tensor], like: Tensor) -> Tensor | None:
 def _side_conv(channels: int) -> nn.Conv2d:
     conv = nn.Conv2d(channels, 1, 3, padding=1)
     nn.init.normal_(conv.weight, std=0.01)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # it has a bias
+    assert conv.bias is not None  # of every convolution that is not told otherwise
+    nn.init.zeros_(conv.bias)
     return conv
 
 

@@ -10,7 +10,7 @@ from modicum.classify.ranet.network import RANet
 from modicum.classify.results import Detail
 
 NUM_BINS = 15  # as usual for the expected calibration error
-NOBODY = "–"  # noqa: RUF001  an en dash, as tables have it
+NOBODY = "–"
 
 
 def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:

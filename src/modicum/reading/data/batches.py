@@ -3,7 +3,7 @@
 # B examples, L passage words, M question words, V distinct words, W characters, p1 word dimensions
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -27,9 +27,9 @@ class Batch(NamedTuple):
     end: Tensor  # (B,) int64: of its last word
     examples: tuple[Example, ...]
 
-    def to(self, device: torch.device | str, **kwargs: Any) -> "Batch":  # noqa: ANN401  what `Tensor.to` takes
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """The same batch on ``device``."""
-        start, end = self.start.to(device, **kwargs), self.end.to(device, **kwargs)
+        start, end = (place.to(device, non_blocking=non_blocking) for place in (self.start, self.end))
         return Batch(self.inputs.to(device), start, end, self.examples)
 
 

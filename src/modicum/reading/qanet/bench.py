@@ -184,7 +184,7 @@ def _training_step(network: nn.Module, inputs: Inputs) -> Callable[[], object]:
             logits = network.train()(*inputs)
         loss = F.cross_entropy(logits.start, target) + F.cross_entropy(logits.end, target)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # of torch
+        torch.autograd.backward(loss)
         optimizer.step()
         return loss
 

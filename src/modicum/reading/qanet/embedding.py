@@ -40,7 +40,8 @@ class CharacterFeatures(nn.Module):
         self.convolution = nn.Conv1d(dim, features, CHARACTER_KERNEL) if convolution else None
         if self.convolution is not None:
             nn.init.kaiming_normal_(self.convolution.weight, nonlinearity="relu")
-            nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]  # it has one
+            assert self.convolution.bias is not None  # of every convolution that is not told otherwise
+            nn.init.zeros_(self.convolution.bias)
 
     def forward(self, characters: Tensor) -> Tensor:
         """Features (V, p2) of words (V, W).

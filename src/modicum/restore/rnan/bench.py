@@ -157,7 +157,7 @@ def _step(form: _Attention, normalize: Normalize, side: int) -> Callable[[], obj
     parts = [(0.6 * _noise(1, side**2, FEATURES)).requires_grad_() for _ in range(3)]
 
     def step() -> None:
-        form(*parts, scale=1.0, normalize=normalize).sum().backward()  # type: ignore[no-untyped-call]  # of torch
+        torch.autograd.backward(form(*parts, scale=1.0, normalize=normalize).sum())
 
     return step
 

@@ -7,7 +7,9 @@ whether everything works, and nothing about photographs.
 
 # N scenes, S side of a scene in px, H W size of a photograph in px
 from functools import cache
-from typing import Any, NamedTuple, final
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,9 +150,8 @@ def _piece(pixels: NDArray[np.uint8], rng: np.random.Generator, side: int) -> ND
     return np.asarray((mean + gain * (piece - mean) + rng.uniform(-_BRIGHTNESS, _BRIGHTNESS, 3)).clip(0, 255))
 
 
-def _skimage_data() -> Any:  # noqa: ANN401  an optional module
+def _skimage_data() -> ModuleType:
     try:
-        from skimage import data
+        return import_module("skimage.data")
     except ImportError as error:
         raise MissingExtraError("scikit-image", "saliency") from error
-    return data
