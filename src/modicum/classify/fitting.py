@@ -109,11 +109,11 @@ class ClassifierFitting:
 
     @torch.inference_mode()
     def test_point(self, label: str, network: Callable[[Tensor], Tensor], cost: float) -> Point:
-        """What a network without a decision reaches on the test images.
+        """Measures a network without a decision on the test images.
 
         Args:
-            label: What a reader calls it.
-            network: From images to logits, in evaluation mode, on `device`.
+            label: Its name in a report.
+            network: Maps images to logits, in evaluation mode, on `device`.
             cost: Its multiply-adds per image.
         """
         batches = self.data.evaluate_on("test", self.device)

@@ -38,7 +38,7 @@ class KeepThreshold(Policy):
     At knob 0 and price 0 this is the paper's decision (section 3.3).
 
     Args:
-        relative_costs: Cost of each block (U,), 1 for the dearest.
+        relative_costs: Cost of each block (U,), 1 for the most expensive.
         price: What a block of relative cost 1 must bring beyond one that costs nothing; 0 treats all alike.
 
     Raises:
@@ -55,7 +55,7 @@ class KeepThreshold(Policy):
         return scores.cpu().double() >= self.thresholds + check_knob(knob)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """At the first knob even probability 0 is kept, at the second even probability 1 is dropped."""
+        """Returns a knob at which even probability 0 is kept and one at which even probability 1 is dropped."""
         margin = 1e-3  # far above rounding
         return -float(self.thresholds.max()) - margin, 1 - float(self.thresholds.min()) + margin
 
@@ -122,16 +122,16 @@ class BlockDrop(nn.Module):
         return [module for module in self.backbone.modules() if isinstance(module, DroppableBlock)]
 
     def scores(self, images: Tensor) -> Tensor:
-        """The probability (B, U), in [0, 1], that each block is worth keeping."""
+        """Returns the probability (B, U), in [0, 1], that each block is worth keeping."""
         self._check_images(images)
         if images.device.type == "cpu":  # convolutions as small as the policy's take less time in this layout
             images = images.contiguous(memory_format=torch.channels_last)
         return torch.sigmoid(self.policy_network(images).float())
 
     def run(self, images: Tensor, routes: Tensor, *, copies: int = 1, form: Form = "sorted") -> Tensor:
-        """Logits of each image with the blocks that its route keeps.
+        """Returns logits of each image with the blocks that its route keeps.
 
-        One image runs its blocks one after the other, without any work on indices.
+        A single image runs its blocks one after the other, without any indexing.
 
         Args:
             images: Shape (B, 3, S, S).
@@ -146,7 +146,7 @@ class BlockDrop(nn.Module):
             Shape (copies * B, K).
 
         Raises:
-            ValueError: If images or routes have another shape, or ``form`` is none of those.
+            ValueError: If images or routes have another shape, or ``form`` is unknown.
         """
         if form not in get_args(Form):
             raise ValueError(f"form must be one of {', '.join(map(repr, get_args(Form)))}, got {form!r}")
@@ -165,7 +165,7 @@ class BlockDrop(nn.Module):
         return plan.restore(logits)
 
     def run_gated(self, images: Tensor, gates: Tensor, *, copies: int = 1) -> Tensor:
-        """Logits (copies * B, K) with every block computed and blended with its shortcut, for gradients of the gates.
+        """Returns logits (copies * B, K) with every block blended with its shortcut, so that gates get gradients.
 
         Args:
             images: Shape (B, 3, S, S).
@@ -190,20 +190,20 @@ class BlockDrop(nn.Module):
         return decide_then_run(self, group, knob)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) at the paper's decision."""
+        """Returns logits (B, K) at the paper's decision."""
         return self.predict(images).outputs
 
     def static(self, keep: Tensor) -> nn.Module:
-        """A plain network, sharing nothing with this one, that runs the blocks of one keep-vector (U,), bool."""
+        """Returns a plain network that runs the blocks of one keep-vector (U,), bool, and shares nothing with this."""
         self._check_routes(keep[None], 1)
         return without_droppable(self.backbone, keep)
 
     def plain_network(self) -> nn.Module:
-        """The backbone with all its blocks, as `static`."""
+        """Returns the backbone with all its blocks, sharing nothing with this network."""
         return without_droppable(self.backbone)
 
     def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this network; parts that were given as modules are left out and must be given again."""
+        """Returns the arguments that rebuild this network; modules are left out and must be given again."""
         return dict(self._config)
 
     def _check_images(self, images: Tensor) -> None:
@@ -223,7 +223,7 @@ class BlockDrop(nn.Module):
 def rebuild_blockdrop(
     backbone: str | nn.Module, *, num_classes: int, image_px: int, policy: PolicyName | nn.Module, price: float
 ) -> BlockDrop:
-    """A network from what `BlockDrop.storage_config` gave; unlike the class it cannot be made to fetch weights."""
+    """Rebuilds a network from `BlockDrop.storage_config`; unlike the class, it never fetches weights."""
     return BlockDrop(backbone, num_classes=num_classes, image_px=image_px, policy=policy, price=price)
 
 

@@ -160,7 +160,7 @@ class BlockDropRecipe:
         return {name: value for name, value in options.items() if name != "doubt"}
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         start = "pretrained" if self.pretrained else "from given weights" if self.weights else "from scratch"
         base = f"{self.base_epochs} epochs of the backbone, " if self.base_epochs else ""
         counted = "blocks" if self.reward_usage == "blocks" else "multiply-adds"

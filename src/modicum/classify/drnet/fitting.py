@@ -43,7 +43,7 @@ def fit(recipe: DRNetRecipe, run: RunFolder) -> DRNet:
 
 
 def planned_epochs(recipe: DRNetRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     first, joint = recipe.multi_resolution_epochs, recipe.joint_epochs
     epochs = {"multi_resolution": first}
     if recipe.warm_start_epochs:

@@ -50,11 +50,11 @@ class PricedChoice(Policy):
         self.least_step = float(self.relative_costs.sort().values.diff().min())
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """Route indices (B,), on the CPU, for log-probabilities (B, R); the one wait for the device of those."""
+        """Returns route indices (B,) on the CPU for log-probabilities (B, R); waits once for the device of those."""
         return (scores.cpu().double() - check_knob(knob) * self.relative_costs).argmax(dim=1)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """Beyond these knobs, the price of a route outweighs any difference among these log-probabilities."""
+        """Returns knobs beyond which the price of a route outweighs any difference among these log-probabilities."""
         if not len(scores):
             return 0.0, 0.0
         spread = float((scores.max(dim=1).values - scores.min(dim=1).values).max())
@@ -140,18 +140,18 @@ class DRNet(nn.Module):
         self.policy = PricedChoice([cost / per_route[0] for cost in per_route])
 
     def scores(self, images: Tensor) -> Tensor:
-        """Log pi (B, R): the log-probability that the predictor gives to each resolution."""
+        """Returns log pi (B, R): the log-probability that the predictor gives to each resolution."""
         self._check_images(images)
         return F.log_softmax(self.predictor(self.to_thumbnail(images)).float(), dim=1)
 
     def at_resolution(self, images: Tensor, index: int) -> Tensor:
-        """Logits (B, K) of full images, all run at resolution ``index``."""
+        """Returns logits (B, K) of full images, all run at resolution ``index``."""
         with self.switch.at(index):
             logits: Tensor = self.backbone(self.resize[index](images))
         return logits
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of each image at its resolution ``routes`` (B,); one group per resolution that occurs."""
+        """Returns logits (B, K) of each image at its resolution ``routes`` (B,), in one group per resolution in use."""
         self._check_images(images)
 
         def at(index: int) -> Callable[[Tensor], Tensor]:
@@ -168,24 +168,24 @@ class DRNet(nn.Module):
         return decide_then_run(self, group, knob, self.costs.names)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) at the paper's decision."""
+        """Returns logits (B, K) at the paper's decision."""
         return self.predict(images).outputs
 
     def every_resolution(self, images: Tensor) -> Tensor:
-        """Logits (B, R, K) of every image at every resolution: for training, R times the work."""
+        """Returns logits (B, R, K) of every image at every resolution, for training: R times the work."""
         self._check_images(images)
         return torch.stack([self.at_resolution(images, index) for index in range(len(self.resolutions))], dim=1)
 
     def static(self, index: int = 0) -> nn.Module:
-        """A plain network, sharing nothing with this one, that runs full images at one resolution."""
+        """Returns a plain network, sharing nothing with this one, that runs full images at one resolution."""
         return nn.Sequential(copy.deepcopy(self.resize[index]), without_switch(self.backbone, index))
 
     def plain_network(self) -> nn.Module:
-        """The backbone at full resolution, as `static`."""
+        """Returns the backbone at full resolution, sharing nothing with this network."""
         return self.static(0)
 
     def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this network; parts that were given as modules are left out and must be given again."""
+        """Returns the arguments that rebuild this network; modules are left out and must be given again."""
         return dict(self._config)
 
     def _check_images(self, images: Tensor) -> None:
@@ -203,7 +203,7 @@ def rebuild_drnet(
     kernel: Kernel,
     predictor: PredictorName | ResolutionPredictor,
 ) -> DRNet:
-    """A network from what `DRNet.storage_config` gave; unlike the class it cannot be made to fetch weights."""
+    """Rebuilds a network from `DRNet.storage_config`; unlike the class, it never fetches weights."""
     return DRNet(
         backbone,
         num_classes=num_classes,

@@ -107,7 +107,7 @@ class DRNetRecipe:
         return self.resolutions[0]
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         return {
             "Backbone": self.backbone + (", pretrained" if self.pretrained else ", from scratch"),
             "Resolutions": ", ".join(f"{side} px" for side in self.resolutions),

@@ -45,7 +45,7 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
 
 
 def planned_epochs(recipe: RANetRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     return dict.fromkeys(("exits", "plain") if recipe.baselines else ("exits",), recipe.epochs)
 
 

@@ -73,7 +73,7 @@ class RANetRecipe:
         return STRUCTURES[self.structure] if isinstance(self.structure, str) else self.structure
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         plan = self.plan
         name = self.structure if isinstance(self.structure, str) else "own"
         scales = ", ".join(map(str, plan.scales))

@@ -45,7 +45,7 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
 
 
 def planned_epochs(recipe: ResolutionAndBlocksRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     first, joint = recipe.multi_resolution_epochs, recipe.joint_epochs
     epochs = {"multi_resolution": first, "joint": joint}
     return epochs | ({"plain": first + joint} if recipe.baselines else {})

@@ -44,13 +44,13 @@ class TwoDecisions(Policy):
         self.resolution, self.blocks, self.num_resolutions = resolution, blocks, num_resolutions
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """Routes (B, 1 + U) for log-probabilities and keep-probabilities (B, R + U)."""
+        """Returns routes (B, 1 + U) for log-probabilities and keep-probabilities (B, R + U)."""
         shift = LARGEST_SHIFT * knob / (1 + abs(check_knob(knob)))
         resolutions = self.resolution.decide(scores[:, : self.num_resolutions], knob)
         return join_routes(resolutions, self.blocks.decide(scores[:, self.num_resolutions :], shift))
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """Where the resolutions are at their ends, and far enough for the threshold to be beyond [0, 1]."""
+        """Returns knobs at which the resolutions are at their ends and the threshold is beyond [0, 1]."""
         low, high = self.resolution.knob_range(scores[:, : self.num_resolutions])
         beyond = 1 / (LARGEST_SHIFT / 0.5 - 1) + 1  # 0.51 k / (1 + k) > 0.5 from here on
         return min(low, -beyond), max(high, beyond)
@@ -142,14 +142,14 @@ class ResolutionAndBlocks(nn.Module):
         return torch.cat([self.drnet.scores(images), self.keep_logits(images).sigmoid()], dim=1)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of each image at its resolution, each block on the rows that keep it.
+        """Returns logits (B, K) of each image at its resolution, each block run on the rows that keep it.
 
         Args:
             images: Shape (B, 3, S, S).
             routes: Shape (B, 1 + U): the number of the resolution, then 0 or 1 for each block, as `join_routes` gives.
 
         Raises:
-            ValueError: If images or routes have another shape, or routes name a resolution that is not there.
+            ValueError: If images or routes have another shape, or routes name a resolution that does not exist.
         """
         self._check_images(images)
         self._check_routes(routes, len(images))
@@ -166,7 +166,7 @@ class ResolutionAndBlocks(nn.Module):
             return self.drnet.at_resolution(images, index)
 
     def every_resolution(self, images: Tensor, gates: Tensor) -> Tensor:
-        """Logits (B, R, K) of every image at every resolution, for training.
+        """Returns logits (B, R, K) of every image at every resolution, for training.
 
         Blocks are blended by ``gates`` (B, U): 1 runs the block, 0 its shortcut; gradients flow into them.
         """
@@ -185,15 +185,15 @@ class ResolutionAndBlocks(nn.Module):
         return decide_then_run(self, group, knob, self._resolution_names)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) at both papers' decision."""
+        """Returns logits (B, K) at the decisions of both papers."""
         return self.predict(images).outputs
 
     def plain_network(self) -> nn.Module:
-        """The backbone with all its blocks at full resolution, as a plain network that shares nothing with this one."""
+        """Returns a plain copy of the backbone, with all its blocks at full resolution."""
         return without_droppable(self.drnet.static(0))
 
     def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this network; a backbone that was given as a module is left out and must be given again."""
+        """Returns the arguments that rebuild this network; a backbone module is left out and must be given again."""
         return dict(self._config)
 
     def _resolution_names(self, routes: Tensor) -> list[str]:
@@ -226,7 +226,7 @@ def rebuild_resolution_and_blocks(
     policy: PolicyName,
     kernel: Kernel,
 ) -> ResolutionAndBlocks:
-    """A network from what `storage_config` gave; unlike the class it cannot be made to fetch weights."""
+    """Rebuilds a network from its `storage_config`; unlike the class, it never fetches weights."""
     return ResolutionAndBlocks(
         backbone,
         num_classes=num_classes,

@@ -46,7 +46,7 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
 
 
 def planned_epochs(recipe: StaticRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     return {} if recipe.weights else dict.fromkeys(recipe.members, recipe.epochs)
 
 
@@ -54,7 +54,7 @@ def check_budget(network: StaticFamily, budget: float) -> None:
     """Refuses a budget that no member meets.
 
     Raises:
-        RecipeError: If the cheapest member costs more than the share ``budget`` of the dearest one's multiply-adds.
+        RecipeError: If the cheapest member costs more than ``budget``, a share of the most expensive one's cost.
     """
     least = network.policy.relative_costs[-1]
     if budget < least:

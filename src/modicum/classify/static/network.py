@@ -1,7 +1,7 @@
 """Several plain networks, one of which serves every image: the static frontier that adaptive networks are held against.
 
-No image is looked at before its network is chosen, so nothing is paid for the choice. The knob lowers the share of the
-dearest member's cost that may be spent, and all images go to the dearest member within it.
+No image is looked at before its network is chosen, so the choice costs nothing. The knob lowers the share of the most
+expensive member's cost that may be spent, and all images go to the most expensive member within it.
 """
 
 # B batch, M members, K classes, S side of the images in pixels
@@ -21,9 +21,9 @@ from modicum.measuring.counting import count_network_macs
 
 
 class OneForAll(Policy):
-    """Every sample takes the dearest route whose share C_j / C_max is at most 1 - knob, or the cheapest if none is.
+    """Sends all samples to the most expensive route with C_j / C_max at most 1 - knob, or to the cheapest if none is.
 
-    At knob 0 this is the dearest route, at knob 1 the cheapest. Of routes that cost the same, the first wins.
+    At knob 0 this is the most expensive route, at knob 1 the cheapest. Of routes that cost the same, the first wins.
 
     Args:
         relative_costs: C_j / C_max of each route, falling.
@@ -33,13 +33,13 @@ class OneForAll(Policy):
         self.relative_costs = tuple(relative_costs)
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """Route indices (B,), on the CPU, all the same; of ``scores`` (B, 1) only the number of samples counts."""
+        """Returns route indices (B,) on the CPU, all equal; ``scores`` (B, 1) only give the number of samples."""
         most = 1 - check_knob(knob)
         within = (route for route, share in enumerate(self.relative_costs) if share <= most)
         return torch.full((len(scores),), next(within, len(self.relative_costs) - 1))
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """From the dearest route to the cheapest, whatever the scores."""
+        """Returns the knobs of the most expensive and the cheapest route, whatever the scores."""
         return 0.0, 1.0
 
 
@@ -77,12 +77,12 @@ class StaticFamily(nn.Module):
         return images.new_zeros(len(images), 1)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of each image by its member ``routes`` (B,); a member that no image chose does not run."""
+        """Returns logits (B, K) of each image by its member ``routes`` (B,); only members in use are run."""
         self._check_images(images)
         return select_run_scatter(images, routes, list(self.networks))
 
     def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
-        """Runs all images through one member; at ``knob`` 0 the dearest, at higher ones cheaper ones."""
+        """Runs all images through one member; at ``knob`` 0 the most expensive, at higher ones cheaper ones."""
         return decide_and_run(self, images, knob)
 
     def advance(self, group: Group, knob: float) -> Stepped:
@@ -90,15 +90,15 @@ class StaticFamily(nn.Module):
         return decide_then_run(self, group, knob, self.costs.names)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of the dearest member."""
+        """Returns logits (B, K) of the most expensive member."""
         return self.predict(images).outputs
 
     def plain_network(self) -> nn.Module:
-        """A copy of the dearest member."""
+        """Returns a copy of the most expensive member."""
         return copy.deepcopy(self.networks[0])
 
     def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this family."""
+        """Returns the arguments that rebuild this family."""
         return {"members": list(self.names), "num_classes": self.num_classes, "image_px": self.image_px}
 
     def _check_images(self, images: Tensor) -> None:
@@ -108,10 +108,10 @@ class StaticFamily(nn.Module):
 
 
 def rebuild_static(members: Sequence[str], *, num_classes: int, image_px: int) -> StaticFamily:
-    """A family from what `StaticFamily.storage_config` gave, with random weights.
+    """Rebuilds a family from its `StaticFamily.storage_config`, with random weights.
 
     Raises:
-        RecipeError: If a member is no name of `create_backbone`.
+        RecipeError: If `create_backbone` does not know a member.
     """
     networks = {name: create_backbone(name, num_classes) for name in members}
     return StaticFamily(networks, num_classes=num_classes, image_px=image_px)

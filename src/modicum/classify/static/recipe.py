@@ -55,7 +55,7 @@ class StaticRecipe:
         object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         return {
             "Members": ", ".join(self.members) + (", as given" if self.weights else ", from scratch"),
             "Images": f"{self.image_px} px",
