@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     examples: tuple[Example, ...]
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """The same batch on ``device``."""
+        """Returns the batch on ``device``."""
         start, end = (place.to(device, non_blocking=non_blocking) for place in (self.start, self.end))
         return Batch(self.inputs.to(device), start, end, self.examples)
 
@@ -51,7 +51,7 @@ class Collator:
     has_no_answer: bool = False
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        """A batch of at least one example, in their order."""
+        """Makes a batch of at least one example, in the order given."""
         arrays = make_arrays(examples, self.vocabulary, self.vectors, self.word_characters)
         targets = torch.tensor([self._target(example) for example in examples])
         return Batch(Inputs(*map(torch.from_numpy, arrays)), targets[:, 0], targets[:, 1], tuple(examples))
@@ -144,9 +144,9 @@ class TokenBudgetSampler:
         self._batches = [batches[group * self._world_size + self._rank] for group in rng.permutation(groups)]
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The batches of the epoch for this rank."""
+        """Iterates over the batches of the epoch for this rank."""
         return iter(self._batches)
 
     def __len__(self) -> int:
-        """How many; it differs a little between epochs."""
+        """Returns the number of batches; it differs a little between epochs."""
         return len(self._batches)
