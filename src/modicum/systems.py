@@ -155,7 +155,7 @@ WINGS: Mapping[str, Wing] = OnDemand(
 
 
 def get_system(name: str) -> AnySystem:
-    """The system of that name.
+    """Returns the system of that name.
 
     Raises:
         RecipeError: If there is none; the message suggests one.
@@ -187,7 +187,7 @@ def recipe_for(system: AnySystem, data: str | None) -> str:
 
 
 def check_packages(system: AnySystem) -> None:
-    """Refuses a training whose report could not be made, before hours of work.
+    """Raises MissingExtraError, before hours of work, if the report of a training could not be made.
 
     Raises:
         MissingExtraError: If a package is not installed.
@@ -221,7 +221,7 @@ def open_run(run: str | Path) -> Trained:
 
 
 def network_builders() -> Mapping[str, Callable[..., Any]]:
-    """For `modicum.storage.weights.load_network`: each network by the name under which it is stored."""
+    """Returns each network's builder by stored name, for `modicum.storage.weights.load_network`."""
     return OnDemand({name: partial(_builder, name) for name in SYSTEMS})
 
 

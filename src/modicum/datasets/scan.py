@@ -81,7 +81,7 @@ class Scan:
 def inspect_all(
     source: Source, inspect: Callable[[int], Found], progress: Callable[[int, int], None] | None = None
 ) -> list[Found | Failure]:
-    """Looks at every sample of a source once, in threads.
+    """Inspects every sample of a source once, in threads.
 
     Args:
         source: The samples.
@@ -111,7 +111,7 @@ def _inspect_one(source: Source, inspect: Callable[[int], Found], index: int) ->
 
 
 def require_clean(found: Scan, origin: str) -> None:
-    """Does nothing if nothing was left out; raises `DataError` with what was, and the reasons, otherwise."""
+    """Raises `DataError` with the failures and their reasons if anything was left out."""
     if found.bad:
         raise DataError(f"{len(found.bad)} image(s) of {origin} cannot be used:\n{list_failures(found.bad)}")
     if notes := found.notes(origin):
@@ -119,7 +119,7 @@ def require_clean(found: Scan, origin: str) -> None:
 
 
 def log_left_out(found: Scan, origin: str) -> None:
-    """Names in the log everything that was left out, and why."""
+    """Logs everything that was left out, and why."""
     for failure in found.bad:
         log.warning("left out %s: %s", failure.name, failure.reason)
     for line in found.notes(origin):

@@ -63,7 +63,7 @@ class Splits:
         return [index_of[name] for name in self.part(part)]
 
     def check(self, present: Collection[str], origin: str, parts: Collection[Part] = PARTS) -> None:
-        """Does nothing if the ids of these parts are among those present; raises `DataError` otherwise."""
+        """Raises `DataError` unless the ids of these parts are among those present."""
         wanted = [name for part in parts for name in self.part(part)]
         if missing := [name for name in wanted if name not in present]:
             raise DataError(

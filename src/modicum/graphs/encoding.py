@@ -224,7 +224,7 @@ class Encoding:
         return found.inputs
 
     def read_columns(self, used: NDArray[np.bool_] | None) -> tuple[Column, ...]:
-        """The columns that have inputs (F,) which are used; all for None."""
+        """Returns the columns with at least one used input (F,); all columns for None."""
         if used is None:
             return self.columns
         ends = np.cumsum([len(column.features) for column in self.columns])
@@ -269,7 +269,7 @@ def named_cells(cells: Cells, chosen: NDArray[np.bool_], table: Table, rows: NDA
 
 
 def _refuse_texts(column: Column, cells: Cells, found: EncodedColumn, table: Table) -> None:
-    """Refuses a column of numbers most of whose cells are something else: it is another column, or another form."""
+    """Raises DataError if most cells of a column of numbers or dates hold something else."""
     told = len(cells) - cells.count(Sort.EMPTY, Sort.WORD)
     is_text = found.is_odd & ~cells.are(Sort.WORD)
     if 2 * int(is_text.sum()) > told:

@@ -125,6 +125,6 @@ def open_brightness(data: str | None) -> Array:
 
 
 def to_brightness(pixels: NDArray[np.uint8]) -> Array:
-    """Brightness (H, W) in [0, 1] of pixels (H, W, 3) or (H, W), uint8."""
+    """Returns the brightness (H, W), in [0, 1], of pixels (H, W, 3) or (H, W), uint8."""
     grey: Array = (pixels @ GREY if pixels.ndim == 3 else pixels) / 255
     return np.minimum(grey, 1.0)  # in doubles, the shares add up to a bit more than 1

@@ -62,7 +62,7 @@ class Survey:
 def survey(
     source: str, *, strict: bool = False, preview: str | Path | None = None, options: TableOptions | None = None
 ) -> Survey:
-    """Looks through a table or a picture.
+    """Surveys a table or a picture.
 
     Args:
         source: As for training.

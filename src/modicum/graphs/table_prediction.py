@@ -107,7 +107,7 @@ class TablePrediction:
         return {"table": place}
 
     def _cells(self) -> NDArray[Any]:
-        """The answers as cells of the written table: no class is taken for a formula by a spreadsheet."""
+        """Returns the answers as cells of the written table, escaped so that spreadsheets see no formulas."""
         if self.probabilities is None or self.table.frame is not None:
             return self.values
         texts = [spreadsheet_text(value) if isinstance(value, str) else value for value in self.values]

@@ -89,7 +89,7 @@ def _significant_bits(content: bytes) -> int:
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and data of the chunks before the pixels."""
+    """Yields kind and data of the chunks before the pixels."""
     place = len(_PNG_SIGNATURE)
     while place + 8 <= len(content):
         length, kind = struct.unpack(">I4s", content[place : place + 8])

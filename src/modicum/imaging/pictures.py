@@ -41,7 +41,7 @@ class Picture:
 
 
 def name_of(source: object, place: int) -> str:
-    """Names a source in results: its path, or its place among the inputs."""
+    """Returns the name of a source in results: its path, or its place among the inputs."""
     return str(source) if isinstance(source, str | Path) else f"image {place}"
 
 
@@ -107,7 +107,7 @@ def content_of(source: object) -> tuple[bytes, str]:
 
 
 def _picture(pixels: Image.Image, image: Image.Image) -> Picture:
-    """The picture of an opened file, of which ``pixels`` are decoded already."""
+    """Returns the picture of an opened file whose ``pixels`` are already decoded."""
     orientation, belongings = read_belongings(image)
     shown = np.array(pixels)
     if not (image.has_transparency_data or "transparency" in image.info):

@@ -15,7 +15,7 @@ _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def check_preview_name(path: str | Path | None) -> None:
-    """Refuses a preview, before the set is looked through, that is no picture by its suffix; None is for no preview.
+    """Raises DataError, before the data set is read, unless the suffix is a picture's; None means no preview.
 
     Raises:
         DataError: If it has another suffix.

@@ -56,7 +56,7 @@ def compare_reports(reports: Mapping[str, Report]) -> Report:
 
 
 def _rows_of_all(tables: Mapping[str, Table]) -> tuple[Row, ...]:
-    """Each run's own row, then the baselines: those of one run by its name, those of all once."""
+    """Returns each run's own row, then the baselines: one run's under its name, shared ones once."""
     shared = [row for row in next(iter(tables.values())).rows if all(row in table.rows for table in tables.values())]
     rows = [(name, row) for name, table in tables.items() for row in table.rows if row.is_ours or row not in shared]
     return (

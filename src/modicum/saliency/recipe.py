@@ -161,7 +161,7 @@ class SaliencyRecipe:
         require_decay(self.ema_decay)
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns facts about the training for readers of a report, by name."""
         network = self.network
         attention = {"self": "self-attention", "region": "attention to two regions", "none": "no attention"}
         return {

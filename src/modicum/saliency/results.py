@@ -81,7 +81,7 @@ class Evaluation:
     duplicates: tuple[Duplicate, ...] | None
 
     def to_json(self) -> dict[str, JSON]:
-        """Plain data, for JSON; of the examples the names."""
+        """Returns plain data, for JSON; examples by their names."""
         plain = {name: getattr(self, name) for name in ("system", "data", "num_images", "image_px")}
         examples = {kind: [e.name for e in getattr(self, kind)] for kind in ("best", "typical", "worst")}
         return {

@@ -48,7 +48,7 @@ class OnnxSaliency:
         return self._graph(images)["saliency"]
 
     def prepare(self, picture: Image.Image) -> NDArray[np.float32]:
-        """The network's input (1, 3, S, S): upright, transparency laid on white, stretched, normalised.
+        """Returns the network's input (1, 3, S, S): upright, transparency laid on white, stretched, normalised.
 
         Pillow rounds to 8 bits after each direction, so pixels may differ by 1/255 from the training code's resize.
 

@@ -12,7 +12,7 @@ from modicum.storage.tensors import read_tensors
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a state that `torch.save` wrote, on the CPU, all finite.
+    """Reads the tensors of a ``.safetensors`` file, or of a state that `torch.save` wrote, on the CPU, all finite.
 
     A state that stands under ``state_dict`` in what was saved is found.
 

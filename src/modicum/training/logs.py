@@ -48,7 +48,7 @@ class JsonLinesLogger(Logger):
         append_jsonl(self.path, {"stage": self.stage, "step": step, **metrics})
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  Lightning's signature
-        """Nothing: the recipe is in the run folder."""
+        """Does nothing: the recipe is in the run folder."""
 
     @rank_zero_only
     def _drop_lines_after(self, step: int) -> None:
