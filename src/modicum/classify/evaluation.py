@@ -32,43 +32,17 @@ from modicum.classify.evidence import (
 )
 from modicum.classify.notes import read_calibration, read_classes
 from modicum.classify.preparation import PreparedData, prepare
-from modicum.classify.recipe import ImageOptions
+from modicum.classify.recipe import ClassifierRecipe
 from modicum.classify.results import Detail, Evaluation, Example
-from modicum.contract import Recipe
 from modicum.datasets.sources import Part
 from modicum.storage.errors import RunError
 from modicum.storage.header import read_header, update_notes
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
 from modicum.storage.sealing import parse_record, read_sealed, write_sealed
-from modicum.training.recipe import TrainerOptions
 
 BASELINES_NOTE = "has_baselines"  # of weights: whether the training left some
 NUM_EXAMPLES = 12  # images in each gallery of a report
 TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches of 32
-
-
-class ClassifierRecipe(Recipe, Protocol):
-    """What evaluation needs to know of any classifier's recipe."""
-
-    @property
-    def images(self) -> ImageOptions:
-        """How images become batches."""
-
-    @property
-    def image_px(self) -> int:
-        """Side of the images that the network gets."""
-
-    @property
-    def budget(self) -> float:
-        """Mean cost wanted, as a share of the plain network's."""
-
-    @property
-    def seed(self) -> int:
-        """Of everything random."""
-
-    @property
-    def trainer(self) -> TrainerOptions:
-        """Where it runs."""
 
 
 class DescribeDetails(Protocol):

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from modicum.classify.comparison import Comparison
-    from modicum.classify.evaluation import ClassifierRecipe
     from modicum.classify.evidence import AdaptiveClassifier
     from modicum.classify.predictor import Prediction, Predictor
     from modicum.classify.preparation import PreparedData
+    from modicum.classify.recipe import ClassifierRecipe
     from modicum.classify.results import CalibrationReport, Evaluation
     from modicum.classify.survey import Survey
 

@@ -79,9 +79,7 @@ class _BlockDropFitting:
         network.eval()
         if recipe.baselines:
             self._baselines(base, network, (plain, given), teacher)
-        network.cpu()
-        self.fitting.save(network)
-        return network
+        return self.fitting.finish(network)
 
     def _build(self) -> BlockDrop:
         recipe = self.recipe

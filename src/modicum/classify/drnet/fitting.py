@@ -72,9 +72,7 @@ class _DRNetFitting:
         self._joint(network)
         if self.recipe.baselines:
             self._baselines(static)
-        network.eval().cpu()
-        self.fitting.save(network)
-        return network
+        return self.fitting.finish(network)
 
     def _build(self) -> DRNet:
         recipe = self.recipe

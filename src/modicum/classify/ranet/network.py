@@ -36,6 +36,7 @@ from modicum.adaptive.knobs import check_knob
 from modicum.classify.confidence import check_outcomes, confidence_of, fit_temperatures
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Record, Stem, create_head
 from modicum.classify.ranet.structure import HeadName, Structure, check_choice
+from modicum.classify.routed import check_images
 from modicum.measuring.counting import count_macs
 
 
@@ -261,9 +262,7 @@ class RANet(nn.Module):
 
     def check_images(self, images: Tensor) -> None:
         """Raises a `ValueError` that names the shape if ``images`` are not (B, 3, image_px, image_px)."""
-        side = self.image_px
-        if images.ndim != 4 or images.shape[1:] != (3, side, side):
-            raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
+        check_images(images, self.image_px)
 
     def _checked_routes(self, routes: Tensor, num_images: int) -> Tensor:
         routes, num_exits = routes.cpu(), self.structure.num_exits

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Group, Policy, Routed, Stepped
+from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import UnitCosts
-from modicum.adaptive.execution import decide_and_run, decide_then_run, group_rows, select_run_scatter
+from modicum.adaptive.execution import group_rows, select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
@@ -27,6 +27,7 @@ from modicum.classify.blockdrop.pricing import price_blocks
 from modicum.classify.drnet.network import DRNet, PricedChoice
 from modicum.classify.drnet.predictors import PredictorName
 from modicum.classify.resolution_and_blocks.pricing import ResolutionBlockCosts, join_routes
+from modicum.classify.routed import RoutedClassifier
 from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel
 
@@ -56,7 +57,7 @@ class TwoDecisions(Policy):
         return min(low, -beyond), max(high, beyond)
 
 
-class ResolutionAndBlocks(nn.Module):
+class ResolutionAndBlocks(RoutedClassifier):
     """A residual classifier that runs each image at one of several resolutions, and there only the blocks it needs.
 
     Images come at the largest resolution, (B, 3, S, S), normalised as the backbone wants them.
@@ -75,6 +76,8 @@ class ResolutionAndBlocks(nn.Module):
     """
 
     storage_name = "resolution-and-blocks"
+    costs: ResolutionBlockCosts
+    policy: TwoDecisions
 
     def __init__(
         self,
@@ -87,8 +90,7 @@ class ResolutionAndBlocks(nn.Module):
         kernel: Kernel = "antialiased",
         pretrained: bool = False,
     ) -> None:
-        super().__init__()
-        self._config: dict[str, Any] = {
+        config: dict[str, Any] = {
             **({"backbone": backbone} if isinstance(backbone, str) else {}),
             "num_classes": num_classes,
             "resolutions": list(resolutions),
@@ -96,6 +98,7 @@ class ResolutionAndBlocks(nn.Module):
             "policy": policy,
             "kernel": kernel,
         }
+        super().__init__(max(resolutions, default=0), config)  # DRNet checks them
         if isinstance(backbone, str):
             backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
         backbone = copy.deepcopy(backbone)
@@ -116,6 +119,7 @@ class ResolutionAndBlocks(nn.Module):
         dearest = max(prices[0].per_unit)
         blocks = KeepThreshold([cost / dearest for cost in prices[0].per_unit])
         self.policy = TwoDecisions(self.drnet.policy, blocks, len(resolutions))
+        self.batch_keys = self._resolution_names
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -138,7 +142,7 @@ class ResolutionAndBlocks(nn.Module):
         Raises:
             ValueError: If images have another shape.
         """
-        self._check_images(images)
+        self.drnet.check_images(images)
         return torch.cat([self.drnet.scores(images), self.keep_logits(images).sigmoid()], dim=1)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
@@ -151,7 +155,7 @@ class ResolutionAndBlocks(nn.Module):
         Raises:
             ValueError: If images or routes have another shape, or routes name a resolution that does not exist.
         """
-        self._check_images(images)
+        self.drnet.check_images(images)
         self._check_routes(routes, len(images))
         resolutions, keep = routes[:, 0].cpu(), routes[:, 1:].cpu().bool()
         groups = dict(group_rows(resolutions, len(self.resolutions)))
@@ -176,33 +180,12 @@ class ResolutionAndBlocks(nn.Module):
                 logits.append(self.drnet.at_resolution(images, index))
         return torch.stack(logits, dim=1)
 
-    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
-        """Decides and runs; ``knob`` 0 is both papers' decision, a higher one is cheaper."""
-        return decide_and_run(self, images, knob)
-
-    def advance(self, group: Group, knob: float) -> Stepped:
-        """Decides, or runs what was decided: images of one resolution run together, whatever blocks they keep."""
-        return decide_then_run(self, group, knob, self._resolution_names)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns logits (B, K) at the decisions of both papers."""
-        return self.predict(images).outputs
-
     def plain_network(self) -> nn.Module:
         """Returns a plain copy of the backbone, with all its blocks at full resolution."""
         return without_droppable(self.drnet.static(0))
 
-    def storage_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild this network; a backbone module is left out and must be given again."""
-        return dict(self._config)
-
     def _resolution_names(self, routes: Tensor) -> list[str]:
         return [self.costs.labels[resolution] for resolution in routes[:, 0].tolist()]
-
-    def _check_images(self, images: Tensor) -> None:
-        side = self.resolutions[0]
-        if images.ndim != 4 or images.shape[1:] != (3, side, side):
-            raise ValueError(f"images must be (B, 3, {side}, {side}), the full resolution, got {tuple(images.shape)}")
 
     def _check_routes(self, routes: Tensor, num_rows: int) -> None:
         num_blocks = len(self.costs.per_resolution[0].per_unit)

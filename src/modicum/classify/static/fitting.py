@@ -1,13 +1,9 @@
 """From a recipe to a trained static family in a run folder: one stage per member."""
 
-from collections.abc import Sequence
-
 from torch import nn
 
-from modicum.adaptive.curve import Point
 from modicum.classify.backbones import SmallResNet, create_backbone
 from modicum.classify.fitting import ClassifierFitting
-from modicum.classify.plain import PlainStage
 from modicum.classify.pretrained import load_cifar_weights
 from modicum.classify.static.network import StaticFamily
 from modicum.classify.static.recipe import StaticRecipe
@@ -32,17 +28,10 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
     if not recipe.weights:
         members = dict(zip(network.names, network.networks, strict=True))
         for name in recipe.members:
-            module = PlainStage(members[name], recipe.optimizer.general(), recipe.schedule)
-            fitting.run_stage(name, module, recipe.epochs)
+            fitting.run_plain_stage(name, members[name], recipe.epochs, recipe.optimizer, recipe.schedule)
     network.to(fitting.device)
-
-    def measure() -> Sequence[Point]:
-        return [fitting.test_point("plain network", network.networks[0].eval(), network.costs.plain)]
-
-    fitting.write_baselines(measure)
-    network.eval().cpu()
-    fitting.save(network)
-    return network
+    fitting.write_plain_baseline(network.networks[0], network.costs.plain)
+    return fitting.finish(network)
 
 
 def planned_epochs(recipe: StaticRecipe) -> dict[str, int]:

@@ -7,17 +7,16 @@ expensive member's cost that may be spent, and all images go to the most expensi
 # B batch, M members, K classes, S side of the images in pixels
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Group, Policy, Routed, Stepped
+from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import MenuCosts
-from modicum.adaptive.execution import decide_and_run, decide_then_run, select_run_scatter
+from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
-from modicum.measuring.counting import count_network_macs
+from modicum.classify.routed import RoutedClassifier, check_images, count_menu
 
 
 class OneForAll(Policy):
@@ -43,7 +42,7 @@ class OneForAll(Policy):
         return 0.0, 1.0
 
 
-class StaticFamily(nn.Module):
+class StaticFamily(RoutedClassifier):
     """Plain classifiers side by side, all for images (B, 3, S, S), normalised.
 
     Args:
@@ -57,54 +56,36 @@ class StaticFamily(nn.Module):
     """
 
     storage_name = "static"
+    costs: MenuCosts
+    policy: OneForAll
 
     def __init__(self, members: Mapping[str, nn.Module], *, num_classes: int, image_px: int) -> None:
-        super().__init__()
         if len(members) < 2:
             raise ValueError(f"members must be at least two networks, got {', '.join(members) or 'none'}")
         for name, network in members.items():
             check_member(name, network, num_classes, image_px)
-        self.num_classes, self.image_px = num_classes, image_px
-        macs = {name: float(count_network_macs(each, (1, 3, image_px, image_px))) for name, each in members.items()}
-        self.names = tuple(sorted(members, key=lambda name: -macs[name]))  # dearest first, as everywhere
-        self.networks = nn.ModuleList(members[name] for name in self.names)
-        self.costs = MenuCosts(self.names, tuple(macs[name] for name in self.names))
+        costs = count_menu(members, image_px)
+        names = tuple(costs.names(costs.menu()))  # dearest first, as everywhere
+        super().__init__(image_px, {"members": list(names), "num_classes": num_classes, "image_px": image_px})
+        self.num_classes, self.names = num_classes, names
+        self.networks = nn.ModuleList(members[name] for name in names)
+        self.costs = MenuCosts(names, tuple(costs.of(costs.menu()).tolist()))
+        self.batch_keys = self.costs.names
         self.policy = OneForAll([cost / self.costs.plain for cost in self.costs.per_route])
 
     def scores(self, images: Tensor) -> Tensor:
         """Zeros (B, 1): nothing is decided per image."""
-        self._check_images(images)
+        check_images(images, self.image_px)
         return images.new_zeros(len(images), 1)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
         """Returns logits (B, K) of each image by its member ``routes`` (B,); only members in use are run."""
-        self._check_images(images)
+        check_images(images, self.image_px)
         return select_run_scatter(images, routes, list(self.networks))
-
-    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
-        """Runs all images through one member; at ``knob`` 0 the most expensive, at higher ones cheaper ones."""
-        return decide_and_run(self, images, knob)
-
-    def advance(self, group: Group, knob: float) -> Stepped:
-        """Decides, or runs what was decided: images of one member run together."""
-        return decide_then_run(self, group, knob, self.costs.names)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns logits (B, K) of the most expensive member."""
-        return self.predict(images).outputs
 
     def plain_network(self) -> nn.Module:
         """Returns a copy of the most expensive member."""
         return copy.deepcopy(self.networks[0])
-
-    def storage_config(self) -> dict[str, Any]:
-        """Returns the arguments that rebuild this family."""
-        return {"members": list(self.names), "num_classes": self.num_classes, "image_px": self.image_px}
-
-    def _check_images(self, images: Tensor) -> None:
-        side = self.image_px
-        if images.ndim != 4 or images.shape[1:] != (3, side, side):
-            raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
 
 
 def rebuild_static(members: Sequence[str], *, num_classes: int, image_px: int) -> StaticFamily:
