@@ -55,15 +55,15 @@ class _GraphEstimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn
 
     @abstractmethod
     def _loss_of(self, error: float) -> float:
-        """The loss of a search that belongs to an error in the user's units."""
+        """Converts an error in the user's units to the loss of a search."""
 
     @abstractmethod
     def _error_of(self, loss: float) -> float:
-        """The error in the user's units that belongs to a loss of a search."""
+        """Converts the loss of a search to an error in the user's units."""
 
     @abstractmethod
     def _raw(self, graph: Graph) -> Graph:
-        """The graph for raw numbers, of one for standardised ones."""
+        """Converts a graph on standardised numbers to one on raw numbers."""
 
     def _search(self, features: Array, targets: Array, loss: Loss) -> Self:
         """Searches on raw features (N, F) and targets as the loss takes them (N, O); sets the fitted attributes."""
@@ -154,7 +154,7 @@ class GraphRegressor(MultiOutputMixin, RegressorMixin, _GraphEstimator):  # type
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Searches.
+        """Searches for the smallest graph within the bound.
 
         Args:
             X: Features, (N, F), finite numbers.
@@ -178,7 +178,7 @@ class GraphRegressor(MultiOutputMixin, RegressorMixin, _GraphEstimator):  # type
         return self._search(features, (table - self._target_centre) / self._target_scale, SquaredError())
 
     def predict(self, X: ArrayLike) -> Array:
-        """Predicted targets, (N,) or (N, T) as in `fit`, of features (N, F)."""
+        """Returns the predicted targets, (N,) or (N, T) as in `fit`, of features (N, F)."""
         outputs = self._evaluate(X)
         return outputs[:, 0] if self._is_single else outputs
 
@@ -217,7 +217,7 @@ class GraphClassifier(ClassifierMixin, _GraphEstimator):  # type: ignore[misc]  
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Searches.
+        """Searches for the smallest graph within the bound.
 
         Args:
             X: Features, (N, F), finite numbers.
@@ -238,11 +238,11 @@ class GraphClassifier(ClassifierMixin, _GraphEstimator):  # type: ignore[misc]  
         return self._search(features, np.eye(len(self.classes_))[indices], CrossEntropy())
 
     def predict_proba(self, X: ArrayLike) -> Array:
-        """Class probabilities (N, K), in the order of ``classes_``, of features (N, F)."""
+        """Returns class probabilities (N, K), in the order of ``classes_``, of features (N, F)."""
         return softmax(self._evaluate(X).T).T
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable label, (N,), of features (N, F)."""
+        """Returns the most probable label, (N,), of features (N, F)."""
         most_probable = np.argmax(self._evaluate(X), axis=1)
         return cast(NDArray[Any], self.classes_[most_probable])
 
@@ -261,7 +261,7 @@ class Predictor(Protocol):
     """Anything with scikit-learn's ``predict``."""
 
     def predict(self, X: Any, /) -> ArrayLike:  # noqa: ANN401  scikit-learn's
-        """Outputs of features (N, F): (N,) or (N, T)."""
+        """Returns the outputs of features (N, F): (N,) or (N, T)."""
 
 
 def imitate(
@@ -270,14 +270,14 @@ def imitate(
     max_error: float,
     **options: Any,  # noqa: ANN401
 ) -> GraphRegressor:
-    """The smallest graph found that gives what a predictor gives, within a root mean squared difference.
+    """Finds the smallest graph whose root mean squared difference from a predictor is within a bound.
 
     Args:
         predictor: A fitted estimator, or a function from features (N, F) to outputs (N,) or (N, T).
         X: Features (N, F) on which to imitate it; they need no targets, so there may be many. The predictor is given
             them as they are, such as a data frame; the graph needs numbers.
         max_error: Bound on the difference, in units of the outputs.
-        **options: Of `GraphRegressor`, such as ``rounds``.
+        **options: Arguments of `GraphRegressor`, such as ``rounds``.
 
     Returns:
         The fitted estimator.

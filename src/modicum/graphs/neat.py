@@ -102,15 +102,15 @@ min_species_size = 2
 
 
 def evolve(points: Points, *, seconds: float, seed: int) -> tuple[Fit, Fit]:
-    """The best network of a population that evolved for some time, as it was and with its weights refitted.
+    """Returns the best network of a population evolved for some time, as it was and with its weights refitted.
 
     Hidden neurons are tanh, outputs linear, fitness is the negative loss. Nothing was tuned for a problem; that the
     result's weights are then fitted by Levenberg-Marquardt is in its favour.
 
     Args:
         points: What to fit.
-        seconds: CPU time; the generation that has begun is finished.
-        seed: Of everything random.
+        seconds: CPU time; a generation in progress is finished.
+        seed: Seed of all random numbers.
 
     Raises:
         MissingExtraError: If neat-python is not installed.
@@ -128,7 +128,7 @@ def evolve(points: Points, *, seconds: float, seed: int) -> tuple[Fit, Fit]:
 
 
 def to_graph(genome: Any, config: Any) -> Graph:  # noqa: ANN401  neat-python is not typed
-    """The network of a genome as a graph with linear outputs."""
+    """Converts the network of a genome to a graph with linear outputs."""
     neat = _require_neat()
     network = neat.nn.FeedForwardNetwork.create(genome, config)
     evaluated = [node for node, *_ in network.node_evals]
@@ -173,7 +173,7 @@ def _config(points: Points, seed: int) -> Iterator[Any]:
 
 @contextmanager
 def _kept_random_state() -> Iterator[None]:
-    """Puts the state of Python's own generator back, which neat-python seeds and uses."""
+    """Restores the state of Python's random generator, which neat-python seeds and uses."""
     state = random.getstate()
     try:
         yield
