@@ -155,7 +155,7 @@ WINGS: Mapping[str, Wing] = OnDemand(
 
 
 def get_system(name: str) -> AnySystem:
-    """The system of that name.
+    """Returns the system of that name.
 
     Raises:
         RecipeError: If there is none; the message suggests one.
@@ -166,7 +166,7 @@ def get_system(name: str) -> AnySystem:
 
 
 def recipe_for(system: AnySystem, data: str | None) -> str:
-    """Chooses the recipe of a system for a user who names none; logs a choice that depends on the data.
+    """Chooses the recipe of a system if the user names none; logs a choice that depends on the data.
 
     Args:
         system: What is trained.
@@ -187,7 +187,7 @@ def recipe_for(system: AnySystem, data: str | None) -> str:
 
 
 def check_packages(system: AnySystem) -> None:
-    """Refuses a training whose report could not be made, before hours of work.
+    """Raises MissingExtraError, before hours of work, if the report of a training could not be made.
 
     Raises:
         MissingExtraError: If a package is not installed.
@@ -198,7 +198,7 @@ def check_packages(system: AnySystem) -> None:
 
 
 def system_of(run: str | Path) -> AnySystem:
-    """Returns the system that a run is of.
+    """Returns the system of a run.
 
     Raises:
         RunError: If the folder is missing or not a run, or its recipe has changed.
@@ -221,7 +221,7 @@ def open_run(run: str | Path) -> Trained:
 
 
 def network_builders() -> Mapping[str, Callable[..., Any]]:
-    """For `modicum.storage.weights.load_network`: each network by the name under which it is stored."""
+    """Returns each network's builder by stored name, for `modicum.storage.weights.load_network`."""
     return OnDemand({name: partial(_builder, name) for name in SYSTEMS})
 
 
@@ -230,7 +230,7 @@ def _builder(name: str) -> Callable[..., Any]:
 
 
 def task_of(source: str) -> Literal["classify", "reading", "graphs"]:
-    """Guesses the task of a data set from its names and, of a table, its columns."""
+    """Guesses the task of a data set from its names and, for a table, its columns."""
     from modicum.graphs.recipe import TABLE_SUFFIXES
 
     path = Path(source).expanduser()
