@@ -153,7 +153,7 @@ def write_answer(answer: Any, place: Path) -> "Any | Failure":  # noqa: ANN401  
 
 
 def claim_file(out: str | Path, *, inputs: Iterable[str | Path] = (), force: bool = False) -> None:
-    """Makes sure, before the work, that the one file ``out`` may be written; see `modicum.storage.outputs.claim`.
+    """Checks, before the work, that the one file ``out`` may be written; see `modicum.storage.outputs.claim`.
 
     Raises:
         OutputError: If it is a folder, or something stands there that must not be overwritten.

@@ -58,7 +58,7 @@ class _Worker(SpawnProcess):
 
 
 def start_worker(work: Callable[..., object], *arguments: object) -> SpawnProcess:
-    """Starts ``work(*arguments)`` in a fresh process that ends with this one and does not hear Ctrl-C.
+    """Starts ``work(*arguments)`` in a fresh process that ends with this one and ignores Ctrl-C.
 
     Spawned, not forked: forking a process that runs threads, as torch does, may hang. A terminal sends Ctrl-C to all
     processes of a command; the one that started the others decides what becomes of them.
@@ -75,7 +75,7 @@ def start_worker(work: Callable[..., object], *arguments: object) -> SpawnProces
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Lets processes that start within inherit that Ctrl-C does not reach them; here it is only late."""
+    """Makes processes that start within ignore Ctrl-C; here Ctrl-C is only delayed."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -118,7 +118,7 @@ def get_system(name: str) -> AnySystem:
 
 
 def recipe_for(system: AnySystem, data: str | None) -> str:
-    """Chooses the recipe of a system for a user who names none; logs a choice that depends on the data.
+    """Chooses the recipe of a system if the user names none; logs a choice that depends on the data.
 
     Args:
         system: What is trained.
@@ -150,7 +150,7 @@ def check_packages(system: AnySystem) -> None:
 
 
 def system_of(run: str | Path) -> AnySystem:
-    """Returns the system that a run is of.
+    """Returns the system of a run.
 
     Raises:
         RunError: If the folder is missing or not a run, or its recipe has changed.
@@ -182,7 +182,7 @@ def _builder(name: str) -> Callable[..., Any]:
 
 
 def task_of(source: str) -> Literal["classify", "reading", "graphs"]:
-    """Guesses the task of a data set from its names and, of a table, its columns."""
+    """Guesses the task of a data set from its names and, for a table, its columns."""
     from modicum.graphs.recipe import TABLE_SUFFIXES
 
     path = Path(source).expanduser()

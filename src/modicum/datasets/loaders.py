@@ -45,7 +45,7 @@ class EpochSamples(Dataset[Sample]):
         return len(self._indices) * self._turns
 
     def __getitem__(self, place: int) -> Sample:
-        """Returns a sample; raises `DataError` if it has gone bad since the scan."""
+        """Returns a sample; raises `DataError` if it has become unreadable since the scan."""
         if place >= len(self):
             raise IndexError(place)  # ends an iteration over the samples
         turn, position = divmod(place, len(self._indices))

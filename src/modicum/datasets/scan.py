@@ -39,7 +39,7 @@ class Scan:
 
     @classmethod
     def of(cls, source: Source, digests: Iterable[str | Failure]) -> "Scan":
-        """Returns the scan of a source for each of whose samples there is a content hash, or why it cannot be used."""
+        """Returns the scan of a source from the content hash of each sample, or the reason why it cannot be used."""
         found = list(enumerate(digests))
         good = {index: digest for index, digest in found if isinstance(digest, str)}
         bad = tuple(failure for _, failure in found if isinstance(failure, Failure))
@@ -73,7 +73,7 @@ class Scan:
         return replace(kept, contradictions=tuple(tuple(source.records[i].id for i in group) for group in groups))
 
     def only(self, wanted: set[int]) -> "Scan":
-        """Returns the same without the good samples whose indices are not wanted."""
+        """Returns the scan without the good samples whose indices are not wanted."""
         kept = {index: digest for index, digest in zip(self.good, self.digests, strict=True) if index in wanted}
         return replace(self, good=tuple(kept), digests=tuple(kept.values()))
 
@@ -127,7 +127,7 @@ def log_left_out(found: Scan, origin: str) -> None:
 
 
 def list_failures(failures: Iterable[Failure]) -> str:
-    """Lists samples that cannot be used with the reasons, one a line."""
+    """Lists unusable samples with the reasons, one a line."""
     return shorten([f"{failure.name}: {failure.reason}" for failure in failures])
 
 

@@ -69,7 +69,7 @@ def describe_graph(path: Path, input_names: Sequence[str], output_names: Sequenc
 def write_manifest(
     folder: str | Path, *, system: str, graphs: Mapping[str, Graph], details: Mapping[str, JSON]
 ) -> Path:
-    """Writes ``manifest.json`` atomically, when all other files are there; see `Manifest` for the arguments.
+    """Writes ``manifest.json`` atomically, after all other files; see `Manifest` for the arguments.
 
     Returns:
         Path of the file.

@@ -133,7 +133,7 @@ def _require_extra() -> None:
 def _quiet_exporter() -> Iterator[None]:
     """Silences the exporter while the block runs; nothing else does.
 
-    It warns of its own and its dependencies' deprecated calls and reports its progress; nothing of that is for our
+    It warns of its own and its dependencies' deprecated calls and reports its progress; none of that is for our
     users to act on, and what goes wrong is raised. Parity is checked on the written file.
     """
     loggers = [logging.getLogger(name) for name in _CHATTY_LOGGERS]

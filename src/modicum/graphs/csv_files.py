@@ -105,7 +105,7 @@ def csv_content(form: CsvForm, names: Sequence[str], rows: Sequence[Sequence[str
 
 
 def number_text(value: float, form: CsvForm) -> str:
-    """Returns a number with all its digits and the decimal mark of a file."""
+    """Formats a number with all its digits and the decimal mark of a file."""
     return repr(value).replace(".", form.decimal)
 
 

@@ -77,7 +77,7 @@ def place_nodes(drawn: nx.DiGraph) -> dict[int, tuple[float, float]]:
 
 
 def draw_graph(axes: Axes, drawn: nx.DiGraph) -> None:
-    """Draws what `to_networkx` gave, inputs from the top; blue is positive, red negative, thick is strong."""
+    """Draws the result of `to_networkx`, inputs on top; blue is positive, red negative, thick is strong."""
     places = place_nodes(drawn)
     strongest = max((strength for _, _, strength in drawn.edges(data="strength")), default=1.0) or 1.0
     for source, target, edge in drawn.edges(data=True):

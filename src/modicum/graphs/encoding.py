@@ -142,12 +142,12 @@ class Encoding:
 
     @classmethod
     def of_numbers(cls, names: Sequence[str], target: str) -> Self:
-        """Returns columns of numbers alone, none of them ever empty."""
+        """Returns the encoding of columns that hold only numbers and are never empty."""
         return cls(tuple(Column(name) for name in names), target)
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
-        """Returns what `to_json` described."""
+        """Rebuilds an encoding from the result of `to_json`."""
         columns = tuple(
             Column(
                 entry["name"],
@@ -251,7 +251,7 @@ class Encoding:
 
 
 def category_texts(cells: Cells) -> NDArray[Any]:
-    """Returns cells (N,) as the categories that they name, `MISSING` where they are empty."""
+    """Returns cells (N,) as the categories that they name, `MISSING` for empty cells."""
     texts = cells.texts()
     texts[cells.are(Sort.EMPTY)] = MISSING
     return texts

@@ -99,7 +99,7 @@ class Schedule:
         return slopes
 
     def jacobian(self, values: Array, slopes: Array, out: Array) -> Array:
-        """Fills ``out`` (P, N) with the slopes by every parameter, from `forward`'s values and `adjoint`'s slopes."""
+        """Fills ``out`` (P, N) with the slopes for every parameter, from the results of `forward` and `adjoint`."""
         for row, source, target in zip(out, self.source_rows, self.targets, strict=True):  # 2x as fast as one gather
             np.multiply(values[source], slopes[target], out=row)
         return out

@@ -34,7 +34,7 @@ SOURCES = ("predict.c", "predict.py", "formula.txt", "formula.tex", "graph.graph
 
 
 def export_searched(network: GraphNetwork, folder: str | Path) -> Path:
-    """Writes what `OnnxGraph` runs, and beside it `SOURCES`; checks the ONNX graph against NumPy.
+    """Writes the files that `OnnxGraph` runs, and `SOURCES` beside them; checks the ONNX graph against NumPy.
 
     The folder appears when all is written and the graph has answered alike, to 1e-6. An earlier export in its place is
     replaced.

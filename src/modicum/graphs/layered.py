@@ -29,7 +29,7 @@ class LayeredFound:
     """What the search over layered networks came to.
 
     Attributes:
-        best: The smallest that keeps the bound; None where none did.
+        best: The smallest that keeps the bound; None if none does.
         least: That of the least error, whether it keeps the bound or not.
         fits: Networks that were fitted.
         seconds: CPU time.

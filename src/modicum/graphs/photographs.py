@@ -86,7 +86,7 @@ class Picture:
 
 
 def strips(height: int, row_pixels: int) -> Iterator[slice]:
-    """Yields rows by the strip, each of about `STRIP_PIXELS`."""
+    """Yields rows in strips of about `STRIP_PIXELS` each."""
     step = max(1, STRIP_PIXELS // row_pixels)
     for first in range(0, height, step):
         yield slice(first, min(first + step, height))

@@ -87,7 +87,7 @@ class PicturePrediction:
         return {"name": self.name, **sizes, **errors, **files_to_json(self.files)}
 
     def pictures(self) -> dict[str, Image.Image]:
-        """Returns the prediction, and the residual, which is grey where both agree."""
+        """Returns the prediction and the residual, which is grey where both agree."""
         predicted, residual = np.empty((2, *self.target.shape), dtype=np.uint8)
         for rows in self._strips():
             predicted[rows] = to_pixels(self.predicted[rows])
@@ -99,7 +99,7 @@ class PicturePrediction:
         return {f"{kind}.png": _png(picture) for kind, picture in self.pictures().items()}
 
     def save(self, folder: str | Path) -> dict[str, Path]:
-        """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; says where each stands."""
+        """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; returns their paths."""
         files = _files_of_picture(Path(folder) / Path(self.name).name)
         for file, content in zip(files.values(), self.encode().values(), strict=True):
             write_output(file, content)

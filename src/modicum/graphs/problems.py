@@ -198,19 +198,19 @@ class Places:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Returns ``count`` numbers of pixels, drawn without repetition, in order; all where no more are there."""
+        """Draws ``count`` numbers of pixels without replacement, in order; all if there are no more."""
         if len(self) <= count:
             return np.arange(len(self))
         return np.sort(rng.choice(len(self), count, replace=False))
 
     def spread(self, count: int) -> NDArray[np.int64]:
-        """Returns ``count`` numbers of pixels, evenly spread; all where no more are there."""
+        """Returns ``count`` evenly spread numbers of pixels; all if there are no more."""
         if len(self) <= count:
             return np.arange(len(self))
         return np.linspace(0, len(self) - 1, count).astype(np.int64)
 
     def find(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns rows and columns in the picture of pixels by their numbers, in rising order."""
+        """Returns the rows and columns of pixels in the picture by their numbers, which must be ascending."""
         at = np.searchsorted(self._ends, numbers, side="right")
         starts = np.concatenate([[0], self._ends])[at]
         rows, columns = self._rows[at], np.empty(len(numbers), dtype=np.int64)

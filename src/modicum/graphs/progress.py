@@ -58,7 +58,7 @@ def shown_progress(
     later: Callable[[float], float] = lambda whole: 0.0,
     now: Callable[[], float] = time.monotonic,
 ) -> Iterator[Show]:
-    """Shows graphs being searched: a bar where standard error is a terminal, else a line now and then.
+    """Shows the progress of a search: a bar if standard error is a terminal, else a line now and then.
 
     Args:
         plan: Of each restart.

@@ -39,7 +39,7 @@ LAST = Care(10**6, 200)  # all
 
 @dataclass(frozen=True)
 class Surgeon:
-    """The inverse curvature of a fitted graph, which tells what each edge and bias is worth.
+    """The inverse curvature of a fitted graph, which gives the saliency of each edge and bias.
 
     Attributes:
         graph: The fitted graph.
@@ -92,7 +92,7 @@ def prune(start: Fit, task: Task, care: Care = USUAL) -> Iterator[Fit]:
 
 
 def _remove_batch(surgeon: Surgeon, current: Fit, task: Task) -> Fit | None:
-    """Removes at once what is predicted to cost half of the room that the bound leaves; a third of it if that fails."""
+    """Removes parameters with a predicted cost of half the room left by the bound; a third of them if that fails."""
     saliencies = surgeon.saliencies()
     order = np.argsort(saliencies)
     room = 0.5 * (task.max_loss - task.judged_loss(current))

@@ -66,7 +66,7 @@ class Pictures:
     Attributes:
         target: The picture.
         predicted: By the graph.
-        layered: By the smallest layered network; None where there is none.
+        layered: By the smallest layered network; None without one.
     """
 
     target: NDArray[np.uint8]

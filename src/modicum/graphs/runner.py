@@ -24,7 +24,7 @@ class OnnxGraph:
         threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:
-        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
         MissingExtraError: If ONNX Runtime is not installed.
     """
 

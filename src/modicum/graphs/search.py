@@ -67,7 +67,7 @@ class Plan:
         return np.inf if self.seconds is None else (1 - POLISHING_SHARE) * self.seconds
 
     def is_over(self, rounds: int, seconds: float) -> bool:
-        """Tells whether a search that has done so many rounds in so many seconds is to end."""
+        """Tells whether a search is over after so many rounds and seconds."""
         return rounds >= self.rounds or (rounds >= 0 and seconds >= self.searching_seconds)
 
 
@@ -238,7 +238,7 @@ class Search:
         return fitted
 
     def _alternate(self) -> None:
-        """Adds to the incumbent, prunes it, and goes on from what came out unless it is larger."""
+        """Enlarges the incumbent, prunes it, and continues from the result unless it is larger."""
         if self.round % self.plan.return_after == self.plan.return_after - 1:
             self.incumbent = self.best.graph
         fitted = self._fitted(self._enlarged(self.incumbent), 40)

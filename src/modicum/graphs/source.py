@@ -297,7 +297,7 @@ def _statements(graph: Graph, encoding: Encoding, names: _Names, dialect: _Diale
 
 
 def _column_statements(column: Column, used: Sequence[int], first: int, names: _Names, dialect: _Dialect) -> list[str]:
-    """Reads a column that the graph reads, and ends the function where its cell cannot be used."""
+    """Reads a column that the graph uses, and ends the function if its cell cannot be used."""
     if not used:
         return []
     name = names.columns[column.name]

@@ -48,7 +48,7 @@ class Survey:
         rows: Of a table, or height of a picture in px.
         columns: Of a table; empty for a picture.
         width_px: Of a picture; None for a table.
-        hint: The flag that leaves out all columns that cannot be used; empty where there is none.
+        hint: The flag that leaves out all unusable columns; empty if all are usable.
     """
 
     name: str

@@ -45,7 +45,7 @@ class LearnedTable:
     notes: tuple[str, ...]
 
     def without_constants(self, rows: NDArray[np.int64]) -> "LearnedTable":
-        """Returns the table without columns that say the same in some of its rows: those that are to be fitted.
+        """Returns the table without columns that are constant over ``rows``, the rows to fit.
 
         Raises:
             DataError: If no column is left.
@@ -190,7 +190,7 @@ class _Lesson:
         return ~Column(name, is_date=kind == "dates").has_number(cells) & ~cells.are(Sort.INFINITE)
 
     def _column(self, name: str, kind: Kind, rows: NDArray[np.int64]) -> Column | None:
-        """Decides what a column holds; gives None and a note if it is of no use."""
+        """Decides what a column holds; returns None and a note if it is useless."""
         missing = self._missing(name, kind)
         if missing[rows].any() and self.options.missing == "refuse":
             self._refuse_missing(name, missing, rows)

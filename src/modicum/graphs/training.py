@@ -46,7 +46,7 @@ STAGE, BASELINES = "search", "baselines"
 
 
 def fit(recipe: GraphsRecipe, run: RunFolder) -> GraphNetwork:
-    """Searches the smallest graph, leaving it, its front and its baselines in the run folder; goes on after a kill.
+    """Searches for the smallest graph; leaves it, its front and baselines in the run folder; resumes after a kill.
 
     An interrupt (Ctrl-C) ends the search with the best graph so far, which is reported without baselines; resuming goes
     on from there, to the graph that an uninterrupted search would have found.
@@ -55,7 +55,7 @@ def fit(recipe: GraphsRecipe, run: RunFolder) -> GraphNetwork:
         The graph as a network, in evaluation mode.
 
     Raises:
-        DataError: If the data cannot be used, or are no longer those that the run was begun with.
+        DataError: If the data cannot be used, or have changed since the start of the run.
         MissingExtraError: If a library that reads them is not installed.
     """
     prepared = prepare(recipe)

@@ -68,7 +68,7 @@ def read_content(path: Path) -> bytes:
     """Reads all bytes of an image file.
 
     Raises:
-        BadImageError: If it cannot be read, is no regular file (a pipe or a device may never end), or is larger than
+        BadImageError: If it cannot be read, is not a regular file (a pipe or a device may never end), or is larger than
             `MAX_BYTES`.
     """
     try:

@@ -35,7 +35,7 @@ def write_picture(path: str | Path, picture: Image.Image) -> None:
     """Writes one picture.
 
     Raises:
-        DataError: If the file is no picture by its suffix.
+        DataError: If the suffix is not that of a picture.
         OutputError: If something stands there that modicum did not write; it is left as it is.
     """
     check_preview_name(path)

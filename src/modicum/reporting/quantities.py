@@ -43,7 +43,7 @@ def cost_scale(costs: Iterable[float], unit: Unit) -> CostScale:
 
 
 def reference_cost(curve: Curve) -> float | None:
-    """Returns the cost of the most expensive network without a decision: 100 % where only the curve is known."""
+    """Returns the cost that counts as 100 %: that of the most expensive network without a decision."""
     return max((point.cost for point in (*curve.plain, *curve.static)), default=None)
 
 

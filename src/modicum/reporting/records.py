@@ -15,7 +15,7 @@ def keep_report(run: RunFolder, report: Report) -> None:
 
 
 def read_report(run: RunFolder) -> Report:
-    """Returns what the last evaluation of a run left in ``figures.json``: the report without plots and pictures.
+    """Reads ``figures.json`` of a run's last evaluation: the report without plots and pictures.
 
     Raises:
         RunError: If the run has not been evaluated.
@@ -34,7 +34,7 @@ def read_report(run: RunFolder) -> Report:
 
 
 def compare_reports(reports: Mapping[str, Report]) -> Report:
-    """Sets several runs side by side: one under another, as far as their first tables have the same columns.
+    """Compares several runs by their first tables, which must have the same columns.
 
     Args:
         reports: By name of the run, at least one. A baseline that is the same in all of them stands there once.

@@ -98,7 +98,7 @@ def _region_shares(foreground: Tensor | None) -> Tensor:
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """Maps (B, C, H, W) as rows of positions (B, N, C)."""
+    """Reshapes maps (B, C, H, W) to rows of positions (B, N, C)."""
     return maps.flatten(2).mT
 
 

@@ -100,7 +100,7 @@ def create_encoder(name: str, *, pretrained: bool = False, checkpoint: str | Pat
 
 
 def check_checkpoint(name: str, checkpoint: str | Path) -> None:
-    """Refuses a file that lacks tensors of the model ``name``: timm itself would go on with random ones.
+    """Raises WeightsError if a file lacks tensors of the model ``name``: timm would go on with random ones.
 
     Raises:
         WeightsError: If the file is missing or unreadable, or a tensor is missing in it or has another shape.

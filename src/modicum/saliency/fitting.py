@@ -22,7 +22,7 @@ STAGE = "saliency"
 
 
 def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
-    """Trains the network, leaving weights, splits and logs in the run folder; goes on after a kill.
+    """Trains the network; leaves weights, splits and logs in the run folder; resumes after a kill.
 
     Returns:
         The trained network, in evaluation mode, on the CPU.

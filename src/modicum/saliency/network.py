@@ -208,7 +208,7 @@ class SaliencyNet(nn.Module):
 
 
 def resize(maps: Tensor, like: Tensor) -> Tensor:
-    """Maps (B, C, h, w) at the size of ``like``, bilinear between pixel centres."""
+    """Resizes maps (B, C, h, w) to the size of ``like``, bilinear between pixel centres."""
     # Centres, not corners: aligned corners would shift thin objects; sizes are read off, so any input size works.
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
 

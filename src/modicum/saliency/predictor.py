@@ -103,7 +103,7 @@ class Salience:
         }
 
     def save(self, folder: str | Path) -> dict[str, Path]:
-        """Writes what `encode` returns as ``<name>_mask.png`` and so on; says where each stands.
+        """Writes what `encode` returns as ``<name>_mask.png`` and so on; returns the paths.
 
         Raises:
             OutputError: If something stands there that modicum did not write; it is left as it is.
@@ -180,7 +180,7 @@ class Predictor:
 
     @torch.inference_mode()
     def maps(self, pictures: Iterable[NDArray[np.uint8]]) -> Tensor:
-        """Maps (n, S, S) of some pictures (H, W, 3) uint8 at the network's own size, in [0, 1], on the CPU."""
+        """Returns maps (n, S, S) of pictures (H, W, 3) uint8 at the network's input size, in [0, 1], on the CPU."""
         images = torch.stack([to_input(pixels, self.preprocessing.size) for pixels in pictures]).to(self._device)
         batch = self.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
         dtype = next(self._network.parameters()).dtype

@@ -74,7 +74,7 @@ class TwoRateOptions:
         require(rates, "optimizer rates", "above 0", f"{self.head_rate} and {self.encoder_rate}")
 
     def general(self) -> OptimizerOptions:
-        """Returns these options as those of any optimiser, its rates those of the parts "encoder" and "head"."""
+        """Returns these options as general optimiser options, with the rates of "encoder" and "head"."""
         rates = {"encoder": self.encoder_rate, "head": self.head_rate}
         return OptimizerOptions(self.kind, 1.0, nesterov=True, weight_decay=self.weight_decay, part_rates=rates)
 

@@ -26,7 +26,7 @@ class OnnxSaliency:
         threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:
-        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
         MissingExtraError: If ONNX Runtime is not installed.
     """
 
@@ -37,7 +37,7 @@ class OnnxSaliency:
         self._graph = GraphRunner(Path(folder), manifest.graphs["saliency"], threads=threads)
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Maps (B, 1, S, S) in [0, 1] of images (B, 3, S, S), normalised.
+        """Returns maps (B, 1, S, S), in [0, 1], of normalised images (B, 3, S, S).
 
         Raises:
             ValueError: If the images are of another shape or type.

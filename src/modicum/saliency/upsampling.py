@@ -19,7 +19,7 @@ _BAND = 1_000_000  # pixels finished at a time: bounds the memory to some 30 MB 
 
 
 def enlarge(saliency: NDArray[np.float32], pixels: NDArray[np.uint8], *, is_guided: bool = True) -> NDArray[np.uint8]:
-    """Enlarges a map to its photograph's size, (H, W) uint8: guided where that is much larger, else bilinearly.
+    """Enlarges a map to its photograph's size, (H, W) uint8: guided if that is much larger, else bilinearly.
 
     Args:
         saliency: The small map, (h, w), in [0, 1].
@@ -113,7 +113,7 @@ def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _widened(maps: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Maps (C, h, w) with rows of ``width`` px, bilinear."""
+    """Widens maps (C, h, w) to rows of ``width`` px, bilinearly."""
     low, high, share = _neighbours(maps.shape[2], width, slice(0, width))
     widened: NDArray[np.float32] = maps[:, :, low] + (maps[:, :, high] - maps[:, :, low]) * share
     return widened

@@ -22,7 +22,7 @@ def is_leftover(path: Path) -> bool:
 
 
 def write_atomically(path: str | Path, data: bytes | str | Sequence[bytes | memoryview]) -> None:
-    """Writes a whole file so that a reader, or a crash, sees the old content or the new one and nothing between.
+    """Writes a whole file so that readers see the old or the new content and nothing between, even after a crash.
 
     Args:
         path: The file to replace or to create; missing parent folders are made.
@@ -46,7 +46,7 @@ def write_atomically(path: str | Path, data: bytes | str | Sequence[bytes | memo
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Gives the errors of the system in its block the file that was to be written: a full disk names none.
+    """Adds the name of the file being written to system errors in the block: a full disk names none.
 
     Raises:
         OSError: As the block did, of the same kind and number, with ``path`` as its ``filename``.
@@ -61,7 +61,7 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def read_at_most(stream: io.BufferedIOBase, most_bytes: int) -> bytes:
-    """Returns the rest of a stream, or its first ``most_bytes + 1`` bytes where it is longer.
+    """Returns the rest of a stream, or its first ``most_bytes + 1`` bytes if it is longer.
 
     Takes memory for what is there, not for the bound, which `read` itself sets aside at once.
     """

@@ -162,7 +162,7 @@ def write_weights(path: str | Path, metadata: Mapping[str, str], plain: bytes | 
 
 
 def update_notes(path: Path, notes: Mapping[str, JSON]) -> None:
-    """Adds notes to a weights file, or replaces them, and makes its digest anew.
+    """Adds notes to a weights file, or replaces them, and renews its digest.
 
     Raises:
         WeightsError: If the file is missing, damaged, not of modicum, or of a newer format.

@@ -22,7 +22,7 @@ Identity = tuple[int, int]  # of a file on this machine, whatever it is called: 
 
 
 def claim(targets: Iterable[str | Path], *, inputs: Iterable[str | Path] = (), force: bool = False) -> None:
-    """Makes sure, before the work, that outputs may be written to where they are to go.
+    """Checks, before the work, that outputs may be written to their targets.
 
     Args:
         targets: The files that will be written.

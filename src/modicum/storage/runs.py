@@ -100,7 +100,7 @@ class RunFolder:
         """Resumes an existing run with the same system and recipe; adds the new start to its state.
 
         Raises:
-            RunError: If there is no run, or one of another system or recipe.
+            RunError: If there is no run, or its system or recipe differs.
         """
         run = cls.open(path)
         state = run.read_state()
@@ -143,13 +143,13 @@ class RunFolder:
         return [stage.name for stage in self.read_state().stages]
 
     def mark_finished(self, stage: str, notes: Mapping[str, JSON] | None = None) -> None:
-        """Records that a stage is done; done again, it moves to the end with its new notes."""
+        """Records that a stage is done; a repeated stage moves to the end with its new notes."""
         state = self.read_state()
         others = (done for done in state.stages if done.name != stage)
         self._write(replace(state, stages=(*others, FinishedStage(stage, utc_now(), notes or {}))))
 
     def weights_left_by(self, stage: str, path: Path, *, remedy: str) -> Path | None:
-        """Returns where a stage left weights beside the network's; None if this run has not finished that stage.
+        """Returns the weights that a stage left beside the network's; None if this run has not finished that stage.
 
         Args:
             stage: Its name.
@@ -166,7 +166,7 @@ class RunFolder:
         return None
 
     def discard_unused(self) -> None:
-        """Removes a run in whose folder there is nothing yet but its beginning; leaves any other as it is.
+        """Removes a run if its folder holds only its beginning; leaves any other as it is.
 
         What recipe and data tell again counts as its beginning: which samples are for what, words, empty folders.
         """
@@ -184,7 +184,7 @@ class RunFolder:
         return file.name in names or is_leftover(file) or is_empty_log
 
     def verify_recipe(self) -> None:
-        """Compares the recipe with the one that the run was begun with, and that its weights were trained by.
+        """Compares the recipe with the one of the run's start, and with the one that trained its weights.
 
         Raises:
             RunError: If it has changed or is gone.
@@ -222,10 +222,10 @@ class RunFolder:
         return {RECIPE_NOTE: digest_recipe(self.recipe.read_bytes())} if self.recipe.is_file() else {}
 
     def check_same_recipe(self, recipe_text: str) -> None:
-        """Accepts the recipe that this run was begun with, and no other; line ends do not matter.
+        """Raises RunError unless the recipe is the one that this run was begun with; line ends do not matter.
 
         Raises:
-            RunError: If lines differ; the message names them, ``-`` as the run has them, ``+`` as they are asked for.
+            RunError: If lines differ; the message names them, ``-`` in the run, ``+`` as requested.
         """
         self.verify_recipe()
         ours = self.recipe.read_text(encoding="utf-8").splitlines()

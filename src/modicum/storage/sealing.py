@@ -63,7 +63,7 @@ def digest_of(content: Mapping[str, JSON]) -> str:
 
 
 def no_digest(path: str | Path) -> str:
-    """Says, behind the name of a file, what to do about a digest that is not there."""
+    """Returns the advice, to follow the name of a file, on a missing digest."""
     return (
         "has no digest: an older modicum wrote it, or it was edited; if you trust it, take it over with: "
         f"modicum adopt {run_of(Path(path))}"

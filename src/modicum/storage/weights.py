@@ -175,7 +175,7 @@ def _build(header: Header, builder: Callable[..., N], parts: Mapping[str, object
 
 
 def _refuse_misfits(found: Mapping[str, TensorEntry], network: nn.Module, header: Header, file: Path) -> None:
-    """Raises one error that tells all misfits between the tensors of the file and those of the network."""
+    """Raises one error that lists all misfits between the tensors of the file and of the network."""
     expected: dict[str, Tensor] = network.state_dict()
     shared = [name for name in expected if name in found]
     misfits = {

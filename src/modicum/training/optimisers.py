@@ -51,7 +51,7 @@ def clip_gradients(optimizer: Optimizer) -> None:
 def configure_optimizer(
     module: LightningModule, parts: Parts, options: OptimizerOptions, schedule: Schedule
 ) -> OptimizerLRSchedulerConfig:
-    """Returns what ``configure_optimizers`` gives Lightning; with several optimisers, it gives a list of these.
+    """Returns the result of ``configure_optimizers`` for Lightning: a list if there are several optimisers.
 
     Args:
         module: Attached to a Trainer that knows its number of steps.

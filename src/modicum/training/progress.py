@@ -22,7 +22,7 @@ class StagePlan:
     epochs: Mapping[str, int]
 
     def place(self, stage: str) -> str:
-        """Says which of the stages this is: "stage 2 of 5".
+        """Returns which of the stages this is: "stage 2 of 5".
 
         Raises:
             ValueError: If the stage is not among them.

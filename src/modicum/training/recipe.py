@@ -166,5 +166,5 @@ class SgdOptions:
         self.general()  # refuses what is impossible
 
     def general(self) -> OptimizerOptions:
-        """Returns these options as those of any optimiser."""
+        """Returns these options as general optimiser options."""
         return OptimizerOptions("sgd", **asdict(self))

@@ -258,7 +258,7 @@ def _interrupts_passed_on() -> Iterator[None]:
 
 @contextmanager
 def _options_refused_clearly() -> Iterator[None]:
-    """Makes Lightning's refusal of an option, such as a GPU where there is none, an error of the recipe."""
+    """Turns Lightning's refusal of an option, such as a missing GPU, into an error of the recipe."""
     try:
         yield
     except MisconfigurationException as error:

@@ -103,7 +103,7 @@ class Panel:
 
 
 def write_comparison(path: str | Path, entries: Sequence[Entry], *, note: str = "") -> None:
-    """Writes the plot of `draw_comparison` as PNG or SVG, as the suffix of ``path`` says.
+    """Writes the plot of `draw_comparison` as PNG or SVG, by the suffix of ``path``.
 
     Raises:
         ValueError: If the suffix is another one, or there are no entries.

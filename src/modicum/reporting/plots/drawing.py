@@ -89,7 +89,7 @@ def is_narrow(width_in: float) -> bool:
 
 
 def show_percent(axis: Axis) -> None:
-    """Writes the ticks of an axis of shares as per cent, with no more decimals than they need."""
+    """Formats the ticks of an axis of shares as per cent, with no more decimals than they need."""
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 4):g} %"))
 
 
@@ -115,7 +115,7 @@ def figure_to_png(figure: Figure, dots_per_inch: int = 160) -> bytes:
 
 
 def _show_names(figure: Figure) -> None:
-    """Makes every label one that XML, fonts and UTF-8 take: names of runs and columns may hold anything."""
+    """Escapes every label so that XML, fonts and UTF-8 accept it: names of runs and columns may hold anything."""
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text(), keep="\n"))
 
@@ -131,7 +131,7 @@ def check_figure_name(path: str | Path) -> None:
 
 
 def write_figure(path: str | Path, figure: Figure) -> None:
-    """Writes the figure as PNG or SVG, as the suffix of ``path`` says.
+    """Writes the figure as PNG or SVG, by the suffix of ``path``.
 
     Raises:
         ValueError: If the suffix is another one.
