@@ -22,7 +22,7 @@ Names = Callable[[Path, Path], Iterable[Path]]
 
 
 def names_a_file(out: str | Path) -> bool:
-    """Whether a user means a file by ``out``, and not a folder: by what stands there, else by how it is spelt.
+    """Tells whether ``out`` means a file, not a folder: by what exists there, else by its spelling.
 
     A slash at the end means a folder; so does a name without the suffix of some kind of file, such as ``out.v2``.
     """
@@ -42,11 +42,11 @@ def names_a_file(out: str | Path) -> bool:
 def gather_files(
     inputs: Iterable[object], expand: Callable[[list[str | Path]], list[Path]]
 ) -> "tuple[list[Path | Failure], list[str | Path]]":
-    """The files that a user means, in order; an entry that means none costs only itself.
+    """Lists the files that a user means, in order; entries without files give a `Failure`.
 
     Args:
         inputs: Files, folders of files, and patterns.
-        expand: Gives the files of some entries; raises `DataError` where one holds none.
+        expand: Returns the files of some entries; raises `DataError` if an entry holds none.
 
     Returns:
         Files and failures, and the entries that gave files.
@@ -78,7 +78,7 @@ def gather_files(
 
 
 def _fault(entry: str | Path) -> str | None:
-    """Why an entry can never be read, or not to an end; None for all else, also for what is missing."""
+    """Explains why an entry can never be read in full; None for all others, including missing ones."""
     try:
         mode = Path(entry).stat().st_mode
     except ValueError as error:  # a NUL, or what the system's encoding lacks
@@ -90,7 +90,7 @@ def _fault(entry: str | Path) -> str | None:
 
 
 def in_order(found: "Iterable[Path | Failure]", answers: Iterator[Any]) -> Iterator[Any]:
-    """Answers to the files, with the failures of `gather_files` where they stood."""
+    """Yields the answers to the files in order, with the failures of `gather_files` at their places."""
     for each in found:
         yield next(answers) if isinstance(each, Path) else each
 
@@ -104,7 +104,7 @@ def place_outputs(
     writable: Collection[str] = (),
     force: bool = False,
 ) -> list[Path]:
-    """Returns where the outputs of each input go; refuses before the work whatever can be refused.
+    """Returns where the outputs of each input go; raises every error it can before the work.
 
     Files that were found in a folder, or by a pattern, keep their place below it; so do those that are named one by one
     where two would get the same name.
@@ -136,7 +136,7 @@ def place_outputs(
 
 
 def write_answer(answer: Any, place: Path) -> "Any | Failure":  # noqa: ANN401  of any task
-    """An answer, once it is written, with where it stands; a failure to write it costs nothing but itself.
+    """Writes an answer and returns it with its files; failing to write gives a `Failure`.
 
     Args:
         answer: What `predict` gives for an input, with ``name``, ``files`` and ``save``; a failure is handed on.
@@ -153,7 +153,7 @@ def write_answer(answer: Any, place: Path) -> "Any | Failure":  # noqa: ANN401  
 
 
 def claim_file(out: str | Path, *, inputs: Iterable[str | Path] = (), force: bool = False) -> None:
-    """Makes sure, before the work, that the one file ``out`` may be written; see `modicum.storage.outputs.claim`.
+    """Checks, before the work, that the one file ``out`` may be written; see `modicum.storage.outputs.claim`.
 
     Raises:
         OutputError: If it is a folder, or something stands there that must not be overwritten.
@@ -191,7 +191,7 @@ def _places(inputs: Sequence[str | Path], files: Sequence[Path], out: Path, name
 
 
 def _base(entry: str | Path) -> Path | None:
-    """The folder below which files keep their places: a folder itself, or what a pattern begins with."""
+    """Returns the folder below which files keep their places: a folder itself, or the start of a pattern."""
     path = Path(entry)
     try:
         if path.is_dir():

@@ -22,10 +22,10 @@ Answer = TypeVar("Answer")
 
 
 def end_with_parent(worker: int = 0) -> None:
-    """Ends this process within about a second of the end of the one that started it, also where that was killed.
+    """Ends this process within about a second of the end of its parent, even if the parent was killed.
 
-    Call it in every process that another one started. It leaves at once, without cleaning up, because there is nobody
-    left to whom its work would matter. Calling it again does nothing.
+    Call it in every process that another one started. It exits at once, without cleaning up, because no process is
+    left to use its results. Calling it again does nothing.
 
     Args:
         worker: Ignored; torch's data loaders pass the number of their worker.
@@ -58,7 +58,7 @@ class _Worker(SpawnProcess):
 
 
 def start_worker(work: Callable[..., object], *arguments: object) -> SpawnProcess:
-    """Starts ``work(*arguments)`` in a fresh process that ends with this one and does not hear Ctrl-C.
+    """Starts ``work(*arguments)`` in a fresh process that ends with this one and ignores Ctrl-C.
 
     Spawned, not forked: forking a process that runs threads, as torch does, may hang. A terminal sends Ctrl-C to all
     processes of a command; the one that started the others decides what becomes of them.
@@ -75,7 +75,7 @@ def start_worker(work: Callable[..., object], *arguments: object) -> SpawnProces
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Lets processes that start within inherit that Ctrl-C does not reach them; here it is only late."""
+    """Makes processes that start within ignore Ctrl-C; here Ctrl-C is only delayed."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -118,7 +118,7 @@ class Crew(Generic[Job, Answer]):
         self._end()
 
     def work_off(self, jobs: deque[Job]) -> Iterator[tuple[Job, Answer]]:
-        """Each job with its answer, in the order in which they are finished.
+        """Yields each job with its answer, in the order in which they finish.
 
         Args:
             jobs: Taken from the left as workers become free; more may be added between two answers.

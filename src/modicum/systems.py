@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Literal, TypeVar
 
 from modicum.contract import AnySystem, Run, Trained, Wing
@@ -46,58 +47,9 @@ class OnDemand(Mapping[str, T]):
         return len(self._loaders)
 
 
-def _drnet() -> AnySystem:
-    from modicum.classify.drnet.system import DRNetSystem
-
-    return DRNetSystem()
-
-
-def _blockdrop() -> AnySystem:
-    from modicum.classify.blockdrop.system import BlockDropSystem
-
-    return BlockDropSystem()
-
-
-def _static() -> AnySystem:
-    from modicum.classify.static.system import StaticSystem
-
-    return StaticSystem()
-
-
-def _ranet() -> AnySystem:
-    from modicum.classify.ranet.system import RANetSystem
-
-    return RANetSystem()
-
-
-def _resolution_and_blocks() -> AnySystem:
-    from modicum.classify.resolution_and_blocks.system import ResolutionAndBlocksSystem
-
-    return ResolutionAndBlocksSystem()
-
-
-def _rnan() -> AnySystem:
-    from modicum.restore.rnan.system import RNANSystem
-
-    return RNANSystem()
-
-
-def _saliency() -> AnySystem:
-    from modicum.saliency.system import SaliencySystem
-
-    return SaliencySystem()
-
-
-def _qanet() -> AnySystem:
-    from modicum.reading.qanet.system import QANetSystem
-
-    return QANetSystem()
-
-
-def _graphs() -> AnySystem:
-    from modicum.graphs.system import GraphsSystem
-
-    return GraphsSystem()
+def _system(place: str) -> Callable[[], AnySystem]:
+    """Returns what imports and makes the system of a class, which is given as "module:class" below this package."""
+    return lambda: resolve_name(f"modicum.{place}")()
 
 
 def _classify_wing() -> Wing:
@@ -132,15 +84,15 @@ def _graphs_wing() -> Wing:
 
 SYSTEMS: Mapping[str, AnySystem] = OnDemand(
     {
-        "drnet": _drnet,
-        "blockdrop": _blockdrop,
-        "static": _static,
-        "ranet": _ranet,
-        "resolution-and-blocks": _resolution_and_blocks,
-        "rnan": _rnan,
-        "saliency": _saliency,
-        "qanet": _qanet,
-        "graphs": _graphs,
+        "drnet": _system("classify.drnet.system:DRNetSystem"),
+        "blockdrop": _system("classify.blockdrop.system:BlockDropSystem"),
+        "static": _system("classify.static.system:StaticSystem"),
+        "ranet": _system("classify.ranet.system:RANetSystem"),
+        "resolution-and-blocks": _system("classify.resolution_and_blocks.system:ResolutionAndBlocksSystem"),
+        "rnan": _system("restore.rnan.system:RNANSystem"),
+        "saliency": _system("saliency.system:SaliencySystem"),
+        "qanet": _system("reading.qanet.system:QANetSystem"),
+        "graphs": _system("graphs.system:GraphsSystem"),
     }
 )
 WINGS: Mapping[str, Wing] = OnDemand(
@@ -155,7 +107,7 @@ WINGS: Mapping[str, Wing] = OnDemand(
 
 
 def get_system(name: str) -> AnySystem:
-    """The system of that name.
+    """Returns the system of that name.
 
     Raises:
         RecipeError: If there is none; the message suggests one.
@@ -166,7 +118,7 @@ def get_system(name: str) -> AnySystem:
 
 
 def recipe_for(system: AnySystem, data: str | None) -> str:
-    """Chooses the recipe of a system for a user who names none; logs a choice that depends on the data.
+    """Chooses the recipe of a system if the user names none; logs a choice that depends on the data.
 
     Args:
         system: What is trained.
@@ -187,7 +139,7 @@ def recipe_for(system: AnySystem, data: str | None) -> str:
 
 
 def check_packages(system: AnySystem) -> None:
-    """Refuses a training whose report could not be made, before hours of work.
+    """Raises MissingExtraError, before hours of work, if the report of a training could not be made.
 
     Raises:
         MissingExtraError: If a package is not installed.
@@ -198,7 +150,7 @@ def check_packages(system: AnySystem) -> None:
 
 
 def system_of(run: str | Path) -> AnySystem:
-    """Returns the system that a run is of.
+    """Returns the system of a run.
 
     Raises:
         RunError: If the folder is missing or not a run, or its recipe has changed.
@@ -221,7 +173,7 @@ def open_run(run: str | Path) -> Trained:
 
 
 def network_builders() -> Mapping[str, Callable[..., Any]]:
-    """For `modicum.storage.weights.load_network`: each network by the name under which it is stored."""
+    """Returns each network's builder by stored name, for `modicum.storage.weights.load_network`."""
     return OnDemand({name: partial(_builder, name) for name in SYSTEMS})
 
 
@@ -230,7 +182,7 @@ def _builder(name: str) -> Callable[..., Any]:
 
 
 def task_of(source: str) -> Literal["classify", "reading", "graphs"]:
-    """Guesses the task of a data set from its names and, of a table, its columns."""
+    """Guesses the task of a data set from its names and, for a table, its columns."""
     from modicum.graphs.recipe import TABLE_SUFFIXES
 
     path = Path(source).expanduser()

@@ -196,7 +196,7 @@ def test_clock_says_which_share_of_the_saving_it_confirms(evaluation):
     nothing_promised = replace(evaluation.efficiency[0], saved_in_theory=0.0)
     timed = replace(evaluation, efficiency=(*evaluation.efficiency, nothing_promised))
     ratios = [cells[-1] for cells in rows_of(evaluation_report(timed), "What the clock says")]
-    assert ratios == ["0.77", "0.88", "1.03", "–"]  # noqa: RUF001  the dash for what is missing
+    assert ratios == ["0.77", "0.88", "1.03", "–"]
 
 
 def test_terminal_shows_tables_of_details_but_no_sweep(evaluation, detail):

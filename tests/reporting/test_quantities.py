@@ -22,7 +22,7 @@ from modicum.reporting.quantities import (
         (0, "MAC", "0 multiply-adds"),
         (0.0412, "ms", "0.0412 ms"),
         (9.996, "ms", "10.0 ms"),
-        (math.nan, "ms", "– ms"),  # noqa: RUF001  the dash for what is missing
+        (math.nan, "ms", "– ms"),
     ],
 )
 def test_cost_has_three_digits_and_a_unit(cost, unit, text):
@@ -38,7 +38,7 @@ def test_scale_of_nothing_is_the_unit_itself():
     assert cost_scale([], "MAC").name == "multiply-adds"
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.9713, "97.1 %"), (1, "100.0 %"), (None, "–"), (math.nan, "–")])  # noqa: RUF001  the dash
+@pytest.mark.parametrize(("share", "text"), [(0.9713, "97.1 %"), (1, "100.0 %"), (None, "–"), (math.nan, "–")])
 def test_percent_has_one_decimal(share, text):
     assert format_percent(share) == text
 

@@ -21,7 +21,7 @@ class Calibration:
         unit: What costs count.
         knob: The knob that meets it.
         achieved: Mean cost on the calibration samples.
-        plain: Cost of the plain network on any sample; None where there is none.
+        plain: Cost of the plain network on any sample; None if there is none.
         worth: Of the calibration samples.
         num_samples: How many they were.
         data_hash: Of their ids, so that a later evaluation can tell whether it uses the same.
@@ -145,6 +145,6 @@ def relative_budget(budget: float, costs: CostTable[Any]) -> float:
 
 
 def describe_share(costs: CostTable[Any]) -> Callable[[float], str]:
-    """Names costs in messages for a user who asked for a share of the plain network's."""
+    """Returns a function that names a cost in messages as a share of the plain network's."""
     what, plain = "multiply-adds" if costs.unit == "MAC" else "time", require_plain(costs)
     return lambda cost: f"{cost / plain:.4g} of the plain network's {what}"

@@ -42,7 +42,7 @@ class CostTable(ABC, Generic[Routes]):
 
     @abstractmethod
     def names(self, routes: Routes) -> list[str]:
-        """Names each route for a histogram; routes that a reader need not tell apart share a name."""
+        """Names each route for a histogram; routes that need no distinction share a name."""
 
     @abstractmethod
     def menu(self) -> Tensor | None:

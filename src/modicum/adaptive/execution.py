@@ -2,7 +2,7 @@
 
 Two forms cover all adaptive networks. `select_run_scatter` serves decisions made before a piece of network runs (which
 resolution, keep or drop this block); `run_through_exits` serves decisions made while it runs (leave here or go on),
-where an exit that nobody can take need not be computed.
+where an exit that no sample can take need not be computed.
 
 Each can be taken step by step, too, so that samples of several calls share a step: `decide_then_run` and `pass_exit`.
 """

@@ -34,11 +34,11 @@ class ExitRule(Policy):
 
     @abstractmethod
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
-        """Whether samples with this confidence (n,) leave at exit ``index``, (n,) bool on the CPU; at the last, all."""
+        """Tells which samples of this confidence (n,) leave at exit ``index``, (n,) bool on CPU; at the last, all."""
 
     @abstractmethod
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """Whether any confidence lets a sample leave, per exit; an exit that is not open need not be computed."""
+        """Tells for each exit whether any confidence lets a sample leave; the others need not be computed."""
 
 
 class CommonThreshold(ExitRule):
@@ -52,17 +52,17 @@ class CommonThreshold(ExitRule):
         return _first_exit(self, scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
-        """Whether the confidence reaches the threshold; at the last exit, all leave."""
+        """Returns whether the confidence reaches the threshold; at the last exit, all samples leave."""
         if index == self.num_exits - 1:
             return torch.ones(len(confidence), dtype=torch.bool)
         return confidence.cpu().double() >= 1 - knob
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """All, unless the threshold is above 1."""
+        """Returns True for every exit, or only for the last if the threshold is above 1."""
         return (*[knob >= 0] * (self.num_exits - 1), True)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """From a threshold above 1 to one of 0."""
+        """Returns the knobs of a threshold above 1 and of a threshold of 0."""
         return -0.5, 1.0
 
 
@@ -81,7 +81,7 @@ class FrozenTable(nn.Module):
         self.register_buffer("bits", values.detach().float().contiguous().view(torch.int32).clone())
 
     def values(self) -> Tensor:
-        """The numbers, float32, on the network's device."""
+        """Returns the numbers, float32, on the network's device."""
         return self.bits.view(torch.float32)
 
 
@@ -114,17 +114,17 @@ class GeometricRule(nn.Module, ExitRule):
         return _first_exit(self, scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
-        """Whether the confidence reaches the threshold; at the last exit, all leave."""
+        """Returns whether the confidence reaches the threshold; at the last exit, all samples leave."""
         if index == self.num_exits - 1:  # a confidence that is not a number reaches no threshold
             return torch.ones(len(confidence), dtype=torch.bool)
         return confidence.cpu() >= self.thresholds(knob)[index]
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """Those whose threshold is a confidence."""
+        """Returns True for each exit whose threshold a confidence can reach."""
         return tuple((self.thresholds(knob) < CLOSED).tolist())
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """From shares that round to no sample before the last exit to a first share that rounds to 1."""
+        """Returns the knobs at which no sample leaves early and at which all leave at the first exit."""
         return -math.log(len(self.calibration.bits)) - 1, 40.0  # exp(-40) is below the last digit of 1
 
 
@@ -154,7 +154,7 @@ class GainRule(nn.Module, ExitRule):
         return _first_exit(self, scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
-        """Whether every later exit gains less than the knob."""
+        """Returns whether every later exit gains less than the knob; at the last exit, all samples leave."""
         if index == len(self.relative_costs) - 1:
             return torch.ones(len(confidence), dtype=torch.bool)
         knots = self.knots.values()[index].cpu().double()
@@ -162,7 +162,7 @@ class GainRule(nn.Module, ExitRule):
         return gains.amax(dim=0) < knob
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """All but those where, between any two knots, some later exit gains too much at both."""
+        """Returns False for an exit if, between any two knots, some later exit gains too much at both."""
         open_exits = []
         for index in range(len(self.relative_costs) - 1):
             gains = self._gains(index)
@@ -171,12 +171,12 @@ class GainRule(nn.Module, ExitRule):
         return (*open_exits, True)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """A gain is at most 1, over the least difference in cost."""
+        """Returns bounds beyond any gain per cost, which is at most 1 over the smallest difference in cost."""
         bound = 1.001 / float(self.relative_costs.diff().min()) if len(self.relative_costs) > 1 else 1.0
         return -bound, bound
 
     def _gains(self, index: int) -> Tensor:
-        """Expected gain per cost of each later exit, at the knots of exit ``index``: (later exits, P)."""
+        """Returns the expected gain per cost of each later exit at the knots of exit ``index``: (later exits, P)."""
         worth = self.correctness.values()[index].cpu().double()
         costs = self.relative_costs[index + 1 :] - self.relative_costs[index]
         return (worth[index + 1 :] - worth[index]) / costs[:, None]
@@ -249,7 +249,7 @@ def solve_thresholds(confidence: Tensor, shares: Tensor) -> Tensor:
 
     Returns:
         Shape (E,), of the type of ``confidence``. A sample leaves at the first exit where its confidence is at least
-        the threshold: 1e8 where nobody leaves, -1e8 at the last exit.
+        the threshold: 1e8 where none leaves, -1e8 at the last exit.
     """
     num_samples, num_exits = confidence.shape
     thresholds = confidence.new_full((num_exits,), CLOSED)
@@ -284,7 +284,7 @@ def _first_exit(rule: ExitRule, scores: Tensor, knob: float) -> Tensor:
 
 
 def _interpolate(knots: Tensor, values: Tensor, at: Tensor) -> Tensor:
-    """Piecewise-linear curves ``values`` (J, P) over ``knots`` (P,), read at (n,): (J, n); constant outside."""
+    """Reads piecewise-linear curves ``values`` (J, P) over ``knots`` (P,) at (n,): (J, n); constant outside."""
     right = torch.searchsorted(knots, at).clamp(1, len(knots) - 1)
     left = right - 1
     span = (knots[right] - knots[left]).clamp_min(1e-12)  # knots may coincide

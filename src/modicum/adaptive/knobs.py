@@ -54,10 +54,10 @@ def check_milliseconds(budget_ms: object) -> float:
 
 
 def is_share(budget: object) -> TypeGuard[float]:
-    """Whether a budget is a share of a whole, in (0, 1]."""
+    """Tells whether a budget is a share of a whole, in (0, 1]."""
     return is_finite(budget) and 0 < float(budget) <= 1
 
 
 def is_finite(value: object) -> TypeGuard[float]:
-    """Whether a value is a number other than NaN and the infinities; truth values are no numbers here."""
+    """Tells whether a value is a number other than NaN and infinity; booleans do not count as numbers."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

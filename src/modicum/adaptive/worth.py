@@ -25,11 +25,11 @@ class Worth(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of samples."""
+        """Returns the number of samples."""
 
     @abstractmethod
     def total(self) -> float:
-        """Returns the worth of all samples together; nan where there are none."""
+        """Returns the worth of all samples together; NaN if there are none."""
 
     @abstractmethod
     def each(self) -> Tensor:
@@ -123,7 +123,7 @@ class SetWorth(Worth, Generic[Answer]):
 
 
 def bootstrap_interval(worth: Worth, seed: int = 0) -> tuple[float, float]:
-    """Returns the bootstrap 95 % interval of the total, found by resampling samples; nan where there are none."""
+    """Returns the bootstrap 95 % interval of the total, found by resampling samples; NaN if there are none."""
     if not len(worth):
         return float("nan"), float("nan")
     draws = worth.resample(RESAMPLES, np.random.default_rng(seed))

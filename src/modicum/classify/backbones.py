@@ -30,7 +30,7 @@ class SubsampleShortcut(nn.Module):
         self.padding = (channels - in_channels) // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, channels, H / stride, W / stride), rounded up."""
+        """Returns features (B, channels, H / stride, W / stride), rounded up."""
         shortcut = x[:, :, :: self.stride, :: self.stride]
         return F.pad(shortcut, (0, 0, 0, 0, self.padding, self.padding)) if self.padding else shortcut
 
@@ -44,7 +44,7 @@ class PoolShortcut(nn.Module):
         self.padding = channels - in_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, channels, H / stride, W / stride), rounded up; a window over the edge averages what it has."""
+        """Returns features (B, channels, H / stride, W / stride), rounded up; edge windows average what they have."""
         shortcut = F.avg_pool2d(x, self.stride, ceil_mode=True) if self.stride > 1 else x
         return F.pad(shortcut, (0, 0, 0, 0, 0, self.padding)) if self.padding else shortcut
 
@@ -70,7 +70,7 @@ class BasicBlock(nn.Module):
         self.shortcut = nn.Identity() if fits else make_shortcut(in_channels, channels, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, channels, H / stride, W / stride), rounded up."""
+        """Returns features (B, channels, H / stride, W / stride), rounded up."""
         shortcut = self.shortcut(x)
         x = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(x)) + shortcut)
@@ -117,38 +117,38 @@ class SmallResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of images (B, 3, H, W) of any size from about 8 pixels up."""
+        """Returns logits (B, K) of images (B, 3, H, W) of any size from about 8 pixels up."""
         x = self.layers(self.stem_pool(F.relu(self.bn1(self.conv1(images)))))
         logits: Tensor = self.linear(self.pool(x).flatten(1))
         return logits
 
 
 def digit_resnet(num_classes: int) -> SmallResNet:
-    """The backbone for digits in scenes of about 48 pixels: stem of stride 2, one block each of 16, 32, 64 channels."""
+    """Builds the backbone for digits in scenes of about 48 px: stem of stride 2, blocks of 16, 32 and 64 channels."""
     return SmallResNet(num_classes, stem_stride=2)
 
 
 def photo_resnet(num_classes: int) -> SmallResNet:
-    """A small backbone for photographs of 96 to 192 pixels: one block each of 32, 64, 128 and 256 channels."""
+    """Builds a small backbone for photographs of 96 to 192 pixels: one block each of 32, 64, 128 and 256 channels."""
     return SmallResNet(num_classes, widths=(32, 64, 128, 256), stem_stride=2, stem_pool=True)
 
 
 def slim_photo_resnet(num_classes: int) -> SmallResNet:
-    """`photo_resnet` with half the channels: about a quarter of its multiply-adds."""
+    """Builds `photo_resnet` with half the channels, which takes about a quarter of its multiply-adds."""
     return SmallResNet(num_classes, widths=(16, 32, 64, 128), stem_stride=2, stem_pool=True)
 
 
 def photo_resnet18_pool(num_classes: int) -> SmallResNet:
-    """A backbone for photographs with blocks to drop: two blocks each of 16, 32, 64 and 128 channels."""
+    """Builds a backbone for photographs with blocks to drop: two blocks each of 16, 32, 64 and 128 channels."""
     return SmallResNet(num_classes, widths=(16, 32, 64, 128), blocks=2, stem_stride=2, stem_pool=True, shortcut="pool")
 
 
 def cifar_resnet(
     num_classes: int, depth: int, *, widths: Sequence[int] = (16, 32, 64), shortcut: ShortcutName = "subsample"
 ) -> SmallResNet:
-    """The network of depth 6n + 2 for CIFAR: three stages of n blocks with 16, 32 and 64 channels.
+    """Builds the network of depth 6n + 2 for CIFAR: three stages of n blocks with 16, 32 and 64 channels.
 
-    Published CIFAR weights mean the ``"subsample"`` shortcut, the experiments of BlockDrop the ``"pool"`` one.
+    Published CIFAR weights use the ``"subsample"`` shortcut, the experiments of BlockDrop the ``"pool"`` one.
 
     Raises:
         ValueError: If ``depth`` is not 6n + 2.
@@ -179,7 +179,7 @@ SMALL: dict[str, Callable[[int], SmallResNet]] = {
 
 
 def create_backbone(name: str, num_classes: int, *, pretrained: bool = False) -> nn.Module:
-    """A classifier with ``num_classes`` outputs by its name here, in torchvision or in timm, in that order.
+    """Builds a classifier with ``num_classes`` outputs by its name here, in torchvision or in timm, in that order.
 
     Args:
         name: E.g. ``"digit_resnet"``, ``"resnet50"``, ``"mobilenet_v2"``, ``"regnety_002"``.
@@ -188,7 +188,7 @@ def create_backbone(name: str, num_classes: int, *, pretrained: bool = False) ->
             on first use.
 
     Raises:
-        RecipeError: If no such network is known; the message suggests close names.
+        RecipeError: If the network is unknown; the message suggests close names.
         WeightsError: If published weights are not on this machine and cannot be fetched.
     """
     if pretrained:

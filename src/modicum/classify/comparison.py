@@ -41,7 +41,7 @@ class Compared:
         return max(self.evaluation.efficiency, key=lambda row: row.batch_size, default=None)
 
     def curve(self, unit: Unit) -> Curve | None:
-        """The curve with its plain networks in this unit; None where that was not measured.
+        """Returns the curve with its plain networks in this unit; None if that was not measured.
 
         In milliseconds, a plain network that executes as much as a route has that route's time, and the full one the
         time measured beside the routed network; others were not timed and are left out.
@@ -58,9 +58,9 @@ class Compared:
         return replace(timed, plain=tuple(plain))
 
     def calibrated(self, unit: Unit) -> Point | None:
-        """The calibrated point in this unit; milliseconds are read off between the points of the sweep.
+        """Returns the calibrated point in this unit; milliseconds are interpolated between the points of the sweep.
 
-        None where the unit was not measured.
+        None if the unit was not measured.
         """
         point, curve = self.evaluation.calibrated, self.curve(unit)
         if unit == self.evaluation.curve.unit or curve is None:
@@ -73,7 +73,7 @@ class Compared:
         return replace(point, cost=float(cost))
 
     def members(self, unit: Unit) -> list[Point]:
-        """The networks without decision that this run offers, by name: a static family's, else the plain ones."""
+        """Returns this run's networks without a decision: the members of a static family, else the plain networks."""
         curve = self.curve(unit)
         if curve is None:
             return []
@@ -90,7 +90,7 @@ class Verdict:
         run: Name of the run.
         unit: What costs count.
         calibrated: The run's point.
-        baseline: The most accurate static network at no higher cost, the cheapest of equals; None where there is none.
+        baseline: The most accurate static network at no higher cost, the cheapest of equals; None if there is none.
         absences: Why there is none, each reason that holds for some of the static networks; empty where there is one.
     """
 
@@ -145,7 +145,7 @@ class Comparison:
         return [run.name for run in self.runs if run.curve("ms") is None]
 
     def verdicts(self, unit: Unit) -> list[Verdict]:
-        """One for each adaptive run, against every static network that was tested on the same data."""
+        """Returns one verdict per adaptive run, against every static network tested on the same data."""
         return list(_verdicts(self.runs, unit))
 
     @property
@@ -170,7 +170,7 @@ class Comparison:
         return comparison_report(self).render()
 
     def entries(self) -> list[Entry]:
-        """What a plot shows of each run, in each unit; a static run without an adaptive one to match is left out."""
+        """Returns what a plot shows of each run in each unit, without static runs that match no adaptive run."""
         unmatched = self.unmatched
         return [
             Entry(
@@ -185,7 +185,7 @@ class Comparison:
         ]
 
     def data_note(self) -> str:
-        """Which runs were tested on which images, where these differ; else empty."""
+        """Says which runs were tested on which images if these differ, else nothing."""
         names: dict[tuple[str, int], list[str]] = {}
         for run in self.runs:
             names.setdefault(_test_set(run), []).append(run.name)
@@ -195,14 +195,14 @@ class Comparison:
         return f"Tested on different images, of which only the same compare ({groups})."
 
     def plot_note(self) -> str:
-        """What a reader of the plot must know: other test images, runs left out, where milliseconds come from."""
+        """Says what a reader of the plot must know: other test images, runs left out, where milliseconds come from."""
         unmatched = self.unmatched
         left_out = f"Left out, because no adaptive run has their images: {', '.join(unmatched)}." if unmatched else ""
         clock = "" if self.untimed else self.clock_note()
         return " ".join(filter(None, (self.data_note(), left_out, clock)))
 
     def clock_note(self) -> str:
-        """Where the milliseconds come from, and what they may be compared with."""
+        """Says where the milliseconds come from and what they may be compared with."""
         where = {run.name: _place(run) for run in self.runs}
         common = len(set(where.values())) == 1
         places = next(iter(where.values())) if common else "; ".join(f"{name}: {each}" for name, each in where.items())
@@ -227,7 +227,7 @@ def _verdicts(runs: Sequence[Compared], unit: Unit) -> Iterator[Verdict]:
 
 
 def _absences(run: Compared, runs: Sequence[Compared], unit: Unit) -> Iterator[Absence]:
-    """Why no static network of ``runs`` is a baseline of ``run``, where none is."""
+    """Yields the reasons why no static network of ``runs`` is a baseline of ``run``, if none is."""
     alike = [other for other in runs if _test_set(other) == _test_set(run)]
     counted, timed = (sum(len(other.members(each)) for other in alike) for each in ("MAC", unit))
     elsewhere = any(other.members("MAC") for other in runs if other not in alike)

@@ -30,7 +30,7 @@ class AnswerLoss(nn.Module):
         self.weight = weight
 
     def forward(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The mean over a batch of logits (B, K)."""
+        """Returns the mean loss over a batch of logits (B, K)."""
         loss = F.cross_entropy(logits, batch.labels)
         if self.teacher is None:
             return loss

@@ -1,6 +1,6 @@
 """From a trained run to figures on its test data: calibration, curve, baselines, clock, examples.
 
-The same for every adaptive classifier: whether routes can be listed is asked of the cost table, nothing else differs.
+The same for every adaptive classifier. Only whether routes can be listed differs, which the cost table says.
 """
 
 from typing import Any, Protocol
@@ -32,43 +32,17 @@ from modicum.classify.evidence import (
 )
 from modicum.classify.notes import read_calibration, read_classes
 from modicum.classify.preparation import PreparedData, prepare
-from modicum.classify.recipe import ImageOptions
+from modicum.classify.recipe import ClassifierRecipe
 from modicum.classify.results import Detail, Evaluation, Example
-from modicum.contract import Recipe
 from modicum.datasets.sources import Part
 from modicum.storage.errors import RunError
 from modicum.storage.header import read_header, update_notes
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
 from modicum.storage.sealing import parse_record, read_sealed, write_sealed
-from modicum.training.recipe import TrainerOptions
 
 BASELINES_NOTE = "has_baselines"  # of weights: whether the training left some
 NUM_EXAMPLES = 12  # images in each gallery of a report
 TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches of 32
-
-
-class ClassifierRecipe(Recipe, Protocol):
-    """What evaluation needs to know of any classifier's recipe."""
-
-    @property
-    def images(self) -> ImageOptions:
-        """How images become batches."""
-
-    @property
-    def image_px(self) -> int:
-        """Side of the images that the network gets."""
-
-    @property
-    def budget(self) -> float:
-        """Mean cost wanted, as a share of the plain network's."""
-
-    @property
-    def seed(self) -> int:
-        """Of everything random."""
-
-    @property
-    def trainer(self) -> TrainerOptions:
-        """Where it runs."""
 
 
 class DescribeDetails(Protocol):
@@ -79,7 +53,7 @@ class DescribeDetails(Protocol):
 
 
 def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
-    """The data of a finished run, split as in its training.
+    """Opens the data of a finished run, split as in its training.
 
     Raises:
         RunError: If the run holds no splits yet, or the data have other classes than it was trained on.
@@ -124,7 +98,7 @@ def calibrate_run(
 
 
 def read_baselines(run: RunFolder) -> tuple[Point, ...]:
-    """What networks without a decision reached on the test data, as the training left it."""
+    """Reads the results of networks without a decision on the test data, as the training stored them."""
     known = read_header(run.weights).notes.get(BASELINES_NOTE, False) if run.weights.exists() else False
     if not run.baselines.exists() and not known:
         return ()
@@ -143,16 +117,16 @@ def evaluate_run(
     batch_sizes: tuple[int, ...] = (1, 32),
     describe: DescribeDetails | None = None,
 ) -> Evaluation:
-    """Everything a report shows, measured on the test part.
+    """Measures everything that a report shows on the test part.
 
     Args:
         run: A finished run; calibrated for the recipe's budget if it is not yet.
         model: Its network, in evaluation mode.
         recipe: Its recipe.
         system: Id of the system.
-        knob: Look at this knob instead of the calibrated one.
-        batch_sizes: Batch sizes that the clock is read at; empty for none.
-        describe: What this kind of network shows beside what all show.
+        knob: Used instead of the calibrated one.
+        batch_sizes: Batch sizes to time; empty for none.
+        describe: Gives the details that only this kind of network has.
 
     Raises:
         RunError: If the training is not finished.
@@ -199,7 +173,7 @@ def evaluate_run(
 
 
 def timed_images(model: AdaptiveClassifier, data: PreparedData) -> Tensor:
-    """The test images that the clock runs on, (n, 3, S, S): a few, drawn at random, on the device of the model."""
+    """Returns the test images to time, (n, 3, S, S): a few, drawn at random, on the device of the model."""
     indices = data.splits.indices(data.source, "test")
     order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(data.seed))
     chosen = [indices[i] for i in order[:TIMED_IMAGES]]
@@ -209,7 +183,7 @@ def timed_images(model: AdaptiveClassifier, data: PreparedData) -> Tensor:
 def measure_on_test(
     model: AdaptiveClassifier, images: Tensor, knob: float, batch_sizes: tuple[int, ...]
 ) -> tuple[Efficiency, ...]:
-    """The clock's word on the saving at ``knob`` against the plain network, at the batch sizes that the images fill."""
+    """Times the saving at ``knob`` against the plain network, at each batch size for which there are enough images."""
     possible = [size for size in batch_sizes if size <= len(images)]
     return measure_efficiency(model, model.plain_network().eval(), images, possible, knob=knob)
 
@@ -217,7 +191,7 @@ def measure_on_test(
 def choose_examples(
     model: AdaptiveClassifier, data: PreparedData, judged: Judged, routes: Tensor
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """The test images on the cheapest and on the most expensive routes, a few of each, spread over the classes."""
+    """Picks a few test images on the cheapest and on the most expensive routes, spread over the classes."""
     costs = model.costs.of(routes)
     order = costs.argsort(stable=True)
     # Every so-many-th of the cheapest tenth, because a set is often sorted by class and equal costs keep that order.
@@ -232,7 +206,7 @@ def choose_examples(
 def make_examples(
     model: AdaptiveClassifier, data: PreparedData, judged: Judged, routes: Tensor, rows: Tensor
 ) -> list[Example]:
-    """The test images at the places ``rows`` (n,), as a report shows them, run on their ``routes`` (N, ...)."""
+    """Returns the test images at ``rows`` (n,) as a report shows them, run on their ``routes`` (N, ...)."""
     indices = data.splits.indices(data.source, "test")
     batches = data.evaluate_indices([indices[row] for row in rows], device_of(model))
     images = torch.cat([images for images, _ in batches])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from typing import Literal, Protocol
+from typing import Literal, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,43 +14,18 @@ from modicum.adaptive.curve import Point, fixed_point
 from modicum.classify.evaluation import BASELINES_NOTE
 from modicum.classify.evidence import judge_hits, point_to_json
 from modicum.classify.notes import calibration_note
+from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import PreparedData, prepare
-from modicum.classify.recipe import ImageOptions
+from modicum.classify.recipe import ClassifierRecipe
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import write_sealed
 from modicum.training.devices import inference_device
 from modicum.training.fitting import Fitting
-from modicum.training.recipe import TrainerOptions
+from modicum.training.recipe import Schedule, SgdOptions
 from modicum.training.stages import Loaders, Stage
 
-
-class TrainingRecipe(Protocol):
-    """What training needs to know of any classifier's recipe."""
-
-    @property
-    def data(self) -> str | None:
-        """Where the images are."""
-
-    @property
-    def images(self) -> ImageOptions:
-        """How images become batches."""
-
-    @property
-    def image_px(self) -> int:
-        """Side of the images that the network gets."""
-
-    @property
-    def ema_decay(self) -> float | None:
-        """Average the weights exponentially with this decay."""
-
-    @property
-    def trainer(self) -> TrainerOptions:
-        """Where it runs."""
-
-    @property
-    def seed(self) -> int:
-        """Of everything random."""
+N = TypeVar("N", bound=nn.Module)
 
 
 class ClassifierFitting:
@@ -65,7 +40,7 @@ class ClassifierFitting:
         DataError: If the data cannot be used.
     """
 
-    def __init__(self, recipe: TrainingRecipe, run: RunFolder, epochs: Mapping[str, int]) -> None:
+    def __init__(self, recipe: ClassifierRecipe, run: RunFolder, epochs: Mapping[str, int]) -> None:
         self.recipe, self.run = recipe, run
         self.device = inference_device(recipe.trainer.accelerator)
         self.data: PreparedData = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
@@ -107,13 +82,19 @@ class ClassifierFitting:
         self._fitting.run_stage(stage)
         module.to(self.device)
 
+    def run_plain_stage(
+        self, name: str, network: nn.Module, epochs: int, optimizer: SgdOptions, schedule: Schedule
+    ) -> None:
+        """Trains an ordinary network, from images to logits, as one stage; see `run_stage`."""
+        self.run_stage(name, PlainStage(network, optimizer.general(), schedule), epochs)
+
     @torch.inference_mode()
     def test_point(self, label: str, network: Callable[[Tensor], Tensor], cost: float) -> Point:
-        """What a network without a decision reaches on the test images.
+        """Measures a network without a decision on the test images.
 
         Args:
-            label: What a reader calls it.
-            network: From images to logits, in evaluation mode, on `device`.
+            label: Its name in a report.
+            network: Maps images to logits, in evaluation mode, on `device`.
             cost: Its multiply-adds per image.
         """
         batches = self.data.evaluate_on("test", self.device)
@@ -125,9 +106,20 @@ class ClassifierFitting:
         """Keeps, in the run folder, what networks without a decision reached; one process measures."""
         write_sealed(self.run.baselines, {"points": [point_to_json(point) for point in measure()]})
 
+    def write_plain_baseline(self, network: nn.Module, cost: float) -> None:
+        """Keeps what the plain network, at ``cost`` multiply-adds, reaches on the test images as the one baseline."""
+        self.write_baselines(lambda: [self.test_point("plain network", network.eval(), cost)])
+
+    def finish(self, network: N) -> N:
+        """Writes the weights of the trained network, with all that prediction needs beside them, and returns it.
+
+        It ends in evaluation mode, on the CPU.
+        """
+        self._save(network.eval().cpu())
+        return network
+
     @rank_zero_only
-    def save(self, network: nn.Module) -> None:
-        """Writes the weights of the trained network, with all that prediction needs beside them."""
+    def _save(self, network: nn.Module) -> None:
         notes: dict[str, JSON] = {
             "classes": list(self.data.source.classes),
             "preprocessing": asdict(self.data.preprocessing),

@@ -14,7 +14,7 @@ from modicum.storage.sealing import parse_record, read_sealed
 
 
 def read_classes(weights: Path) -> list[str]:
-    """Names of the classes that weights tell apart; raises `WeightsError` if they do not say."""
+    """Reads the names of the classes that weights tell apart; raises `WeightsError` if they do not name them."""
     names = read_header(weights).notes.get("classes")
     if not isinstance(names, list):
         raise WeightsError(f"{weights} does not name its classes: it was not written by a training; name a run")
@@ -27,7 +27,7 @@ def read_preprocessing(weights: Path) -> Preprocessing | None:
 
 
 def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
-    """How a recipe's options make a network's input of ``size`` pixels from a picture."""
+    """Returns the preprocessing, by a recipe's options, from a picture to a network's input of ``size`` pixels."""
     return Preprocessing(
         size=size,
         resize_short=options.resize_short or default_resize_short(size),
@@ -41,10 +41,10 @@ def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
 
 
 def read_calibration(run: RunFolder) -> Calibration | None:
-    """The calibration kept in a run folder, if there is one.
+    """Reads the calibration in a run folder, if there is one.
 
     Raises:
-        RunError: If the file is not what the run's weights say that they were calibrated to.
+        RunError: If the file does not match the calibration that the run's weights record.
         DataError: If the file is damaged.
     """
     remedy = f"calibrate again: modicum calibrate {run.path} --budget SHARE"
@@ -60,7 +60,7 @@ def read_calibration(run: RunFolder) -> Calibration | None:
 
 
 def calibration_note(run: RunFolder) -> dict[str, JSON]:
-    """For the notes of weights: the calibration that is in the folder; empty where there is none."""
+    """Returns the calibration in the folder, for the notes of weights; empty if there is none."""
     if not run.calibration.exists():
         return {}
     return {CALIBRATION_NOTE: read_sealed(run.calibration, remedy="remove it, and calibrate again")}

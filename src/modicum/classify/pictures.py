@@ -49,7 +49,7 @@ def open_picture(picture: Source) -> Image.Image:
 
 
 def prepare_picture(image: Image.Image, preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:
-    """The network's input (3, S, S): short side resized, centre cropped, normalised, as in the wing's evaluation.
+    """Returns the network's input (3, S, S): short side resized, centre cropped, normalised, as in evaluation.
 
     Pillow rounds to 8 bits after each direction, so pixels may differ by 1/255 from the training code's resize.
 
@@ -80,19 +80,19 @@ def read_input(picture: Source, preprocessing: Mapping[str, Any]) -> NDArray[np.
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities (..., K) of logits (..., K), in double precision."""
+    """Returns probabilities (..., K) of logits (..., K), in double precision."""
     odds = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     probabilities: NDArray[np.float64] = odds / odds.sum(axis=-1, keepdims=True)
     return probabilities
 
 
 def name_answer(result: RunnerResult, *, classes: Sequence[str], route: str, plain_macs: float) -> Classified:
-    """The answer to the first image of ``result``.
+    """Returns the answer to the first image of ``result``.
 
     Args:
-        result: Of one image or more.
+        result: The result for one image or more.
         classes: Name of each class.
-        route: What the route of that image is called.
+        route: Name of that image's route.
         plain_macs: Multiply-adds of the plain network.
     """
     probabilities = softmax(result.logits[0])

@@ -29,16 +29,16 @@ class PlainStage(LightningModule):
         self.accuracy = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The optimiser on everything."""
+        """Configures the optimiser on all parameters."""
         return configure_optimizer(self, {"network": self.network.parameters()}, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The cross-entropy of one batch."""
+        """Returns the cross-entropy of one batch."""
         loss = F.cross_entropy(self.network(batch.images), batch.labels)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Accuracy."""
+        """Logs the accuracy."""
         self.accuracy.update((self.network(batch.images).argmax(dim=1) == batch.labels).float())
         self.log("val/accuracy", self.accuracy, prog_bar=True)

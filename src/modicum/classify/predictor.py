@@ -28,7 +28,7 @@ class Prediction:
         name: Its path, or its place among the inputs.
         label: The most probable class.
         probability: Its probability, in [0, 1].
-        route: What the route it took is called, e.g. ``"112 px"``.
+        route: Name of the route it took, e.g. ``"112 px"``.
         macs: Multiply-adds that it took, the decision included.
         cost: The same as a share of the plain network's.
     """
@@ -45,7 +45,7 @@ class Prediction:
         return f"{printable(self.name)}: {what}, {self.cost:.0%} of the plain cost"
 
     def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON."""
+        """Returns plain data, for JSON."""
         return asdict(self)
 
     def pictures(self) -> Mapping[str, Image]:

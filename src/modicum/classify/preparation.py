@@ -49,7 +49,7 @@ class PreparedData:
     seed: int
 
     def loaders(self, stage: str, train: list[int] | None = None) -> Loaders:
-        """Training batches, in an order of the stage's own, and the calibration part to watch it on.
+        """Returns training batches, in the stage's own order, and the calibration part for validation.
 
         Args:
             stage: Name of the stage.
@@ -82,15 +82,15 @@ class PreparedData:
         return Loaders(train_batches, lambda: self._in_order(self.splits.indices(self.source, "calibration")))
 
     def evaluate_on(self, part: Part, device: torch.device | str = "cpu") -> "LabelledImages":
-        """Images and labels of a part, as they are tested, in a fixed order."""
+        """Returns images and labels of a part, prepared as for testing, in a fixed order."""
         return self.evaluate_indices(self.splits.indices(self.source, part), device)
 
     def evaluate_indices(self, indices: list[int], device: torch.device | str = "cpu") -> "LabelledImages":
-        """Images and labels of some records of the source, as they are tested, in the given order."""
+        """Returns images and labels of some records of the source, prepared as for testing, in the given order."""
         return LabelledImages(lambda: self._in_order(indices), torch.device(device))
 
     def picture(self, index: int) -> Image.Image:
-        """An image of the source as the network sees it, before normalisation."""
+        """Returns an image of the source as the network sees it, before normalisation."""
         pixels = self.preprocessing.eval_transform()(self.source.pixels(index))
         return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
@@ -124,15 +124,15 @@ def prepare(
     *,
     parts: Collection[Part] = PARTS,
 ) -> PreparedData:
-    """The data of a run; the first time, every image is checked, and the splits are drawn and kept in the run folder.
+    """Prepares the data of a run; the first time, checks every image and stores the splits in the run folder.
 
     Args:
         data: Where the images are; None is the embedded default.
         options: How images become batches.
         size: Side of the network's input in pixels.
-        seed: Of the splits, the order and the augmentation.
+        seed: Seed of the splits, the order and the augmentation.
         run: Where the splits are kept.
-        parts: What will be looked at: these images must still be what the run was begun with.
+        parts: Parts that will be used; their images must be unchanged since the run began.
 
     Raises:
         DataError: If there is nothing to train on, images have changed, or ``options.strict`` and an image cannot be
@@ -172,7 +172,7 @@ def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> tuple[
 
 
 def _sample_digest(source: ImageSource, index: int, digest: str) -> str:
-    """Of an image and its class."""
+    """Returns the digest of an image and its class."""
     return sample_digest(
         digest.encode(), source.classes[source.records[index].label].encode("utf-8", "surrogateescape")
     )

@@ -37,14 +37,14 @@ def load_cifar_weights(network: SmallResNet, weights: str | Path | Mapping[str, 
 
 
 def our_name(name: str) -> str:
-    """``layer2.0.conv1.weight`` as ``layers.1.0.conv1.weight``; other names stay."""
+    """Renames ``layer2.0.conv1.weight`` to ``layers.1.0.conv1.weight``; other names stay."""
     stage, _, rest = name.partition(".")
     number = stage.removeprefix("layer")
     return f"layers.{int(number) - 1}.{rest}" if stage.startswith("layer") and number.isdecimal() else name
 
 
 def read_state(weights: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file; nothing in it is executed.
+    """Reads the tensors of a ``.safetensors`` file; nothing in it is executed.
 
     Raises:
         WeightsError: If it is missing, damaged or of another format, or holds numbers that are not finite.

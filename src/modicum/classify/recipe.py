@@ -1,10 +1,12 @@
 """The parts of a recipe that every classifier shares; no torch here, so that help screens are instant."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
+from modicum.adaptive.knobs import is_share
+from modicum.contract import Recipe
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import DEVICE_OPTIONS
+from modicum.training.recipe import DEVICE_OPTIONS, Schedule, SgdOptions, TrainerOptions, require, require_decay
 
 COMMON_OPTIONS = ("images.batch_size", "images.calibration_share", *DEVICE_OPTIONS)
 """Options that the help of every classifier begins with, beside its own."""
@@ -95,3 +97,90 @@ class ImageOptions:
 def default_crop(image_px: int) -> Literal["random_resized", "pad"]:
     """Chooses how training varies the place of a picture where a recipe does not say."""
     return "pad" if image_px <= SMALL_PX else "random_resized"
+
+
+class ClassifierRecipe(Recipe, Protocol):
+    """What training and evaluation need to know of any classifier's recipe."""
+
+    @property
+    def images(self) -> ImageOptions:
+        """How images become batches."""
+
+    @property
+    def image_px(self) -> int:
+        """Side of the images that the network gets."""
+
+    @property
+    def budget(self) -> float:
+        """Mean cost wanted, as a share of the plain network's."""
+
+    @property
+    def ema_decay(self) -> float | None:
+        """Average the weights exponentially with this decay; None for off."""
+
+    @property
+    def trainer(self) -> TrainerOptions:
+        """Where it runs."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+
+
+def settle(recipe: ClassifierRecipe, whole: str = "the plain network's cost") -> None:
+    """Checks what every classifier's recipe has, and fills in what its ``images`` left open; for ``__post_init__``.
+
+    Args:
+        recipe: Whose ``image_px`` has been checked.
+        whole: What its budget is a share of.
+
+    Raises:
+        RecipeError: If an option is impossible.
+    """
+    require(is_share(recipe.budget), "budget", f"a share of {whole}, in (0, 1]", recipe.budget)
+    require_decay(recipe.ema_decay)
+    object.__setattr__(recipe, "images", recipe.images.settled(recipe.image_px, recipe.data))
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """The recipe of a classifier whose parts are trained alike; a system with further options extends it.
+
+    Attributes:
+        data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
+            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+        image_px: Side of the images that the network gets.
+        budget: Target of the mean multiply-adds as a share of the plain network's, the decision included.
+        epochs: Length of each stage of the training.
+        optimizer: Stochastic gradient descent.
+        schedule: Learning rate over each stage.
+        ema_decay: Average the weights exponentially with this decay; None for off.
+        images: How images become batches.
+        trainer: Devices and precision.
+        seed: Of everything random.
+    """
+
+    data: str | None = None
+    image_px: int = 32
+    budget: float = 0.5
+    epochs: int = 30
+    optimizer: SgdOptions = field(default_factory=SgdOptions)
+    schedule: Schedule = field(default_factory=Schedule)
+    ema_decay: float | None = None
+    images: ImageOptions = field(default_factory=ImageOptions)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        settle(self)
+
+    def facts(self) -> dict[str, str]:
+        """Returns what a reader of a report wants to know of the training, by name."""
+        return {
+            "Images": f"{self.image_px} px",
+            "Training": f"{self.epochs} epochs per stage",
+            "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",
+            "Seed": str(self.seed),
+        }

@@ -210,7 +210,7 @@ def comparison_report(comparison: Comparison) -> Report:
 
 
 def _matched(comparison: Comparison) -> Section:
-    """Accuracy of each network at the same costs, a dash where it does not reach, and at its calibrated point."""
+    """Tabulates each network's accuracy at equal costs, a dash where it does not reach, and at its calibrated point."""
     units = {run.evaluation.curve.unit for run in comparison.runs}
     if len(units) != 1:
         raise ValueError(f"networks are compared in one unit of cost, got {sorted(units)}")
@@ -234,7 +234,7 @@ def matched_costs(evaluations: Sequence[Evaluation]) -> list[float]:
 
 
 def _accuracy_within(run: Compared, cost: float) -> float | None:
-    """Accuracy at a cost: between the points of a sweep, or of the best static member within it."""
+    """Returns the accuracy at a cost: between the points of a sweep, or of the best static member within it."""
     if not run.is_static:
         return worth_at(run.evaluation.curve.routed, cost)
     members = run.members(run.evaluation.curve.unit)
@@ -248,7 +248,7 @@ def _calibrated_cell(run: Compared) -> str:
 
 
 def _verdicts(comparison: Comparison, unit: Unit) -> Section:
-    """Whether each adaptive run, calibrated, is more accurate than the best static network that costs no more."""
+    """Tabulates whether each calibrated adaptive run is more accurate than the best static network within its cost."""
     verdicts = comparison.verdicts(unit)
     points = [point for verdict in verdicts for point in (verdict.calibrated, verdict.baseline) if point is not None]
     scale = cost_scale([point.cost for point in points], unit)

@@ -30,7 +30,7 @@ class Example:
     Attributes:
         name: Its id in the data set.
         image: As the network saw it, at full resolution.
-        route: What its route is called.
+        route: Name of its route.
         cost: Share of the plain network's multiply-adds that it took, the decision included.
         label: The true class.
         predicted: The class that the network gave.

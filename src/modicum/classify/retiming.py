@@ -35,7 +35,7 @@ class Subject:
 
 @torch.inference_mode()
 def retime(subjects: Sequence[Subject], *, batch_size: int = BATCH, rounds: int = 15) -> list[Evaluation]:
-    """The evaluations with their milliseconds measured anew: in every round each route of each run is timed once.
+    """Measures the milliseconds of the evaluations anew: in every round, each route of each run is timed once.
 
     Args:
         subjects: All on one device.
@@ -53,7 +53,7 @@ def retime(subjects: Sequence[Subject], *, batch_size: int = BATCH, rounds: int 
 
 
 def _work(subject: Subject, batch_size: int) -> dict[str, Callable[[], object]]:
-    """What is timed of one run, by name: its routes, its decision, the routed and the plain network."""
+    """Returns what to time of one run, by name: its routes, its decision, the routed and the plain network."""
     model, plain = subject.model, subject.model.plain_network().eval()
     batch = subject.images[torch.arange(batch_size) % len(subject.images)]
     knob = subject.evaluation.calibration.knob
@@ -68,7 +68,7 @@ def _work(subject: Subject, batch_size: int) -> dict[str, Callable[[], object]]:
 
 
 def _timed_routes(costs: CostTable) -> list[Tensor]:
-    """The routes whose times ``costs`` asks for, in its order."""
+    """Lists the routes whose times ``costs`` needs, in its order."""
     routes: list[Tensor] = []
 
     def note(route: Tensor) -> float:

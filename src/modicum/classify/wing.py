@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from modicum.classify.comparison import Comparison
-    from modicum.classify.evaluation import ClassifierRecipe
     from modicum.classify.evidence import AdaptiveClassifier
     from modicum.classify.predictor import Prediction, Predictor
     from modicum.classify.preparation import PreparedData
+    from modicum.classify.recipe import ClassifierRecipe
     from modicum.classify.results import CalibrationReport, Evaluation
     from modicum.classify.survey import Survey
 
@@ -256,7 +256,7 @@ def examples(folder: Path) -> Examples:
 
 
 def _time_in_turn(runs: Sequence[Run[Any, Any]], evaluations: "Sequence[Evaluation]") -> "list[Evaluation]":
-    """The evaluations of runs with milliseconds that were measured in turn, on the accelerator if there is one."""
+    """Times runs in turn, on the accelerator if there is one, and returns their evaluations with these milliseconds."""
     from modicum.classify.evaluation import judge, open_data, timed_images
     from modicum.classify.retiming import Subject, retime
     from modicum.training.devices import inference_device
@@ -270,7 +270,7 @@ def _time_in_turn(runs: Sequence[Run[Any, Any]], evaluations: "Sequence[Evaluati
 
 
 def _some_images(data: "PreparedData", model: "AdaptiveClassifier", count: int) -> "Tensor":
-    """At least ``count`` calibration images, as far as there are as many."""
+    """Returns at least ``count`` calibration images, or all if there are fewer."""
     import torch
 
     from modicum.adaptive.contract import device_of

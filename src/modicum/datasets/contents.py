@@ -28,7 +28,7 @@ def array_digest(array: NDArray[Any]) -> str:
 
 
 def sample_digest(*parts: bytes) -> str:
-    """16 hexadecimal digits that differ for samples of different content, each given as its parts."""
+    """Returns 16 hexadecimal digits that differ for samples of different content, each given as its parts."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little") + part)

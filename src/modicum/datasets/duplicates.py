@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from importlib import import_module
+from types import ModuleType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +60,7 @@ def find_duplicates(
 
 
 def near_pairs(some: NDArray[np.bool_], others: NDArray[np.bool_], max_distance: int) -> Iterator[tuple[int, int, int]]:
-    """Rows of two arrays of bits, (m, 64) and (n, 64), that differ in few, as (row, row of the others, distance).
+    """Yields (row, row of the others, distance) for rows of bits, (m, 64) and (n, 64), that differ in few bits.
 
     Bits taken as -1 and 1 have the scalar product 64 - 2 x distance, exact in float32; one product of 256 rows at a
     time needs 1 KiB per row of the others, where comparing all bits of all pairs would need 64 m n bytes.
@@ -71,15 +73,14 @@ def near_pairs(some: NDArray[np.bool_], others: NDArray[np.bool_], max_distance:
 
 
 def _hashes(pictures: Iterable[Picture]) -> tuple[list[str], NDArray[np.bool_]]:
-    """Ids and perceptual hashes (n, 64)."""
+    """Returns ids and perceptual hashes (n, 64)."""
     imagehash = _imagehash()
     hashes = {name: imagehash.phash(Image.fromarray(pixels)).hash.ravel() for name, pixels in pictures}
     return list(hashes), np.array(list(hashes.values()), dtype=bool).reshape(-1, BITS)
 
 
-def _imagehash() -> Any:  # noqa: ANN401  an optional module
+def _imagehash() -> ModuleType:
     try:
-        import imagehash
+        return import_module("imagehash")
     except ImportError as error:
         raise MissingExtraError("imagehash", "saliency") from error
-    return imagehash

@@ -1,4 +1,4 @@
-"""Images that nobody has labelled: a folder at any depth, a tar, or one file."""
+"""Unlabelled images: a folder at any depth, a tar, or one file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

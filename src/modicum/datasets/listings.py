@@ -25,7 +25,7 @@ class Listing:
         self.names = tuple(self._places)
 
     def read(self, name: str) -> bytes:
-        """Returns the bytes of a file; raises `BadImageError` where they cannot be read."""
+        """Reads the bytes of a file; raises `BadImageError` if they cannot be read."""
         place = self._places[name]
         return read_content(place) if isinstance(place, Path) else read_extent(place)
 
@@ -46,7 +46,7 @@ def list_folder(root: Path) -> Listing:
 
 
 def list_archives(archives: Mapping[str, Path]) -> Listing:
-    """Lists the members of uncompressed tar archives; of several of one name the last counts, as on extraction.
+    """Lists the members of uncompressed tar archives; the last one of a name counts, as on extraction.
 
     Nothing is extracted, so member names can do no harm. Every read opens the archive anew (about 10 microseconds on a
     local disk), so that threads, workers and pickles have no handle to share.
@@ -67,7 +67,7 @@ def list_archives(archives: Mapping[str, Path]) -> Listing:
 
 
 def list_files(path: Path, expected: str) -> Listing:
-    """Lists the files that stand at a path: a folder, a folder of ``.tar`` archives, or one archive.
+    """Lists the files at a path: a folder, a folder of ``.tar`` archives, or one archive.
 
     Args:
         path: The path; members of archives are listed under the names of their archives.

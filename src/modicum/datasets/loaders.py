@@ -45,7 +45,7 @@ class EpochSamples(Dataset[Sample]):
         return len(self._indices) * self._turns
 
     def __getitem__(self, place: int) -> Sample:
-        """Returns a sample; raises `DataError` if it has gone bad since the scan."""
+        """Returns a sample; raises `DataError` if it has become unreadable since the scan."""
         if place >= len(self):
             raise IndexError(place)  # ends an iteration over the samples
         turn, position = divmod(place, len(self._indices))
@@ -65,7 +65,7 @@ def epoch_loader(
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader[Sample]:
-    """The batches of one epoch for one rank, in an order that is a function of the seed and the epoch.
+    """Returns the batches of one epoch for one rank, in an order determined by the seed and the epoch.
 
     The k-th batches of all ranks together hold the samples of the k-th batch of a single rank with ``world_size`` times
     the batch size. Samples that do not fill a batch on all ranks sit out this epoch, unless there would be no batch at
@@ -98,7 +98,7 @@ def epoch_loader(
 def ordered_loader(
     dataset: Dataset[Sample], collate: Callable[[Sequence[Sample]], Any], *, batch_size: int, num_workers: int = 0
 ) -> DataLoader[Sample]:
-    """All samples in their order, in batches of which the last may be smaller; arguments as of `epoch_loader`."""
+    """Returns all samples in order, in batches of which the last may be smaller; arguments as in `epoch_loader`."""
     return _loader(dataset, None, collate, batch_size, num_workers, drop_last=False)
 
 
@@ -123,12 +123,12 @@ def _loader(
 
 
 def make_loader(dataset: Dataset[Sample], *, num_workers: int, **options: Any) -> DataLoader[Sample]:  # noqa: ANN401  of torch
-    """A torch data loader whose workers end with this process, and which leaves torch's generator untouched.
+    """Returns a torch data loader whose workers end with this process, and which leaves torch's generator untouched.
 
     Args:
         dataset: The samples.
         num_workers: Processes that load; 0 loads in this one.
-        **options: Those of `torch.utils.data.DataLoader`.
+        **options: Arguments of `torch.utils.data.DataLoader`.
     """
     return DataLoader(
         dataset,
@@ -140,20 +140,20 @@ def make_loader(dataset: Dataset[Sample], *, num_workers: int, **options: Any) -
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """A 63-bit seed in which neighbouring seeds, epochs and samples have nothing in common."""
+    """Returns a 63-bit seed that is unrelated for neighbouring seeds, epochs and samples."""
     mixed = hashlib.blake2b(struct.pack("<3q", seed, epoch, index), digest_size=8).digest()
     return int.from_bytes(mixed) >> 1
 
 
 def derive_seed(*parts: object) -> int:
-    """A seed in [0, 2**63) that differs for different ``parts``."""
+    """Returns a seed in [0, 2**63) that differs for different ``parts``."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seeds the CPU generator that torchvision draws from, and puts its state back; about 10 microseconds.
+    """Seeds the CPU generator that torchvision draws from, and restores its state; takes about 10 microseconds.
 
     Not `torch.manual_seed`: without a CUDA context that queues a call per sample, for ever.
     """

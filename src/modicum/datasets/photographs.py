@@ -7,7 +7,7 @@ from modicum.storage.errors import DataError, MissingExtraError
 
 
 def packaged_photograph(package: str, file: str, *, extra: str) -> bytes:
-    """Returns the bytes of a photograph that ships with a library.
+    """Reads the bytes of a photograph that ships with a library.
 
     Not by the library's own functions, which may go to the network.
 

@@ -63,11 +63,11 @@ class Preprocessing:
             raise ValueError(f"min_scale must be in (0, 1], got {self.min_scale}")
 
     def eval_transform(self) -> "ImageTransform":
-        """Resize of the short side (bilinear, antialiased) and centre crop, to a uint8 tensor (3, S, S)."""
+        """Returns the resize of the short side (bilinear, antialiased) and centre crop to a uint8 tensor (3, S, S)."""
         return ImageTransform((_CentreFit(self.size, self.resize_short),), is_random=False)
 
     def train_transform(self) -> "ImageTransform":
-        """The augmentation, to a uint8 tensor (3, S, S); it draws from torch's global generator."""
+        """Returns the augmentation, to a uint8 tensor (3, S, S); it draws from torch's global generator."""
         steps: list[Callable[[Tensor], Tensor]] = []
         if self.crop == "random_resized":
             steps.append(v2.RandomResizedCrop(self.size, scale=(self.min_scale, 1.0), antialias=True))
@@ -93,13 +93,13 @@ class Preprocessing:
 
 
 def normalise(batch: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """``(x / 255 - mean) / std``: uint8 (B, 3, S, S) to float32 of the same shape, on the same device."""
+    """Returns ``(x / 255 - mean) / std``, float32, of uint8 (B, 3, S, S), on the same device."""
     shift, scale = (255 * torch.tensor(values, device=batch.device).view(3, 1, 1) for values in (mean, std))
     return batch.to(torch.float32).sub_(shift).div_(scale)
 
 
 def default_resize_short(size: int) -> int:
-    """The short side that is usual before a centre crop of ``size`` px: 256 for 224, in proportion elsewhere."""
+    """Returns the usual short side before a centre crop of ``size`` px: 256 for 224, otherwise in proportion."""
     return round(size * 256 / 224)
 
 
@@ -116,7 +116,7 @@ class ImageTransform:
         self.is_random = is_random
 
     def __call__(self, picture: Picture) -> Tensor:
-        """The transformed picture, (3, S, S) uint8, contiguous, with memory of its own."""
+        """Returns the transformed picture, (3, S, S) uint8, contiguous, in its own memory."""
         tensor = to_tensor(picture)
         for step in self._steps:
             tensor = step(tensor)
@@ -124,7 +124,7 @@ class ImageTransform:
 
 
 def to_tensor(picture: Picture) -> Tensor:
-    """The picture as a uint8 tensor (3, H, W); arrays and tensors are not copied, PIL pictures are made RGB.
+    """Converts a picture to a uint8 tensor (3, H, W); arrays and tensors are not copied, PIL pictures become RGB.
 
     Raises:
         ValueError: If an array is not (H, W, 3) uint8 or a tensor not (3, H, W) uint8.

@@ -39,7 +39,7 @@ class Scan:
 
     @classmethod
     def of(cls, source: Source, digests: Iterable[str | Failure]) -> "Scan":
-        """Returns the scan of a source for each of whose samples there is a content hash, or why it cannot be used."""
+        """Returns the scan of a source from the content hash of each sample, or the reason why it cannot be used."""
         found = list(enumerate(digests))
         good = {index: digest for index, digest in found if isinstance(digest, str)}
         bad = tuple(failure for _, failure in found if isinstance(failure, Failure))
@@ -73,7 +73,7 @@ class Scan:
         return replace(kept, contradictions=tuple(tuple(source.records[i].id for i in group) for group in groups))
 
     def only(self, wanted: set[int]) -> "Scan":
-        """Returns the same without the good samples whose indices are not wanted."""
+        """Returns the scan without the good samples whose indices are not wanted."""
         kept = {index: digest for index, digest in zip(self.good, self.digests, strict=True) if index in wanted}
         return replace(self, good=tuple(kept), digests=tuple(kept.values()))
 
@@ -81,7 +81,7 @@ class Scan:
 def inspect_all(
     source: Source, inspect: Callable[[int], Found], progress: Callable[[int, int], None] | None = None
 ) -> list[Found | Failure]:
-    """Looks at every sample of a source once, in threads.
+    """Inspects every sample of a source once, in threads.
 
     Args:
         source: The samples.
@@ -111,7 +111,7 @@ def _inspect_one(source: Source, inspect: Callable[[int], Found], index: int) ->
 
 
 def require_clean(found: Scan, origin: str) -> None:
-    """Does nothing if nothing was left out; raises `DataError` with what was, and the reasons, otherwise."""
+    """Raises `DataError` with the failures and their reasons if anything was left out."""
     if found.bad:
         raise DataError(f"{len(found.bad)} image(s) of {origin} cannot be used:\n{list_failures(found.bad)}")
     if notes := found.notes(origin):
@@ -119,7 +119,7 @@ def require_clean(found: Scan, origin: str) -> None:
 
 
 def log_left_out(found: Scan, origin: str) -> None:
-    """Names in the log everything that was left out, and why."""
+    """Logs everything that was left out, and why."""
     for failure in found.bad:
         log.warning("left out %s: %s", failure.name, failure.reason)
     for line in found.notes(origin):
@@ -127,7 +127,7 @@ def log_left_out(found: Scan, origin: str) -> None:
 
 
 def list_failures(failures: Iterable[Failure]) -> str:
-    """Lists samples that cannot be used with the reasons, one a line."""
+    """Lists unusable samples with the reasons, one a line."""
     return shorten([f"{failure.name}: {failure.reason}" for failure in failures])
 
 

@@ -63,7 +63,7 @@ class Splits:
         return [index_of[name] for name in self.part(part)]
 
     def check(self, present: Collection[str], origin: str, parts: Collection[Part] = PARTS) -> None:
-        """Does nothing if the ids of these parts are among those present; raises `DataError` otherwise."""
+        """Raises `DataError` unless the ids of these parts are among those present."""
         wanted = [name for part in parts for name in self.part(part)]
         if missing := [name for name in wanted if name not in present]:
             raise DataError(
@@ -82,7 +82,7 @@ class Splits:
 
 
 def _parse(content: Mapping[str, Any], path: str | Path) -> Splits:
-    """Reads also what tasks wrote that noted neither format nor seed."""
+    """Parses splits, also old ones without format or seed."""
     if content.get("format", _FORMAT) != _FORMAT:
         raise DataError(f"{path} is not a file of splits")
     if (version := content.get("version", _VERSION)) != _VERSION:
@@ -105,7 +105,7 @@ def splits_of_run(
     digest: Callable[[str], str],
     parts: Collection[Part] = PARTS,
 ) -> Splits:
-    """Returns the splits of a run: those that it keeps, or else new ones, which it keeps from now on.
+    """Returns the splits of a run: stored ones, or else new ones, which it then stores.
 
     Args:
         run: Where the splits are kept, with digests of the samples.
@@ -130,7 +130,7 @@ def splits_of_run(
 
 
 def draw_shares(pool: Sequence[T], shares: Mapping[Part, float], seed: int) -> dict[Part, list[T]]:
-    """Draws each share of a pool in turn, at least one of it; what is left is for training.
+    """Draws each share of a pool in turn, at least one sample of it; the rest is for training.
 
     Args:
         pool: What is divided; the same pool and seed give the same parts.
@@ -150,7 +150,7 @@ PartOf: TypeAlias = Mapping[str, Part]
 
 
 def draw_parts(given: PartOf, shares: Mapping[Part, float], seed: int) -> PartOf:
-    """Returns the parts where those with a share are drawn from the training part that is given."""
+    """Returns the parts, drawing those with a share from the given training part."""
     pool = [digest for digest, part in given.items() if part == "train"]
     drawn = draw_shares(pool, shares, seed)
     return {**given, **{digest: part for part, digests in drawn.items() for digest in digests}}

@@ -21,7 +21,7 @@ _LEFTOVERS = (".new.tmp", ".old.tmp", ".lock.tmp")
 def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iterator[Path]:
     """Gives the body a new folder to fill, which takes the place of ``folder`` when the body ends without an error.
 
-    What exports to the same place left that were killed is removed first; an earlier export that one of them had moved
+    Leftovers of killed exports to the same place are removed first; an earlier export that one of them had moved
     aside comes back.
 
     Args:
@@ -29,7 +29,7 @@ def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iter
         others: Names of files and folders that exports of this system hold beside graphs and manifest.
 
     Raises:
-        ExportError: If ``folder`` exists and holds anything but an earlier export; it is left as it is.
+        ExportError: If ``folder`` exists and holds anything other than an earlier export, which stays unchanged.
         OutputError: If a file of that export was changed since; all is left as it is.
     """
     folder = Path(folder)
@@ -54,7 +54,7 @@ def replaced_folder(folder: str | Path, *, others: Collection[str] = ()) -> Iter
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what dead processes left beside ``folder``: the lock of one that lives cannot be had."""
+    """Removes what dead processes left beside ``folder``; a process that is alive holds its lock."""
     beginning = f".{folder.name}."
     marks = {
         path.name.removeprefix(beginning).partition(".")[0]

@@ -45,13 +45,13 @@ class ScaleShift(nn.Module):
         self.register_buffer("shift", shift.to(norm.running_var.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features of the shape of ``x``, (B, C, ...)."""
+        """Returns features of the shape of ``x``, (B, C, ...)."""
         shape = (-1,) + (1,) * (x.ndim - 2)
         return x * self.scale.view(shape) + self.shift.view(shape)
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """A copy of ``network`` in evaluation mode, equal in what it computes, without batch normalisation.
+    """Returns an equivalent copy of ``network`` in evaluation mode, without batch normalisation.
 
     Normalisations that use the statistics of the batch in evaluation too have no fixed scale, and classes derived from
     BatchNorm by others may compute anything; both are left as they are. timm's ``BatchNormAct2d`` keeps its activation.
@@ -104,7 +104,7 @@ class _PairTracer(fx.Tracer):
 
 
 def _consecutive_pairs(network: nn.Module) -> list[tuple[str, str]]:
-    """Names of each convolution and the foldable normalisation that is all that ever sees its result."""
+    """Returns the names of each convolution and the foldable normalisation that is the only user of its output."""
     try:
         graph = _PairTracer().trace(network)
     except Exception:  # tracing runs the network's own code on stand-ins, which may raise anything
@@ -128,7 +128,7 @@ def _consecutive_pairs(network: nn.Module) -> list[tuple[str, str]]:
 
 
 def _exposed(network: nn.Module, graph: fx.Graph) -> set[int]:
-    """Modules whose parameters another module shares, or which the network's code reads by name."""
+    """Returns modules whose parameters another module shares, or which the network's code reads by name."""
     owners: dict[int, set[int]] = {}
     for module in network.modules():
         for parameter in module.parameters(recurse=False):

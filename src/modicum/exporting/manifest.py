@@ -56,12 +56,12 @@ class Manifest:
 
 
 def weights_path(path: Path) -> Path:
-    """Where the weights of the ONNX file at ``path`` are if they exceed the 2 GB that it can hold."""
+    """Returns the file for the weights of the ONNX file at ``path``, used if they exceed its limit of 2 GB."""
     return path.with_name(f"{path.name}.data")
 
 
 def describe_graph(path: Path, input_names: Sequence[str], output_names: Sequence[str], opset: int) -> Graph:
-    """The manifest's entry for the ONNX file at ``path``, and the file of weights beside it if there is one."""
+    """Returns the manifest's entry for the ONNX file at ``path``, and the file of weights beside it if there is one."""
     hashes = {file.name: _hash_file(file) for file in (path, weights_path(path)) if file == path or file.is_file()}
     return Graph(path.name, tuple(input_names), tuple(output_names), opset, hashes)
 
@@ -69,7 +69,7 @@ def describe_graph(path: Path, input_names: Sequence[str], output_names: Sequenc
 def write_manifest(
     folder: str | Path, *, system: str, graphs: Mapping[str, Graph], details: Mapping[str, JSON]
 ) -> Path:
-    """Writes ``manifest.json`` atomically, when all other files are there; see `Manifest` for the arguments.
+    """Writes ``manifest.json`` atomically, after all other files; see `Manifest` for the arguments.
 
     Returns:
         Path of the file.
@@ -97,12 +97,12 @@ def write_manifest(
 
 
 def read_manifest(folder: str | Path, *, system: str, needed: Collection[str] = ()) -> Manifest:
-    """The manifest of an exported folder, its files checked against their hashes.
+    """Reads the manifest of an exported folder and checks the files against their hashes.
 
     Args:
         folder: What `write_manifest` wrote to.
         system: Id of the system that the caller can run.
-        needed: Keys of `Manifest.details` that it cannot do without.
+        needed: Keys of `Manifest.details` that the caller requires.
 
     Raises:
         ExportError: If there is no manifest, it is of another format, a newer version or another system, or a file is

@@ -97,7 +97,7 @@ def _trace(
 
 
 def _batches_of_any_size(module: nn.Module, num_inputs: int) -> tuple[object, ...]:
-    """Which dimensions are free, nested as the arguments of ``module`` are: what ``*args`` takes is one tuple."""
+    """Returns the free dimensions, nested like the arguments of ``module``; ``*args`` is one tuple."""
     named = [p for p in inspect.signature(module.forward).parameters.values() if p.kind is not p.VAR_POSITIONAL]
     free = [{0: "batch"} for _ in range(num_inputs)]
     return (*free[: len(named)], tuple(free[len(named) :])) if num_inputs > len(named) else tuple(free)
@@ -131,9 +131,9 @@ def _require_extra() -> None:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The one place where the exporter is silenced.
+    """Silences the exporter while the block runs; nothing else does.
 
-    It warns of its own and its dependencies' deprecated calls and reports its progress; nothing of that is for our
+    It warns of its own and its dependencies' deprecated calls and reports its progress; none of that is for our
     users to act on, and what goes wrong is raised. Parity is checked on the written file.
     """
     loggers = [logging.getLogger(name) for name in _CHATTY_LOGGERS]

@@ -31,10 +31,10 @@ class MatrixResize(nn.Module):
         self.register_buffer("weights", weights[0, 0], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, T, T) of images (B, C, S, S)."""
+        """Returns images (B, C, T, T) of images (B, C, S, S)."""
         return self.weights @ (images @ self.weights.T)
 
 
 def exportable_resize(resize: Resize, side: int) -> nn.Module:
-    """What to export in the place of ``resize`` for square images of ``side`` pixels."""
+    """Returns an exportable replacement of ``resize`` for square images of ``side`` pixels."""
     return nn.Identity() if resize.size == side else MatrixResize(resize, side)

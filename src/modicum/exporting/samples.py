@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def sample_images(side: int) -> Tensor:
-    """Six fixed images (6, 3, side, side) in normalised units: noise twice, a ramp, stripes, a flat field, a point."""
+    """Returns six fixed normalised images (6, 3, side, side): noise twice, a ramp, stripes, a flat field, a point."""
     noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     ramp = torch.linspace(-2, 2, side).expand(3, side, side)
     stripes = (torch.arange(side) % 2 * 4.0 - 2).expand(3, side, side)

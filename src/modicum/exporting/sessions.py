@@ -32,7 +32,7 @@ class GraphRunner:
         self._session = _open_session(folder / graph.file, threads)
 
     def __call__(self, *inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """The outputs by name, for inputs in the order of the graph's ``input_names``."""
+        """Returns the outputs by name, for inputs in the order of the graph's ``input_names``."""
         feed = {name: np.ascontiguousarray(value) for name, value in zip(self._graph.input_names, inputs, strict=True)}
         outputs = self._session.run(list(self._graph.output_names), feed)
         return dict(zip(self._graph.output_names, outputs, strict=True))

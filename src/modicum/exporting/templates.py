@@ -61,7 +61,7 @@ class TemplateWriter:
 
 
 def _describe(module: nn.Module) -> str:
-    """Alike for two modules only if they compute alike with equal weights; some that would are described apart."""
+    """Describes a module; equal texts imply equal computation with equal weights, but not the reverse."""
     return "\n".join(
         f"{name}: {type(part).__module__}.{type(part).__qualname__} {part.extra_repr()} {_attributes(part)} "
         f"{[(key, tuple(value.shape), value.dtype) for key, value in part.state_dict().items()]}"
@@ -76,7 +76,7 @@ def _attributes(part: nn.Module) -> list[str]:
 
 
 def _make_template(module: nn.Module, example: Tensor, input_name: str, output_name: str) -> "ModelProto | None":
-    """The graph of modules like ``module``, its weights to be replaced; None if it does not hold all of them."""
+    """Returns the graph of modules like ``module``, its weights to be replaced; None if it lacks some of them."""
     # Random weights, because the exporter leaves out what special ones, such as biases of 0, make superfluous.
     like = copy.deepcopy(module)
     generator = torch.Generator().manual_seed(0)

@@ -45,7 +45,7 @@ class Stated:
     calibration: Mapping[str, JSON] | None = None
 
     def check_fit(self, *, image_px: int, num_classes: int) -> None:
-        """Refuses, before anything is written, what does not fit a network.
+        """Raises ValueError, before anything is written, if these inputs do not fit a network.
 
         Args:
             image_px: Side of the images that the network takes.

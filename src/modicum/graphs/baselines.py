@@ -40,15 +40,15 @@ def measure(
     seconds: float | None = None,
     note: str = "",
 ) -> Method:
-    """What a way to predict reaches on every part of the data.
+    """Measures a way to predict on every part of the data.
 
     Args:
         name: What a reader calls it.
-        predict: Of raw inputs.
+        predict: Predicts from raw inputs.
         prepared: The problem.
-        parameters: Numbers that were fitted.
-        seconds: CPU time that it took.
-        note: What a reader must know of it.
+        parameters: Number of fitted parameters.
+        seconds: CPU time of the fit.
+        note: Remark for readers of the report.
     """
     errors, accuracies = {}, {}
     for part, samples in prepared.parts.items():
@@ -65,7 +65,7 @@ def measure(
 def measure_graph(
     name: str, graph: Graph, prepared: Prepared, *, seconds: float | None = None, note: str = ""
 ) -> Method:
-    """As `measure`, for a graph on raw inputs."""
+    """Measures a graph on raw inputs; see `measure`."""
 
     def predict(inputs: Array) -> Array:
         outputs = evaluate(graph, inputs)
@@ -75,7 +75,7 @@ def measure_graph(
 
 
 def simple_baselines(prepared: Prepared, seed: int) -> Iterator[Method]:
-    """What needs hardly a second: the mean, linear regression, and for the next pixel two known guesses."""
+    """Yields the fast baselines: the mean, linear regression and, for the next pixel, two known guesses."""
     nothing = _fitted(Graph(len(prepared.centre), prepared.num_outputs, (), *_no_edges(prepared)), prepared, seed)
     yield measure_graph("always the mean" if not prepared.is_classification else "always the same", nothing, prepared)
     linear = _fitted(Graph.linear(len(prepared.centre), prepared.num_outputs), prepared, seed)
@@ -87,12 +87,12 @@ def simple_baselines(prepared: Prepared, seed: int) -> Iterator[Method]:
 
 
 def library_baselines(prepared: Prepared, parameters: int, seed: int) -> Iterator[Method]:
-    """scikit-learn's layered networks and boosted trees with at most as many parameters.
+    """Yields scikit-learn's layered networks and boosted trees with at most as many parameters.
 
     Args:
         prepared: The problem.
-        parameters: Of the graph that they are held against.
-        seed: Of everything random.
+        parameters: Parameters of the graph that they are compared with.
+        seed: Seed of all random numbers.
     """
     for solver in ("lbfgs", "adam"):
         method = _perceptron(prepared, parameters, solver, seed)
@@ -104,7 +104,7 @@ def library_baselines(prepared: Prepared, parameters: int, seed: int) -> Iterato
 
 
 def neat_baseline(prepared: Prepared, *, seconds: float, seed: int) -> Iterator[Method]:
-    """What NEAT evolves in some CPU time, as it is and with its weights fitted."""
+    """Yields what NEAT evolves within some CPU time, as it is and with its weights refitted."""
     start = time.process_time()
     evolved, refitted = evolve(prepared.points("train", np.random.default_rng(seed)), seconds=seconds, seed=seed)
     took = time.process_time() - start
@@ -114,7 +114,7 @@ def neat_baseline(prepared: Prepared, *, seconds: float, seed: int) -> Iterator[
 
 
 def missing_libraries(*, wants_neat: bool) -> tuple[str, ...]:
-    """Baselines that cannot be made on this machine, and how to get them."""
+    """Returns the baselines that cannot be made on this machine, and how to get them."""
     if not wants_neat or importlib.util.find_spec("neat") is not None:
         return ()
     return (f"NEAT: {MissingExtraError('neat-python', 'neat')}.",)
@@ -131,7 +131,7 @@ def _fitted(graph: Graph, prepared: Prepared, seed: int) -> Graph:
 
 
 def _perceptron(prepared: Prepared, parameters: int, solver: str, seed: int) -> Method | None:
-    """The best of the depths by the error on the training part; None where not even one neuron fits in."""
+    """Returns the depth with the lowest training error; None if not even one neuron fits the budget."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -172,7 +172,7 @@ def _iterations(solver: str) -> int:
 
 
 def _boosting(prepared: Prepared, parameters: int, seed: int) -> Method | None:
-    """Boosted trees that store at most as many thresholds and leaf values; which column is asked counts nothing."""
+    """Fits boosted trees with at most ``parameters`` thresholds and leaf values; column choices are not counted."""
     from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
     kind = GradientBoostingClassifier if prepared.is_classification else GradientBoostingRegressor
@@ -224,6 +224,6 @@ def _library_predict(model: Any, prepared: Prepared) -> Predict:  # noqa: ANN401
 
 
 def layered_note(graph: Graph, fits: int) -> str:
-    """What a reader must know of the layered network."""
+    """Returns the remark on the layered network for readers of the report."""
     shape = "-".join(map(str, layers_of(graph)))
     return f"hidden layers {shape}, of {fits:,} fits by the same optimiser in the same CPU time"

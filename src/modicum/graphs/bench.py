@@ -29,11 +29,11 @@ SINGLE_POINTS = 200  # that are evaluated one after the other; the time for all 
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
-    """Rows with the times of evaluation, fitting and search, and the memory of a fit.
+    """Returns rows with the times of evaluation, fitting and search, and the memory of a fit.
 
     Args:
-        threads: Threads of the linear algebra; None is one, as a search has.
-        quick: Small graphs in seconds, to see that it works; the figures mean nothing.
+        threads: Threads of the linear algebra; None is one, as in a search.
+        quick: Runs small graphs in seconds as a smoke test; the figures are not meaningful.
     """
     edges, points = (60, 2000) if quick else (1000, 100_000)
     rows = [difference_row(edges)]
@@ -46,7 +46,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
 
 
 def random_graph(num_edges: int, *, num_inputs: int = 16, seed: int = 0) -> Graph:
-    """A graph of random edges, about seven into each neuron, of tanh, with one output."""
+    """Returns a random tanh graph with one output and about seven edges into each neuron."""
     rng = np.random.default_rng(seed)
     num_hidden = max(1, num_edges // 7)
     first_output = num_inputs + num_hidden
@@ -64,7 +64,7 @@ def random_graph(num_edges: int, *, num_inputs: int = 16, seed: int = 0) -> Grap
 
 
 def difference_row(num_edges: int) -> Row:
-    """How far evaluation by levels is from that neuron by neuron."""
+    """Measures the largest difference between evaluation by levels and neuron by neuron."""
     graph = random_graph(num_edges)
     inputs = _inputs(graph, 1000)
     difference = float(np.abs(evaluate(graph, inputs) - evaluate_by_neuron(graph, inputs)).max())
@@ -72,7 +72,7 @@ def difference_row(num_edges: int) -> Row:
 
 
 def evaluation_rows(num_edges: int, num_points: int, setting: str, *, rounds: int) -> list[Row]:
-    """Milliseconds of one evaluation, and how many times as fast as neuron by neuron it is.
+    """Measures the milliseconds of one evaluation, and its speed-up over evaluation neuron by neuron.
 
     The target is against the definition, one point and one neuron after the other. Against a loop over neurons that
     takes all points at once, which is vectorised itself, the ratio is reported.
@@ -97,7 +97,7 @@ def evaluation_rows(num_edges: int, num_points: int, setting: str, *, rounds: in
 
 
 def fitting_row(num_points: int) -> Row:
-    """Milliseconds of a step of the optimiser on a layered network of 109 parameters."""
+    """Measures the milliseconds of one optimiser step on a layered network of 109 parameters."""
     graph = Graph.layered((2, 6, 6, 6, 1), rng=np.random.default_rng(0))
     points = _points(graph, num_points)
     start, steps = time.process_time(), 0
@@ -108,7 +108,7 @@ def fitting_row(num_points: int) -> Row:
 
 
 def memory_rows(num_points: int) -> list[Row]:
-    """Peak memory of a fit per point and node, and what twice the points take of it."""
+    """Measures the peak memory of a fit per point and node, and the peak with twice the points."""
     single, double = (peak_memory(_fit_for_memory, count) for count in (num_points, 2 * num_points))
     nodes = _memory_graph().num_nodes
     growth = (double - single) / (num_points * nodes)
@@ -125,7 +125,7 @@ def memory_rows(num_points: int) -> list[Row]:
 
 
 def search_row(*, quick: bool) -> Row:
-    """Seconds that the default search takes, from its first graph and some rounds."""
+    """Measures the seconds of the default search, from its first graph and some rounds."""
     recipe = build_recipe(GraphsRecipe, read_recipe("graphs-quick" if quick else "graphs-camera"))
     task, plan = make_task(prepare(recipe), recipe), make_plan(recipe)
     search, rounds = Search(task, plan, 0), 2 if quick else ROUNDS

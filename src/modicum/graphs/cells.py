@@ -72,15 +72,15 @@ class Cells:
         return Cells(self.raw[rows], self.sorts[rows], self.values[rows])
 
     def count(self, *sorts: Sort) -> int:
-        """Returns how many cells are of one of these sorts."""
+        """Counts the cells of any of these sorts."""
         return int(self.are(*sorts).sum())
 
     def are(self, *sorts: Sort) -> NDArray[np.bool_]:
-        """Tells which cells are of one of these sorts, (N,)."""
+        """Tells which cells are of any of these sorts, (N,)."""
         return np.isin(self.sorts, sorts)
 
     def texts(self) -> NDArray[Any]:
-        """Returns the cells as texts, (N,) of str; None where they are empty."""
+        """Returns the cells as texts, (N,) of str; None for empty cells."""
         found = np.empty(len(self), dtype=object)
         found[:] = [
             None if sort == Sort.EMPTY else as_text(cell) for cell, sort in zip(self.raw, self.sorts, strict=True)
@@ -156,7 +156,7 @@ def _days(moment: datetime.datetime) -> float:
 
 
 def _read_value(cell: object) -> tuple[Sort, float]:
-    """Reads a cell that is no text."""
+    """Reads a cell that is not text."""
     if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # pandas' own, which need no import to be told
         return Sort.EMPTY, math.nan
     if isinstance(cell, bool | np.bool_):

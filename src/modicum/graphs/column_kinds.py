@@ -80,7 +80,7 @@ def decide_kind(name: str, cells: Cells, table: Table, categories: Sequence[str]
 
 
 def is_constant(values: "np.ndarray", eps: float = 0.0) -> bool:
-    """Tells whether numbers (N,) are the same but for rounding.
+    """Tells whether numbers (N,) are equal up to rounding.
 
     Args:
         values: Finite numbers.
@@ -92,7 +92,7 @@ def is_constant(values: "np.ndarray", eps: float = 0.0) -> bool:
 
 
 def flag(option: str, names: Sequence[str]) -> str:
-    """Returns a flag with a list of texts, ready to be pasted into a shell: ``--table.ignore 'id,first name'``."""
+    """Formats a flag with a list of texts, ready to be pasted into a shell: ``--table.ignore 'id,first name'``."""
     plain = ",".join(names) if all(map(_is_simple, names)) else json.dumps(list(names), ensure_ascii=False)
     return f"--{option} {shlex.quote(plain)}"
 

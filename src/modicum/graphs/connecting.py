@@ -21,7 +21,7 @@ MIN_FRESH = 1e-6  # share of its curvature that the graph does not explain, belo
 
 
 def connect(graph: Graph, task: Task, count: int, rng: np.random.Generator) -> Graph:
-    """A graph with a few more edges and biases at 0, which is to be fitted.
+    """Returns the graph with a few more edges and biases, all 0 and still to be fitted.
 
     They are drawn by their gains: what the loss is predicted to fall by, to second order, when all others follow.
 
@@ -29,7 +29,7 @@ def connect(graph: Graph, task: Task, count: int, rng: np.random.Generator) -> G
         graph: Fitted to the points; canonical.
         task: Has the points, a first part of which is looked at.
         count: Edges and biases to add; fewer where the graph lacks fewer.
-        rng: Draws them.
+        rng: Draws the new edges and biases.
     """
     full, is_new = _filled(graph, task, rng)
     places, gains = np.flatnonzero(is_new), _gains(full, is_new, task)
@@ -39,7 +39,7 @@ def connect(graph: Graph, task: Task, count: int, rng: np.random.Generator) -> G
 
 
 def _filled(graph: Graph, task: Task, rng: np.random.Generator) -> tuple[Graph, Flags]:
-    """The graph with candidates for edges and all biases at 0, and which of its parameters these are."""
+    """Returns the graph with candidate edges and all biases, new ones at 0, and which parameters are new."""
     sources, targets = _missing_edges(graph, task)
     drawn = np.sort(rng.permutation(len(sources))[:MAX_CANDIDATES])
     full = replace(
@@ -63,7 +63,7 @@ def _missing_edges(graph: Graph, task: Task) -> tuple[Indices, Indices]:
 
 
 def _gains(full: Graph, is_new: Flags, task: Task) -> Array:
-    """Predicted falls of half the loss, (C,), by each new parameter; 0 for those that can do nothing new."""
+    """Returns the predicted fall of half the loss for each new parameter, (C,); 0 for redundant ones."""
     hessian, gradient = curvature(full, task.points.part(0, SAMPLE_POINTS))
     gradient += WEIGHT_DECAY * full.parameters
     old, mixed = hessian[np.ix_(~is_new, ~is_new)], hessian[np.ix_(~is_new, is_new)]

@@ -105,7 +105,7 @@ def csv_content(form: CsvForm, names: Sequence[str], rows: Sequence[Sequence[str
 
 
 def number_text(value: float, form: CsvForm) -> str:
-    """Returns a number with all its digits and the decimal mark of a file."""
+    """Formats a number with all its digits and the decimal mark of a file."""
     return repr(value).replace(".", form.decimal)
 
 
@@ -133,7 +133,7 @@ def _read_text(path: Path, encoding: str | None) -> tuple[str, str, bool]:
 
 
 def _records(text: str, separator: str, path: Path | str) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the number of the line where it begins."""
+    """Yields the rows that are not blank, each with the number of its first line."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     line = 1
     try:
@@ -146,7 +146,7 @@ def _records(text: str, separator: str, path: Path | str) -> Iterator[tuple[int,
 
 
 def _guess_separator(text: str) -> str:
-    """The mark that makes the most rows as long as the header, then the most numbers, then the most columns."""
+    """Returns the separator that gives the most rows as long as the header, then the most numbers, then columns."""
     scores = {mark: _score(text, mark) for mark in SEPARATORS}
     return max(SEPARATORS, key=lambda mark: scores[mark])  # the first of equals
 
@@ -171,7 +171,7 @@ def _any_number(cell: str) -> bool:
 
 
 def _length(row: Sequence[str], expected: int) -> int:
-    """Cells of a row, but for empty ones behind those that are expected."""
+    """Counts the cells of a row, except for empty ones beyond the expected number."""
     return expected if len(row) > expected and not any(cell.strip() for cell in row[expected:]) else len(row)
 
 
@@ -187,7 +187,7 @@ def _guess_decimal(rows: Sequence[Sequence[str]], separator: str) -> str:
 
 
 def _checked(path: Path, form: CsvForm, records: Sequence[tuple[int, list[str]]]) -> CsvRows:
-    """Names and rows of equal length; cells beyond the last name are left out where they are empty."""
+    """Returns names and rows of equal length; empty cells beyond the last name are dropped."""
     header, *body = records
     names = [name.strip() for name in header[1]]
     while names and not names[-1] and not any(cell.strip() for _, row in body for cell in row[len(names) - 1 :]):

@@ -20,7 +20,7 @@ BEND = 0.12  # of edges, so that those that skip a level do not run through its 
 def to_networkx(
     graph: Graph, inputs: Sequence[str], outputs: Sequence[str], *, input_scale: Array | float = 1.0
 ) -> nx.DiGraph:
-    """The graph for networkx, without the inputs that it does not use; `networkx.write_graphml` takes it as it is.
+    """Converts the graph to networkx without its unused inputs; `networkx.write_graphml` accepts the result.
 
     Nodes are numbered as in ``graph`` and have ``label``, ``kind`` (input, hidden or output), ``level``,
     ``activation`` and ``bias``; edges have ``weight`` and ``strength``, the size of the weight for an input that is
@@ -58,7 +58,7 @@ def to_networkx(
 
 
 def place_nodes(drawn: nx.DiGraph) -> dict[int, tuple[float, float]]:
-    """Where each node stands, x by its level and y in [0, 1], so that connected nodes tend to be at equal heights."""
+    """Places each node, x by its level and y in [0, 1], so that connected nodes tend to be at equal heights."""
     levels: dict[int, list[int]] = {}
     for node, level in drawn.nodes(data="level"):
         levels.setdefault(level, []).append(node)
@@ -77,7 +77,7 @@ def place_nodes(drawn: nx.DiGraph) -> dict[int, tuple[float, float]]:
 
 
 def draw_graph(axes: Axes, drawn: nx.DiGraph) -> None:
-    """Draws what `to_networkx` gave, inputs from the top; blue is positive, red negative, thick is strong."""
+    """Draws the result of `to_networkx`, inputs on top; blue is positive, red negative, thick is strong."""
     places = place_nodes(drawn)
     strongest = max((strength for _, _, strength in drawn.edges(data="strength")), default=1.0) or 1.0
     for source, target, edge in drawn.edges(data=True):

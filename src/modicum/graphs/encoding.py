@@ -142,12 +142,12 @@ class Encoding:
 
     @classmethod
     def of_numbers(cls, names: Sequence[str], target: str) -> Self:
-        """Returns columns of numbers alone, none of them ever empty."""
+        """Returns the encoding of columns that hold only numbers and are never empty."""
         return cls(tuple(Column(name) for name in names), target)
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
-        """Returns what `to_json` described."""
+        """Rebuilds an encoding from the result of `to_json`."""
         columns = tuple(
             Column(
                 entry["name"],
@@ -224,7 +224,7 @@ class Encoding:
         return found.inputs
 
     def read_columns(self, used: NDArray[np.bool_] | None) -> tuple[Column, ...]:
-        """The columns that have inputs (F,) which are used; all for None."""
+        """Returns the columns with at least one used input (F,); all columns for None."""
         if used is None:
             return self.columns
         ends = np.cumsum([len(column.features) for column in self.columns])
@@ -251,7 +251,7 @@ class Encoding:
 
 
 def category_texts(cells: Cells) -> NDArray[Any]:
-    """Returns cells (N,) as the categories that they name, `MISSING` where they are empty."""
+    """Returns cells (N,) as the categories that they name, `MISSING` for empty cells."""
     texts = cells.texts()
     texts[cells.are(Sort.EMPTY)] = MISSING
     return texts
@@ -269,7 +269,7 @@ def named_cells(cells: Cells, chosen: NDArray[np.bool_], table: Table, rows: NDA
 
 
 def _refuse_texts(column: Column, cells: Cells, found: EncodedColumn, table: Table) -> None:
-    """Refuses a column of numbers most of whose cells are something else: it is another column, or another form."""
+    """Raises DataError if most cells of a column of numbers or dates hold something else."""
     told = len(cells) - cells.count(Sort.EMPTY, Sort.WORD)
     is_text = found.is_odd & ~cells.are(Sort.WORD)
     if 2 * int(is_text.sum()) > told:

@@ -55,15 +55,15 @@ class _GraphEstimator(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn
 
     @abstractmethod
     def _loss_of(self, error: float) -> float:
-        """The loss of a search that belongs to an error in the user's units."""
+        """Converts an error in the user's units to the loss of a search."""
 
     @abstractmethod
     def _error_of(self, loss: float) -> float:
-        """The error in the user's units that belongs to a loss of a search."""
+        """Converts the loss of a search to an error in the user's units."""
 
     @abstractmethod
     def _raw(self, graph: Graph) -> Graph:
-        """The graph for raw numbers, of one for standardised ones."""
+        """Converts a graph on standardised numbers to one on raw numbers."""
 
     def _search(self, features: Array, targets: Array, loss: Loss) -> Self:
         """Searches on raw features (N, F) and targets as the loss takes them (N, O); sets the fitted attributes."""
@@ -153,8 +153,8 @@ class GraphRegressor(MultiOutputMixin, RegressorMixin, _GraphEstimator):  # type
         True
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803  scikit-learn's name
-        """Searches.
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Searches for the smallest graph within the bound.
 
         Args:
             X: Features, (N, F), finite numbers.
@@ -177,8 +177,8 @@ class GraphRegressor(MultiOutputMixin, RegressorMixin, _GraphEstimator):  # type
         self._target_scale = float(np.sqrt(np.mean((table - self._target_centre) ** 2))) or 1.0
         return self._search(features, (table - self._target_centre) / self._target_scale, SquaredError())
 
-    def predict(self, X: ArrayLike) -> Array:  # noqa: N803
-        """Predicted targets, (N,) or (N, T) as in `fit`, of features (N, F)."""
+    def predict(self, X: ArrayLike) -> Array:
+        """Returns the predicted targets, (N,) or (N, T) as in `fit`, of features (N, F)."""
         outputs = self._evaluate(X)
         return outputs[:, 0] if self._is_single else outputs
 
@@ -216,8 +216,8 @@ class GraphClassifier(ClassifierMixin, _GraphEstimator):  # type: ignore[misc]  
         history_: The same.
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803  scikit-learn's name
-        """Searches.
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Searches for the smallest graph within the bound.
 
         Args:
             X: Features, (N, F), finite numbers.
@@ -237,12 +237,12 @@ class GraphClassifier(ClassifierMixin, _GraphEstimator):  # type: ignore[misc]  
             raise ValueError(f"labels must be of at least two classes, got one class: {self.classes_.tolist()}")
         return self._search(features, np.eye(len(self.classes_))[indices], CrossEntropy())
 
-    def predict_proba(self, X: ArrayLike) -> Array:  # noqa: N803
-        """Class probabilities (N, K), in the order of ``classes_``, of features (N, F)."""
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Returns class probabilities (N, K), in the order of ``classes_``, of features (N, F)."""
         return softmax(self._evaluate(X).T).T
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
-        """The most probable label, (N,), of features (N, F)."""
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Returns the most probable label, (N,), of features (N, F)."""
         most_probable = np.argmax(self._evaluate(X), axis=1)
         return cast(NDArray[Any], self.classes_[most_probable])
 
@@ -260,24 +260,24 @@ class GraphClassifier(ClassifierMixin, _GraphEstimator):  # type: ignore[misc]  
 class Predictor(Protocol):
     """Anything with scikit-learn's ``predict``."""
 
-    def predict(self, X: Any, /) -> ArrayLike:  # noqa: N803, ANN401  scikit-learn's
-        """Outputs of features (N, F): (N,) or (N, T)."""
+    def predict(self, X: Any, /) -> ArrayLike:  # noqa: ANN401  scikit-learn's
+        """Returns the outputs of features (N, F): (N,) or (N, T)."""
 
 
 def imitate(
     predictor: Predictor | Callable[[Any], ArrayLike],
-    X: ArrayLike,  # noqa: N803
+    X: ArrayLike,
     max_error: float,
     **options: Any,  # noqa: ANN401
 ) -> GraphRegressor:
-    """The smallest graph found that gives what a predictor gives, within a root mean squared difference.
+    """Finds the smallest graph whose root mean squared difference from a predictor is within a bound.
 
     Args:
         predictor: A fitted estimator, or a function from features (N, F) to outputs (N,) or (N, T).
         X: Features (N, F) on which to imitate it; they need no targets, so there may be many. The predictor is given
             them as they are, such as a data frame; the graph needs numbers.
         max_error: Bound on the difference, in units of the outputs.
-        **options: Of `GraphRegressor`, such as ``rounds``.
+        **options: Arguments of `GraphRegressor`, such as ``rounds``.
 
     Returns:
         The fitted estimator.

@@ -48,18 +48,18 @@ class Schedule:
         self.spans = _spans(inner_levels[order], [graph.activations[index] for index in order])
 
     def matrix(self, parameters: Array) -> Array:
-        """The parameters (P,) as a matrix from all rows but the outputs to all that are computed, (H + O, R - O)."""
+        """Returns parameters (P,) as a matrix (H + O, R - O) from all rows but the outputs to all computed rows."""
         matrix = np.zeros(self._shape)
         matrix.ravel()[self._places] = parameters
         return matrix
 
     def entries(self, matrix: Array) -> Array:
-        """The entries (P,) of a matrix of that shape which belong to parameters."""
+        """Returns the entries (P,) of a matrix of that shape which hold parameters."""
         entries: Array = matrix.ravel()[self._places]
         return entries
 
     def new_values(self, inputs: Array) -> Array:
-        """Rows of values (R, N) in which the inputs (I, N) and the constant are filled in."""
+        """Returns rows of values (R, N) with the inputs (I, N) and the constant filled in."""
         values = np.empty((self.num_rows, inputs.shape[1]))
         values[: len(inputs)] = inputs
         values[len(inputs)] = 1.0
@@ -79,7 +79,7 @@ class Schedule:
         return np.matmul(matrix[self.num_hidden :], values[: self.first_row + self.num_hidden], out=outputs)
 
     def adjoint(self, matrix: Array, values: Array, sums: Array, seeds: Array) -> Array:
-        """Slopes of ``sum of seeds * outputs`` by the sum of every computed neuron.
+        """Returns the slopes of ``sum of seeds * outputs`` with respect to the sum of every computed neuron.
 
         Args:
             matrix: As `forward` took it.
@@ -99,14 +99,14 @@ class Schedule:
         return slopes
 
     def jacobian(self, values: Array, slopes: Array, out: Array) -> Array:
-        """Fills ``out`` (P, N) with the slopes by every parameter, from `forward`'s values and `adjoint`'s slopes."""
+        """Fills ``out`` (P, N) with the slopes for every parameter, from the results of `forward` and `adjoint`."""
         for row, source, target in zip(out, self.source_rows, self.targets, strict=True):  # 2x as fast as one gather
             np.multiply(values[source], slopes[target], out=row)
         return out
 
 
 def evaluate(graph: Graph, inputs: ArrayLike) -> Array:
-    """The outputs of a graph, level by level over chunks of points; memory beyond the result does not grow with N.
+    """Evaluates a graph level by level over chunks of points; memory beyond the result does not grow with N.
 
     Args:
         graph: Any graph.
@@ -116,7 +116,7 @@ def evaluate(graph: Graph, inputs: ArrayLike) -> Array:
         (N, O).
 
     Raises:
-        ValueError: If the inputs are no table of I columns.
+        ValueError: If the inputs are not a table of I columns.
     """
     table = check_table(inputs, graph)
     schedule = Schedule(graph)
@@ -132,7 +132,7 @@ def evaluate(graph: Graph, inputs: ArrayLike) -> Array:
 
 
 def evaluate_by_neuron(graph: Graph, inputs: ArrayLike) -> Array:
-    """The same one neuron after the other, as the definition reads: the reference that `evaluate` is held against."""
+    """Evaluates a graph neuron by neuron, as the definition reads: the reference for `evaluate`."""
     table = check_table(inputs, graph)
     values = np.zeros((len(table), graph.num_nodes))
     values[:, : graph.num_inputs] = table
@@ -146,7 +146,7 @@ def evaluate_by_neuron(graph: Graph, inputs: ArrayLike) -> Array:
 
 
 def check_table(inputs: ArrayLike, graph: Graph) -> Array:
-    """Inputs as float64, (N, I).
+    """Returns the inputs as float64, (N, I).
 
     Raises:
         ValueError: If the shape does not fit the graph.
@@ -158,7 +158,7 @@ def check_table(inputs: ArrayLike, graph: Graph) -> Array:
 
 
 def _spans(levels: Indices, activations: list[str]) -> tuple[Span, ...]:
-    """Runs of equal level and activation."""
+    """Returns the runs of equal level and activation."""
     keys = list(zip(levels.tolist(), activations, strict=True))
     starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
     ends = [*starts[1:], len(keys)] if keys else []

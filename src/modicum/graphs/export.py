@@ -34,7 +34,7 @@ SOURCES = ("predict.c", "predict.py", "formula.txt", "formula.tex", "graph.graph
 
 
 def export_searched(network: GraphNetwork, folder: str | Path) -> Path:
-    """Writes what `OnnxGraph` runs, and beside it `SOURCES`; checks the ONNX graph against NumPy.
+    """Writes the files that `OnnxGraph` runs, and `SOURCES` beside them; checks the ONNX graph against NumPy.
 
     The folder appears when all is written and the graph has answered alike, to 1e-6. An earlier export in its place is
     replaced.
@@ -98,7 +98,7 @@ def write_sources(network: GraphNetwork, folder: Path) -> None:
 
 
 def check_export(network: GraphNetwork, folder: str | Path) -> float:
-    """The worst difference between a graph and its export on random inputs; raises `ExportError` above 1e-6."""
+    """Returns the largest difference between a graph and its export; raises `ExportError` above 1e-6."""
     runner, inputs = OnnxGraph(folder, threads=1), sample_inputs(network)
     expected = evaluate(network.graph, inputs)
     return max(
@@ -108,6 +108,6 @@ def check_export(network: GraphNetwork, folder: str | Path) -> float:
 
 
 def sample_inputs(network: GraphNetwork) -> Array:
-    """Random raw inputs (N, F) that spread as those of the training did."""
+    """Draws raw inputs (N, F) with the mean and spread of the training inputs."""
     noise = np.random.default_rng(0).standard_normal((NUM_SAMPLES, network.graph.num_inputs))
     return network.centre.numpy() + network.spread.numpy() * noise

@@ -44,22 +44,22 @@ class Formula:
     outputs: tuple[tuple[Symbol, Expr], ...]
 
     def closed(self) -> tuple[Expr, ...]:
-        """Each output as one expression of the inputs alone; long where neurons feed several others."""
+        """Returns each output as one expression of the inputs alone; long if neurons feed several others."""
         known: dict[Symbol, Expr] = {}
         for symbol, expression in self.neurons:
             known[symbol] = expression.xreplace(known)
         return tuple(expression.xreplace(known) for _, expression in self.outputs)
 
     def lines(self, digits: int = 4) -> list[str]:
-        """``name = expression`` for every neuron and output, numbers to some significant digits."""
+        """Returns ``name = expression`` for every neuron and output, numbers to some significant digits."""
         return [f"{symbol} = {shorten(expression, digits)}" for symbol, expression in (*self.neurons, *self.outputs)]
 
     def latex(self, digits: int = 4, *, relation: str = "=") -> list[str]:
-        """The same in LaTeX, for math mode; names that are more than a letter and digits are upright texts.
+        """Returns `lines` in LaTeX math mode; names that are more than a letter and digits are upright text.
 
         Args:
-            digits: Significant ones of each number.
-            relation: Between the two sides, such as "&=" in an alignment.
+            digits: Significant digits of each number.
+            relation: Sign between the two sides, such as "&=" in an alignment.
         """
         pairs = (*self.neurons, *self.outputs)
         symbols = {*self.inputs, *(symbol for symbol, _ in pairs)}
@@ -71,11 +71,11 @@ class Formula:
 
 
 def make_formula(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Formula:
-    """The formula of a graph, all digits kept.
+    """Returns the formula of a graph with all digits.
 
     Args:
         graph: The graph.
-        inputs: A name for each of its inputs; those that it does not use are in no line.
+        inputs: A name for each of its inputs; unused inputs appear in no line.
         outputs: A name for each of its outputs.
 
     Raises:
@@ -111,7 +111,7 @@ def _latex_name(name: str) -> str:
 
 
 def shorten(expression: Expr, digits: int) -> str:
-    """An expression as text, numbers to some significant digits."""
+    """Returns an expression as text, numbers to some significant digits."""
     return str(_rounded(expression, digits))
 
 
@@ -120,6 +120,6 @@ def _rounded(expression: Expr, digits: int) -> Expr:
 
 
 def _neuron_symbols(count: int, taken: set[str]) -> list[Symbol]:
-    """``h1``, ``h2``, ..., under another letter where a column has such a name."""
+    """Returns ``h1``, ``h2``, ..., or another letter if a column has such a name."""
     letter = next(mark for mark in ("h", "n", "hidden_") if not any(f"{mark}{k + 1}" in taken for k in range(count)))
     return [Symbol(f"{letter}{number + 1}") for number in range(count)]

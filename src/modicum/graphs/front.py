@@ -32,7 +32,7 @@ class Front:
         return len(self._members)
 
     def add(self, member: Member) -> bool:
-        """Takes a member unless an equally small one is as good; drops those that it beats.
+        """Adds a member unless an equally small one is as good; drops the members that it beats.
 
         Returns:
             Whether it was taken.
@@ -46,7 +46,7 @@ class Front:
         return True
 
     def smallest(self, max_loss: float) -> Member:
-        """The least complex member with at most this loss; that with the least loss where none is.
+        """Returns the least complex member with at most this loss, or else the member with the lowest loss.
 
         Raises:
             LookupError: If the front is empty.
@@ -55,7 +55,7 @@ class Front:
         return next((member for member in self._members if member.loss <= max_loss), self._members[-1])
 
     def most_accurate(self, max_complexity: int) -> Member:
-        """The member with the least loss of at most this complexity; the least complex one where none is.
+        """Returns the member with the lowest loss of at most this complexity, or else the least complex one.
 
         Raises:
             LookupError: If the front is empty.
@@ -66,12 +66,12 @@ class Front:
         )
 
     def to_json(self) -> list[JSON]:
-        """The members as plain data."""
+        """Returns the members as plain data."""
         return [{"complexity": m.complexity, "loss": m.loss, "graph": to_json(m.graph)} for m in self._members]
 
     @classmethod
     def from_json(cls, content: Sequence[Mapping[str, Any]]) -> "Front":
-        """The front that `to_json` described."""
+        """Rebuilds a front from the result of `to_json`."""
         front = cls()
         for entry in content:
             front.add(Member(entry["complexity"], entry["loss"], from_json(entry["graph"])))

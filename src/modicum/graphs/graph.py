@@ -72,18 +72,18 @@ class Graph:
 
     @classmethod
     def linear(cls, num_inputs: int, num_outputs: int = 1) -> Self:
-        """Linear regression: every input feeds every output, all weights and biases 0."""
+        """Returns a linear regression: every input feeds every output, all weights and biases 0."""
         return cls.layered((num_inputs, num_outputs))
 
     @classmethod
     def layered(
         cls, sizes: Sequence[int], activation: ActivationName = "tanh", *, rng: np.random.Generator | None = None
     ) -> Self:
-        """A fully connected network in layers.
+        """Returns a fully connected network in layers.
 
         Args:
             sizes: Inputs, hidden neurons of each layer, outputs; two numbers at least.
-            activation: Of all hidden neurons.
+            activation: Activation of all hidden neurons.
             rng: Where given, weights are drawn from a normal distribution with variance 1 / fan-in and biases from one
                 with variance 1/4; else all are 0.
         """
@@ -143,7 +143,7 @@ class Graph:
         return np.concatenate([self.weights, self.biases[self.has_bias]])
 
     def complexity(self, measure: Complexity = "parameters") -> int:
-        """How large the graph is.
+        """Returns the size of the graph.
 
         Args:
             measure: "parameters" counts weights and biases, "edges" the connections alone, "macs" the multiply-adds of
@@ -175,7 +175,7 @@ class Graph:
         return int(self.levels.max())
 
     def same_structure(self, other: "Graph") -> bool:
-        """Whether both have the same nodes, activations, edges and biases in the same order, whatever their values."""
+        """Tells whether both have equal nodes, activations, edges and biases in the same order, whatever the values."""
         sizes = (self.num_inputs, self.num_outputs, self.activations, self.without_bias)
         return (
             sizes == (other.num_inputs, other.num_outputs, other.activations, other.without_bias)
@@ -195,10 +195,10 @@ class Graph:
     __hash__ = None  # type: ignore[assignment]  # equality compares arrays of weights; nobody should key on them
 
     def with_parameters(self, parameters: ArrayLike) -> Self:
-        """The same structure with other `parameters` (P,).
+        """Returns the same structure with other `parameters` (P,).
 
         Raises:
-            ValueError: If they are more or fewer, or not finite.
+            ValueError: If their number differs, or they are not finite.
         """
         values = np.asarray(parameters, dtype=np.float64)
         if values.shape != (self.num_parameters,):
@@ -210,7 +210,7 @@ class Graph:
     def rescaled(
         self, centre: ArrayLike, scale: ArrayLike, out_centre: ArrayLike = 0, out_scale: ArrayLike = 1
     ) -> Self:
-        """The graph that takes raw inputs where this one takes standardised ones.
+        """Returns the graph on raw inputs that equals this one on standardised inputs.
 
         Its outputs are ``out_centre + out_scale * self((inputs - centre) / scale)``. Structure and size stay but for
         one thing: a node without a bias gets one where a centre other than 0 has to go into it.
@@ -242,14 +242,14 @@ class Graph:
         return used
 
     def feeds(self, inputs: Flags) -> Flags:
-        """Which hidden neurons and outputs some of the chosen inputs (I,) feed directly, (H + O,)."""
+        """Tells which hidden neurons and outputs at least one of the chosen inputs (I,) feeds directly, (H + O,)."""
         fed = np.zeros(len(self.biases), dtype=bool)
         outer = np.flatnonzero(self.sources < self.num_inputs)
         fed[self.targets[outer[inputs[self.sources[outer]]]] - self.num_inputs] = True
         return fed
 
     def without(self, parameters: Indices) -> Self:
-        """The graph without some parameters, by their places in `parameters`: edges and biases.
+        """Returns the graph without some edges and biases, given by their positions in `parameters`.
 
         Neurons that nothing feeds any more, or that lead nowhere, stay until `canonical` looks at them.
         """
@@ -267,7 +267,7 @@ class Graph:
         )
 
     def with_neuron(self, position: int, activation: ActivationName, bias: float, edges: Sequence[Edge]) -> Self:
-        """The graph with one more hidden neuron; nodes from ``position`` on move up by one.
+        """Returns the graph with one more hidden neuron; nodes from ``position`` on move up by one.
 
         Args:
             position: Its number, from I (first of the hidden neurons) to I + H (last of them).
@@ -288,7 +288,7 @@ class Graph:
         )
 
     def canonical(self) -> Self:
-        """The same function with nothing in it that does nothing.
+        """Returns the same function without neurons that have no effect, in a fixed order.
 
         Hidden neurons that lead nowhere go; those that nothing feeds are constants and move into the biases of their
         targets; until neither is left. Hidden neurons are sorted by level, edges by level, target and source.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_graph(graph: "Graph") -> None:
-    """Refuses parts that make no graph.
+    """Raises ValueError if the parts do not make a graph.
 
     Raises:
         ValueError: As `Graph` says.

@@ -27,16 +27,16 @@ _ARRAYS = ("sources", "targets", "weights", "biases")
 
 
 def to_json(graph: Graph) -> dict[str, JSON]:
-    """A graph as plain data; numbers come back to the last bit."""
+    """Returns a graph as plain data; numbers survive to the last bit."""
     return {**_config(graph), **{name: getattr(graph, name).tolist() for name in _ARRAYS}}
 
 
 def from_json(content: Mapping[str, Any]) -> Graph:
-    """The graph that `to_json` described.
+    """Rebuilds a graph from the result of `to_json`.
 
     Raises:
         KeyError: If a part is missing.
-        ValueError: If the parts make no graph.
+        ValueError: If the parts do not make a graph.
     """
     return Graph(
         content["num_inputs"],
@@ -67,7 +67,7 @@ def save_graph(path: str | Path, graph: Graph, *, notes: Mapping[str, JSON] | No
 
 
 def load_graph(path: str | Path) -> Graph:
-    """The graph of a file that `save_graph` wrote.
+    """Loads the graph of a file that `save_graph` wrote.
 
     Args:
         path: The file, or a run folder that holds ``model.safetensors``.

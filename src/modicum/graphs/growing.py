@@ -36,7 +36,7 @@ class Candidates:
 def grow(
     graph: Graph, points: Points, candidates: Candidates, rng: np.random.Generator, *, at_end: bool = False
 ) -> Graph:
-    """A graph with one more neuron, which is to be fitted: the best of some candidates at a random place.
+    """Returns the graph with one more neuron, still to be fitted: the best of some candidates at a random place.
 
     Args:
         graph: Fitted to the points; canonical.
@@ -69,18 +69,18 @@ class Signal:
     curvature: Array
 
     def centred(self, values: Array) -> Array:
-        """Rows of values (C, N) less what a change of the target's bias does as well."""
+        """Returns rows of values (C, N) without the part that a change of the target's bias could supply."""
         mean = values @ self.curvature / self.curvature.sum()
         centred: Array = values - mean[:, None]
         return centred
 
     def best_weights(self, centred: Array) -> Array:
-        """The weight (C,) at which each row of centred values (C, N) helps the target most, to second order."""
+        """Returns the weight (C,) at which each row of centred values (C, N) helps the target most, to second order."""
         weights: Array = centred @ self.wanted / (centred**2 @ self.curvature + 1e-12)
         return weights
 
     def gains(self, centred: Array) -> Array:
-        """Predicted fall of half the summed loss, (C,), when the target is fed with each row at its best weight."""
+        """Returns the predicted fall of half the summed loss, (C,), if each row feeds the target at its best weight."""
         return self.best_weights(centred) * (centred @ self.wanted) / 2
 
 
@@ -102,7 +102,7 @@ class Sample:
         self.curvature = np.sum(squares, axis=0) + 1e-12  # a neuron without any slope is asked for nothing
 
     def signal(self, target: int) -> Signal:
-        """What a computed node would like to be fed with."""
+        """Returns the signal that a computed node would need to lower the loss."""
         return Signal(self.wanted[target - self.num_inputs], self.curvature[target - self.num_inputs])
 
 
@@ -126,7 +126,7 @@ class _Trainer:
         self.signal, self.name, self.activation = signal, activation, ACTIVATIONS[activation]
 
     def best(self, candidates: Candidates, rng: np.random.Generator) -> _Neuron:
-        """The candidate with the highest gain after Adam (Kingma and Ba, 2015) on all of them at once."""
+        """Trains all candidates at once with Adam (Kingma and Ba, 2015) and returns the one with the highest gain."""
         scale = np.resize([0.3, 1.0, 3.0], candidates.count)[:, None]
         weights = rng.standard_normal((candidates.count, len(self.sources) + 1)) * scale
         first, second = np.zeros_like(weights), np.zeros_like(weights)
@@ -148,7 +148,7 @@ class _Trainer:
         return sums
 
     def _slope(self, weights: Array) -> Array:
-        """Slopes of the gains by the weights, (C, S + 1)."""
+        """Returns the slopes of the gains with respect to the weights, (C, S + 1)."""
         signal, sums = self.signal, self._sums(weights)
         values = self.activation.value(sums)
         centred = signal.centred(values)

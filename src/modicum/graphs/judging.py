@@ -23,7 +23,7 @@ SHOWN_PX = 1024  # sides of the part of a large picture that a report shows
 
 
 def evaluate_run(run: RunFolder, network: GraphNetwork, recipe: GraphsRecipe, *, system: str = "graphs") -> Evaluation:
-    """Everything that a report shows: the graph measured anew, its baselines as they were found beside it.
+    """Collects everything that a report shows: the graph, measured anew, beside the baselines of the run.
 
     Args:
         run: A run whose search has ended, or was interrupted with a graph.
@@ -33,7 +33,7 @@ def evaluate_run(run: RunFolder, network: GraphNetwork, recipe: GraphsRecipe, *,
 
     Raises:
         RunError: If the search has left no graph yet.
-        DataError: If the data are no longer those of the run.
+        DataError: If the data have changed since the run.
         MissingExtraError: If a library that reads them is not installed.
     """
     if not run.weights.exists():
@@ -87,7 +87,7 @@ def _pictures(run: RunFolder, network: GraphNetwork, recipe: GraphsRecipe, prepa
 
 
 def _centre(picture: Picture) -> Array:
-    """The brightness of a picture, of a large one the middle, which a report can show."""
+    """Returns the brightness of a picture, or of the middle of a large one, at a size that a report can show."""
     (top, bottom), (left, right) = (_middle(length) for length in picture.size)
     return picture.brightness(slice(top, bottom))[:, left:right]
 
@@ -98,7 +98,7 @@ def _middle(length: int) -> tuple[int, int]:
 
 
 def load_layered(run: RunFolder) -> GraphNetwork | None:
-    """The layered network of a run; None while none was looked for.
+    """Loads the layered network of a run; None if there was no search for one.
 
     Raises:
         RunError: If one was found, but its file is gone.

@@ -29,7 +29,7 @@ class LayeredFound:
     """What the search over layered networks came to.
 
     Attributes:
-        best: The smallest that keeps the bound; None where none did.
+        best: The smallest that keeps the bound; None if none does.
         least: That of the least error, whether it keeps the bound or not.
         fits: Networks that were fitted.
         seconds: CPU time.
@@ -44,7 +44,7 @@ class LayeredFound:
 def search_layered(
     task: Task, *, seconds: float, seed: int, activation: ActivationName = "tanh", max_parameters: int = MAX_PARAMETERS
 ) -> LayeredFound:
-    """Looks for the smallest layered network of one to four hidden layers within a bound.
+    """Searches for the smallest layered network of one to four hidden layers within a bound.
 
     First each depth is widened until a network keeps the bound. Then shapes smaller than the best are started again and
     again, larger ones first, until the time is over: the chance of a lucky start is given to all.
@@ -62,13 +62,13 @@ def search_layered(
 def search_layered_restarts(
     task: Task, *, seeds: Sequence[int], seconds: float, activation: ActivationName = "tanh", processes: int = 1
 ) -> LayeredFound:
-    """The best of several searches from different seeds, side by side in processes.
+    """Returns the best of several searches from different seeds, run in parallel processes.
 
     Args:
         task: Points and bound; where it bounds the complexity, no larger network is tried.
         seeds: One search each, at least one.
-        seconds: CPU time of each.
-        activation: Of all hidden neurons.
+        seconds: CPU time of each search.
+        activation: Activation of all hidden neurons.
         processes: How many work at once; 1 works in this process.
     """
     limit = MAX_PARAMETERS if task.max_complexity is None else task.max_complexity
@@ -124,7 +124,7 @@ class _LayeredSearch:
             yield from filter(self._is_wanted, shapes)
 
     def _widen(self, depth: int) -> Iterator[Sequence[int]]:
-        """Shapes of a depth, ever wider, until one keeps the bound or exceeds the best; then those in between."""
+        """Yields ever wider shapes of a depth until one keeps the bound or exceeds the best; then those in between."""
         low, width = 0, 1
         while self._is_wanted((width,) * depth):
             before = self.best
@@ -138,7 +138,7 @@ class _LayeredSearch:
         yield from filter(self._is_wanted, ((between,) * depth for between in range(width - 1, low, -1)))
 
     def _smaller_shapes(self) -> Iterator[Sequence[int]]:
-        """Shapes a little smaller than the best, or, where none kept the bound, than the largest that may be tried."""
+        """Returns shapes slightly smaller than the best or, if none kept the bound, than the largest allowed."""
         top = self.max_parameters if self.best is None else self.task.size(self.best) - 1
         for depth in range(1, MAX_LAYERS + 1):
             width = 1
@@ -168,12 +168,12 @@ class _LayeredSearch:
 
 
 def num_parameters(sizes: Sequence[int]) -> int:
-    """Weights and biases of a layered network: inputs, hidden layers, outputs."""
+    """Counts the weights and biases of a layered network: inputs, hidden layers, outputs."""
     return sum((before + 1) * after for before, after in pairwise(sizes))
 
 
 def shape_of_size(num_inputs: int, num_outputs: int, depth: int, most: int) -> tuple[int, ...] | None:
-    """Hidden layers, ``depth`` of equal width, of the largest network of at most ``most`` parameters; None if none."""
+    """Returns ``depth`` equal hidden layers of the largest network within ``most`` parameters; None if none fits."""
     width = 0
     while num_parameters((num_inputs, *[width + 1] * depth, num_outputs)) <= most:
         width += 1
@@ -181,5 +181,5 @@ def shape_of_size(num_inputs: int, num_outputs: int, depth: int, most: int) -> t
 
 
 def layers_of(graph: Graph) -> tuple[int, ...]:
-    """Neurons of each hidden layer of a layered graph."""
+    """Returns the number of neurons in each hidden layer of a layered graph."""
     return tuple(int(count) for count in np.bincount(graph.levels[graph.num_inputs : graph.first_output])[1:])

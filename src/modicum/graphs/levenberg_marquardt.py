@@ -40,12 +40,12 @@ class Points:
 
     @classmethod
     def shuffled(cls, inputs: Array, targets: Array, loss: Loss, rng: np.random.Generator) -> "Points":
-        """Tables (N, I) and (N, O) as points; any first part of them is then a random part."""
+        """Returns tables (N, I) and (N, O) as points in random order; any first part of them is a random sample."""
         order = rng.permutation(len(inputs))
         return cls(np.ascontiguousarray(inputs[order].T), np.ascontiguousarray(targets[order].T), loss)
 
     def part(self, first: int, last: int) -> "Points":
-        """The points from ``first`` to before ``last``."""
+        """Returns the points from ``first`` to before ``last``."""
         return Points(self.inputs[:, first:last].copy(), self.targets[:, first:last].copy(), self.loss)
 
     @property
@@ -113,14 +113,14 @@ def fit(graph: Graph, points: Points, effort: Effort) -> Fit:
 
 
 def curvature(graph: Graph, points: Points) -> tuple[Array, Array]:
-    """Gauss-Newton matrix (P, P), full, and gradient (P,) of half the loss over all points."""
+    """Returns the full Gauss-Newton matrix (P, P) and the gradient (P,) of half the loss over all points."""
     descent = _Descent(graph, points, matrix_points=points.num_points)
     gradient, matrix = descent.linearise()
     return np.tril(matrix) + np.tril(matrix, -1).T, gradient
 
 
 def mean_loss(graph: Graph, points: Points) -> float:
-    """The mean loss of a graph over some points."""
+    """Returns the mean loss of a graph over some points."""
     outputs = evaluate(graph, points.inputs.T).T
     return points.loss.total(outputs, points.targets) / points.num_points
 
@@ -140,7 +140,7 @@ class _Descent:
         self.loss = self.try_parameters(self.parameters)
 
     def try_parameters(self, parameters: Array) -> float:
-        """The mean loss with these parameters; leaves their values for `linearise`."""
+        """Returns the mean loss with these parameters; keeps the values for `linearise`."""
         self.matrix = self.schedule.matrix(parameters)
         total = 0.0
         for part in self._chunks(self.points.num_points):
@@ -149,7 +149,7 @@ class _Descent:
         return total / self.points.num_points
 
     def linearise(self) -> tuple[Array, Array]:
-        """Gradient (P,) over all points and Gauss-Newton matrix (P, P), lower half, over the first C."""
+        """Returns the gradient (P,) over all points and the lower half of the Gauss-Newton matrix over the first C."""
         schedule, loss = self.schedule, self.points.loss
         outputs = self.values[schedule.first_row + schedule.num_hidden :]
         sources = self.values[: schedule.first_row + schedule.num_hidden]
@@ -195,7 +195,7 @@ class _Descent:
         return len(history) > 8 and self.loss - gain / 4 * rest > effort.abandon_above
 
     def _step(self, damping: float) -> float | None:
-        """Moves to parameters with a lower objective; the damping to try next, or None where none was found."""
+        """Moves to parameters with a lower objective and returns the next damping; None if it finds no such step."""
         gradient, hessian = self.linearise()
         gradient += WEIGHT_DECAY * self.parameters
         diagonal = hessian.diagonal().copy()

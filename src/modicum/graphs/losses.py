@@ -14,31 +14,31 @@ class Loss(ABC):
 
     @abstractmethod
     def total(self, outputs: Array, targets: Array) -> float:
-        """The loss, summed over points; both arguments are (O, N)."""
+        """Returns the loss, summed over points; both arguments are (O, N)."""
 
     @abstractmethod
     def slope(self, outputs: Array, targets: Array) -> Array:
-        """Slope of half the loss of each point by its outputs, (O, N)."""
+        """Returns the slope of half the loss of each point with respect to its outputs, (O, N)."""
 
     @abstractmethod
     def curvature_roots(self, outputs: Array) -> Iterator[Array]:
-        """Vectors (O, N) or (O, 1) whose outer products add up to the second derivative of half the loss of a point."""
+        """Yields vectors (O, N) or (O, 1) whose outer products sum to the second derivative of a point's half loss."""
 
 
 class SquaredError(Loss):
     """Squared error, averaged over outputs; targets are numbers."""
 
     def total(self, outputs: Array, targets: Array) -> float:
-        """Squared errors, averaged over outputs and summed over points."""
+        """Returns the squared errors, averaged over outputs and summed over points."""
         errors = (outputs - targets).ravel()
         return float(errors @ errors) / len(outputs)
 
     def slope(self, outputs: Array, targets: Array) -> Array:
-        """The errors, over O."""
+        """Returns the errors divided by O."""
         return (outputs - targets) / len(outputs)
 
     def curvature_roots(self, outputs: Array) -> Iterator[Array]:
-        """The unit vectors, over the root of O."""
+        """Yields the unit vectors divided by the square root of O."""
         for row in np.eye(len(outputs)) / np.sqrt(len(outputs)):
             yield row[:, None]
 
@@ -47,23 +47,23 @@ class CrossEntropy(Loss):
     """Cross-entropy of softmax in nats, one output per class; targets are probabilities, 0 or 1 for known classes."""
 
     def total(self, outputs: Array, targets: Array) -> float:
-        """Cross-entropies, summed over points."""
+        """Returns the cross-entropies, summed over points."""
         normaliser = np.logaddexp.reduce(outputs, axis=0)
         return float((normaliser - (targets * outputs).sum(axis=0)).sum())
 
     def slope(self, outputs: Array, targets: Array) -> Array:
-        """Half of predicted less true probabilities."""
+        """Returns half the difference between predicted and true probabilities."""
         return (softmax(outputs) - targets) / 2
 
     def curvature_roots(self, outputs: Array) -> Iterator[Array]:
-        """For class k ``sqrt(p_k / 2) (e_k - p)``: these add up to half of ``diag(p) - p p^T``, which is exact."""
+        """Yields ``sqrt(p_k / 2) (e_k - p)`` for each class k; the sum is exactly half of ``diag(p) - p p^T``."""
         probabilities = softmax(outputs)
         for own, unit in zip(probabilities, np.eye(len(probabilities)), strict=True):
             yield np.sqrt(own / 2) * (unit[:, None] - probabilities)
 
 
 def softmax(outputs: Array) -> Array:
-    """Class probabilities (O, N) of outputs (O, N)."""
+    """Returns class probabilities (O, N) of outputs (O, N)."""
     powers = np.exp(outputs - outputs.max(axis=0))
     probabilities: Array = powers / powers.sum(axis=0)
     return probabilities

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -102,15 +102,15 @@ min_species_size = 2
 
 
 def evolve(points: Points, *, seconds: float, seed: int) -> tuple[Fit, Fit]:
-    """The best network of a population that evolved for some time, as it was and with its weights refitted.
+    """Returns the best network of a population evolved for some time, as it was and with its weights refitted.
 
     Hidden neurons are tanh, outputs linear, fitness is the negative loss. Nothing was tuned for a problem; that the
     result's weights are then fitted by Levenberg-Marquardt is in its favour.
 
     Args:
         points: What to fit.
-        seconds: CPU time; the generation that has begun is finished.
-        seed: Of everything random.
+        seconds: CPU time; a generation in progress is finished.
+        seed: Seed of all random numbers.
 
     Raises:
         MissingExtraError: If neat-python is not installed.
@@ -128,7 +128,7 @@ def evolve(points: Points, *, seconds: float, seed: int) -> tuple[Fit, Fit]:
 
 
 def to_graph(genome: Any, config: Any) -> Graph:  # noqa: ANN401  neat-python is not typed
-    """The network of a genome as a graph with linear outputs."""
+    """Converts the network of a genome to a graph with linear outputs."""
     neat = _require_neat()
     network = neat.nn.FeedForwardNetwork.create(genome, config)
     evaluated = [node for node, *_ in network.node_evals]
@@ -140,12 +140,13 @@ def to_graph(genome: Any, config: Any) -> Graph:  # noqa: ANN401  neat-python is
         for source, weight in links
         if source not in network.output_nodes  # NEAT lets outputs feed others; such links are not ours to express
     ]
+    activations: list[ActivationName] = ["tanh"] * len(hidden)
     biases = [genome.nodes[node].bias for node in [*hidden, *network.output_nodes]]
     sources, targets, weights = zip(*edges, strict=True) if edges else ((), (), ())
     return Graph(
         len(network.input_nodes),
         len(network.output_nodes),
-        cast("tuple[ActivationName, ...]", ("tanh",) * len(hidden)),
+        tuple(activations),
         np.array(sources, dtype=np.int64),
         np.array(targets, dtype=np.int64),
         np.array(weights, dtype=np.float64),
@@ -172,7 +173,7 @@ def _config(points: Points, seed: int) -> Iterator[Any]:
 
 @contextmanager
 def _kept_random_state() -> Iterator[None]:
-    """Puts the state of Python's own generator back, which neat-python seeds and uses."""
+    """Restores the state of Python's random generator, which neat-python seeds and uses."""
     state = random.getstate()
     try:
         yield

@@ -86,7 +86,7 @@ class Picture:
 
 
 def strips(height: int, row_pixels: int) -> Iterator[slice]:
-    """Yields rows by the strip, each of about `STRIP_PIXELS`."""
+    """Yields rows in strips of about `STRIP_PIXELS` each."""
     step = max(1, STRIP_PIXELS // row_pixels)
     for first in range(0, height, step):
         yield slice(first, min(first + step, height))
@@ -125,6 +125,6 @@ def open_brightness(data: str | None) -> Array:
 
 
 def to_brightness(pixels: NDArray[np.uint8]) -> Array:
-    """Brightness (H, W) in [0, 1] of pixels (H, W, 3) or (H, W), uint8."""
+    """Returns the brightness (H, W), in [0, 1], of pixels (H, W, 3) or (H, W), uint8."""
     grey: Array = (pixels @ GREY if pixels.ndim == 3 else pixels) / 255
     return np.minimum(grey, 1.0)  # in doubles, the shares add up to a bit more than 1

@@ -80,14 +80,14 @@ class PicturePrediction:
         )
 
     def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON."""
+        """Returns plain data, for JSON."""
         height, width = self.target.shape
         sizes = {"width_px": width, "height_px": height}
         errors = {"rmse": self.rmse, "bits_per_pixel": self.bits_per_pixel}
         return {"name": self.name, **sizes, **errors, **files_to_json(self.files)}
 
     def pictures(self) -> dict[str, Image.Image]:
-        """Returns the prediction, and the residual, which is grey where both agree."""
+        """Returns the prediction and the residual, which is grey where both agree."""
         predicted, residual = np.empty((2, *self.target.shape), dtype=np.uint8)
         for rows in self._strips():
             predicted[rows] = to_pixels(self.predicted[rows])
@@ -99,7 +99,7 @@ class PicturePrediction:
         return {f"{kind}.png": _png(picture) for kind, picture in self.pictures().items()}
 
     def save(self, folder: str | Path) -> dict[str, Path]:
-        """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; says where each stands."""
+        """Writes ``NAME_predicted.png`` and ``NAME_residual.png``, grey where both agree; returns their paths."""
         files = _files_of_picture(Path(folder) / Path(self.name).name)
         for file, content in zip(files.values(), self.encode().values(), strict=True):
             write_output(file, content)
@@ -139,7 +139,7 @@ class Predictor:
         return Limits((*kinds, "table"), smallest_px=1 if self.problem != "table" else 0, precisions=("float64",))
 
     def __call__(self, source: Input) -> Prediction:
-        """What the graph says of a table or a picture.
+        """Predicts from a table or a picture.
 
         Args:
             source: A table's file or its cells by name of column, such as a data frame; or, for a graph that was
@@ -151,7 +151,7 @@ class Predictor:
         return self._predict(*self._open(source))
 
     def predict_all(self, sources: Iterable[Input]) -> Iterator[Prediction | Failure]:
-        """What the graph says of each, in order, as they come; one that cannot be read costs only itself."""
+        """Yields the prediction for each input in order; inputs that cannot be read give a `Failure`."""
         for read in map(self._read_source, count(), sources):
             yield read if isinstance(read, Failure) else self._answer(read)
 
@@ -167,7 +167,7 @@ class Predictor:
         return Advanced([(pending.item, self._answer(pending.state)) for pending in pendings], [])
 
     def predict_rows(self, table: Mapping[str, Any] | Table) -> tuple[NDArray[Any], Array | None]:
-        """Values (N,) of the rows of a table, and the probabilities (N,) of classes, where it predicts those.
+        """Returns the values (N,) of the rows of a table and, for classes, their probabilities (N,).
 
         Rows that cannot be answered have NaN, and None as class.
         """
@@ -228,7 +228,7 @@ class Predictor:
         )
 
     def _judge(self, table: Table, values: NDArray[Any], is_usable: NDArray[np.bool_]) -> float | None:
-        """The error against the table's own target, of rows that have both; None where none has."""
+        """Returns the error on rows with a target and a prediction; None if there are no such rows."""
         if self.encoding.target not in table.columns:
             return None
         truth, is_known = self.encoding.encode_target(self.encoding.cells(table, self.encoding.target))
@@ -251,7 +251,7 @@ class Predictor:
         return PicturePrediction(name, self.problem, target, predicted)
 
     def _strips(self, picture: Picture) -> Iterator[tuple[slice, Array, Array]]:
-        """Strips of a picture: their rows, brightness, and the inputs of the graph for all of their pixels."""
+        """Yields strips of a picture: their rows, brightness, and the graph's inputs for all of their pixels."""
         height, width = picture.size
         for rows in strips(height, width):
             brightness = picture.brightness(rows)
@@ -272,7 +272,7 @@ class _Source(NamedTuple):
 
 
 def files_of(place: Path) -> dict[str, Path]:
-    """The files that are written for an input, by kind, from its place in the output folder."""
+    """Returns the files to write for an input, by kind, from its place in the output folder."""
     return {"table": file_of_table(place)} if is_table_name(place.name) else _files_of_picture(place)
 
 
@@ -281,7 +281,7 @@ def _files_of_picture(place: Path) -> dict[str, Path]:
 
 
 def to_pixels(brightness: Array) -> NDArray[np.uint8]:
-    """Grey levels of brightness in [0, 1]; what is beyond is cut off."""
+    """Returns the grey levels of brightness in [0, 1]; values outside are clipped."""
     pixels: NDArray[np.uint8] = np.rint(255 * brightness.clip(0, 1)).astype(np.uint8)
     return pixels
 

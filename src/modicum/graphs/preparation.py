@@ -68,37 +68,37 @@ class Prepared:
         return len(self.encoding.outputs)
 
     def points(self, part: str, rng: np.random.Generator) -> Points:
-        """Standardised points of a part, in random order: what a search takes."""
+        """Returns standardised points of a part, in random order, as a search takes them."""
         samples = self.parts[part]
         inputs, targets = self.standardised(samples.inputs), self.standardised_targets(samples.targets)
         return Points.shuffled(inputs, targets, CrossEntropy() if self.is_classification else SquaredError(), rng)
 
     def standardised(self, inputs: Array) -> Array:
-        """Raw inputs (N, F) as a search takes them."""
+        """Standardises raw inputs (N, F) for a search."""
         standardised: Array = (inputs - self.centre) / self.scale
         return standardised
 
     def standardised_targets(self, targets: NDArray[np.float64] | NDArray[np.int64]) -> Array:
-        """Raw targets (N,) as a search takes them: (N, 1), or probabilities of the classes, (N, O)."""
+        """Returns raw targets (N,) as a search takes them: standardised, (N, 1), or one-hot classes, (N, O)."""
         if self.is_classification:
             return np.eye(self.num_outputs)[targets]
         return np.asarray((targets[:, None] - self.target_centre) / self.target_scale, dtype=np.float64)
 
     def loss_of(self, error: float) -> float:
-        """The mean loss of standardised points that belongs to an error in raw units."""
+        """Converts an error in raw units to the mean loss of standardised points."""
         return error if self.is_classification else (error / self.target_scale) ** 2
 
     def error_of(self, loss: float) -> float:
-        """An error in raw units, the root mean square, or for classes the cross-entropy, of a mean loss."""
+        """Converts a mean loss to an error: root mean square in raw units, or cross-entropy for classes."""
         return loss if self.is_classification else self.target_scale * float(np.sqrt(loss))
 
     def raw(self, graph: Graph) -> Graph:
-        """The graph that takes and gives raw numbers, of one for standardised ones."""
+        """Converts a graph on standardised numbers to one on raw numbers."""
         return graph.rescaled(self.centre, self.scale, self.target_centre, self.target_scale)
 
 
 def prepare(recipe: GraphsRecipe) -> Prepared:
-    """The problem of a recipe.
+    """Prepares the problem of a recipe.
 
     Raises:
         RecipeError: If the recipe does not say what it needs to.
@@ -113,7 +113,7 @@ def prepare(recipe: GraphsRecipe) -> Prepared:
 
 
 def prepare_table(recipe: GraphsRecipe) -> Prepared:
-    """A table: its target from its other columns; see `prepare`."""
+    """Prepares a table: predicts its target from its other columns; see `prepare`."""
     assert recipe.data is not None  # the recipe has seen to it
     table = read_table(recipe.data, recipe.table)
     learned = learn_table(table, recipe.target or table.names[-1], recipe.table)
@@ -139,7 +139,7 @@ def prepare_table(recipe: GraphsRecipe) -> Prepared:
 
 
 def prepare_image_function(recipe: GraphsRecipe) -> Prepared:
-    """A picture as brightness over x and y in [-2, 2]; see `prepare`."""
+    """Prepares a picture as brightness over x and y in [-2, 2]; see `prepare`."""
     picture = open_picture(recipe.data)
     image = picture.reduced(max(SAMPLED_PX, SAMPLED_PER_POINT * recipe.image.side))
     fitted, between = image_function(image, recipe.image.side)
@@ -156,10 +156,10 @@ def prepare_image_function(recipe: GraphsRecipe) -> Prepared:
 
 
 def prepare_next_pixel(recipe: GraphsRecipe) -> Prepared:
-    """The next pixel of a picture from twelve before it; see `prepare`.
+    """Prepares the next pixel of a picture as a function of the twelve before it; see `prepare`.
 
     The black squares of a chessboard are fitted, but for every third where the bound is held on validation points; the
-    white ones test, and so do photographs of scikit-image, where it is installed.
+    white ones test, and so do the photographs of scikit-image if it is installed.
     """
     rng = np.random.default_rng(recipe.seed)
     picture = open_picture(recipe.data)
@@ -183,7 +183,7 @@ def prepare_next_pixel(recipe: GraphsRecipe) -> Prepared:
 
 
 def _judging_squares(squares: Squares) -> NDArray[np.bool_]:
-    """Every third black square that has pixels with a whole context, in raster order."""
+    """Selects every third black square, in raster order, that has pixels with a whole context."""
     black = np.argwhere(~squares.is_white & squares.has_pixels)
     if len(black) < JUDGING_SQUARE:
         raise DataError(
@@ -196,13 +196,13 @@ def _judging_squares(squares: Squares) -> NDArray[np.bool_]:
 
 
 def picture_name(data: str | None) -> str:
-    """What a reader calls a picture."""
+    """Returns the name of a picture for readers."""
     name = DEFAULT if data is None else data
     return f"the photograph {name!r}" if name in PHOTOGRAPHS else Path(name).name
 
 
 def _other_parts(data: str | None) -> dict[str, Samples]:
-    """All pixels of other photographs, by their names."""
+    """Returns all pixels of the other photographs, by name."""
     if importlib.util.find_spec("skimage") is None:
         return {}
     names = [name for name in OTHER_PHOTOGRAPHS if name != data]
@@ -210,7 +210,7 @@ def _other_parts(data: str | None) -> dict[str, Samples]:
 
 
 def _all_pixels(name: str) -> Samples:
-    """All pixels of a photograph that have a whole context."""
+    """Returns all pixels of a photograph that have a whole context."""
     picture = open_picture(name)
     squares = Squares(*picture.size)
     everywhere = squares.places(np.ones_like(squares.is_white))
@@ -218,6 +218,6 @@ def _all_pixels(name: str) -> Samples:
 
 
 def _standard(inputs: Array) -> tuple[Array, Array]:
-    """Means and standard deviations (F,) of inputs; what is constant but for rounding in these rows is divided by 1."""
+    """Returns means and standard deviations (F,) of inputs; constants, but for rounding, are divided by 1."""
     spread, largest = inputs.std(axis=0), np.abs(inputs).max(axis=0, initial=0.0)
     return inputs.mean(axis=0), np.where(spread > ROUNDING * largest, spread, 1.0)

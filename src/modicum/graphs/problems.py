@@ -54,24 +54,24 @@ class Samples:
         return len(self.targets)
 
     def take(self, rows: NDArray[np.int64]) -> "Samples":
-        """The points of these numbers."""
+        """Returns the points with these numbers."""
         return Samples(self.inputs[rows], self.targets[rows])
 
     def sample(self, count: int, rng: np.random.Generator) -> "Samples":
-        """``count`` points drawn without repetition, in their order; all where there are no more."""
+        """Draws ``count`` points without replacement, in their order; all if there are no more."""
         if len(self) <= count:
             return self
         return self.take(np.sort(rng.choice(len(self), count, replace=False)))
 
 
 def sample_brightness(image: Array, rows: int, columns: int, *, offset: float = 0.0) -> Array:
-    """An image on a coarser grid, (rows, columns), each value smoothed so that it stands for its cell.
+    """Resamples an image to a coarser grid (rows, columns), smoothed so that each value represents its cell.
 
     Args:
         image: (H, W).
         rows: At most H.
         columns: At most W.
-        offset: Of the grid, in cells to the right and down.
+        offset: Offset of the grid, in cells to the right and down.
     """
     height, width = image.shape
     factors = np.array([height / rows, width / columns])
@@ -82,13 +82,13 @@ def sample_brightness(image: Array, rows: int, columns: int, *, offset: float = 
 
 
 def coordinates(rows_count: int, columns: int, *, offset: float = 0.0, rows: slice | None = None) -> Array:
-    """The inputs x and y of every point of a grid, (points, 2): x to the right, y down, both in [-2, 2].
+    """Returns the inputs x and y of every grid point, (points, 2): x to the right, y down, both in [-2, 2].
 
     Args:
-        rows_count: Of the grid.
-        columns: Of the grid.
-        offset: Of the points, in cells to the right and down.
-        rows: Those that are wanted; None for all.
+        rows_count: Rows of the grid.
+        columns: Columns of the grid.
+        offset: Offset of the points, in cells to the right and down.
+        rows: Rows to return; None for all.
     """
     axes = [np.linspace(-EXTENT, EXTENT, n) if n > 1 else np.zeros(1) for n in (columns, rows_count)]
     steps = [2 * EXTENT / max(n - 1, 1) for n in (columns, rows_count)]
@@ -98,7 +98,7 @@ def coordinates(rows_count: int, columns: int, *, offset: float = 0.0, rows: sli
 
 
 def image_function(image: Array, side: int) -> tuple[Samples, Samples]:
-    """Brightness as a function of x and y: every point of a grid to fit, and points between them to test.
+    """Returns brightness as a function of x and y: every grid point to fit, and points between them to test.
 
     Args:
         image: (H, W) in [0, 1].
@@ -118,7 +118,7 @@ def image_function(image: Array, side: int) -> tuple[Samples, Samples]:
 
 
 def grid_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Rows and columns of a grid over an image (H, W) whose longer side has ``side`` points; 2 at least."""
+    """Returns rows and columns, at least 2, of a grid over an image (H, W) with ``side`` points on its longer side."""
     longest = max(size)
     rows, columns = (max(2, round(side * length / longest)) for length in size)
     return rows, columns
@@ -198,19 +198,19 @@ class Places:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Returns ``count`` numbers of pixels, drawn without repetition, in order; all where no more are there."""
+        """Draws ``count`` numbers of pixels without replacement, in order; all if there are no more."""
         if len(self) <= count:
             return np.arange(len(self))
         return np.sort(rng.choice(len(self), count, replace=False))
 
     def spread(self, count: int) -> NDArray[np.int64]:
-        """Returns ``count`` numbers of pixels, evenly spread; all where no more are there."""
+        """Returns ``count`` evenly spread numbers of pixels; all if there are no more."""
         if len(self) <= count:
             return np.arange(len(self))
         return np.linspace(0, len(self) - 1, count).astype(np.int64)
 
     def find(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns rows and columns in the picture of pixels by their numbers, in rising order."""
+        """Returns the rows and columns of pixels in the picture by their numbers, which must be ascending."""
         at = np.searchsorted(self._ends, numbers, side="right")
         starts = np.concatenate([[0], self._ends])[at]
         rows, columns = self._rows[at], np.empty(len(numbers), dtype=np.int64)
@@ -221,12 +221,12 @@ class Places:
 
 
 def next_pixel(picture: Picture, places: Places, numbers: NDArray[np.int64]) -> Samples:
-    """Some pixels of a picture with their contexts as inputs, in the order of `CONTEXT`.
+    """Returns some pixels of a picture with their contexts as inputs, in the order of `CONTEXT`.
 
     Args:
         picture: The picture.
         places: Pixels whose whole context lies in their own square.
-        numbers: Of those that are wanted, in rising order.
+        numbers: Numbers of the pixels to return, ascending.
     """
     at, across = places.find(numbers)
     inputs, targets = np.empty((len(at), len(CONTEXT))), np.empty(len(at))
@@ -242,7 +242,7 @@ def next_pixel(picture: Picture, places: Places, numbers: NDArray[np.int64]) -> 
 
 
 def whole_context(image: Array) -> Array:
-    """The contexts of all pixels of an image in raster order, (H * W, 12); beyond its edges the nearest pixels do."""
+    """Returns the contexts of all pixels of an image in raster order, (H * W, 12); edge pixels are repeated."""
     above, beside = 2, 3
     padded = np.pad(image, ((above, 0), (beside, beside)), mode="edge")
     height, width = image.shape
@@ -254,12 +254,12 @@ def whole_context(image: Array) -> Array:
 
 
 def left_pixel(inputs: Array) -> Array:
-    """The simplest guess at the next pixel (N,): the last one."""
+    """Returns the simplest guess at the next pixel (N,): the previous one."""
     return inputs[:, list(CONTEXT).index("W")]
 
 
 def median_edge(inputs: Array) -> Array:
-    """The guess (N,) of JPEG-LS: the median of W, N and W + N - NW, which follows edges (Weinberger et al., 2000)."""
+    """Returns JPEG-LS's guess (N,): the median of W, N and W + N - NW, following edges (Weinberger et al., 2000)."""
     west, north, corner = (inputs[:, list(CONTEXT).index(name)] for name in ("W", "N", "NW"))
     guess: Array = np.median(np.stack([west, north, west + north - corner]), axis=0)
     return guess

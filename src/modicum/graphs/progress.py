@@ -31,19 +31,19 @@ class SearchClock:
         self.before: dict[int, float] = {}  # what an earlier process had done, and the first rounds, which are slow
 
     def note(self, seed: int, progress: Progress) -> None:
-        """Takes in where a restart stands."""
+        """Updates the state of a restart."""
         self.done[seed] = done_share(self.plan, progress)
         if seed not in self.before:
             self.before[seed] = self.done[seed]
             self.start = self.clock() if len(self.before) == 1 else self.start
 
     def whole(self) -> float | None:
-        """Seconds that the whole search takes at the present speed; None while that cannot be told."""
+        """Returns the seconds of the whole search at the present speed; None if it cannot be estimated yet."""
         gained = sum(self.done[seed] - before for seed, before in self.before.items())
         return (self.clock() - self.start) * len(self.done) / gained if gained > 0 else None
 
     def left(self) -> float | None:
-        """Seconds that the rest of the search takes; None while that cannot be told."""
+        """Returns the seconds that the search still takes; None if they cannot be estimated yet."""
         whole = self.whole()
         return None if whole is None else whole * (1 - sum(self.done.values()) / len(self.done))
 
@@ -58,7 +58,7 @@ def shown_progress(
     later: Callable[[float], float] = lambda whole: 0.0,
     now: Callable[[], float] = time.monotonic,
 ) -> Iterator[Show]:
-    """Shows graphs being searched: a bar where standard error is a terminal, else a line now and then.
+    """Shows the progress of a search: a bar if standard error is a terminal, else a line now and then.
 
     Args:
         plan: Of each restart.
@@ -108,7 +108,7 @@ def _bars(plan: Plan, seeds: tuple[int, ...]) -> Iterator[Advance]:
 
 
 def done_share(plan: Plan, progress: Progress) -> float:
-    """How much of a search is done, in [0, 1], by the limit that will be met first."""
+    """Returns the share of a search that is done, in [0, 1], by the limit that it will reach first."""
     shares = [progress.round / plan.rounds if plan.rounds else 1.0]
     if plan.seconds is not None:
         shares.append(progress.seconds / plan.seconds)

@@ -39,7 +39,7 @@ LAST = Care(10**6, 200)  # all
 
 @dataclass(frozen=True)
 class Surgeon:
-    """The inverse curvature of a fitted graph, which tells what each edge and bias is worth.
+    """The inverse curvature of a fitted graph, which gives the saliency of each edge and bias.
 
     Attributes:
         graph: The fitted graph.
@@ -59,12 +59,12 @@ class Surgeon:
         return cls(graph, cho_solve(cho_factor(damped), np.eye(len(hessian))), task.is_free(graph))
 
     def saliencies(self) -> Array:
-        """Predicted rise of the loss without each parameter, (P,): ``w^2 / [H^-1]_qq``; infinite if it has to stay."""
+        """Returns the predicted rise of the loss without each parameter, (P,), ``w^2 / [H^-1]_qq``; inf if fixed."""
         saliencies: Array = np.where(self.is_free, self.graph.parameters**2 / self.inverse.diagonal(), np.inf)
         return saliencies
 
     def without(self, places: Indices) -> Graph:
-        """The graph without some parameters (Q,), the others moved to where the loss is predicted to be least."""
+        """Returns the graph without some parameters (Q,), the others moved to the predicted minimum of the loss."""
         parameters = self.graph.parameters
         block = self.inverse[np.ix_(places, places)]
         parameters -= self.inverse[:, places] @ np.linalg.solve(block, parameters[places])
@@ -72,12 +72,12 @@ class Surgeon:
 
 
 def prune(start: Fit, task: Task, care: Care = USUAL) -> Iterator[Fit]:
-    """Smaller and smaller graphs, each within the bound, until no single parameter can go.
+    """Yields smaller and smaller graphs within the bound until no single parameter can be removed.
 
     Args:
-        start: A graph that keeps the bound, fitted until its gradient is small: saliencies mean nothing before.
+        start: A graph that keeps the bound, fitted to a small gradient: saliencies are not valid before.
         task: The points and the bound.
-        care: What is tried before it ends.
+        care: What to try before stopping.
 
     Yields:
         Every smaller graph that keeps the bound; the last is locally minimal.
@@ -92,7 +92,7 @@ def prune(start: Fit, task: Task, care: Care = USUAL) -> Iterator[Fit]:
 
 
 def _remove_batch(surgeon: Surgeon, current: Fit, task: Task) -> Fit | None:
-    """Removes at once what is predicted to cost half of the room that the bound leaves; a third of it if that fails."""
+    """Removes parameters with a predicted cost of half the room left by the bound; a third of them if that fails."""
     saliencies = surgeon.saliencies()
     order = np.argsort(saliencies)
     room = 0.5 * (task.max_loss - task.judged_loss(current))

@@ -176,7 +176,7 @@ class GraphsRecipe:
         return "table" if is_table else "image-function"
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the search, by name."""
+        """Returns facts about the search for readers of a report, by name."""
         bound = (
             f"error at most {self.max_error:g} on the {self.bound_on} points"
             if self.max_error is not None

@@ -119,7 +119,7 @@ def _draw_front(evaluation: Evaluation, width_in: float) -> Figure:
 
 
 def _staircase(front: Sequence[FrontPoint], most: float) -> tuple[list[float], list[float]]:
-    """The least error at any number of parameters up to ``most``."""
+    """Returns the lowest error at any number of parameters up to ``most``, as a staircase."""
     x: list[float] = []
     y: list[float] = []
     for point in front:

@@ -94,7 +94,7 @@ def _outcome(searches: Sequence[Search]) -> Outcome:
 
 
 def merged_front(searches: Sequence[Search]) -> Front:
-    """The Pareto front over several searches."""
+    """Merges the Pareto fronts of several searches."""
     front = Front()
     for search in searches:
         for member in search.front:
@@ -105,7 +105,7 @@ def merged_front(searches: Sequence[Search]) -> Front:
 def _rounds(
     task: Task, plan: Plan, searches: Mapping[int, Search], processes: int
 ) -> Generator[tuple[int, State], None, None]:
-    """The state of each search after each few rounds, until all are over."""
+    """Yields the state of each search every few rounds, until all are over."""
     if processes == 1:
         yield from _rounds_here(searches)
         return
@@ -152,7 +152,7 @@ def _open(task: Task, plan: Plan, seed: int, folder: Path | None) -> Search:
 
 
 def read_state(file: Path) -> dict[str, Any]:
-    """The state of a search in a file; raises `DataError` if it is missing or damaged."""
+    """Loads the state of a search from a file; raises `DataError` if it is missing or damaged."""
     return read_sealed(file, remedy="remove it to start this seed anew")
 
 

@@ -66,7 +66,7 @@ class Pictures:
     Attributes:
         target: The picture.
         predicted: By the graph.
-        layered: By the smallest layered network; None where there is none.
+        layered: By the smallest layered network; None without one.
     """
 
     target: NDArray[np.uint8]
@@ -122,7 +122,7 @@ class Evaluation:
         return None if self.max_error is None else self.methods[0].errors[self.judged_on] <= self.max_error
 
     def to_json(self) -> dict[str, JSON]:
-        """Plain data, for JSON."""
+        """Returns plain data, for JSON."""
         words = ("system", "problem", "data", "num_points", "bound", "max_error", "judged_on", "holds", "formula")
         graph = self.graph
         return {

@@ -24,7 +24,7 @@ class OnnxGraph:
         threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:
-        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
         MissingExtraError: If ONNX Runtime is not installed.
     """
 
@@ -36,7 +36,7 @@ class OnnxGraph:
         self._graph = GraphRunner(Path(folder), manifest.graphs["graph"], threads=threads)
 
     def run(self, inputs: Array) -> Array:
-        """Outputs (N, O) of raw inputs (N, F): numbers, or the logits of the classes.
+        """Returns outputs (N, O), numbers or the logits of the classes, of raw inputs (N, F).
 
         Raises:
             ValueError: If the inputs are of another shape or type.
@@ -49,7 +49,7 @@ class OnnxGraph:
         return outputs
 
     def predict(self, table: Mapping[str, Any]) -> Array:
-        """Outputs (N, O) of the rows of a table, cells by name of column, such as a pandas data frame.
+        """Returns outputs (N, O) of the rows of a table, cells by name of column, such as a pandas data frame.
 
         Rows that cannot be answered have NaN, as `modicum.graphs.encoding` says.
 

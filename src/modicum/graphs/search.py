@@ -67,7 +67,7 @@ class Plan:
         return np.inf if self.seconds is None else (1 - POLISHING_SHARE) * self.seconds
 
     def is_over(self, rounds: int, seconds: float) -> bool:
-        """Tells whether a search that has done so many rounds in so many seconds is to end."""
+        """Tells whether a search is over after so many rounds and seconds."""
         return rounds >= self.rounds or (rounds >= 0 and seconds >= self.searching_seconds)
 
 
@@ -88,7 +88,7 @@ class Progress:
     seconds: float
 
     def is_news(self, last: "Progress") -> bool:
-        """Whether the best graph has changed."""
+        """Tells whether the best graph has changed."""
         return (self.complexity, self.loss) != (last.complexity, last.loss)
 
 
@@ -135,7 +135,7 @@ class Search:
         return self.plan.is_over(self.round, self.seconds)
 
     def advance(self) -> Progress:
-        """One round; the first makes the graph that others start from. Ends where the plan's time is up."""
+        """Runs one round; the first makes the graph that others start from. Ends when the plan's time is up."""
         before = time.process_time()
         self.task = self.task.until(before + self.plan.searching_seconds - self.seconds)
         try:
@@ -152,7 +152,7 @@ class Search:
         return self.progress
 
     def state(self) -> dict[str, JSON]:
-        """All that changes from round to round, as plain data."""
+        """Returns everything that changes from round to round, as plain data."""
         return {
             "round": self.round,
             "seconds": self.seconds,
@@ -164,7 +164,7 @@ class Search:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state` of a search with the same task, plan and seed returned."""
+        """Restores what `state` of a search with the same task, plan and seed returned."""
         self.round, self.seconds = state["round"], state["seconds"]
         self.task = self.task.bounded(np.inf if state["max_loss"] is None else state["max_loss"])
         self.rng.bit_generator.state = state["rng"]
@@ -173,9 +173,9 @@ class Search:
         self.history = [Progress(**progress) for progress in state["history"]]
 
     def polished(self) -> Member:
-        """The best graph without what it can do without after all, fitted until its loss falls no more.
+        """Returns the best graph, pruned once more and fitted until its loss stops falling.
 
-        Where complexity is bounded it stays as large as it is. The search itself does not change. Ends where the plan's
+        If complexity is bounded, the graph keeps its size. The search itself does not change. Ends where the plan's
         time is up.
         """
         left = np.inf if self.plan.seconds is None else self.plan.seconds - self.seconds
@@ -200,7 +200,7 @@ class Search:
         return self.task.max_complexity is None and self.task.holds(fitted)
 
     def _start(self) -> None:
-        """Linear regression, grown at its end until pruning has room, then pruned."""
+        """Starts from linear regression, grows it until pruning has room, then prunes."""
         linear = fit(self.incumbent, self.task.points, Effort(60))  # whatever the time: there is to be a graph
         self.front.add(self._member(linear))
         fitted = self._grown_at_end(linear)
@@ -238,7 +238,7 @@ class Search:
         return fitted
 
     def _alternate(self) -> None:
-        """Adds to the incumbent, prunes it, and goes on from what came out unless it is larger."""
+        """Enlarges the incumbent, prunes it, and continues from the result unless it is larger."""
         if self.round % self.plan.return_after == self.plan.return_after - 1:
             self.incumbent = self.best.graph
         fitted = self._fitted(self._enlarged(self.incumbent), 40)
@@ -252,7 +252,7 @@ class Search:
         self._tighten()
 
     def _enlarged(self, graph: Graph) -> Graph:
-        """A graph with a few more neurons, or with a few more connections among those that it has."""
+        """Returns the graph with a few more neurons, or with a few more edges among its nodes."""
         if self.rng.random() < self.plan.connecting:
             return connect(graph, self.task, int(self.rng.integers(1, MAX_NEW_EDGES + 1)), self.rng)
         for _ in range(int(self.rng.integers(1, self.plan.max_new_neurons + 1))):
@@ -281,5 +281,5 @@ class Search:
 
 
 def _is_stuck(losses: list[float]) -> bool:
-    """Whether the last five neurons together lowered the least loss by less than 1 %, or nothing is left to lower."""
+    """Tells whether the last five neurons together lowered the best loss by less than 1 %, or the loss is 0."""
     return losses[-1] == 0 or (len(losses) > 5 and min(losses[-5:]) > 0.99 * min(losses[:-5]))

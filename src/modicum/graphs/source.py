@@ -49,7 +49,7 @@ class _Dialect:
 
 
 def _quote_c(text: str) -> str:
-    """A C literal of the text in UTF-8; what is not plain is in octal, which no digit behind it can lengthen."""
+    """Returns the text as a C literal in UTF-8; special bytes are octal, which no following digit can lengthen."""
     plain = re.compile(rb"[A-Za-z0-9 _.,:;<=>()+*/-]")
     return '"' + "".join(chr(b) if plain.fullmatch(bytes([b])) else f"\\{b:03o}" for b in text.encode()) + '"'
 
@@ -144,15 +144,15 @@ _PYTHON = _Dialect(
 
 
 def to_c(graph: Graph, encoding: Encoding, *, name: str = "predict") -> str:
-    """A file that is C (C99) and C++ alike, with one function, ``void predict(columns..., double *outputs)``.
+    """Returns a file, valid as both C99 and C++, with one function, ``void predict(columns..., double *outputs)``.
 
     Columns of numbers are ``double``, those of dates days since 1970-01-01, columns of categories ``const char *``; a
     missing cell is NaN, or NULL or an empty text. A row that cannot be answered gives NaN in all outputs.
 
     Args:
-        graph: On raw inputs.
+        graph: A graph on raw inputs.
         encoding: What its inputs and outputs mean.
-        name: Of the function.
+        name: Name of the function.
     """
     names = _Names(graph, encoding, (*_C.reserved, name))
     sums = _sums(graph, names)
@@ -186,15 +186,15 @@ def to_c(graph: Graph, encoding: Encoding, *, name: str = "predict") -> str:
 
 
 def to_python(graph: Graph, encoding: Encoding, *, name: str = "predict") -> str:
-    """A Python file with one function, ``predict(columns...)``, that returns the output, or a tuple of several.
+    """Returns a Python file with one function, ``predict(columns...)``, that returns the output, or a tuple of several.
 
     Columns of numbers are floats, those of dates days since 1970-01-01, columns of categories texts; a missing cell is
     None, NaN, NA or an empty text. A row that cannot be answered gives NaN.
 
     Args:
-        graph: On raw inputs.
+        graph: A graph on raw inputs.
         encoding: What its inputs and outputs mean.
-        name: Of the function.
+        name: Name of the function.
     """
     names = _Names(graph, encoding, (*_PYTHON.reserved, name))
     outputs = _sums(graph, names)[graph.num_hidden :]
@@ -266,7 +266,7 @@ class _Names:
 
 
 def _identifier(name: str, taken: set[str]) -> str:
-    """A new identifier that reminds of ``name``; it is added to ``taken``."""
+    """Returns a new identifier that resembles ``name``, and adds it to ``taken``."""
     plain = re.sub(r"[\W_]+", "_", name, flags=re.ASCII).strip("_") or "column"  # C++ reserves double underscores
     plain = f"column_{plain}" if plain[0].isdigit() else plain
     number, candidate = 1, plain
@@ -283,7 +283,7 @@ def _parameters(encoding: Encoding, names: _Names, dialect: _Dialect) -> list[st
 
 
 def _statements(graph: Graph, encoding: Encoding, names: _Names, dialect: _Dialect) -> list[str]:
-    """What comes before the outputs: empty cells filled, categories as numbers, neurons in their order."""
+    """Returns the statements before the outputs: missing cells filled, categories as numbers, neurons in order."""
     used = set(graph.sources.tolist())
     lines, place = [], 0
     for column in encoding.columns:
@@ -297,7 +297,7 @@ def _statements(graph: Graph, encoding: Encoding, names: _Names, dialect: _Diale
 
 
 def _column_statements(column: Column, used: Sequence[int], first: int, names: _Names, dialect: _Dialect) -> list[str]:
-    """Reads a column that the graph reads, and ends the function where its cell cannot be used."""
+    """Reads a column that the graph uses, and ends the function if its cell cannot be used."""
     if not used:
         return []
     name = names.columns[column.name]
@@ -318,12 +318,12 @@ def _column_statements(column: Column, used: Sequence[int], first: int, names: _
 
 
 def _texts_of(category: str) -> tuple[str, ...]:
-    """The texts that mean a category."""
+    """Returns the texts that stand for a category."""
     return ("", MISSING) if category == MISSING else (category,)
 
 
 def _sums(graph: Graph, names: _Names) -> list[str]:
-    """What every hidden neuron and output sums up; numbers with all their digits."""
+    """Returns the sum of every hidden neuron and output as text, numbers with all their digits."""
     has_bias = graph.has_bias.tolist()
     sums = [repr(bias) if has else "" for bias, has in zip(graph.biases.tolist(), has_bias, strict=True)]
     for source, target, weight in zip(

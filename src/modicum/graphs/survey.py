@@ -48,7 +48,7 @@ class Survey:
         rows: Of a table, or height of a picture in px.
         columns: Of a table; empty for a picture.
         width_px: Of a picture; None for a table.
-        hint: The flag that leaves out all columns that cannot be used; empty where there is none.
+        hint: The flag that leaves out all unusable columns; empty if all are usable.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Survey:
 def survey(
     source: str, *, strict: bool = False, preview: str | Path | None = None, options: TableOptions | None = None
 ) -> Survey:
-    """Looks through a table or a picture.
+    """Surveys a table or a picture.
 
     Args:
         source: As for training.

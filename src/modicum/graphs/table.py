@@ -50,7 +50,7 @@ class Table:
         return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
 
     def suffix(self) -> str:
-        """Returns how the name of a file of this form ends."""
+        """Returns the suffix of a file of this form."""
         if self.frame is not None:
             return ".parquet"
         form = self.form
@@ -125,7 +125,7 @@ def read_table(path: str | Path, options: TableOptions | None = None) -> Table:
 
 
 def as_table(source: "Table | DataFrame | Mapping[str, Any]") -> Table:
-    """Returns a table of what is in memory: cells by name of column, such as a data frame.
+    """Returns the table of in-memory data: cells by name of column, such as a data frame.
 
     Raises:
         DataError: If columns are of unequal length, or two have one name.

@@ -68,7 +68,7 @@ class TablePrediction:
         return printable(told) + tell_files(self.files)
 
     def to_json(self) -> dict[str, object]:
-        """Returns plain data, for JSON; null where a row has no answer."""
+        """Returns plain data, for JSON; null for rows without an answer."""
         values = [value if known else None for value, known in zip(self.values, self.is_answered, strict=True)]
         words: dict[str, object] = {"name": self.name, "target": self.target}
         plain = {**words, "values": values, "notes": list(self.notes), **files_to_json(self.files)}
@@ -80,7 +80,7 @@ class TablePrediction:
         return {**plain, "probabilities": shares, "share_wrong": self.share_wrong}
 
     def pictures(self) -> Mapping[str, Image]:
-        """Returns nothing: there is nothing to see."""
+        """Returns no pictures: a table has nothing to show."""
         return {}
 
     def encode(self) -> dict[str, bytes]:
@@ -91,7 +91,7 @@ class TablePrediction:
         return {f"predicted{self.table.suffix()}": self.table.content_with(added)}
 
     def save(self, target: str | Path) -> dict[str, Path]:
-        """Writes the table with its predictions beside it, in its own form; says where it stands.
+        """Writes the table with its predictions beside it, in its own form; returns the path.
 
         Args:
             target: The file, by the name of a table; or a folder, where it is called ``NAME_predicted``.
@@ -107,7 +107,7 @@ class TablePrediction:
         return {"table": place}
 
     def _cells(self) -> NDArray[Any]:
-        """The answers as cells of the written table: no class is taken for a formula by a spreadsheet."""
+        """Returns the answers as cells of the written table, escaped so that spreadsheets see no formulas."""
         if self.probabilities is None or self.table.frame is not None:
             return self.values
         texts = [spreadsheet_text(value) if isinstance(value, str) else value for value in self.values]
@@ -115,7 +115,7 @@ class TablePrediction:
 
 
 def file_of_table(place: Path, otherwise: str = ".csv") -> Path:
-    """Returns where a table is written with its predictions, from its own place in the output folder.
+    """Returns the path for a table with its predictions, from its own place in the output folder.
 
     Args:
         place: The output folder with the table's own name.

@@ -45,7 +45,7 @@ class LearnedTable:
     notes: tuple[str, ...]
 
     def without_constants(self, rows: NDArray[np.int64]) -> "LearnedTable":
-        """Returns the table without columns that say the same in some of its rows: those that are to be fitted.
+        """Returns the table without columns that are constant over ``rows``, the rows to fit.
 
         Raises:
             DataError: If no column is left.
@@ -66,7 +66,7 @@ class LearnedTable:
 
 
 def expand_sources(inputs: Iterable[str | Path]) -> list[Path]:
-    """The files that a user means: files as they are, tables and images of folders, and what glob patterns match.
+    """Lists the files that a user means: files, tables and images of folders, and matches of glob patterns.
 
     Raises:
         DataError: If a folder or pattern holds none; a missing file is left to be reported as unreadable.
@@ -105,7 +105,7 @@ def learn_table(source: "Table | DataFrame | Mapping[str, Any]", target: str, op
 
 
 def split_rows(count: int, options: TableOptions, rng: np.random.Generator) -> dict[str, NDArray[np.int64]]:
-    """Numbers of the rows of each part, drawn once: ``train``, ``validation`` and ``test``, each at least one row."""
+    """Draws the row numbers of each part once: ``train``, ``validation`` and ``test``, each at least one row."""
     order = rng.permutation(count)
     sizes = {name: max(1, round(share * count)) for name, share in options.shares.items()}
     ends = np.cumsum(list(sizes.values()))
@@ -165,7 +165,7 @@ class _Lesson:
             raise DataError(f"the target {self.target!r} {error}") from error
 
     def _rows(self, kinds: Mapping[str, Kind], target_kind: Kind) -> NDArray[np.int64]:
-        """Numbers of the rows that are fitted."""
+        """Returns the numbers of the rows to fit."""
         missing = self._missing(self.target, target_kind)
         if missing.any():
             odd = missing & ~self.cells[self.target].are(Sort.EMPTY)
@@ -190,7 +190,7 @@ class _Lesson:
         return ~Column(name, is_date=kind == "dates").has_number(cells) & ~cells.are(Sort.INFINITE)
 
     def _column(self, name: str, kind: Kind, rows: NDArray[np.int64]) -> Column | None:
-        """Decides what a column holds; gives None and a note if it is of no use."""
+        """Decides what a column holds; returns None and a note if it is useless."""
         missing = self._missing(name, kind)
         if missing[rows].any() and self.options.missing == "refuse":
             self._refuse_missing(name, missing, rows)

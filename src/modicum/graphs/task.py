@@ -33,21 +33,21 @@ class Task:
     deadline: float = np.inf
 
     def judged_loss(self, fitted: Fit) -> float:
-        """The loss that the bound is held against."""
+        """Returns the loss that is compared with the bound."""
         return fitted.loss if self.validation is None else mean_loss(fitted.graph, self.validation)
 
     def holds(self, fitted: Fit) -> bool:
-        """Whether a fitted graph keeps the bound."""
+        """Tells whether a fitted graph keeps the bound."""
         return self.judged_loss(fitted) <= self.max_loss
 
     def size(self, fitted: Fit) -> int:
-        """The complexity of a fitted graph by this task's measure."""
+        """Returns the complexity of a fitted graph by this task's measure."""
         return fitted.graph.complexity(self.measure)
 
     def is_free(self, graph: Graph) -> Flags:
-        """Which parameters of a graph (P,) may go: all edges, and biases of hidden neurons that no shifted input feeds.
+        """Tells which parameters (P,) may go: all edges, and biases of hidden neurons that no shifted input feeds.
 
-        Those of outputs stay, as the scaling of targets goes into them.
+        Biases of outputs stay, as the scaling of targets goes into them.
         """
         shifted = np.zeros(graph.num_inputs, dtype=bool)
         shifted[list(self.shifted)] = True
@@ -56,7 +56,7 @@ class Task:
         return np.concatenate([np.ones(graph.num_edges, dtype=bool), is_free[graph.has_bias]])
 
     def effort(self, iterations: int, *, slack: float) -> Effort:
-        """An effort that ends at ``slack`` times the bound, or as soon as the bound is out of reach.
+        """Returns an effort that ends at ``slack`` times the bound, or as soon as the bound is out of reach.
 
         With validation points the loss of the fit says little about either, and the fit goes on until it converges.
         """
@@ -65,13 +65,13 @@ class Task:
         return Effort(iterations, stop_at=slack * self.max_loss, abandon_above=self.max_loss, deadline=self.deadline)
 
     def unbounded_effort(self, iterations: int, min_gain: float = 1e-4) -> Effort:
-        """An effort that goes on until the fit converges, or the time is up."""
+        """Returns an effort that goes on until the fit converges or the time is up."""
         return Effort(iterations, min_gain, deadline=self.deadline)
 
     def bounded(self, max_loss: float) -> Self:
-        """The same task with another bound."""
+        """Returns the same task with another bound."""
         return replace(self, max_loss=max_loss)
 
     def until(self, deadline: float) -> Self:
-        """The same task with another deadline."""
+        """Returns the same task with another deadline."""
         return replace(self, deadline=deadline)

@@ -54,7 +54,7 @@ class GraphNetwork(nn.Module):
         self.register_buffer("spread", torch.from_numpy(np.ones(expected[0]) if spread is None else np.array(spread)))
 
     def storage_config(self) -> dict[str, Any]:
-        """What `rebuild_graph` needs; weights and biases are in the state."""
+        """Returns the arguments of `rebuild_graph`; weights and biases are in the state."""
         graph = self._structure
         return {
             "num_inputs": graph.num_inputs,
@@ -72,11 +72,11 @@ class GraphNetwork(nn.Module):
         return self._structure.with_parameters(torch.cat([self.weights, self.biases]).detach().cpu().double().numpy())
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Raw inputs (N, F) to outputs (N, O): numbers, or the logits of the classes."""
+        """Returns outputs (N, O), numbers or the logits of the classes, of raw inputs (N, F)."""
         return run_levels(inputs.to(self.weights), self._levels, self.matrices())
 
     def matrices(self) -> list[tuple[Tensor, Tensor]]:
-        """Weights (nodes before, nodes of the level) and biases (nodes of the level,) of each level."""
+        """Returns weights (nodes before, nodes of the level) and biases (nodes of the level,) of each level."""
         found, has_bias = [], torch.from_numpy(np.array(self._structure.has_bias)).to(self.biases.device)
         biases = self.biases.new_zeros(len(has_bias)).masked_scatter(has_bias, self.biases)
         for level in self._levels:
@@ -101,7 +101,7 @@ class FrozenGraph(nn.Module):
             self.register_buffer(f"bias_{number}", bias.detach().clone())
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """As that of the network, for inputs in double precision."""
+        """Returns outputs (N, O) as the network does, for inputs in double precision."""
         numbers = range(len(self._levels))
         matrices = [(self.get_buffer(f"matrix_{n}"), self.get_buffer(f"bias_{n}")) for n in numbers]
         return run_levels(inputs, self._levels, matrices)
@@ -129,7 +129,7 @@ class Level:
 
 
 def run_levels(inputs: Tensor, levels: Sequence[Level], matrices: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Outputs (N, O) of inputs (N, F): one matrix product per level."""
+    """Returns outputs (N, O) of inputs (N, F): one matrix product per level."""
     known = inputs
     for level, (matrix, bias) in zip(levels[:-1], matrices[:-1], strict=True):
         sums = torch.split(known @ matrix + bias, [count for _, count in level.runs], dim=1)
@@ -140,7 +140,7 @@ def run_levels(inputs: Tensor, levels: Sequence[Level], matrices: Sequence[tuple
 
 
 def plan_levels(graph: Graph) -> list[Level]:
-    """The levels of a graph from the first hidden one to that of all outputs."""
+    """Returns the levels of a graph, from the first hidden one to that of all outputs."""
     hidden = range(graph.num_inputs, graph.first_output)
     known, plan = list(range(graph.num_inputs)), []
     for number in sorted({int(graph.levels[node]) for node in hidden}):
@@ -174,7 +174,7 @@ def rebuild_graph(
     encoding: Mapping[str, Any],
     without_bias: Sequence[int] = (),
 ) -> GraphNetwork:
-    """A network of the structure that `GraphNetwork.storage_config` gave, all weights and biases 0."""
+    """Builds a network of the structure that `GraphNetwork.storage_config` gave, all weights and biases 0."""
     names = cast("tuple[ActivationName, ...]", tuple(activations))
     weights, biases = np.zeros(len(sources)), np.zeros(len(activations) + num_outputs)
     ends = (np.array(sources, dtype=np.int64), np.array(targets, dtype=np.int64))

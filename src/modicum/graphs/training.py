@@ -46,7 +46,7 @@ STAGE, BASELINES = "search", "baselines"
 
 
 def fit(recipe: GraphsRecipe, run: RunFolder) -> GraphNetwork:
-    """Searches the smallest graph, leaving it, its front and its baselines in the run folder; goes on after a kill.
+    """Searches for the smallest graph; leaves it, its front and baselines in the run folder; resumes after a kill.
 
     An interrupt (Ctrl-C) ends the search with the best graph so far, which is reported without baselines; resuming goes
     on from there, to the graph that an uninterrupted search would have found.
@@ -55,7 +55,7 @@ def fit(recipe: GraphsRecipe, run: RunFolder) -> GraphNetwork:
         The graph as a network, in evaluation mode.
 
     Raises:
-        DataError: If the data cannot be used, or are no longer those that the run was begun with.
+        DataError: If the data cannot be used, or have changed since the start of the run.
         MissingExtraError: If a library that reads them is not installed.
     """
     prepared = prepare(recipe)
@@ -67,17 +67,17 @@ def fit(recipe: GraphsRecipe, run: RunFolder) -> GraphNetwork:
 
 
 def layered_path(run: RunFolder) -> Path:
-    """Where a run keeps the smallest layered network that was found beside its graph."""
+    """Returns the file in which a run keeps the smallest layered network found beside its graph."""
     return run.path / "layered.safetensors"
 
 
 def front_path(run: RunFolder) -> Path:
-    """Where a run keeps the graphs of its Pareto front, on standardised inputs, and how its searches went on."""
+    """Returns the file in which a run keeps its Pareto front, on standardised inputs, and its searches' progress."""
     return run.path / "front.json"
 
 
 def make_task(prepared: Prepared, recipe: GraphsRecipe) -> Task:
-    """What a search of this recipe has to reach."""
+    """Returns the task of a search by this recipe."""
     rng = np.random.default_rng(recipe.seed)
     points = prepared.points("train", rng)
     validation = prepared.points("validation", rng) if recipe.bound_on == "validation" else None
@@ -88,23 +88,23 @@ def make_task(prepared: Prepared, recipe: GraphsRecipe) -> Task:
 
 
 def make_plan(recipe: GraphsRecipe) -> Plan:
-    """How long a search of this recipe goes on, and which activations it tries."""
+    """Returns the limits of a search by this recipe, and the activations that it tries."""
     limits = recipe.search
     return Plan(limits.rounds, limits.seconds, candidates=Candidates(activations=activations_of(recipe)))
 
 
 def activations_of(recipe: GraphsRecipe) -> tuple[ActivationName, ...]:
-    """What neurons may compute."""
+    """Returns the activations that neurons may have."""
     return get_args(ActivationName) if recipe.activation == "any" else (recipe.activation,)
 
 
 def seeds_of(recipe: GraphsRecipe) -> tuple[int, ...]:
-    """A seed for each restart, none of which another seed of the recipe uses."""
+    """Returns a seed for each restart; different seeds of the recipe share no restart seed."""
     return tuple(recipe.seed * 1000 + number for number in range(recipe.search.restarts))
 
 
 def planned_epochs(recipe: GraphsRecipe) -> dict[str, int]:
-    """The stages of a training in their order; a search is one epoch, and the baselines take as long."""
+    """Returns the epochs of each stage in order; a search is one epoch, and the baselines take as long."""
     return dict.fromkeys((STAGE, BASELINES) if recipe.baselines else (STAGE,), 1)
 
 
@@ -217,7 +217,7 @@ class _Fitting:
             )
 
     def _is_over(self) -> bool:
-        """Whether every search has spent its rounds or its seconds."""
+        """Tells whether every search has spent its rounds or its seconds."""
         states = self._states()
         are_over = all(self.plan.is_over(state["round"], state["seconds"]) for state in states)
         return len(states) == len(self.seeds) and are_over
@@ -241,7 +241,7 @@ class _Fitting:
             yield from neat_baseline(prepared, seconds=recipe.neat_seconds, seed=recipe.seed)
 
     def _layered(self, seconds: float) -> Iterator[Method]:
-        """The smallest layered network that keeps the bound, or the best of those as large as the bound allows."""
+        """Yields the smallest layered network that keeps the bound, or the best network of the size bound."""
         found = search_layered_restarts(
             self.task,
             seeds=self.seeds,
@@ -261,23 +261,23 @@ class _Fitting:
 
 
 def read_front(run: RunFolder) -> tuple[tuple[FrontPoint, ...], tuple[Step, ...]]:
-    """The Pareto front of a run, and how its searches went on.
+    """Loads the Pareto front of a run and the course of its searches.
 
     Raises:
-        DataError: If the run has none.
+        DataError: If the run has no front.
     """
     plain = read_sealed(front_path(run), remedy=REMEDY)
     return tuple(FrontPoint(**p) for p in plain["points"]), tuple(Step(**s) for s in plain["steps"])
 
 
 def read_front_graphs(run: RunFolder, prepared: Prepared) -> list[Graph]:
-    """The graphs of the Pareto front of a run, on raw inputs, from the least complex to the most accurate."""
+    """Loads the graphs of a run's Pareto front, on raw inputs, from the least complex to the most accurate."""
     members: Mapping[str, Any] = read_sealed(front_path(run), remedy=REMEDY)
     return [prepared.raw(member.graph) for member in Front.from_json(members["graphs"])]
 
 
 def read_baselines(run: RunFolder) -> tuple[tuple[Method, ...], tuple[str, ...]]:
-    """What was measured beside the graph when it was searched, the graph first, and what could not be."""
+    """Loads the measured methods of a run, the graph first, and the names of those that could not be measured."""
     if not run.baselines.exists() and BASELINES not in run.finished_stages():  # the search was interrupted
         return (), ()
     plain = read_sealed(run.baselines, remedy=REMEDY)

@@ -18,7 +18,7 @@ class Extent(NamedTuple):
 
 
 def list_members(archive: Path) -> Iterator[tarfile.TarInfo]:
-    """The files of an uncompressed tar archive, in their order; raises `DataError` if it is damaged or compressed."""
+    """Yields the files of an uncompressed tar archive, in order; raises `DataError` if it is damaged or compressed."""
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
@@ -31,7 +31,7 @@ def list_members(archive: Path) -> Iterator[tarfile.TarInfo]:
 
 
 def read_member(archive: Path, offset: int, size: int) -> bytes:
-    """The bytes of a member by the place of its data; raises `OSError`, also when the archive ends early."""
+    """Reads the bytes of a member at an offset; raises `OSError`, also if the archive ends early."""
     with archive.open("rb") as stream:
         stream.seek(offset)
         content = stream.read(size)
@@ -41,7 +41,7 @@ def read_member(archive: Path, offset: int, size: int) -> bytes:
 
 
 def read_extent(extent: Extent) -> bytes:
-    """The bytes of a member; raises `BadImageError` where they cannot be read."""
+    """Reads the bytes of a member; raises `BadImageError` if they cannot be read."""
     try:
         return read_member(*extent)
     except OSError as error:

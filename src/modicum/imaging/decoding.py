@@ -24,11 +24,11 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
 
 def decode(source: bytes | BinaryIO, name: str = "") -> Image.Image:
-    """The picture in an image file, upright and RGB, 8 bit.
+    """Decodes an image file, upright and RGB, 8 bit.
 
     EXIF orientation is applied. Transparent pixels are laid on white, the ground on which most drawings and logos are
     made. 16-bit pixels are scaled, not clipped: the white that the file declares, or else 65535, becomes 255. Of an
-    animation the first frame counts. A broken EXIF block is no reason to refuse an image; Pillow may warn about it.
+    animation the first frame counts. A broken EXIF block is ignored, but Pillow may warn.
 
     Args:
         source: The whole file, as bytes or as a binary stream that is read to its end.
@@ -49,7 +49,7 @@ def decode(source: bytes | BinaryIO, name: str = "") -> Image.Image:
 
 
 def open_image(content: bytes) -> Image.Image:
-    """The opened picture in the bytes of a file, not yet decoded; raises `BadImageError` if there is none."""
+    """Opens the picture in the bytes of a file without decoding it; raises `BadImageError` if there is none."""
     if not content:
         raise BadImageError("the file is empty")
     try:
@@ -59,7 +59,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """An opened picture as `decode` gives it; raises `BadImageError` as that does."""
+    """Returns an opened picture as `decode` does; raises `BadImageError` as well."""
     return _upright_rgb(image, b"", "")
 
 
@@ -73,7 +73,7 @@ def load_checked(image: Image.Image) -> None:
 
 
 def is_16_bit_colour(image: Image.Image) -> bool:
-    """Whether an opened picture that is not yet decoded has 16-bit colours, of which Pillow keeps the upper 8."""
+    """Tells whether an opened, not yet decoded picture has 16-bit colours, of which Pillow keeps the upper 8 bits."""
     stored_as = "".join(str(tile.args) for tile in getattr(image, "tile", ()))  # empty once the image is loaded
     return ";16" in stored_as and image.mode in ("LA", "RGB", "RGBA")
 
@@ -87,7 +87,7 @@ def num_frames(image: Image.Image) -> int:
 
 
 def decode_pixels(content: bytes) -> NDArray[np.uint8]:
-    """As `decode`, as an array of shape (H, W, 3), uint8."""
+    """Decodes like `decode`, to an array of shape (H, W, 3), uint8."""
     return np.array(decode(content))
 
 
@@ -136,7 +136,7 @@ def _scale_16_bit(image: Image.Image, content: bytes, name: str) -> Image.Image:
 
 
 def _scale_deep_colour(image: Image.Image, content: bytes, name: str) -> Image.Image:
-    """The picture with the white that its file declares; Pillow's, where that is 65535, has the upper 8 bits."""
+    """Scales a picture to the white that its file declares; for 65535 Pillow's upper 8 bits are enough."""
     upper = np.asarray(image)
     colours = upper[..., : 1 if image.mode == "LA" else 3]
     if not content or int(colours.max()) >= 64:  # it uses more than a quarter of the range
@@ -156,7 +156,7 @@ def _scale_deep_colour(image: Image.Image, content: bytes, name: str) -> Image.I
 
 
 def deep_colours(content: bytes) -> NDArray[np.uint16] | None:
-    """Values (H, W, C) of a file with 16-bit colours, alpha last, (H, W, 2) for grey with alpha; None without OpenCV.
+    """Reads 16-bit colours (H, W, C), alpha last, (H, W, 2) for grey with alpha; None without OpenCV.
 
     Raises:
         BadImageError: If OpenCV cannot read it.
@@ -175,7 +175,7 @@ def deep_colours(content: bytes) -> NDArray[np.uint16] | None:
 
 
 def _like(image: Image.Image, values: NDArray[np.uint8]) -> Image.Image:
-    """A picture of other pixels that is turned as ``image`` is."""
+    """Returns a picture with other pixels and the same orientation as ``image``."""
     other = Image.fromarray(values)
     try:
         other.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)

@@ -21,7 +21,7 @@ class DepthWarning(UserWarning):
 
 
 def white_of(values: NDArray[Any], image: Image.Image, content: bytes = b"") -> int:
-    """Returns the value that stands for white in 16-bit pixels; 65535 where the file does not declare another one.
+    """Returns the value that stands for white in 16-bit pixels; 65535 if the file declares no other.
 
     PNG declares a depth by the chunk sBIT; TIFF by 9 to 15 bits per sample, MaxSampleValue, or WhiteLevel. Files whose
     values exceed what they declare are taken to use all of the range, and so are those PNGs that keep to the standard:
@@ -41,7 +41,7 @@ def white_of(values: NDArray[Any], image: Image.Image, content: bytes = b"") -> 
 
 
 def scale_to_8_bit(values: NDArray[Any], white: int) -> NDArray[np.uint8]:
-    """Returns values in 0..white as 0..255, rounded; values above white are white.
+    """Scales values in 0..white to 0..255, rounded; values above white become white.
 
     Their type must hold 255 times as much.
     """
@@ -89,7 +89,7 @@ def _significant_bits(content: bytes) -> int:
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and data of the chunks before the pixels."""
+    """Yields kind and data of the chunks before the pixels."""
     place = len(_PNG_SIGNATURE)
     while place + 8 <= len(content):
         length, kind = struct.unpack(">I4s", content[place : place + 8])

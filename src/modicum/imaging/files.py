@@ -40,23 +40,23 @@ MAX_BYTES = 2**30
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name counts as an image: a known suffix, and not hidden."""
+    """Tells whether a file of this name counts as an image: a known suffix, and not hidden."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file of this name may be a picture that is not read: it is neither hidden nor of `OTHER_SUFFIXES`."""
+    """Tells whether a file of this name may be an unsupported picture: neither hidden nor of `OTHER_SUFFIXES`."""
     return not (name.startswith(".") or name.lower().endswith((*IMAGE_SUFFIXES, *OTHER_SUFFIXES)))
 
 
 def count_suffixes(names: Iterable[str]) -> str:
-    """Names the suffixes of some files and how many have each, the most frequent first: ``10 .heic, 1 without``."""
+    """Counts files by suffix, the most frequent first: ``10 .heic, 1 without``."""
     counts = Counter(PurePosixPath(name).suffix.lower() for name in names)
     return ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in counts.most_common())
 
 
 def left_out_line(names: Sequence[str], origin: object) -> str:
-    """One line on files that may be pictures and are not read: how many, of which suffixes, and what to do."""
+    """Returns one line on unread files that may be pictures: how many, their suffixes, and what to do."""
     verb, whose = ("is", "its") if len(names) == 1 else ("are", "their")
     return (
         f"{counted(len(names), 'file')} of {origin} {verb} not read for {whose} suffix ({count_suffixes(names)}), "
@@ -65,10 +65,10 @@ def left_out_line(names: Sequence[str], origin: object) -> str:
 
 
 def read_content(path: Path) -> bytes:
-    """All bytes of an image file.
+    """Reads all bytes of an image file.
 
     Raises:
-        BadImageError: If it cannot be read, is no regular file (a pipe or a device may never end), or is larger than
+        BadImageError: If it cannot be read, is not a regular file (a pipe or a device may never end), or is larger than
             `MAX_BYTES`.
     """
     try:
@@ -86,7 +86,7 @@ def read_content(path: Path) -> bytes:
 
 
 def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
-    """The files that a user means: files as they are, the images of folders (deep), and what glob patterns match.
+    """Lists the files that a user means: files as given, images of folders (deep), and matches of glob patterns.
 
     Raises:
         DataError: If a folder or pattern holds no image; a missing file is left to be reported as unreadable.
@@ -109,14 +109,14 @@ def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The images below a folder, sorted; files beside them that may be pictures are named in the log."""
+    """Lists the images below a folder, sorted; logs the other files that may be pictures."""
     files = sorted(file for file in folder.rglob("*") if not file.is_dir())
     warn_of_left_out(folder, files)
     return [file for file in files if is_image_name(file.name)]
 
 
 def warn_of_left_out(folder: Path, files: Iterable[Path]) -> None:
-    """Names in the log those files below a folder that may be pictures, but have no suffix that is read."""
+    """Logs the files below a folder that may be pictures but have no supported suffix."""
     names = [file.relative_to(folder).as_posix() for file in files if is_left_out(file.name)]
     if left_out := [name for name in names if not name.startswith(".") and "/." not in name]:
         log.warning("%s", left_out_line(left_out, folder))

@@ -7,7 +7,7 @@ LEAST_STD, LARGEST_STD = 1e-3, 10.0  # of values in [0, 1]: beyond it, a picture
 
 
 def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Refuses means and deviations that no pictures have.
+    """Raises ValueError for means and deviations that no pictures have.
 
     Args:
         mean: Per channel, of values in [0, 1].

@@ -41,12 +41,12 @@ class Picture:
 
 
 def name_of(source: object, place: int) -> str:
-    """Names a source in results: its path, or its place among the inputs."""
+    """Returns the name of a source in results: its path, or its place among the inputs."""
     return str(source) if isinstance(source, str | Path) else f"image {place}"
 
 
 def read_picture(source: Source) -> Picture:
-    """Returns a picture with everything that has to come back with it.
+    """Reads a picture with everything that must be returned with it.
 
     Of several pages or frames the first counts; a warning says so.
 
@@ -65,12 +65,12 @@ def read_picture(source: Source) -> Picture:
 
 
 def read_pixels(source: Source) -> NDArray[np.uint8]:
-    """Returns the pixels (H, W, 3) uint8 of a picture, upright, transparent ones laid on white; see `read_picture`."""
+    """Reads the pixels (H, W, 3) uint8 of a picture, upright, transparent ones laid on white; see `read_picture`."""
     return check_array(source) if isinstance(source, np.ndarray) else np.array(read_upright(source))
 
 
 def read_upright(source: Source) -> Image.Image:
-    """Returns a picture in RGB, upright, transparent pixels laid on white, in 4 bytes a pixel; see `read_picture`."""
+    """Reads a picture in RGB, upright, transparent pixels laid on white, in 4 bytes a pixel; see `read_picture`."""
     if isinstance(source, np.ndarray):
         return Image.fromarray(check_array(source))
     if isinstance(source, Image.Image):
@@ -92,7 +92,7 @@ def check_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def content_of(source: object) -> tuple[bytes, str]:
-    """Returns the bytes of a file and its name, of a path or of these bytes themselves.
+    """Returns the bytes and the name of a file, given a path or the bytes themselves.
 
     Raises:
         BadImageError: If the file cannot be read, or ``source`` is neither.
@@ -107,7 +107,7 @@ def content_of(source: object) -> tuple[bytes, str]:
 
 
 def _picture(pixels: Image.Image, image: Image.Image) -> Picture:
-    """The picture of an opened file, of which ``pixels`` are decoded already."""
+    """Returns the picture of an opened file whose ``pixels`` are already decoded."""
     orientation, belongings = read_belongings(image)
     shown = np.array(pixels)
     if not (image.has_transparency_data or "transparency" in image.info):
@@ -133,7 +133,7 @@ def _warn_of_frames(image: Image.Image, name: str) -> None:
 
 
 def example_pictures(folder: Path) -> tuple[Path, Path, Path]:
-    """Writes what tests ask a predictor of pictures: a picture, a file that is none, and another picture."""
+    """Writes test inputs for a predictor of pictures: a picture, a file that is not one, and another picture."""
     good, broken, other = folder / "good.png", folder / "broken.png", folder / "other.png"
     shades = np.dstack([*np.mgrid[0:256:8, 0:256:8], np.full((32, 32), 128)]).astype(np.uint8)
     Image.fromarray(shades).save(good)

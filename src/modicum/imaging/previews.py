@@ -15,7 +15,7 @@ _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def check_preview_name(path: str | Path | None) -> None:
-    """Refuses a preview, before the set is looked through, that is no picture by its suffix; None is for no preview.
+    """Raises DataError, before the data set is read, unless the suffix is a picture's; None means no preview.
 
     Raises:
         DataError: If it has another suffix.
@@ -35,7 +35,7 @@ def write_picture(path: str | Path, picture: Image.Image) -> None:
     """Writes one picture.
 
     Raises:
-        DataError: If the file is no picture by its suffix.
+        DataError: If the suffix is not that of a picture.
         OutputError: If something stands there that modicum did not write; it is left as it is.
     """
     check_preview_name(path)

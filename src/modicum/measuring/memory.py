@@ -17,7 +17,7 @@ _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_memory(work: Callable[..., Callable[[], object]], *arguments: object) -> int:
-    """Bytes at the peak of a piece of work in a fresh process, beyond what the process has before it is prepared.
+    """Measures the peak memory in bytes of some work in a fresh process, beyond its memory before the preparation.
 
     What the preparation leaves alive, such as weights, counts; its own peak counts only where the system cannot forget
     it, which Linux can. On a GPU, the device's memory is measured instead.

@@ -30,13 +30,13 @@ class Row:
         return self.value >= self.target if self.sense == "at least" else self.value <= self.target
 
     def cells(self) -> tuple[str, ...]:
-        """What a terminal shows: what was measured, value, unit, target, and whether it holds."""
+        """Returns the cells for a terminal: what was measured, value, unit, target, and whether it holds."""
         target = "" if self.target is None else f"{self.sense} {self.target:g}"
         holds = {None: "", True: "yes", False: "NO"}[self.holds]
         return self.name, f"{self.value:.4g}", self.unit, target, holds
 
     def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON."""
+        """Returns plain data, for JSON."""
         return {**asdict(self), "holds": self.holds}
 
 

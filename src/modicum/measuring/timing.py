@@ -9,14 +9,14 @@ import torch
 
 
 def time_in_turn(runs: Mapping[str, Callable[[], object]], *, rounds: int = 7, warm_up: int = 1) -> dict[str, float]:
-    """Median seconds of each run; in every round all are timed once, in turn.
+    """Measures the median seconds of each run; in every round all are timed once, in turn.
 
     Waits for the accelerator, if one is in use, before each reading of the clock.
 
     Args:
         runs: What to time, by name.
         rounds: How often each is timed, at least 1.
-        warm_up: Rounds before that, which do not count.
+        warm_up: Rounds before that, which are not counted.
     """
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}")
@@ -41,17 +41,17 @@ def limited_threads(number: int) -> Iterator[None]:
 
 
 def threads_text(number: int) -> str:
-    """How a benchmark names a number of threads: "1 thread", "2 threads"."""
+    """Returns the text for a number of threads: "1 thread", "2 threads"."""
     return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def device_name(device: torch.device) -> str:
-    """What a reader calls a device: the model of a GPU, else its type."""
+    """Returns the name of a device for readers: the model of a GPU, else its type."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def is_gpu_in_use() -> bool:
-    """Whether this process has begun to use a GPU."""
+    """Tells whether this process has begun to use a GPU."""
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # of torch
 
 

@@ -45,7 +45,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, *, scale: float, norma
         Shape ``(B, N, V)``, of the dtype of ``values``.
 
     Raises:
-        ValueError: If the shapes do not fit or there is no such normalisation.
+        ValueError: If the shapes do not match or the normalisation is unknown.
     """
     _check(queries, keys, values, normalize)
     with _full_precision(queries.device.type):
@@ -59,7 +59,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, *, scale: float, norma
 def attend_explicitly(
     queries: Tensor, keys: Tensor, values: Tensor, *, scale: float, normalize: Normalize = "sources"
 ) -> Tensor:
-    """What `attend` gives, by the matrix of all N M weights: the reference of tests and benchmarks.
+    """Computes `attend` from the matrix of all N x M weights, as a reference for tests and benchmarks.
 
     Takes 8 N M bytes per sample in fp32, and 12 N M for its gradients.
     """
@@ -80,7 +80,7 @@ class NonLocalBlock(nn.Module):
         normalize: See `attend`.
 
     Raises:
-        ValueError: If there is no such normalisation.
+        ValueError: If the normalisation is unknown.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class NonLocalBlock(nn.Module):
             nn.init.zeros_(start)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, H, W) of features of that shape."""
+        """Returns features (B, C, H, W) of features of the same shape."""
         queries, keys, values = (embed(features).flatten(2).mT for embed in (self.theta, self.phi, self.g))
         gathered = attend(queries, keys, values, scale=self.scale, normalize=self.normalize)
         gathered = gathered.mT.reshape(features.shape[0], -1, *features.shape[2:])  # (B, inner, H, W)
@@ -111,7 +111,7 @@ class NonLocalBlock(nn.Module):
         return features + projected
 
     def extra_repr(self) -> str:
-        """Scale and normalisation, for printing."""
+        """Returns the scale and normalisation, for printing."""
         return f"scale={self.scale:g}, normalize={self.normalize!r}"
 
 
@@ -126,14 +126,14 @@ def check_normalize(normalize: str) -> None:
 
 
 def _over_sources(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    """Softmax over the sources by the fused kernel, which on a CPU wants one width for keys and values."""
+    """Attends with softmax over the sources, by the fused kernel; on a CPU, it needs keys and values of equal width."""
     width = max(queries.shape[2], values.shape[2])
     query, key, value = (F.pad(part, (0, width - part.shape[2])).unsqueeze(1) for part in (queries, keys, values))
     return F.scaled_dot_product_attention(query, key, value, scale=scale).squeeze(1)[..., : values.shape[2]]
 
 
 def _over_outputs(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    """Softmax over the outputs, differentiable where a gradient is asked for."""
+    """Attends with softmax over the outputs, differentiably if a gradient is required."""
     if torch.is_grad_enabled() and any(part.requires_grad for part in (queries, keys, values)):
         result: Tensor = _OverOutputs.apply(queries, keys, values, scale)
         return result
@@ -141,7 +141,7 @@ def _over_outputs(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -
 
 
 def _sum_blocks(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    """Softmax over the outputs, one block of images and sources at a time."""
+    """Attends with softmax over the outputs, one block of images and sources at a time."""
     result = values.new_zeros(*queries.shape[:2], values.shape[2])
     for images, sources in _blocks(queries, keys):
         weights = _block_weights(queries[images], keys[images, sources], scale)
@@ -150,12 +150,12 @@ def _sum_blocks(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> 
 
 
 def _block_weights(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
-    """Weights (B, S, N) of a block of sources in all outputs; outputs last, where softmax is fastest."""
+    """Returns the weights (B, S, N) of a block of sources; outputs come last, where softmax is fastest."""
     return torch.softmax((scale * keys) @ queries.mT, dim=2)
 
 
 def _blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Images and sources of each block: as many as a block's weights may take, at least one image's least sources."""
+    """Yields the images and sources of each block: as many as the limit on a block's weights allows."""
     (batch, num_outputs, _), num_sources = queries.shape, keys.shape[1]
     fitting = _sources_per_block(queries.device.type, num_outputs, num_sources)
     num_images = max(fitting // max(num_sources, 1), 1)
@@ -212,7 +212,7 @@ def _block_gradients(
 
 
 def _full_precision(device: str) -> AbstractContextManager[object]:
-    """Autocast off, on devices that have it (``meta`` has not)."""
+    """Turns autocast off on devices that have it (``meta`` does not)."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
@@ -222,7 +222,7 @@ def _for_kernel(part: Tensor) -> Tensor:
 
 
 def _widened(part: Tensor) -> Tensor:
-    """In fp32 at least, rows contiguous; float16 would overflow, bfloat16 round."""
+    """Returns ``part`` in fp32 at least, with contiguous rows; float16 would overflow, bfloat16 round."""
     return (part.float() if part.dtype in (torch.float16, torch.bfloat16) else part).contiguous()
 
 

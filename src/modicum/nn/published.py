@@ -32,14 +32,14 @@ def require_torchvision_weights(name: str) -> None:
 
 
 def require_timm_weights(name: str, advice: str | None = None) -> None:
-    """The same for weights of timm.
+    """Raises WeightsError unless timm's published weights are on this machine or can be fetched.
 
     Args:
         name: A model of timm with published weights.
-        advice: How to give a file where that is another way than by its place.
+        advice: How to give a file, if not by putting it in its place.
 
     Raises:
-        WeightsError: As above.
+        WeightsError: If the weights are not on this machine and their host cannot be reached.
     """
     cfg = timm.get_pretrained_cfg(name)
     if cfg is None or not cfg.has_weights or timm_file(name).exists():

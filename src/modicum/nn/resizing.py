@@ -18,7 +18,7 @@ class Resize(nn.Module):
             Both place samples at pixel centres.
 
     Raises:
-        ValueError: If there is no such kernel.
+        ValueError: If the kernel is unknown.
     """
 
     def __init__(self, size: int, kernel: Kernel = "antialiased") -> None:
@@ -28,7 +28,7 @@ class Resize(nn.Module):
         self.size, self.kernel = size, kernel
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, size, size)."""
+        """Returns images (B, C, size, size)."""
         if images.shape[-2:] == (self.size, self.size):
             return images
         is_antialiased = self.kernel == "antialiased"
@@ -39,5 +39,5 @@ class Resize(nn.Module):
         return resized.to(images.dtype)
 
     def extra_repr(self) -> str:
-        """Size and kernel, for printing."""
+        """Returns the size and kernel, for printing."""
         return f"{self.size}, kernel={self.kernel!r}"

@@ -10,13 +10,13 @@ Network = Callable[[Tensor], Tensor]
 
 
 def averaged_over_symmetries(network: Network) -> Network:
-    """A network that gives the mean of ``network`` over flips and transposition, each undone; takes 8 times the time.
+    """Returns a network that averages ``network`` over flips and transposition, each undone; it takes 8 times the time.
 
-    The result turns and flips with the image, whatever the network does. Memory grows by one result: the eight run one
-    after the other.
+    The result is equivariant to flips and transposition, whatever the network does. The eight passes run one after the
+    other, so memory grows by one result only.
 
     Args:
-        network: From images (B, C, H, W) to images whose sides are a common multiple of these.
+        network: Maps images (B, C, H, W) to images whose sides are a common multiple of theirs.
     """
 
     def averaged(images: Tensor) -> Tensor:

@@ -27,10 +27,10 @@ class Tiling:
 
     Attributes:
         tile: Side of a window; an image's side that is not longer is not cut.
-        halo: What is thrown away at each inner side of a window.
+        halo: Number of pixels discarded at each inner side of a window.
         feather: Width of the linear transition between neighbours; 0 is a hard seam.
         batch: Windows that run together.
-        multiple: What the sides of the network's input must be multiples of.
+        multiple: The sides of the network's input must be multiples of this.
         is_fixed: Whether all windows have the full side, as exported graphs need: reflection completes smaller images.
     """
 
@@ -52,7 +52,7 @@ class Tiling:
             )
 
     def windows(self, length: int) -> list[tuple[int, int]]:
-        """Start and end (excluded) of the windows along a side of ``length`` pixels, which the last may exceed."""
+        """Returns start and end (excluded) of the windows along a side of ``length`` pixels; the last may exceed it."""
         padded = _rounded_up(length, self.multiple)
         if padded <= self.tile:
             return [(0, self.tile if self.is_fixed else padded)]
@@ -63,7 +63,7 @@ class Tiling:
         return [(start, start + self.tile) for start in starts]
 
     def count(self, height: int, width: int) -> int:
-        """Number of windows of an image."""
+        """Returns the number of windows of an image."""
         return len(self.windows(height)) * len(self.windows(width))
 
     def work_factor(self, height: int, width: int) -> float:
@@ -72,7 +72,7 @@ class Tiling:
         return seen / (height * width)
 
     def halved(self) -> Self | None:
-        """Half the batch, or half the tile where the batch is 1; None if it cannot be smaller."""
+        """Returns the tiling with half the batch or, at batch 1, half the tile; None if it cannot be smaller."""
         if self.batch > 1:
             return replace(self, batch=self.batch // 2)
         least = smallest_tile(self.halo, self.feather, self.multiple)
@@ -81,7 +81,7 @@ class Tiling:
 
 
 def smallest_tile(halo: int, feather: int, multiple: int) -> int:
-    """Side in pixels of the smallest window that keeps anything."""
+    """Returns the side in pixels of the smallest window that keeps any pixel."""
     return _rounded_up(2 * halo + feather + multiple, multiple)
 
 
@@ -95,22 +95,22 @@ def plan_tiling(
     scale: int = 1,
     preferred: Tiling | None = None,
 ) -> Tiling:
-    """The tiling whose run stays within a bound on memory, whatever the image's size.
+    """Returns the tiling whose run stays within a bound on memory, whatever the image's size.
 
-    The bound is for what `run_tiled` takes beyond the image and the output. The tile is the preferred one if it fits,
+    The bound is on what `run_tiled` takes beyond the image and the output. The tile is the preferred one if it fits,
     else the largest that does; the batch is the largest that fits, up to the preferred one.
 
     Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
         memory_bytes: The bound.
-        bytes_per_pixel: What the network takes at its peak, per pixel of its input.
-        channels: Of the results.
+        bytes_per_pixel: Peak memory of the network per pixel of its input.
+        channels: Channels of the results.
         scale: Sides of the results over those of the image.
         preferred: None is ``Tiling()``.
 
     Raises:
-        ValueError: If not even the smallest tile fits; the message says what it takes.
+        ValueError: If even the smallest tile does not fit; the message says how much memory it needs.
     """
     preferred = Tiling() if preferred is None else preferred
     least = smallest_tile(preferred.halo, preferred.feather, preferred.multiple)
@@ -138,7 +138,7 @@ def run_in_tiles(
     output: NDArray[Any] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[Any]:
-    """What ``network`` makes of an image, computed in tiles; `modicum.nn.tiling.run_tiled` is this for PyTorch.
+    """Runs ``network`` on an image in tiles; `modicum.nn.tiling.run_tiled` does the same for PyTorch.
 
     Args:
         network: Called with float32 (B, C, h, w), values as in the image, sides multiples of ``tiling.multiple``; gives
@@ -148,13 +148,13 @@ def run_in_tiles(
         scale: Sides s of the result over those of the image.
         output: Where to write (C', s H, s W); may be memory-mapped. Whole numbers are rounded and clipped to their
             dtype's range. None makes a float32 array.
-        progress: Called with the number of windows done and of all, after each batch.
+        progress: Called after each batch with the number of windows done and their total.
 
     Returns:
         ``output``, filled.
 
     Raises:
-        ValueError: If image or output are no such arrays, or the network's results have another size.
+        ValueError: If the image or the output is not such an array, or the network's results have another size.
     """
     if image.ndim != 3 or 0 in image.shape:
         raise ValueError(f"image must be (C, H, W) with at least one pixel, got {image.shape}")
@@ -216,7 +216,7 @@ def _run_batch(network: ArrayNetwork, windows: Sequence[NDArray[np.float32]], sc
 
 
 def _cut(image: NDArray[Any], row: tuple[int, int], column: tuple[int, int]) -> NDArray[np.float32]:
-    """A window (C, h, w) of the image, its missing last rows and columns reflected."""
+    """Returns a window (C, h, w) of the image; rows and columns beyond its edge are reflected."""
     window = image[:, slice(*row), slice(*column)].astype(np.float32)
     for axis, (start, end) in ((1, row), (2, column)):
         if window.shape[axis] < end - start:
@@ -231,7 +231,7 @@ def _reflected(length: int, available: int) -> NDArray[np.intp]:
 
 
 def _weights(spans: Sequence[tuple[int, int]], feather: int, scale: int) -> list[NDArray[np.float32]]:
-    """Weight of each window's pixels (s h,) in the result; those of all windows sum to 1 at every pixel.
+    """Returns the weight of each window's pixels (s h,) in the result; at every pixel the weights sum to 1.
 
     The transition between two windows lies in the middle of their overlap.
     """
@@ -246,7 +246,7 @@ def _weights(spans: Sequence[tuple[int, int]], feather: int, scale: int) -> list
 
 
 def _ramp(positions: NDArray[np.float64], middle: float, width: int) -> NDArray[np.float64]:
-    """From 0 to 1 over ``width`` pixels around ``middle``."""
+    """Rises from 0 to 1 over ``width`` pixels around ``middle``."""
     if width == 0:
         return (positions >= middle).astype(np.float64)
     return np.clip((positions - middle) / width + 0.5, 0, 1)

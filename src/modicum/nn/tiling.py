@@ -33,10 +33,10 @@ def run_tiled(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> NDArray[Any]:
-    """What ``network`` makes of an image, computed in tiles.
+    """Runs ``network`` on an image in tiles.
 
-    Where the accelerator runs out of memory, the run starts again with half the batch or, at batch 1, half the tile,
-    and says so in the log.
+    If the accelerator runs out of memory, the run restarts with half the batch or, at batch 1, half the tile, and logs
+    this.
 
     Args:
         network: Called with float32 (B, C, h, w) on ``device``, values as in the image, sides multiples of
@@ -47,13 +47,13 @@ def run_tiled(
         output: Where to write (C', s H, s W); may be memory-mapped. Whole numbers are rounded and clipped to their
             dtype's range. None makes a float32 array.
         device: Where the network is.
-        progress: Called with the number of windows done and of all, after each batch.
+        progress: Called after each batch with the number of windows done and their total.
 
     Returns:
         ``output``, filled.
 
     Raises:
-        ValueError: If image or output are no such arrays, or the network's results have another size.
+        ValueError: If the image or the output is not such an array, or the network's results have another size.
         torch.OutOfMemoryError: If the smallest tile does not fit.
     """
     where = torch.device(device)

@@ -50,7 +50,7 @@ class Found:
     margin: float
 
     def text(self, margin: float) -> str:
-        """The best candidate where it beats "no answer" by more than ``margin``, else the empty answer."""
+        """Returns the best candidate if it beats "no answer" by more than ``margin``, else an empty answer."""
         return self.candidates[0].text if self.margin > margin else ""
 
 
@@ -80,14 +80,14 @@ class Seen:
 def look(
     batch: Batch, logits: Logits, *, answer_tokens: int, n_best: int = 1, has_no_answer: bool = False
 ) -> list[Seen]:
-    """What the logits of a batch say, window by window.
+    """Extracts the best pieces of each window from the logits of a batch.
 
     Args:
         batch: The windows.
-        logits: Of them.
+        logits: The network's logits for them.
         answer_tokens: Longest answer.
-        n_best: Pieces of each window; one of few words has fewer.
-        has_no_answer: Whether the first logit is that of "no answer".
+        n_best: How many pieces to keep per window; a window of few words has fewer.
+        has_no_answer: Whether the first logit stands for "no answer".
     """
     if n_best == 1:  # in time that does not grow with the longest answer
         found = best_spans(logits, answer_tokens, has_no_answer=has_no_answer)
@@ -111,15 +111,15 @@ def look(
 
 
 def merge(passage: str, windows: Sequence[Seen], *, n_best: int = 1) -> Found:
-    """What a network found in a whole passage.
+    """Merges what a network found in the windows of a passage.
 
-    Windows compare by scores, as each is normalised by itself; probabilities are over all windows together. A passage
-    does not answer a question if no window does, so the least score of "no answer" counts.
+    Windows are compared by score, because each is normalised on its own; probabilities are normalised over all windows.
+    A passage does not answer a question if no window does, so the lowest score of "no answer" counts.
 
     Args:
         passage: The text.
-        windows: Of it, at least one.
-        n_best: Candidates to keep, of different pieces.
+        windows: What was found in its windows; at least one.
+        n_best: How many candidates to keep, of different pieces.
     """
     best: dict[tuple[int, int], float] = {}
     for piece in (piece for window in windows for piece in window.pieces):
@@ -157,7 +157,7 @@ class Reader:
     batch_size: int = 64
 
     def find(self, asked: Sequence[Sequence[Example]]) -> list[Found]:
-        """What it finds for each question, of which all windows are given, at least one each."""
+        """Finds the answer to each question, given all windows of its passage (at least one)."""
         examples = [example for windows in asked for example in windows]
         lengths = [len(example.window) for example in examples]
         # Of equal length, those of one passage stand together: a network may read it once.
@@ -185,7 +185,7 @@ class Reader:
 
 
 def answer_corpus(reader: Reader, corpus: Corpus, text: TextOptions) -> dict[str, Found]:
-    """What a reader finds for each question of a corpus, by id."""
+    """Returns what a reader finds for each question of a corpus, by question id."""
     examples = reading_examples(corpus, tokenizer(text.tokenizer), text)
     windows = {name: list(group) for name, group in groupby(examples, key=lambda example: example.id)}
     return dict(zip(windows, reader.find(list(windows.values())), strict=True))

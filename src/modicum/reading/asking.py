@@ -28,11 +28,11 @@ class Ask(NamedTuple):
 
 
 def asks_of(entries: Iterable[str | Path]) -> Iterator[Ask | Failure]:
-    """What files ask, or lines of JSON (which begin with a brace); what cannot be read costs only itself.
+    """Yields the questions of files or of lines of JSON (which begin with a brace); a `Failure` for unreadable ones.
 
     Args:
-        entries: Names of files of questions as for training, with answers or without; other files hold a JSON object a
-            line, with "passage" (or "context") and "question", and "id" if it shall have a name.
+        entries: Names of files of questions as for training, with or without answers; other files hold one JSON object
+            per line, with "passage" (or "context"), "question" and an optional "id".
     """
     for number, entry in enumerate(entries, start=1):
         try:
@@ -49,7 +49,7 @@ def asks_of(entries: Iterable[str | Path]) -> Iterator[Ask | Failure]:
 
 
 def _asks_of_questions(path: str | Path) -> Iterator[Ask | Failure]:
-    """The questions of a file, and behind them what stands in the place of one and is none."""
+    """Yields the questions of a file, then a `Failure` for each entry that is not a question."""
     corpus, problems = read_squad(path, labelled=False)
     for asked in corpus.asked():
         yield Ask(asked.passage.text, asked.question.text, asked.question.id)
@@ -91,7 +91,7 @@ def _asks_of_bytes(line: bytes, number: int, path: Path) -> Iterator[Ask | Failu
 
 
 def ask_of_line(line: str, place: str) -> Ask | Failure:
-    """What one line of JSON asks.
+    """Parses the question in one line of JSON.
 
     Args:
         line: ``{"passage": ..., "question": ..., "id": ...}``; the id may be left out, other keys are ignored. Half
@@ -115,9 +115,9 @@ def ask_of_line(line: str, place: str) -> Ask | Failure:
 
 
 def read_passage(path: str | Path) -> str:
-    """The text of a file, plain or compressed by gzip.
+    """Reads the text of a file, plain or gzip-compressed.
 
     Raises:
-        DataError: If it cannot be read, is no regular file, or is not UTF-8.
+        DataError: If it cannot be read, is not a regular file, or is not UTF-8.
     """
     return decode(read_regular(path), path)

@@ -31,15 +31,15 @@ _LIKELY_NAMES = ("who", "where", "what", "which")  # asked for by these
 
 
 def answer_all(baseline: Baseline, corpus: Corpus) -> dict[str, str]:
-    """The answers to all questions of a corpus, by id."""
+    """Returns the answers to all questions of a corpus, by question id."""
     return {question.id: baseline(passage.text, question.text) for passage, question in corpus.asked()}
 
 
 def baselines(weights: WordWeights) -> dict[str, Baseline]:
-    """Every baseline without training by its name in reports, the weakest first.
+    """Returns all baselines that need no training by their names in reports, weakest first.
 
     Args:
-        weights: Of the words of the training part.
+        weights: The weights of the words of the training part.
     """
     return {
         "random span": random_span,
@@ -51,7 +51,7 @@ def baselines(weights: WordWeights) -> dict[str, Baseline]:
 
 
 def random_span(passage: str, question: str) -> str:
-    """A span of one to eight words, drawn by a hash of both texts."""
+    """Returns a span of one to eight words, drawn by a hash of both texts."""
     analysed = analyse(passage)
     if not analysed.tokens:
         return ""
@@ -61,7 +61,7 @@ def random_span(passage: str, question: str) -> str:
 
 
 def random_sentence(passage: str, question: str) -> str:
-    """A sentence, drawn by a hash of both texts."""
+    """Returns a sentence, drawn by a hash of both texts."""
     analysed = analyse(passage)
     if not analysed.tokens:
         return ""
@@ -69,7 +69,7 @@ def random_sentence(passage: str, question: str) -> str:
 
 
 def best_sentence(passage: str, question: str, weights: WordWeights) -> str:
-    """The sentence whose different words in common with the question weigh most, the first of equals."""
+    """Returns the sentence whose distinct words in common with the question weigh most, the first of equals."""
     analysed = analyse(passage)
     if not analysed.tokens:
         return ""
@@ -77,16 +77,16 @@ def best_sentence(passage: str, question: str, weights: WordWeights) -> str:
 
 
 def nearest_window(passage: str, question: str, weights: WordWeights) -> str:
-    """Three words of one sentence, near to the question's words and in a sentence with many of them, without those."""
+    """Returns three words of one sentence that are near the question's words, in a sentence with many of them."""
     analysed = analyse(passage)
     return _best_run(analysed, weights.matched(analysed, question), _windows(analysed))
 
 
 def typed_window(passage: str, question: str, weights: WordWeights) -> str:
-    """The best run of words of the type asked for, by the rule of `nearest_window`.
+    """Returns the best run of words of the type asked for, by the rule of `nearest_window`.
 
-    Numbers for "when", "how many" and nouns like "what year"; capitalised words for "who" and "where"; either for other
-    questions with "what" and "which". Where the passage has no run of that type, the best window.
+    The type is numbers for "when", "how many" and nouns like "what year", capitalised words for "who" and "where", and
+    either for other questions with "what" and "which". If the passage has no run of that type, returns the best window.
     """
     analysed = analyse(passage)
     matched = weights.matched(analysed, question)
@@ -95,7 +95,7 @@ def typed_window(passage: str, question: str, weights: WordWeights) -> str:
 
 
 def overlap(passage: Analysed, matched: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The weight of each sentence's different words in common, by its place; 0 for sentences without words."""
+    """Sums the weights of the distinct words in common of each sentence; 0 for sentences without words."""
     totals = np.zeros(passage.sentence.max() + 1)
     seen = {(passage.sentence[place], passage.stems[place]): matched[place] for place in np.flatnonzero(matched)}
     for (sentence, _), weight in seen.items():
@@ -104,7 +104,7 @@ def overlap(passage: Analysed, matched: NDArray[np.float64]) -> NDArray[np.float
 
 
 def _of_type_asked(passage: Analysed, question: str) -> NDArray[np.bool_]:
-    """Which words are of the type that a question asks for, (L,)."""
+    """Tells which words are of the type that a question asks for, (L,)."""
     asked = question_word(question)
     is_number = np.array([token.text[:1].isdigit() for token in passage.tokens], bool)
     if asked in ("when", "how many") or _NUMERIC_NOUN.search(question):
@@ -120,7 +120,7 @@ def _of_type_asked(passage: Analysed, question: str) -> NDArray[np.bool_]:
 
 
 def _best_run(passage: Analysed, matched: NDArray[np.float64], runs: list[tuple[int, int]]) -> str:
-    """The span nearest to the words in common; words that are in common themselves do not help their span."""
+    """Returns the span nearest to the words in common; such words inside a span do not add to its score."""
     if not runs:
         return ""
     near = proximity(matched, REACH_TOKENS) + overlap(passage, matched)[passage.sentence]
@@ -130,7 +130,7 @@ def _best_run(passage: Analysed, matched: NDArray[np.float64], runs: list[tuple[
 
 
 def _windows(passage: Analysed) -> list[tuple[int, int]]:
-    """First and last word of each window, shorter ones only in sentences shorter than a window."""
+    """Returns the first and last word of each window; only sentences shorter than a window have shorter ones."""
     windows = []
     for sentence in np.unique(passage.sentence):
         places = np.flatnonzero(passage.sentence == sentence)
@@ -140,7 +140,7 @@ def _windows(passage: Analysed) -> list[tuple[int, int]]:
 
 
 def _runs(passage: Analysed, is_type: NDArray[np.bool_], matched: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """First and last word of each longest run of words of a type in one sentence that are not in common."""
+    """Returns the first and last word of each longest run in one sentence of words of the type, not in common."""
     runs: list[tuple[int, int]] = []
     for place in np.flatnonzero(is_type & (matched == 0)).tolist():
         if runs and runs[-1][1] == place - 1 and passage.sentence[place] == passage.sentence[place - 1]:

@@ -79,7 +79,7 @@ def break_down(corpus: Corpus, scores: Scores, tokenizer: Tokenizer = tokenize) 
 
 
 def question_word(question: str) -> str:
-    """What an English question asks by: its first word of `QUESTION_WORDS`, else "other".
+    """Returns the question word of an English question: its first word in `QUESTION_WORDS`, else "other".
 
     Whom and whose count as who, how much as how many.
 
@@ -101,7 +101,7 @@ def _range_names(limits: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def _range_name(length: int, limits: tuple[int, ...]) -> str:
-    """The group of a length: "1", "4-5", "more than 10"."""
+    """Names the group of a length: "1", "4-5", "more than 10"."""
     lower = 1
     for limit in limits:
         if length <= limit:

@@ -44,7 +44,7 @@ class Reliability:
     expected_error: float
 
     def to_json(self) -> dict[str, JSON]:
-        """Plain data, for JSON."""
+        """Returns plain data for JSON."""
         return asdict(self)
 
 
@@ -95,10 +95,10 @@ def reliability(probabilities: Sequence[float], exact: Sequence[float], num_bins
 def tune_no_answer(
     margins: Sequence[float], answered: Sequence[float], has_answer: Sequence[bool]
 ) -> NoAnswerThreshold:
-    """The margin at which answering or not gives the best mean score.
+    """Finds the margin between answering and not answering that gives the best mean score.
 
-    Unlike the search of the official 2.0 script (`modicum.reading.metrics.score_v2`), it never parts questions of equal
-    margin, so that what it promises can be had, and it lies midway between two questions, so that it carries over.
+    Unlike the search of the official 2.0 script (`modicum.reading.metrics.score_v2`), it never separates questions of
+    equal margin, so its score can be reached, and it lies midway between two questions, so it generalises.
 
     Args:
         margins: For each of Q questions, log probability of its best span minus that of the empty answer.
@@ -106,7 +106,7 @@ def tune_no_answer(
         has_answer: Whether the question has one.
 
     Returns:
-        The best threshold; the greatest where several are, so that the reader says nothing rather than something wrong.
+        The best threshold; of several, the greatest, so that the reader abstains rather than answers wrongly.
 
     Raises:
         ValueError: If there are no questions, lengths differ, or a margin is not finite.

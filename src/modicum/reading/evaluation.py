@@ -47,7 +47,7 @@ class Answered(NamedTuple):
 
 
 def evaluate_run(run: RunFolder, network: QANet, recipe: ReadingRecipe, *, system: str) -> Evaluation:
-    """Everything a report shows, measured on the test questions of a run.
+    """Measures everything a report shows on the test questions of a run.
 
     Args:
         run: A finished run.
@@ -57,7 +57,7 @@ def evaluate_run(run: RunFolder, network: QANet, recipe: ReadingRecipe, *, syste
 
     Raises:
         RunError: If the training is not finished.
-        DataError: If the questions are no longer those of the run.
+        DataError: If the questions have changed since the run began.
     """
     require_finished(run)
     parts, source = open_parts(recipe, run)
@@ -89,7 +89,7 @@ def evaluate_run(run: RunFolder, network: QANet, recipe: ReadingRecipe, *, syste
 
 
 def answer(reader: Reader, corpus: Corpus, text: TextOptions, margin: float) -> Answered:
-    """The answers of a reader to all questions of a corpus, and their scores by the official rules.
+    """Answers all questions of a corpus and scores the answers by the official rules.
 
     Args:
         reader: The reader.
@@ -105,11 +105,11 @@ def answer(reader: Reader, corpus: Corpus, text: TextOptions, margin: float) -> 
 
 
 def tune_margin(reader: Reader, corpus: Corpus, text: TextOptions) -> float:
-    """The log probability by which answers must beat "no answer" for the best F1 on a corpus; finite.
+    """Tunes the log probability by which answers must beat "no answer" for the best F1 on a corpus; it is finite.
 
     Args:
         reader: One that may say "no answer".
-        corpus: Not the questions that figures are reported on.
+        corpus: Questions other than those that figures are reported on.
         text: How text is cut.
     """
     found = answer_corpus(reader, corpus, text)
@@ -120,18 +120,18 @@ def tune_margin(reader: Reader, corpus: Corpus, text: TextOptions) -> float:
 
 
 def read_margin(weights: Path) -> float:
-    """The margin that a trained reader keeps with its weights; 0 for one that always answers."""
+    """Returns the margin stored with a trained reader's weights; 0 for one that always answers."""
     kept = read_header(weights).notes.get("margin")
     return float(kept) if isinstance(kept, int | float) else 0.0
 
 
 def baseline_path(run: RunFolder) -> Path:
-    """Where a run keeps the reader with LSTMs that was trained beside its own network."""
+    """Returns where a run keeps the LSTM reader that was trained beside its own network."""
     return run.path / "lstm.safetensors"
 
 
 def load_baseline(run: RunFolder) -> LstmReader | None:
-    """The reader with LSTMs of a run; None if none was trained.
+    """Loads the LSTM reader of a run; returns None if none was trained.
 
     Raises:
         RunError: If it was trained, but its file is gone.
@@ -150,7 +150,7 @@ def _method(name: str, network: nn.Module, answered: Answered) -> Method:
 
 
 def _simple_methods(parts: Parts, *, is_trained: bool) -> Iterator[Method]:
-    """Baselines that need no training, and the one that does if ``is_trained``."""
+    """Yields the baselines that need no training, and the one that does if ``is_trained``."""
     weights = WordWeights.of(passage.text for passage in parts.train.passages)
     for name, baseline in baselines(weights).items():
         yield Method(name, score(parts.test, answer_all(baseline, parts.test)).overall)
@@ -162,7 +162,7 @@ def _simple_methods(parts: Parts, *, is_trained: bool) -> Iterator[Method]:
 
 
 def first_questions(corpus: Corpus, limit: int) -> Corpus:
-    """The first passages of a corpus that together have at most ``limit`` questions, at least one passage."""
+    """Returns the first passages of a corpus with at most ``limit`` questions in all, but at least one passage."""
     totals = accumulate(len(passage.questions) for passage in corpus.passages)
     count = sum(total <= limit for total in totals)
     return replace(corpus, passages=corpus.passages[: max(count, 1)])
@@ -178,7 +178,7 @@ def _reliability(answered: Answered) -> Reliability:
 
 
 def _abstention(corpus: Corpus, answered: Answered, margin: float) -> Abstention:
-    """How saying nothing went; the best margin for these very questions is by the official search."""
+    """Measures abstention; the best margin for these very questions comes from the official search."""
     best = {name: each.candidates[0].text for name, each in answered.found.items()}
     # The search wants numbers that rise with the wish to say nothing.
     reluctance = {name: -each.margin for name, each in answered.found.items()}

@@ -34,7 +34,7 @@ class Illustrator:
     text: TextOptions
 
     def show(self, asked: Asked, found: Found, answer: str, f1: float) -> Example:
-        """A question with its answer, and where attention goes around the best candidate."""
+        """Returns a question with its answer, and where attention goes around the best candidate."""
         best = found.candidates[0]
         window, first, last = self._locate(asked, best)
         shown = range(max(first - CONTEXT_TOKENS, 0), min(last + 1 + CONTEXT_TOKENS, len(window.window)))
@@ -54,7 +54,7 @@ class Illustrator:
         )
 
     def _locate(self, asked: Asked, best: Candidate) -> tuple[Window, int, int]:
-        """The first window that holds a candidate, and there its first and last token."""
+        """Returns the first window that holds a candidate, and the candidate's first and last token in it."""
         alone = Corpus((replace(asked.passage, questions=(asked.question,)),), "2.0")
         for window in reading_examples(alone, tokenizer(self.text.tokenizer), self.text):
             tokens = window.passage.tokens[window.window.start : window.window.stop]
@@ -68,14 +68,14 @@ class Illustrator:
 def choose_examples(
     illustrator: Illustrator, corpus: Corpus, found: Mapping[str, Found], texts: Mapping[str, str], scores: Scores
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Questions that were answered rightly, from sure to unsure, and wrongly, those first that it was surest of.
+    """Chooses questions answered correctly, from sure to unsure, and questions answered wrongly, the surest first.
 
     Args:
         illustrator: Shows them.
         corpus: The questions.
         found: What was found, by id.
         texts: The answers, by id.
-        scores: Of the answers.
+        scores: The scores of the answers.
     """
     asked = {each.question.id: each for each in corpus.asked()}
     ranked = sorted(scores.questions, key=lambda row: -found[row.id].candidates[0].probability)

@@ -28,7 +28,7 @@ class Inputs(NamedTuple):
     match: Tensor  # (B, L) float32: 1 where the passage's word occurs in the question; ignored without match feature
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Inputs":
-        """The same batch on ``device``, its vectors and matches in the precision that the network takes."""
+        """Returns the batch on ``device``, its vectors and matches in the precision that the network takes."""
         placed = (tensor.to(device, non_blocking=True) for tensor in self)
         return Inputs(*(tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in placed))
 

@@ -73,7 +73,7 @@ class LogisticReader:
         self._word_weights, self._weights = word_weights, weights
 
     def __call__(self, passage: str, question: str) -> str:
-        """The best span; empty if the passage has no candidate."""
+        """Returns the best span; it is empty if the passage has no candidate."""
         spans = _candidates(passage)
         if not len(spans.first):
             return ""
@@ -81,7 +81,7 @@ class LogisticReader:
         return spans.passage.span(int(spans.first[best]), int(spans.last[best]))
 
     def scores(self, passage: str, question: str) -> NDArray[np.float64]:
-        """Log odds of each candidate, (S,), up to a constant."""
+        """Returns the log odds of each candidate, (S,), up to a constant."""
         columns = _features(_candidates(passage), question, self._word_weights)
         return np.asarray(self._weights[columns].sum(axis=1))
 
@@ -189,7 +189,7 @@ def _candidates(text: str) -> _Spans:
 
 
 def _passage_columns(words: Sequence[str], first: NDArray[np.int64], last: NDArray[np.int64]) -> Columns:
-    """Features of the span's words, their shapes and neighbours."""
+    """Computes features of the span's words, their shapes and neighbours."""
     around = ["<", *words, ">"]
     lower = [_hash(word.lower()) for word in around]
     shapes = [_shape(word) for word in around]
@@ -209,7 +209,7 @@ def _passage_columns(words: Sequence[str], first: NDArray[np.int64], last: NDArr
 
 
 def _features(spans: _Spans, question: str, word_weights: WordWeights) -> Columns:
-    """All features of all candidates for a question, (S, F)."""
+    """Computes all features of all candidates for a question, (S, F)."""
     asked = question_word(question)
     matched = _match_columns(spans, question, word_weights)
     plain = np.concatenate([spans.columns, matched], axis=1)
@@ -220,7 +220,7 @@ def _features(spans: _Spans, question: str, word_weights: WordWeights) -> Column
 
 
 def _match_columns(spans: _Spans, question: str, word_weights: WordWeights) -> Columns:
-    """Features of where the question's words stand, relative to the span; shares of their whole weight, in bins."""
+    """Computes features of where the question's words stand relative to the span, as binned shares of their weight."""
     passage, first, last = spans.passage, spans.first, spans.last
     matched = word_weights.matched(passage, question)
     sums = np.concatenate([[0.0], matched.cumsum()])
@@ -249,14 +249,14 @@ def _match_columns(spans: _Spans, question: str, word_weights: WordWeights) -> C
 
 
 def _noun_asked(question: str) -> str:
-    """The word behind the one that a question asks by: "year" of "in what year"; empty without one."""
+    """Returns the word after the question word: "year" of "in what year"; empty if there is none."""
     words = [token.text.lower() for token in tokenize(question)]
     places = [place for place, word in enumerate(words) if word in ("what", "which", "many", "much", "how")]
     return words[places[-1] + 1] if places and places[-1] + 1 < len(words) else ""
 
 
 def _shape(word: str) -> str:
-    """What kind of word it is; function words and punctuation are kinds of their own."""
+    """Names the kind of a word; function words and punctuation are kinds of their own."""
     if not word[:1].isalnum() or is_function_word(word):
         return word.lower()
     if word[:1].isdigit():
@@ -267,12 +267,12 @@ def _shape(word: str) -> str:
 
 
 def _binned(shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Square roots in bins: most shares are small."""
+    """Bins the square roots of shares, as most shares are small."""
     return np.asarray(np.minimum(np.sqrt(np.maximum(shares, 0.0)) * NUM_BINS, 2 * NUM_BINS), np.int64)
 
 
 def _joined(columns: Columns, salt: int) -> Columns:
-    """Hashes of pairs of a feature and something else."""
+    """Hashes pairs of a feature and something else."""
     mixed = (columns ^ np.uint32(salt)) * _MIXER
     return np.asarray(mixed ^ (mixed >> np.uint32(15)))
 

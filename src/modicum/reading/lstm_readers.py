@@ -41,7 +41,7 @@ class BiLstm(nn.Module):
         self.lstm = nn.LSTM(inputs, hidden, layers, batch_first=True, bidirectional=True, dropout=between)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Words (B, L, 2 h) with their context, zero at padding, of (B, L, inputs); ``present`` is (B, L).
+        """Returns words (B, L, 2 h) with their context, zero at padding, of (B, L, inputs); ``present`` is (B, L).
 
         Waits for the device: an LSTM must know its lengths.
         """
@@ -108,7 +108,7 @@ class LstmReader(nn.Module):
     def forward(
         self, words: Tensor, vectors: Tensor, characters: Tensor, passage: Tensor, question: Tensor, match: Tensor
     ) -> Logits:
-        """Logits of start and end; see `modicum.reading.inputs.Inputs` for the arguments."""
+        """Returns logits of start and end; see `modicum.reading.inputs.Inputs` for the arguments."""
         table = self.embedding.table(words, vectors, characters)
         x, present = self.embedding(table, passage, match), passage != 0
         if self.no_answer is not None:
@@ -124,20 +124,20 @@ class LstmReader(nn.Module):
         return Logits(*(mask_logits(logits.squeeze(2), present) for logits in (start, end)))
 
     def storage_config(self) -> dict[str, Any]:
-        """What `rebuild_lstm_reader` makes the network of again."""
+        """Returns the arguments from which `rebuild_lstm_reader` rebuilds the network."""
         return dict(self._config)
 
 
 def rebuild_lstm_reader(*, embedding: dict[str, Any], hidden: int, **config: Any) -> LstmReader:  # noqa: ANN401  JSON
-    """A network from what `LstmReader.storage_config` gave, with random weights."""
+    """Builds a network with random weights from the result of `LstmReader.storage_config`."""
     return LstmReader(EmbeddingOptions(**embedding), hidden, **config)
 
 
 def bidaf_reader(num_characters: int, embedding: EmbeddingOptions = BIDAF_EMBEDDING) -> LstmReader:
-    """A reader of BiDAF's sizes, h = 100 and two layers that read what words found in the question."""
+    """Builds a reader of BiDAF's size: h = 100 and two layers that read what words found in the question."""
     return LstmReader(embedding, 100, layers=2, dropout=BIDAF_DROPOUT, num_characters=num_characters)
 
 
 def rnn_reader(layers: int, num_characters: int, embedding: EmbeddingOptions | None = None) -> LstmReader:
-    """RNN-1-128, RNN-2-128 or RNN-3-128; words are embedded as in QANet."""
+    """Builds RNN-1-128, RNN-2-128 or RNN-3-128; words are embedded as in QANet."""
     return LstmReader(embedding or EmbeddingOptions(), 128, layers=layers, dropout=0.1, num_characters=num_characters)

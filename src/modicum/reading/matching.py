@@ -43,7 +43,7 @@ class Analysed:
     sentence: NDArray[np.int64]
 
     def span(self, first: int, last: int) -> str:
-        """The text from word ``first`` to word ``last``, both included."""
+        """Returns the text from word ``first`` to word ``last``, both included."""
         return self.text[self.tokens[first].start : self.tokens[last].end]
 
 
@@ -61,21 +61,21 @@ class WordWeights:
 
     @classmethod
     def of(cls, passages: Iterable[str]) -> "WordWeights":
-        """The weights that some passages give; no passage gives every word the same.
+        """Computes word weights from passages; without passages every word weighs the same.
 
         Args:
-            passages: Of the training part.
+            passages: The passages of the training part.
         """
         texts = list(passages)
         counts = Counter(chain.from_iterable(set(map(_stem, tokenize(text))) for text in texts))
         return cls(dict(counts), len(texts))
 
     def __call__(self, stem: str) -> float:
-        """Positive; 0 for punctuation."""
+        """Returns the weight of a stem: positive, or 0 for punctuation."""
         return math.log((self.total + 2) / (self.counts.get(stem, 0) + 1)) if stem else 0.0
 
     def matched(self, passage: Analysed, question: str) -> NDArray[np.float64]:
-        """The weight of each word of the passage that the question has too, (L,); 0 for the others."""
+        """Returns the weight of each word of the passage that the question has too, (L,); 0 for the others."""
         wanted = question_stems(question)
         weights = {stem: self(stem) for stem in wanted}
         return np.array([weights.get(stem, 0.0) for stem in passage.stems])
@@ -91,17 +91,17 @@ def analyse(text: str) -> Analysed:
 
 
 def question_stems(question: str) -> frozenset[str]:
-    """The stems of a question's words, without those that only ask."""
+    """Returns the stems of a question's words, without question words."""
     return frozenset(map(_stem, tokenize(question))) - _QUESTION_STEMS - {""}
 
 
 def is_function_word(word: str) -> bool:
-    """Whether a word is one of the most frequent English words that name nothing."""
+    """Tells whether a word is one of the most frequent English words that name nothing."""
     return _FUNCTION_WORDS.fullmatch(word) is not None
 
 
 def proximity(matched: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
-    """How near each word is to those in common: their weights, falling off by e over each ``reach`` words; (L,)."""
+    """Measures how near each word is to those in common: their weights, decaying by e per ``reach`` words; (L,)."""
     places = np.arange(len(matched))
     found = np.flatnonzero(matched)
     return np.asarray(np.exp(-np.abs(places[:, None] - found) / reach) @ matched[found])

@@ -55,7 +55,7 @@ class Figures:
     total: int
 
     def to_json(self) -> dict[str, JSON]:
-        """Plain data, for JSON."""
+        """Returns plain data for JSON."""
         return asdict(self)
 
 
@@ -96,28 +96,28 @@ class Scores:
 
 
 def exact_match(prediction: str, gold: str, rules: Rules | None = None) -> bool:
-    """Whether two answers have the same normal form.
+    """Tells whether two answers have the same normal form.
 
     Args:
         prediction: What was answered.
         gold: What is right.
-        rules: By which to compare; None for those that fit both texts.
+        rules: Rules of comparison; None for the rules that fit both texts.
     """
     chosen = rules or rules_of(prediction, gold)
     return normalise(prediction, chosen) == normalise(gold, chosen)
 
 
 def f1_v1(prediction: str, gold: str, rules: Rules | None = None) -> float:
-    """F1 of the words of two normal forms, as multisets; 0 where they share none, so also where both are empty.
+    """Computes F1 of the words of two normal forms, as multisets; 0 if they share none, so also if both are empty.
 
-    Arguments are those of `exact_match`.
+    See `exact_match` for the arguments.
     """
     chosen = rules or rules_of(prediction, gold)
     return _f1(answer_words(prediction, chosen), answer_words(gold, chosen))
 
 
 def f1_v2(prediction: str, gold: str, rules: Rules | None = None) -> float:
-    """F1 as in 1.1, but 1 where both normal forms are empty."""
+    """Computes F1 as in 1.1, but 1 if both normal forms are empty."""
     chosen = rules or rules_of(prediction, gold)
     words, gold_words = answer_words(prediction, chosen), answer_words(gold, chosen)
     return _f1(words, gold_words) if words and gold_words else float(words == gold_words)
@@ -200,7 +200,7 @@ def score_v2(
 
 
 def figures(rows: Sequence[QuestionScore]) -> Figures:
-    """Means over some questions, in percent."""
+    """Averages over questions, in percent."""
     total = len(rows)
     exact, f1 = (100 * sum(values) / max(total, 1) for values in ((r.exact for r in rows), (r.f1 for r in rows)))
     return Figures(exact, f1, total)
@@ -223,7 +223,7 @@ def _golds_v1(asked: Asked) -> list[str]:
 
 
 def _golds_v2(asked: Asked) -> list[str]:
-    """The gold answers that have words; the empty answer where none has."""
+    """Returns the gold answers that have words, or the empty answer if none has."""
     rules = rules_of(asked.passage.text)
     return [answer.text for answer in asked.question.answers if normalise(answer.text, rules)] or [""]
 
@@ -249,7 +249,7 @@ def _check_probabilities(answered: Sequence[Question], no_answer: Mapping[str, f
 
 
 def _overruled(row: QuestionScore, is_left: bool) -> QuestionScore:
-    """The score of leaving a question unanswered where ``is_left``, of its prediction elsewhere."""
+    """Returns the score of leaving a question unanswered if ``is_left``, else that of its prediction."""
     if not is_left:
         return row
     right = float(not row.has_answer)
@@ -263,7 +263,7 @@ def _best_threshold(
     unanswerable: int,
     measure: Callable[[QuestionScore], float],
 ) -> BestThreshold | None:
-    """The search of the 2.0 script: from leaving all questions, answers them one by one, the surest first."""
+    """Searches as the 2.0 script does: leaves all questions unanswered, then answers one by one, the surest first."""
     if no_answer is None:
         return None
     by_id = {row.id: row for row in rows}

@@ -30,10 +30,10 @@ class Rules(Enum):
 
 @lru_cache(maxsize=8)  # the answers about a passage come one after the other
 def rules_of(*texts: str) -> Rules:
-    """The rules that fit texts: the official ones where at least half of the words are in Latin letters.
+    """Returns the rules that fit texts: the official ones if at least half of the words are in Latin letters.
 
     Args:
-        *texts: The passage; or, where there is none, the answers that are compared.
+        *texts: The passage; without one, the answers to compare.
     """
     if all(text.isascii() for text in texts):
         return Rules.OFFICIAL
@@ -43,15 +43,15 @@ def rules_of(*texts: str) -> Rules:
 
 
 def normalise(answer: str, rules: Rules | None = None) -> str:
-    """The normal form in which answers are compared.
+    """Returns the normal form in which answers are compared.
 
-    Lower case with single spaces. By the official rules without ASCII punctuation (no other: a typographic quote stays)
-    and without the articles; punctuation goes first, so that ``a.`` is an article and ``co-op`` becomes ``coop``. By
-    the others without any punctuation.
+    It is in lower case with single spaces. The official rules remove ASCII punctuation (a typographic quote stays),
+    then the articles, so that ``a.`` is an article and ``co-op`` becomes ``coop``. The other rules remove all
+    punctuation.
 
     Args:
         answer: The answer.
-        rules: By which to compare; None for those that fit the answer.
+        rules: Rules of comparison; None for the rules that fit the answer.
 
     Example:
         >>> normalise('The  "Denver Broncos"!'), normalise("《紅樓夢》。")
@@ -64,7 +64,7 @@ def normalise(answer: str, rules: Rules | None = None) -> str:
 
 
 def answer_words(answer: str, rules: Rules | None = None) -> list[str]:
-    """The words of the normal form, over which F1 is computed; arguments as of `normalise`.
+    """Returns the words of the normal form, over which F1 is computed; arguments as of `normalise`.
 
     Example:
         >>> answer_words("《红楼梦》120 回")

@@ -57,7 +57,7 @@ class Reply:
         return "\n".join(lines if len(self.candidates) > 1 else lines[:1])
 
     def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON; candidates only where there are several."""
+        """Returns plain data for JSON; candidates only if there are several."""
         names = ("name", "question", "text", "start", "end", "probability", "no_answer")
         several = [asdict(each) for each in self.candidates] if len(self.candidates) > 1 else []
         return {name: getattr(self, name) for name in names} | ({"candidates": several} if several else {})
@@ -92,7 +92,7 @@ class Predictor:
         return Limits(("text",), largest=LONGEST_TEXT)
 
     def __call__(self, ask: Input) -> Reply:
-        """The answer to a question about a text: ``predictor((text, question))``.
+        """Answers a question about a text: ``predictor((text, question))``.
 
         Raises:
             DataError: If text or question has no words.
@@ -103,7 +103,7 @@ class Predictor:
         return reply
 
     def ask(self, passage: str, *questions: str) -> list[Reply]:
-        """The answers to questions about one text, which is read once where the network allows it.
+        """Answers questions about one text, which is read only once if the network allows it.
 
         Raises:
             DataError: If the text or a question has no words.
@@ -116,12 +116,12 @@ class Predictor:
         return replies
 
     def predict_all(self, asks: Iterable[Input | Failure], *, chunk: int = CHUNK) -> Iterator[Reply | Failure]:
-        """Each answer, in order. What is no question costs only itself, and a failure is handed on.
+        """Yields each answer, in order. An unusable question becomes a `Failure`, and failures are passed on.
 
         Args:
-            asks: What is asked; read as it is needed. A text of over `LONGEST_TEXT` characters is refused. Half
-                surrogate pairs, which nothing can print, are read as U+FFFD.
-            chunk: Questions that are answered together, if their texts are not too long for that.
+            asks: The questions, read lazily. A text of over `LONGEST_TEXT` characters is refused. Half surrogate
+                pairs, which cannot be printed, are read as U+FFFD.
+            chunk: Number of questions answered together, if their texts are not too long.
         """
         part: list[tuple[str, Ask | Failure]] = []
         size = 0
@@ -158,7 +158,7 @@ class Predictor:
         return [ask if isinstance(ask, Failure) else self._prepare(name, ask, known) for name, ask in asks]
 
     def _prepare(self, name: str, ask: Ask, known: dict[str, Tokenised]) -> "_Prepared | Failure":
-        """A question with all windows of its text; texts that are ``known`` are shared."""
+        """Prepares a question with all windows of its text; tokenised texts are cached in ``known``."""
         options = self.options
         try:
             if ask.passage not in known:
@@ -191,7 +191,7 @@ def _named(place: int, ask: object) -> str:
 
 
 def _checked(name: str, ask: object) -> Ask | Failure:
-    """A question whose texts can be read, or why it is none."""
+    """Checks that the texts of a question can be read; returns the question, or why it is unusable."""
     if isinstance(ask, Failure):
         return ask
     if not isinstance(ask, tuple | list) or len(ask) not in (2, 3):

@@ -96,33 +96,33 @@ class Words:
 
     @staticmethod
     def are_kept(run: RunFolder) -> bool:
-        """Whether a run folder has them, whole."""
+        """Tells whether a run folder holds complete words and vectors."""
         return (_folder(run) / "vectors.json").exists()  # what is written last
 
     @staticmethod
     def digest(run: RunFolder) -> str:
-        """A digest of the words and vectors that a run folder holds."""
+        """Returns a digest of the words and vectors that a run folder holds."""
         files = (_folder(run) / name for name in ("vocabulary.json", "vectors.json"))
         return sample_digest(*(file.read_bytes() for file in files))
 
     @classmethod
     def load_for_weights(cls, run: RunFolder) -> "Words":
-        """As `load`, for the weights of the run: raises `DataError` if they were trained on other words."""
+        """Loads as `load` does, for the weights of the run; raises `DataError` if they were trained on other words."""
         words = cls.load(run)
         if read_header(run.weights).notes.get(WORDS_NOTE) not in (None, cls.digest(run)):
             raise DataError(f"{_folder(run)} are not the words that {run.weights} was trained on: put a copy back")
         return words
 
     def collator(self, text: TextOptions, *, has_no_answer: bool) -> Collator:
-        """What makes batches of examples."""
+        """Returns a collator that makes batches of examples."""
         return Collator(self.vocabulary, self.vectors, text.word_characters, has_no_answer)
 
 
 def open_parts(recipe: ReadingRecipe, run: RunFolder) -> tuple[Parts, Source]:
-    """The questions of a run by part, and where they come from; the first time they are divided, and that is kept.
+    """Opens the questions of a run by part, and their source; the first time, divides them and keeps the split.
 
     Raises:
-        DataError: If the questions cannot be used, or are no longer those of the run.
+        DataError: If the questions cannot be used, or have changed since the run began.
     """
     text = recipe.text
     source = open_source(recipe.data, strict=text.strict, seed=recipe.seed)
@@ -140,7 +140,7 @@ def open_parts(recipe: ReadingRecipe, run: RunFolder) -> tuple[Parts, Source]:
 
 
 def _digests(parts: Parts) -> dict[str, str]:
-    """By the id of a question: the digest of its passage, its text and its answers."""
+    """Returns the digest of the passage, text and answers of each question, by its id."""
     digests = {}
     for corpus in parts:
         for passage, question in corpus.asked():
@@ -151,17 +151,17 @@ def _digests(parts: Parts) -> dict[str, str]:
 
 
 def prepare_words(recipe: ReadingRecipe, word_dim: int, parts: Parts, run: RunFolder) -> Words:
-    """Words and vectors of a run: those that it keeps, or new ones, which it keeps from then on.
+    """Loads the words and vectors that a run keeps, or makes new ones and keeps them.
 
     Args:
         recipe: Says where vectors come from.
         word_dim: Numbers per word.
-        parts: The vocabulary is of the training; vectors of a file are kept for the words of all parts.
+        parts: The training part gives the vocabulary; vectors of a file are kept for the words of all parts.
         run: The run folder.
 
     Raises:
         DataError: If the file of vectors cannot be used.
-        MissingExtraError: If a package is not installed that the vectors or the tokenizer need.
+        MissingExtraError: If a package that the vectors or the tokenizer need is not installed.
     """
     if Words.are_kept(run):
         return Words.load(run)
@@ -180,13 +180,13 @@ def prepare_words(recipe: ReadingRecipe, word_dim: int, parts: Parts, run: RunFo
 
 
 def texts_of(corpus: Corpus, cut: Tokenizer) -> list[list[str]]:
-    """The words of each passage and of each question."""
+    """Splits each passage and each question into words."""
     texts = [text for passage in corpus.passages for text in (passage.text, *(each.text for each in passage.questions))]
     return [[token.text for token in cut(text)] for text in texts]
 
 
 def with_paraphrases(train: Corpus, options: AugmentationOptions, seed: int) -> Corpus:
-    """The training part, and behind it the paraphrases of its own questions.
+    """Returns the training part followed by the paraphrases of its own questions.
 
     Raises:
         DataError: If a file cannot be used, or has no paraphrase of these questions.
@@ -211,7 +211,7 @@ class TrainingBatches:
         weights: How likely each is drawn; None takes each once an epoch.
         text: How they become batches.
         collator: Makes the batches.
-        seed: Of their order.
+        seed: Seed of their order.
     """
 
     examples: Sequence[Example]
@@ -221,7 +221,7 @@ class TrainingBatches:
     seed: int
 
     def loader(self, epoch: int, rank: int = 0, world_size: int = 1) -> DataLoader[Any]:
-        """The batches of an epoch for one rank."""
+        """Returns the batches of an epoch for one rank."""
         sampler = TokenBudgetSampler(
             [len(example.window) for example in self.examples],
             max_tokens=self.text.batch_tokens,
@@ -235,7 +235,7 @@ class TrainingBatches:
         return _loader(self._shown(epoch), sampler, self.collator, self.text.num_workers)
 
     def _shown(self, epoch: int) -> Sequence[Example]:
-        """The examples, with the windows of this epoch; they are as long in each, and the same for all ranks."""
+        """Returns the examples with this epoch's windows; lengths stay the same, and all ranks get the same windows."""
         if not self.text.random_crop:
             return self.examples
         rng = np.random.default_rng((self.seed, epoch))
@@ -243,13 +243,13 @@ class TrainingBatches:
 
 
 def training_batches(recipe: ReadingRecipe, train: Corpus, collator: Collator, seed: int) -> TrainingBatches:
-    """The batches of a training; says in the log what is left out, and why.
+    """Makes the batches of a training; logs what is left out, and why.
 
     Args:
-        recipe: Says how text becomes batches, and what is trained on beside what people wrote.
+        recipe: Says how text becomes batches, and what augments the original questions.
         train: The training part.
         collator: Makes the batches.
-        seed: Of their order.
+        seed: Seed of their order.
 
     Raises:
         DataError: If nothing can be learnt from the questions, or paraphrases cannot be used.
@@ -269,7 +269,7 @@ def training_batches(recipe: ReadingRecipe, train: Corpus, collator: Collator, s
 
 
 def reading_batches(corpus: Corpus, text: TextOptions, collator: Collator) -> DataLoader[Any]:
-    """All windows of all questions of a corpus in batches of similar lengths, to watch a training on."""
+    """Batches all windows of all questions of a corpus by similar length, to monitor a training."""
     examples = list(reading_examples(corpus, tokenizer(text.tokenizer), text))
     lengths = [len(example.window) for example in examples]
     order = sorted(range(len(examples)), key=lengths.__getitem__)
@@ -278,7 +278,7 @@ def reading_batches(corpus: Corpus, text: TextOptions, collator: Collator) -> Da
 
 
 def require_finished(run: RunFolder) -> None:
-    """Refuses a run without weights; raises `RunError`."""
+    """Raises `RunError` if a run has no weights."""
     if not run.weights.exists():
         raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
 

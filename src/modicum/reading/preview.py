@@ -26,7 +26,7 @@ def write_preview(source: str, path: str | Path) -> None:
 
 
 def _shown(asked: Asked) -> str:
-    """Title, question, and the passage around the first answer, which stands in angle brackets."""
+    """Formats title, question, and the passage around the first answer, which is put in guillemets."""
     text, answers = asked.passage.text, asked.question.answers
     if not answers:
         excerpt = f"(no answer) {text[: 2 * _AROUND]}"

@@ -10,13 +10,13 @@ from modicum.reading.recipe import TextOptions
 
 
 def make_reader(network: QANet | LstmReader, collator: Collator, text: TextOptions, *, n_best: int = 1) -> Reader:
-    """A network that answers, on the device that it is on.
+    """Makes a reader of a network, on the device that the network is on.
 
     Args:
         network: In evaluation mode.
-        collator: Of its training.
+        collator: The collator of its training.
         text: Limits of its training.
-        n_best: Candidates for each question.
+        n_best: Number of candidates for each question.
     """
     device = next(network.parameters()).device
 

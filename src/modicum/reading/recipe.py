@@ -96,7 +96,7 @@ class AdamOptions:
         return OptimizerOptions("adam", **stated)
 
     def warmth(self, step: int) -> float:
-        """The factor on the learning rate of a step, counted from 1: in (0, 1], and 1 from about ``warmup_steps`` on.
+        """Returns the factor on the learning rate at a step (from 1): in (0, 1], and 1 from about ``warmup_steps`` on.
 
         "log" is ln(t + 1) / ln(steps), the published rise (Yu et al., *QANet*, ICLR 2018, section 4.1).
         """

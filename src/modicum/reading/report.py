@@ -207,7 +207,7 @@ def survey_report(survey: Survey) -> Report:
 
 
 def _verdict(survey: Survey) -> str:
-    """Whether the set can be used, and what no reader of its tokens can exceed."""
+    """Tells whether the set can be used, and what no reader of its tokens can exceed."""
     faults = counted(len(survey.problems), "kind of fault", "kinds of faults")
     text = f"{counted(survey.questions, 'question')} of {survey.origin} can be used, {faults}"
     if survey.alignment is None:
@@ -220,7 +220,7 @@ def _verdict(survey: Survey) -> str:
 
 
 def _floored(percent: float) -> str:
-    """A percentage that says 100 only where it is."""
+    """Formats a percentage, rounded down, so that 100 means exactly 100."""
     return f"{math.floor(10 * percent) / 10:.1f}"
 
 

@@ -121,7 +121,7 @@ class Evaluation:
     wrong: tuple[Example, ...]
 
     def to_json(self) -> dict[str, JSON]:
-        """Plain data, for JSON; of the examples the words, not the attention."""
+        """Returns plain data for JSON; of the examples only the words, not the attention."""
         return {
             "system": self.system,
             "data": self.data,

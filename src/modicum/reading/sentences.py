@@ -33,7 +33,7 @@ _WORD_BEFORE = re.compile(r"[^\s(\[\"'`\u2018\u201c]+\Z")
 
 
 def split_sentences(text: str) -> list[Sentence]:
-    """The sentences of a text, in order; together they hold all that is not blank.
+    """Splits a text into sentences, in order; together they hold all that is not blank.
 
     A sentence ends at a full stop, question or exclamation mark before a blank and a word that does not begin with a
     small letter, unless it ends an abbreviation or an initial; at the full stops of Chinese and Japanese; and at an

@@ -4,7 +4,7 @@ from modicum.storage.names import printable
 
 
 def one_line(text: str) -> str:
-    r"""A text in one line, with escapes for what must not reach a terminal.
+    r"""Returns a text in one line, with escapes for what must not reach a terminal.
 
     Example:
         >>> one_line("two\n lines \x1b[31m")

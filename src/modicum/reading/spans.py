@@ -31,14 +31,14 @@ class Spans(NamedTuple):
 
 
 def best_spans(logits: Logits, max_answer_tokens: int = MAX_ANSWER_TOKENS, *, has_no_answer: bool = False) -> Spans:
-    """The best span of each passage, in time that grows with its length alone; of equal ones that which ends first.
+    """Returns the best span of each passage in time linear in its length; of equal ones, the one that ends first.
 
     For each end, the best start in reach is a maximum over a sliding window.
 
     Args:
-        logits: Of a reader; each row has a word.
+        logits: A reader's logits; each row has a word.
         max_answer_tokens: K, at least 1.
-        has_no_answer: The logits begin with that of "no answer", which is no span: see `no_answer_scores`.
+        has_no_answer: The logits begin with "no answer", which is not a span: see `no_answer_scores`.
 
     Raises:
         ValueError: If ``max_answer_tokens`` is less than 1.
@@ -57,7 +57,7 @@ def best_spans(logits: Logits, max_answer_tokens: int = MAX_ANSWER_TOKENS, *, ha
 def n_best_spans(
     logits: Logits, count: int, max_answer_tokens: int = MAX_ANSWER_TOKENS, *, has_no_answer: bool = False
 ) -> Spans:
-    """The ``count`` best spans of each passage, (B, count), see `best_spans`; takes memory for B L K scores.
+    """Returns the ``count`` best spans of each passage, (B, count), see `best_spans`; needs memory for B L K scores.
 
     Raises:
         ValueError: If ``count`` or ``max_answer_tokens`` is less than 1.
@@ -96,7 +96,7 @@ def _of_words(logits: Logits, has_no_answer: bool) -> Logits:
 
 
 def _normaliser(logits: Logits) -> Tensor:
-    """What to take off a score for a log-probability, (B,)."""
+    """Returns what to subtract from a score for a log probability, (B,)."""
     return logits.start.float().logsumexp(1) + logits.end.float().logsumexp(1)
 
 

@@ -40,13 +40,13 @@ class ReadingStage(LightningModule):
         self.seen: dict[str, list[Seen]] = {}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam with the penalty on weights as part of the gradient, and the rate that becomes warm."""
+        """Configures Adam with the weight penalty as part of the gradient, and the warm-up of the learning rate."""
         options = self.options
         parts = {"network": [weight for weight in self.network.parameters() if weight.requires_grad]}
         return scheduled(build_optimizer(options.general(), parts), lambda done: options.warmth(done + 1))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The loss of one batch."""
+        """Returns the loss of one batch."""
         loss = span_loss(self.network(*batch.inputs), batch.start, batch.end)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.start))
         return loss
@@ -63,7 +63,7 @@ class ReadingStage(LightningModule):
             self.seen.setdefault(example.id, []).append(seen)
 
     def on_validation_epoch_end(self) -> None:
-        """Exact match and F1 of the official script, in percent; the likelier of answer and "no answer" counts."""
+        """Logs exact match and F1 of the official script, in percent; the likelier of answer and "no answer" counts."""
         texts = {asked.question.id: asked.passage.text for asked in self.watched.asked()}
         answers = {name: merge(texts[name], windows).text(margin=0) for name, windows in self.seen.items()}
         scores = score(self.watched, answers).overall
@@ -72,11 +72,11 @@ class ReadingStage(LightningModule):
 
 
 def span_loss(logits: Logits, start: Tensor, end: Tensor) -> Tensor:
-    """Mean over the batch of the negative log probabilities of start and end, in single precision.
+    """Returns the batch mean of the negative log probabilities of start and end, in single precision.
 
     Args:
-        logits: Of the positions.
+        logits: The logits of the positions.
         start: (B,) int64, the right position of the first word.
-        end: (B,) int64, that of the last.
+        end: (B,) int64, the right position of the last word.
     """
     return F.cross_entropy(logits.start.float(), start) + F.cross_entropy(logits.end.float(), end)

@@ -199,7 +199,7 @@ def examples(_: Path) -> Examples:
 
 
 def _asks(inputs: Iterable[str | Path], passage: str | Path | None, question: str | None) -> "Iterator[Ask | Failure]":
-    """All that is asked, as it is read: about the passage first, then what files and lines hold."""
+    """Yields all questions as they are read: about the passage first, then those of files and lines."""
     from modicum.reading.asking import Ask, asks_of, read_passage
 
     if passage is not None:
@@ -210,7 +210,7 @@ def _asks(inputs: Iterable[str | Path], passage: str | Path | None, question: st
 
 
 def _typed_questions() -> Iterator[str]:
-    """Questions from standard input, one a line; in a terminal with a prompt, until an empty one."""
+    """Yields questions from standard input, one per line; in a terminal, prompts until an empty line."""
     if not sys.stdin.isatty():
         yield from (line.strip() for line in sys.stdin if line.strip())
         return

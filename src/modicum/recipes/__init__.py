@@ -30,17 +30,17 @@ _FOLDER = resources.files("modicum.recipes")
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Names of the recipes in the package, sorted."""
+    """Returns the names of the recipes in the package, sorted."""
     files = (Path(entry.name) for entry in _FOLDER.iterdir())
     return tuple(sorted(file.stem for file in files if file.suffix == ".yaml"))
 
 
 def read_recipe(recipe: str | Path, recipe_class: type | None = None) -> dict[str, Any]:
-    """The options of a named recipe, or of a YAML file.
+    """Reads the options of a named recipe, or of a YAML file.
 
     Args:
         recipe: The name or the file.
-        recipe_class: The recipe that they are for: options that are texts, or lists of texts, are then taken as they
+        recipe_class: The recipe they are for: options that are texts, or lists of texts, are then taken as they
             are written, so that a column may be called ``no`` or ``2019`` without quotation marks, and its function
             ``without_retired``, where it has one, drops the options that older runs had.
 
@@ -63,7 +63,7 @@ def read_recipe(recipe: str | Path, recipe_class: type | None = None) -> dict[st
 
 
 def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Recipe:
-    """A recipe from plain options, nested ones as mappings; what is not given has its default.
+    """Builds a recipe from plain options, nested ones as mappings; omitted options have their defaults.
 
     Raises:
         RecipeError: If an option is unknown, of the wrong type, or impossible; the message suggests close names.
@@ -82,7 +82,7 @@ def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Reci
 
 
 def check_numbers(recipe: object, prefix: str = "") -> None:
-    """Refuses what no option of any recipe can be.
+    """Raises RecipeError for numbers that no recipe can have.
 
     Raises:
         RecipeError: If a number is NaN or infinite, or a seed is out of range.
@@ -98,7 +98,7 @@ def check_numbers(recipe: object, prefix: str = "") -> None:
 
 
 def with_suggestion(message: str, names: Iterable[str]) -> str:
-    """``message`` on one line, and the option that was probably meant, if it complains about an unknown one."""
+    """Returns ``message`` on one line, with the option that was probably meant if it names an unknown one."""
     message = " ".join(message.split())
     unknown = re.search(r"(?:unrecognized arguments: --|option ')([\w.-]+)", message, flags=re.IGNORECASE)
     close = difflib.get_close_matches(unknown[1], list(names), n=1, cutoff=0.5) if unknown else []
@@ -106,19 +106,19 @@ def with_suggestion(message: str, names: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """A hint to the name that was probably meant, or to all there are."""
+    """Returns a hint to the name that was probably meant, or to all names."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
 
 
 def recipe_text(recipe: "DataclassInstance") -> str:
-    """The YAML of a recipe with every option resolved: enough to repeat a run."""
+    """Returns the YAML of a recipe with every option resolved: enough to repeat a run."""
     return yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False)
 
 
 def _with_texts(options: Mapping[str, Any], texts: Mapping[str, Any], recipe_class: type) -> dict[str, Any]:
-    """Options with those values that are texts as they are written."""
+    """Returns options with text values exactly as they are written."""
     hints, found = get_type_hints(recipe_class), dict(options)
     for name, value in options.items():
         hint = hints.get(name)
@@ -131,7 +131,7 @@ def _with_texts(options: Mapping[str, Any], texts: Mapping[str, Any], recipe_cla
 
 
 def _with_given_texts(recipe: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401  any recipe
-    """A recipe with the very texts that were given: the parser makes None of the text "null"."""
+    """Returns a recipe with texts exactly as given: the parser turns the text "null" into None."""
     hints, changed = get_type_hints(type(recipe)), {}
     for name, value in options.items():
         built = getattr(recipe, name)
@@ -143,7 +143,7 @@ def _with_given_texts(recipe: Any, options: Mapping[str, Any]) -> Any:  # noqa: 
 
 
 def _plain(value: object) -> object:
-    """Tuples as lists, which is what YAML and JSON have."""
+    """Converts tuples to lists, which YAML and JSON have."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -32,12 +32,12 @@ class EmbeddedPlot:
 
 
 def embed_plot(draw: Callable[[float], Figure], name: str, description: str) -> EmbeddedPlot:
-    """The plot that ``draw`` makes at a given width in inches.
+    """Embeds the plot that ``draw`` makes, at the wide and the narrow width.
 
     Args:
         draw: Called once per layout.
         name: Unique on the page.
-        description: What those are told who do not see it.
+        description: Alternative text for readers who cannot see the plot.
     """
     wide = embed_svg(figure_to_svg(draw(WIDE_IN)), f"{name}-wide", description)
     narrow = embed_svg(figure_to_svg(draw(NARROW_IN)), f"{name}-narrow", description)
@@ -45,12 +45,12 @@ def embed_plot(draw: Callable[[float], Figure], name: str, description: str) -> 
 
 
 def embed_svg(svg: str, name: str, description: str) -> Markup:
-    """An SVG document as an element of HTML whose ids are its own, and whose fonts and colours are those of the page.
+    """Converts an SVG document to an HTML element with unique ids and the fonts and colours of the page.
 
     Args:
         svg: As matplotlib writes it.
         name: Unique on the page; becomes part of every id.
-        description: What those are told who do not see it.
+        description: Alternative text for readers who cannot see the plot.
     """
     # Only matplotlib's own output is parsed here, so none of the dangers of foreign XML arise.
     root = ElementTree.fromstring(svg)
@@ -69,7 +69,7 @@ def embed_svg(svg: str, name: str, description: str) -> Markup:
 
 
 def data_uri(image: Image.Image, largest_px: int = GALLERY_PX) -> str:
-    """The image, its longer side at most ``largest_px``, as the value of an ``src``."""
+    """Returns the image, its longer side at most ``largest_px``, as the value of an ``src``."""
     picture = image.convert("RGB")
     picture.thumbnail((largest_px, largest_px))
     kind = "PNG" if max(picture.size) <= _LOSSLESS_UP_TO_PX else "JPEG"
@@ -79,7 +79,7 @@ def data_uri(image: Image.Image, largest_px: int = GALLERY_PX) -> str:
 
 
 def _local(name: str) -> str:
-    """``"{http://www.w3.org/2000/svg}path"`` is ``"path"``; HTML knows the namespaces by itself."""
+    """Returns a name without its namespace, implied in HTML: ``"{http://www.w3.org/2000/svg}path"`` is ``"path"``."""
     return name.rpartition("}")[2]
 
 

@@ -47,7 +47,7 @@ def write_page(run: RunFolder, report: Report, facts: Mapping[str, str]) -> None
 
 
 def _learning(rows: Sequence[Mapping[str, Any]]) -> Plot | None:
-    """The plot of a training's log; None where that has nothing to draw."""
+    """Returns the plot of a training's log; None if the log has nothing to draw."""
     return Plot(lambda width: draw_learning(rows, width_in=width), _LEARNING) if has_curves(rows) else None
 
 
@@ -71,7 +71,7 @@ def _environment() -> Environment:
 
 
 def _kind(block: Block) -> str:
-    """The name by which the template chooses how a block is shown."""
+    """Returns the name by which the template chooses how to show a block."""
     return type(block).__name__
 
 
@@ -80,11 +80,11 @@ def _embed(plot: Plot, name: str) -> EmbeddedPlot:
 
 
 def _keep_unbroken(text: str) -> str:
-    """The text with each number on one line with its per cent sign."""
+    """Returns the text with each number kept on one line with its per cent sign."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _emphasise(text: str) -> Markup:
-    """The text with its percentages and decibels in bold and unbroken."""
+    """Returns the text with its percentages and decibels in bold and unbroken."""
     emphasised = re.sub(r"\d+(\.\d+)? (%|dB)", r"<b>\g<0></b>", str(escape(text)))
     return Markup(emphasised)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve
 
-MISSING = "–"  # noqa: RUF001  an en dash, as tables have it
+MISSING = "–"
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -27,12 +27,12 @@ class CostScale:
     short_name: str
 
     def number(self, cost: float) -> str:
-        """The cost with three significant digits, without its unit."""
+        """Returns the cost with three significant digits, without its unit."""
         return _three_digits(cost / self.divisor)
 
 
 def cost_scale(costs: Iterable[float], unit: Unit) -> CostScale:
-    """The scale on which the largest of ``costs`` has one to three digits before the point."""
+    """Returns the scale on which the largest of ``costs`` has one to three digits before the point."""
     if unit == "ms":
         return CostScale(1.0, "ms", "ms")
     largest = max((cost for cost in costs if math.isfinite(cost)), default=0.0)
@@ -43,37 +43,37 @@ def cost_scale(costs: Iterable[float], unit: Unit) -> CostScale:
 
 
 def reference_cost(curve: Curve) -> float | None:
-    """Returns the cost of the most expensive network without a decision: 100 % where only the curve is known."""
+    """Returns the cost that counts as 100 %: that of the most expensive network without a decision."""
     return max((point.cost for point in (*curve.plain, *curve.static)), default=None)
 
 
 def format_cost(cost: float, unit: Unit) -> str:
-    """One cost with its unit in full: ``"1.23 M multiply-adds"``, ``"0.410 ms"``."""
+    """Formats a cost with its unit in full: ``"1.23 M multiply-adds"``, ``"0.410 ms"``."""
     scale = cost_scale([cost], unit)
     return f"{scale.number(cost)} {scale.name}"
 
 
 def format_percent(share: float | None) -> str:
-    """A share as per cent with one decimal: 0.9713 is ``"97.1 %"``."""
+    """Formats a share as per cent with one decimal: 0.9713 is ``"97.1 %"``."""
     return MISSING if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"
 
 
 def format_share(share: float | None) -> str:
-    """A share of cost or of samples as whole per cent, with a decimal below ten: ``"36 %"``, ``"4.2 %"``."""
+    """Formats a share of cost or samples as whole per cent, with a decimal below ten: ``"36 %"``, ``"4.2 %"``."""
     if share is None or not math.isfinite(share):
         return MISSING
     return f"{100 * share:.1f} %" if 0 < abs(share) < 0.0995 else f"{100 * share:.0f} %"
 
 
 def format_interval(low: float | None, high: float | None) -> str:
-    """The ends of an interval of shares in per cent: ``"96.2 to 97.9"``."""
+    """Formats the ends of an interval of shares in per cent: ``"96.2 to 97.9"``."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return MISSING
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def format_number(value: float | None) -> str:
-    """A number with four significant digits, for knobs."""
+    """Formats a number with four significant digits, for knobs."""
     return MISSING if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 

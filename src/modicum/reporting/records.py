@@ -15,7 +15,7 @@ def keep_report(run: RunFolder, report: Report) -> None:
 
 
 def read_report(run: RunFolder) -> Report:
-    """Returns what the last evaluation of a run left in ``figures.json``: the report without plots and pictures.
+    """Reads ``figures.json`` of a run's last evaluation: the report without plots and pictures.
 
     Raises:
         RunError: If the run has not been evaluated.
@@ -34,7 +34,7 @@ def read_report(run: RunFolder) -> Report:
 
 
 def compare_reports(reports: Mapping[str, Report]) -> Report:
-    """Sets several runs side by side: one under another, as far as their first tables have the same columns.
+    """Compares several runs by their first tables, which must have the same columns.
 
     Args:
         reports: By name of the run, at least one. A baseline that is the same in all of them stands there once.
@@ -56,7 +56,7 @@ def compare_reports(reports: Mapping[str, Report]) -> Report:
 
 
 def _rows_of_all(tables: Mapping[str, Table]) -> tuple[Row, ...]:
-    """Each run's own row, then the baselines: those of one run by its name, those of all once."""
+    """Returns each run's own row, then the baselines: one run's under its name, shared ones once."""
     shared = [row for row in next(iter(tables.values())).rows if all(row in table.rows for table in tables.values())]
     rows = [(name, row) for name, table in tables.items() for row in table.rows if row.is_ours or row not in shared]
     return (

@@ -183,7 +183,7 @@ class Report:
         return {**words, "tables": tables, "figures": dict(self.figures)}
 
     def render(self) -> list[RenderableType]:
-        """Returns what a terminal shows: tables with their notes, findings, and the headline last."""
+        """Returns the lines for a terminal: tables with their notes, findings, and the headline last."""
         parts: list[RenderableType] = []
         for section in self.sections:
             for block in section.blocks:

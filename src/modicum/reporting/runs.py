@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def kept_report(run: Run[Any, Any]) -> "Report":
-    """Returns what the last evaluation of a run measured, read from its folder."""
+    """Reads the results of a run's last evaluation from its folder."""
     from modicum.reporting.records import read_report
 
     return read_report(run.folder)
 
 
 def publish(run: Run[Any, Any], report: "Report") -> "Report":
-    """Writes the ``report.html`` of a run that has been evaluated; gives the report back."""
+    """Writes the ``report.html`` of an evaluated run and returns the report."""
     from modicum.reporting.page import write_page
 
     write_page(run.folder, report, run.recipe.facts())
@@ -25,7 +25,7 @@ def publish(run: Run[Any, Any], report: "Report") -> "Report":
 
 
 def compare_runs(runs: Sequence[Run[Any, Any]]) -> "Report":
-    """Sets the measures of several runs side by side.
+    """Compares the measures of several runs side by side.
 
     Args:
         runs: Run folders that have been evaluated.

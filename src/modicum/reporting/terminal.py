@@ -6,5 +6,5 @@ from modicum.storage.names import printable
 
 
 def shown(text: str) -> str:
-    """A text that rich prints as it is spelt: neither its brackets nor its control characters mean anything."""
+    """Escapes a text so that rich prints it literally, including brackets and control characters."""
     return escape(printable(text, keep="\n"))

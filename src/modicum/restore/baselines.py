@@ -66,7 +66,7 @@ class _Candidate(NamedTuple):
 
 
 def baselines_for(task: Task) -> Baselines:
-    """The baselines of a task, and what is missing of them because a library is not installed."""
+    """Returns the baselines of a task, and those that are missing because a library is not installed."""
     rows: list[Baseline] = []
     missing: list[str] = []
     for baseline, package, extra in _candidates(task):
@@ -99,7 +99,7 @@ def _demosaicers() -> Iterator[_Candidate]:
 
 
 def _denoisers(sigma: float, *, is_colour: bool) -> Iterator[_Candidate]:
-    """The classic denoisers, strongest first; all are told the sigma."""
+    """Yields the classic denoisers, strongest first; all are told the sigma."""
     scaled, note = sigma / PEAK, "sigma given"
     name = "CBM3D" if is_colour else "BM3D"
     yield _Candidate(Baseline("noisy", _unchanged))
@@ -114,12 +114,12 @@ def _unchanged(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def bm3d(image: NDArray[Any], *, sigma: float) -> NDArray[Any]:
-    """Block matching and 3-D filtering (Dabov et al., 2007), of colour images in an opponent space (CBM3D).
+    """Denoises by block matching and 3-D filtering (Dabov et al., 2007); colour in an opponent space (CBM3D).
 
     The package `bm3d` is for non-commercial use only. About 1 second per 96x96 pixels on one core.
 
     Args:
-        image: Noisy.
+        image: The noisy image.
         sigma: Standard deviation of the noise, over 255.
     """
     import bm3d as package
@@ -130,12 +130,12 @@ def bm3d(image: NDArray[Any], *, sigma: float) -> NDArray[Any]:
 
 
 def nl_means(image: NDArray[Any], *, h: float, sigma: float = 0.0) -> NDArray[Any]:
-    """Non-local means (Buades et al., 2005) with patches of 5 pixels in a neighbourhood of 13.
+    """Denoises by non-local means (Buades et al., 2005) with patches of 5 pixels in a neighbourhood of 13.
 
     Args:
-        image: Noisy.
+        image: The noisy image.
         h: How different patches may be to count as alike, over 255.
-        sigma: Standard deviation of the noise, over 255; 0 where it is not known.
+        sigma: Standard deviation of the noise, over 255; 0 if unknown.
     """
     from skimage.restoration import denoise_nl_means
 
@@ -145,7 +145,7 @@ def nl_means(image: NDArray[Any], *, h: float, sigma: float = 0.0) -> NDArray[An
 
 
 def total_variation(image: NDArray[Any], *, weight: float) -> NDArray[Any]:
-    """Total-variation denoising (Chambolle, 2004); the larger the weight, the smoother the result."""
+    """Denoises by total variation (Chambolle, 2004); the larger the weight, the smoother the result."""
     from skimage.restoration import denoise_tv_chambolle
 
     restored: NDArray[Any] = denoise_tv_chambolle(  # type: ignore[no-untyped-call]  # scikit-image annotates little
@@ -155,10 +155,10 @@ def total_variation(image: NDArray[Any], *, weight: float) -> NDArray[Any]:
 
 
 def wavelet(image: NDArray[Any], *, sigma: float) -> NDArray[Any]:
-    """Soft thresholding of wavelets with BayesShrink (Chang et al., 2000), of colour images in YCbCr.
+    """Denoises by soft wavelet thresholding with BayesShrink (Chang et al., 2000); colour in YCbCr.
 
     Args:
-        image: Noisy.
+        image: The noisy image.
         sigma: Standard deviation of the noise, over 255.
     """
     from skimage.restoration import denoise_wavelet
@@ -174,7 +174,7 @@ def wavelet(image: NDArray[Any], *, sigma: float) -> NDArray[Any]:
 
 
 def bilinear_demosaic(mosaic: NDArray[Any]) -> NDArray[Any]:
-    """The mean of the nearest samples of each colour, of a zero-filled mosaic (H, W, 3) in the order GRBG."""
+    """Averages the nearest samples of each colour of a zero-filled mosaic (H, W, 3) in the order GRBG."""
     import cv2
 
     # OpenCV names the order by the second row's second and third pixel: GRBG is its GB.
@@ -182,12 +182,12 @@ def bilinear_demosaic(mosaic: NDArray[Any]) -> NDArray[Any]:
 
 
 def malvar_demosaic(mosaic: NDArray[Any]) -> NDArray[Any]:
-    """Bilinear interpolation corrected by gradients (Malvar et al., 2004), of a zero-filled mosaic (H, W, 3), GRBG."""
+    """Interpolates bilinearly with gradient correction (Malvar et al., 2004) a zero-filled mosaic (H, W, 3), GRBG."""
     return _demosaic_by(_colour_demosaicing().demosaicing_CFA_Bayer_Malvar2004, mosaic)
 
 
 def menon_demosaic(mosaic: NDArray[Any]) -> NDArray[Any]:
-    """Interpolation along the better of two directions (Menon et al., 2007); argument as of `malvar_demosaic`."""
+    """Interpolates along the better of two directions (Menon et al., 2007); argument as of `malvar_demosaic`."""
     return _demosaic_by(_colour_demosaicing().demosaicing_CFA_Bayer_Menon2007, mosaic)
 
 

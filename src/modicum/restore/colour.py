@@ -18,23 +18,23 @@ STUDIO_BLACK, STUDIO_SPAN = 16.0, 219.0  # black is 16, white 16 + 219 = 235
 
 
 def full_range_grey(rgb: Bytes) -> Bytes:
-    """Grey (H, W) of a colour image (H, W, 3), black 0 and white 255, rounded; the target of grey denoising."""
+    """Converts colour (H, W, 3) to grey (H, W), black 0 and white 255, rounded: the target of grey denoising."""
     return quantise(rgb.astype(np.float64) @ np.array(FULL_RANGE_WEIGHTS))
 
 
 def studio_luma(rgb: NDArray[Any]) -> NDArray[np.float64]:
-    """Y (H, W) of a colour image (H, W, 3) with values 0..255: black 16, white 235, not rounded; the metric of SR."""
+    """Returns Y (H, W) of a colour image (H, W, 3) in 0..255: black 16, white 235, not rounded; the metric of SR."""
     luma: NDArray[np.float64] = STUDIO_BLACK + rgb.astype(np.float64) @ np.array(STUDIO_WEIGHTS) / 255
     return luma
 
 
 def studio_luma_8_bit(rgb: Bytes) -> Bytes:
-    """`studio_luma` rounded to 8 bit: the target of JPEG artefact removal."""
+    """Rounds `studio_luma` to 8 bit: the target of JPEG artefact removal."""
     return quantise(studio_luma(rgb))
 
 
 def replace_studio_luma(rgb: NDArray[Any], luma: NDArray[Any]) -> NDArray[np.float64]:
-    """A colour image with another Y and its own Cb and Cr: how a network for luma alone restores a colour photograph.
+    """Replaces Y of a colour image and keeps Cb and Cr: how a network for luma alone restores a colour photograph.
 
     In YCbCr each of R, G and B is a linear function of Y, with slope 255 / 219, so a change of Y adds the same to all.
 

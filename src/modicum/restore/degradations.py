@@ -14,9 +14,9 @@ from modicum.restore.task import Task
 
 
 def make_target(image: Bytes, task: Task) -> Bytes:
-    """What a perfect network would give for a clean image: (H, W) where the task is on grey images, else (H, W, 3).
+    """Returns what a perfect network would give for a clean image: (H, W) for tasks on grey images, else (H, W, 3).
 
-    A grey image is its own grey, in full range, also for tasks that take the studio luma of colour images. For
+    A grey image keeps its values, in full range, even for tasks that take the studio luma of colour images. For
     demosaicing and super-resolution the last rows and columns that do not fill a cell are cut off.
     """
     if task.channels == 3:
@@ -27,13 +27,13 @@ def make_target(image: Bytes, task: Task) -> Bytes:
 
 
 def degrade(target: Bytes, task: Task, generator: np.random.Generator) -> NDArray[Any]:
-    """What the network gets for a target: uint8, but float32 where the task is unclipped noise.
+    """Degrades a target to the network's input: uint8, or float32 if the task is unclipped noise.
 
     Args:
         target: As `make_target` gives it, or a part that starts at multiples of ``task.multiple`` pixels. JPEG's blocks
             begin at the corner of what is given here, hence give whole images and cut patches from the result.
         task: What to do to it.
-        generator: What the noise is drawn from; the other tasks draw nothing.
+        generator: Draws the noise; other tasks do not use it.
     """
     if task.sigma is not None:
         noisy = add_noise(target, task.sigma, generator)
@@ -44,12 +44,12 @@ def degrade(target: Bytes, task: Task, generator: np.random.Generator) -> NDArra
 
 
 def degrade_fixed(target: Bytes, task: Task, seed: int, image_id: str) -> NDArray[Any]:
-    """As `degrade`, with the one draw that belongs to this seed and image: for tests, and fixed training inputs."""
+    """Degrades as `degrade` does, with the one draw of this seed and image: for tests, and fixed training inputs."""
     return degrade(target, task, np.random.default_rng((seed, *image_id.encode())))
 
 
 def add_noise(image: Bytes, sigma: float, generator: np.random.Generator) -> NDArray[np.float32]:
-    """The image plus independent Gaussian noise on every value; neither clipped nor rounded."""
+    """Adds independent Gaussian noise to every value; neither clips nor rounds."""
     noise = generator.standard_normal(image.shape, dtype=np.float32)
     noise *= np.float32(sigma)
     noise += image
@@ -57,14 +57,14 @@ def add_noise(image: Bytes, sigma: float, generator: np.random.Generator) -> NDA
 
 
 def compress_jpeg(grey: Bytes, quality: int) -> Bytes:
-    """A grey image (H, W) after a round trip through a JPEG file, by libjpeg's tables for ``quality`` in 1..100."""
+    """Passes a grey image (H, W) through a JPEG file, with libjpeg's tables for ``quality`` in 1..100."""
     stream = io.BytesIO()
     Image.fromarray(grey).save(stream, "JPEG", quality=quality)
     return np.array(Image.open(stream))
 
 
 def mosaic(rgb: Bytes) -> Bytes:
-    """What a Bayer sensor of the order GRBG keeps of an image (H, W, 3): one channel per pixel, the others 0.
+    """Keeps what a Bayer sensor of the order GRBG sees of (H, W, 3): one channel per pixel, the others 0.
 
     The first row reads G R G R ..., the second B G B G ...
     """

@@ -49,14 +49,14 @@ class DnCNN(nn.Module):
         self.enlarge = nn.PixelShuffle(scale)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Restored images (B, c, s H, s W) of degraded ones (B, c, H, W), not clipped."""
+        """Returns restored images (B, c, s H, s W) of degraded ones (B, c, H, W), not clipped."""
         residual: Tensor = self.enlarge(self.residual(image))
         if self.scale > 1:
             image = F.interpolate(image, scale_factor=self.scale, mode="bicubic", align_corners=False)
         return image + residual
 
     def storage_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {"channels": self.channels, "features": self.features, "depth": self.depth, "scale": self.scale}
 
     @property
@@ -73,7 +73,7 @@ class UnitRange(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """Restored images (B, c, s H, s W) of degraded ones (B, c, H, W), both in 0..255."""
+        """Returns restored images (B, c, s H, s W) of degraded ones (B, c, H, W), both in 0..255."""
         restored: Tensor = self.network(image / PEAK) * PEAK
         return restored
 
@@ -84,16 +84,16 @@ class UnitRange(nn.Module):
 
 
 def dncnn_of_cost(channels: int, macs_per_pixel: float, *, depth: int = 17, scale: int = 1) -> DnCNN:
-    """The widest `DnCNN` of a depth that costs at most so many multiply-adds per pixel of the input.
+    """Builds the widest `DnCNN` of a depth within a budget of multiply-adds per pixel of the input.
 
     Args:
-        channels: Of the image, 1 or 3.
+        channels: Channels of the image, 1 or 3.
         macs_per_pixel: The budget, such as another network's cost.
         depth: Number of convolutions, at least 2.
         scale: Sides of the result over those of the input.
 
     Raises:
-        ValueError: If the budget does not pay for a single hidden channel, or the depth is below 2.
+        ValueError: If the budget is below the cost of one hidden channel, or the depth is below 2.
     """
     square = KERNEL_TAPS * max(depth - 2, 0)
     line = KERNEL_TAPS * channels * (1 + scale**2)  # first and last convolution, per hidden channel

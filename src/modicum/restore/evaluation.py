@@ -75,20 +75,20 @@ def evaluate_run(
     classics: bool = True,
     ensemble: bool = True,
 ) -> Evaluation:
-    """Everything a report shows, measured on the test images of a run.
+    """Measures everything a report shows on the test images of a run.
 
     Args:
         run: A finished run.
         inference: Its network, and how it is run.
         recipe: Its recipe.
         system: Id of the system.
-        classics: Also measure what needs no training; of BM3D, a second per 96x96 pixels.
-        ensemble: Also measure the mean over the eight symmetries, for eight times the network's time, where the task
-            has them.
+        classics: Also measure baselines without training; BM3D takes a second per 96x96 pixels.
+        ensemble: Also measure the mean over the eight symmetries, at eight times the network's time, if the task has
+            them.
 
     Raises:
         RunError: If the training is not finished.
-        DataError: If the images are no longer those of the run.
+        DataError: If the images have changed since the run began.
         MissingExtraError: If the libraries for the measures are not installed.
     """
     if not run.weights.exists():
@@ -124,12 +124,12 @@ def evaluate_run(
 
 
 def baseline_path(run: RunFolder) -> Path:
-    """Where a run keeps the plain network that was trained beside its own."""
+    """Returns where a run keeps the plain network that was trained beside its own."""
     return run.path / "dncnn.safetensors"
 
 
 def load_baseline(run: RunFolder, device: torch.device | str) -> nn.Module | None:
-    """The plain network of a run, ready to be run on ``device``; None if none was trained.
+    """Loads the plain network of a run, ready to run on ``device``; returns None if none was trained.
 
     Raises:
         RunError: If it was trained, but its file is gone.
@@ -143,13 +143,13 @@ def load_baseline(run: RunFolder, device: torch.device | str) -> nn.Module | Non
 
 
 def measure(name: str, restore: Restore, images: DegradedImages, *, note: str = "") -> tuple[Method, list[Scores]]:
-    """What a way to restore reaches on every image, and on average.
+    """Measures a method of restoration on every image, and on average.
 
     Args:
-        name: What a reader calls it.
-        restore: From a degraded image to a restored one, of the target's size.
+        name: Its name in reports.
+        restore: Maps a degraded image to a restored one of the target's size.
         images: The test images.
-        note: What a reader must know of it.
+        note: What readers must know about it.
     """
     scores, seconds, pixels = [], 0.0, 0
     for pair in images:
@@ -162,7 +162,7 @@ def measure(name: str, restore: Restore, images: DegradedImages, *, note: str = 
 
 
 def measure_network(name: str, inference: Inference, images: DegradedImages) -> tuple[Method, list[Scores]]:
-    """As `measure`, with the network's size and cost."""
+    """Measures a network as `measure` does, and adds its size and cost."""
     method, scores = measure(name, inference.restore, images)
     network: Any = inference.network
     sized = replace(
@@ -176,13 +176,13 @@ def _measure_baseline(baseline: Baseline, images: DegradedImages) -> tuple[Metho
 
 
 def image_scores(images: DegradedImages, network: Sequence[Scores], degraded: Sequence[Scores]) -> list[ImageScore]:
-    """The scores of each image by its name."""
+    """Returns the scores of each image, with its name."""
     names = [image.id for image in images.images]
     return [ImageScore(*row) for row in zip(names, network, degraded, strict=True)]
 
 
 def choose_examples(inference: Inference, images: DegradedImages, scores: Sequence[ImageScore]) -> tuple[Example, ...]:
-    """Parts of the test images of least, greatest and middling gain, greatest first: where most detail is."""
+    """Shows the most detailed part of some test images, evenly spaced from greatest to least gain."""
     order = sorted(range(len(scores)), key=lambda place: scores[place].degraded.psnr - scores[place].network.psnr)
     places = np.unique(np.linspace(0, len(order) - 1, min(NUM_EXAMPLES, len(order))).round().astype(int))
     return tuple(_example(inference, images[order[place]], scores[order[place]]) for place in places)
@@ -201,7 +201,7 @@ def _example(inference: Inference, pair: Pair, score: ImageScore) -> Example:
 
 
 def most_detailed(image: NDArray[Any], side: int) -> tuple[int, int]:
-    """Top and left, both even, of the window of ``side`` pixels with the greatest variance, among some dozens."""
+    """Returns top and left, both even, of the window of ``side`` pixels with most variance, among some dozens."""
     grey = image.mean(axis=2) if image.ndim == 3 else image.astype(np.float64)
     tops, lefts = (_starts(length, side) for length in grey.shape)
     windows = {(top, left): grey[top : top + side, left : left + side].var() for top in tops for left in lefts}
@@ -213,7 +213,7 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def compare_tiles(inference: Inference, images: DegradedImages) -> tuple[TileRow, ...]:
-    """What tiles of several sizes change on the middle of the first test image, against restoring it at once."""
+    """Compares tiles of several sizes with restoring at once, on the middle of the first test image."""
     pair, scale = images[0], inference.scale
     inference = replace(inference, memory_gib=PLENTY_GIB)  # each tiling as it is asked for
     part, target = _middle(pair, scale)
@@ -241,7 +241,7 @@ def compare_tiles(inference: Inference, images: DegradedImages) -> tuple[TileRow
 
 
 def _middle(pair: Pair, scale: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A part of an input, and of its target, of `TILED_PX` at most, at even pixels."""
+    """Cuts the middle, of at most `TILED_PX`, from an input and its target, at even pixels."""
     height, width = pair.degraded.shape[:2]
     sides = [min(length, TILED_PX) for length in (height, width)]
     starts = [(length - side) // 4 * 2 for length, side in zip((height, width), sides, strict=True)]

@@ -52,11 +52,11 @@ class Inference:
             raise RecipeError(f"memory_gib must be a positive number of GiB, got {self.memory_gib}")
 
     def restore(self, image: NDArray[Any], progress: Progress | None = None) -> NDArray[np.float32]:
-        """The restored image (s H, s W) or (s H, s W, 3), float32, of one (H, W) or (H, W, 3); not clipped.
+        """Restores an image (H, W) or (H, W, 3) to (s H, s W) or (s H, s W, 3), float32, not clipped.
 
         Args:
             image: Values in 0..255.
-            progress: Called with the number of tiles done and of all.
+            progress: Called with the number of tiles done and the total.
 
         Raises:
             RecipeError: If not even the smallest tile fits into the memory allowed.
@@ -93,7 +93,7 @@ class Inference:
             ) from error
 
     def with_tiles(self, tile: int, halo: int, feather: int) -> "Inference":
-        """The same with other tiles."""
+        """Returns the same inference with other tiles."""
         return replace(self, tiling=replace(self.tiling, tile=tile, halo=halo, feather=feather))
 
 
@@ -105,12 +105,12 @@ def make_inference(
     memory_gib: float = MEMORY_GIB,
     is_ensemble: bool = False,
 ) -> Inference:
-    """How a network restores whole images in tiles with a feather of `FEATHER` pixels.
+    """Makes an inference that restores whole images in tiles with a feather of `FEATHER` pixels.
 
     Args:
         network: With ``features``, ``scale`` and ``size_multiple``, in evaluation mode, on the device to run on.
         tile: Side of the tiles, in pixels of the input.
-        halo: What is thrown away at each inner side.
+        halo: Pixels discarded at each inner side.
         memory_gib: See `Inference`.
         is_ensemble: See `Inference`.
 
@@ -129,5 +129,5 @@ def make_inference(
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Parameters of a network."""
+    """Counts the parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -30,7 +30,7 @@ class Scores:
 
 
 def score(restored: NDArray[Any], target: NDArray[Any], task: Task) -> Scores:
-    """PSNR and SSIM of one image by the rules of a task: 8 bit, its luma, its border.
+    """Returns PSNR and SSIM of one image by the rules of a task: 8 bit, its luma, its border.
 
     Args:
         restored: Shape of the target, values around 0..255; clipped and rounded to 8 bit first, as a file would be.
@@ -50,13 +50,13 @@ def score(restored: NDArray[Any], target: NDArray[Any], task: Task) -> Scores:
 
 
 def psnr(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Peak signal-to-noise ratio in dB with peak 255, of one mean squared error over all pixels and channels."""
+    """Returns the PSNR in dB with peak 255, of one mean squared error over all pixels and channels."""
     error = np.mean((first.astype(np.float64) - second.astype(np.float64)) ** 2)
     return float(10 * np.log10(PEAK**2 / error)) if error else float("inf")
 
 
 def ssim(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Structural similarity as its authors' program computes it (Wang et al., 2004); mean over channels.
+    """Computes structural similarity as its authors' program does (Wang et al., 2004); mean over channels.
 
     A Gaussian window of 11 pixels with sigma 1.5, constants 0.01 and 0.03, range 255, only where the window fits into
     the image. The JPEG columns of older papers hold the SSIM of a uniform 8x8 window instead, which is higher.
@@ -85,7 +85,7 @@ def ssim(first: NDArray[Any], second: NDArray[Any]) -> float:
 
 
 def mean_scores(scores: Iterable[Scores]) -> Scores:
-    """Mean over images, of the decibels themselves; raises `ValueError` for no images."""
+    """Averages scores over images, PSNR in decibels; raises `ValueError` if there are no images."""
     values = list(scores)
     if not values:
         raise ValueError("there are no images to average over")

@@ -57,11 +57,11 @@ class DegradedImages(Dataset[Pair]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Pair:
-        """Image ``index`` as the network gets it, and as it should give it."""
+        """Returns image ``index`` as the network gets it, and its target."""
         return self._pairs[index]
 
     def __iter__(self) -> Iterator[Pair]:
-        """All images in their order."""
+        """Iterates over all images in order."""
         return (self[index] for index in range(len(self)))
 
 
@@ -104,7 +104,7 @@ class TrainingPatches(Dataset[Pair]):
         return self.options.per_epoch
 
     def __getitem__(self, position: int) -> Pair:
-        """Patch number ``position`` of the epoch."""
+        """Returns patch number ``position`` of the epoch."""
         return self._draw(np.random.default_rng((self._seed, self._epoch, position)))
 
 
@@ -128,12 +128,12 @@ class ValidationPatches(Dataset[Pair]):
         return len(self._patches)
 
     def __getitem__(self, index: int) -> Pair:
-        """The centre of image ``index``."""
+        """Returns the centre of image ``index``."""
         return self._patches[index]
 
 
 def train_loader(patches: TrainingPatches, *, epoch: int, rank: int = 0, world_size: int = 1) -> DataLoader[Pair]:
-    """The batches of one epoch for one rank.
+    """Returns the batches of one epoch for one rank.
 
     The k-th batches of all ranks together hold the patches of the k-th batch of a single rank with ``world_size`` times
     the batch size. Patches that do not fill a batch on all ranks are not drawn, but each rank has at least one batch.
@@ -153,12 +153,12 @@ def train_loader(patches: TrainingPatches, *, epoch: int, rank: int = 0, world_s
 
 
 def validation_loader(patches: ValidationPatches, batch_size: int) -> DataLoader[Pair]:
-    """All patches in their order; the last batch may be smaller."""
+    """Returns batches of all patches in order; the last batch may be smaller."""
     return _loader(patches, range(len(patches)), batch_size, 0)
 
 
 def collate(pairs: Sequence[Pair]) -> PatchBatch:
-    """Patches of one size as a batch, in their order."""
+    """Collates patches of one size into a batch, in order."""
     degraded, targets = ([_tensor(image) for image in images] for images in zip(*pairs, strict=True))
     return PatchBatch(torch.stack(degraded).float(), torch.stack(targets).float())
 
@@ -231,20 +231,20 @@ def _cut_pair(images: DegradedImages, options: PatchOptions, scale: int, generat
 
 
 def _place(image: NDArray[Any], side: int, generator: np.random.Generator) -> tuple[int, int]:
-    """Top and left of a random window."""
+    """Draws top and left of a window."""
     height, width = image.shape[:2]
     return int(generator.integers(height - side + 1)), int(generator.integers(width - side + 1))
 
 
 def _window(pair: Pair, top: int, left: int, side: int, scale: int) -> Pair:
-    """The window of an input, and the same window of its target."""
+    """Cuts a window from an input, and the same window from its target."""
     degraded = pair.degraded[top : top + side, left : left + side]
     rows, columns = (slice(start * scale, (start + side) * scale) for start in (top, left))
     return Pair(degraded, pair.target[rows, columns])
 
 
 def _turned(images: Sequence[NDArray[Any]], is_wanted: bool, generator: np.random.Generator) -> list[NDArray[Any]]:
-    """The images mirrored up-down, left-right and transposed, each for all of them with probability 1/2."""
+    """Mirrors the images up-down and left-right and transposes them, each for all of them with probability 1/2."""
     up_down, left_right, transpose = generator.integers(2, size=3) * is_wanted
     turned = [image[:: 1 - 2 * up_down, :: 1 - 2 * left_right] for image in images]
     return [image.swapaxes(0, 1) if transpose else image for image in turned]

@@ -56,10 +56,10 @@ class Photo:
         return self.pixels.ndim == 2
 
     def with_pixels(self, pixels: NDArray[Any]) -> Self:
-        """The same photograph with restored pixels, (H, W) or (H, W, 3) in 0..255; alpha is enlarged with them.
+        """Returns the photograph with restored pixels, (H, W) or (H, W, 3) in 0..255; alpha is enlarged with them.
 
         Raises:
-            ValueError: If the new sides are no whole multiple of the old ones.
+            ValueError: If the new sides are not a whole multiple of the old ones.
         """
         (height, width), (new_height, new_width) = self.pixels.shape[:2], pixels.shape[:2]
         factor = max(new_height // height, 1)
@@ -73,25 +73,25 @@ class Photo:
 
 
 def read_photo(path: str | Path) -> Photo:
-    """The photograph in a file, the first of several; raises `BadImageError` where it cannot be used."""
+    """Reads the photograph in a file, the first of several; raises `BadImageError` if it cannot be used."""
     return read_photos(path)[0]
 
 
 def read_photos(path: str | Path) -> tuple[Photo, ...]:
-    """All pages or frames of a file; raises `BadImageError` with the reason where it cannot be used."""
+    """Reads all pages or frames of a file; raises `BadImageError` with the reason if it cannot be used."""
     return decode_photos(read_content(Path(path)), str(path))
 
 
 def decode_photo(content: bytes) -> Photo:
-    """The photograph in the bytes of a file, the first of several; see `decode_photos`."""
+    """Decodes the photograph in the bytes of a file, the first of several; see `decode_photos`."""
     return decode_photos(content)[0]
 
 
 def decode_photos(content: bytes, name: str = "") -> tuple[Photo, ...]:
-    """All pages or frames in the bytes of a file.
+    """Decodes all pages or frames in the bytes of a file.
 
-    Palettes become colours, or greys where they hold nothing else; CMYK and other colour spaces become RGB, without
-    the profile that belonged to them. 16 bit is kept for grey images, and for colour in PNG and TIFF; what the file
+    Palettes become colours, or grey if they hold nothing else; CMYK and other colour spaces become RGB, without their
+    profile. 16 bit is kept for grey images, and for colour in PNG and TIFF; what the file
     declares as white becomes white.
 
     Args:
@@ -111,7 +111,7 @@ def decode_photos(content: bytes, name: str = "") -> tuple[Photo, ...]:
 
 
 def photo_of_picture(picture: Image.Image) -> Photo:
-    """The photograph in a PIL image, upright, with its depth, alpha and belongings."""
+    """Returns the photograph in a PIL image, upright, with its depth, alpha and metadata."""
     upright_rgb(picture)  # refuses as `decode` does
     return _assemble(picture, _decode_by_pillow(picture), b"")
 
@@ -154,7 +154,7 @@ def _assemble(image: Image.Image, values: NDArray[Any], content: bytes) -> Photo
 
 
 def _decode_by_pillow(image: Image.Image) -> NDArray[Any]:
-    """Values of an opened image as they are, (H, W) or (H, W, C) with alpha last; uint8, or uint16 for 16-bit grey."""
+    """Returns the values of an opened image, (H, W) or (H, W, C) with alpha last; uint8, or uint16 for 16-bit grey."""
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16)
     has_alpha = image.has_transparency_data or "transparency" in image.info
@@ -167,7 +167,7 @@ def _decode_by_pillow(image: Image.Image) -> NDArray[Any]:
 
 
 def _apart(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Colours (H, W) or (H, W, 3), and alpha (H, W) if there is a second or fourth channel."""
+    """Splits off alpha (H, W), a second or fourth channel if there is one, from colours (H, W) or (H, W, 3)."""
     if values.ndim == 2 or values.shape[2] == 3:
         return values, None
     colours = values[..., 0] if values.shape[2] == 2 else values[..., :3]
@@ -175,7 +175,7 @@ def _apart(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
 
 
 def _turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """The image as its EXIF orientation (1 to 8) wants it shown."""
+    """Turns the image as its EXIF orientation (1 to 8) says."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

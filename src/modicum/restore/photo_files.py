@@ -43,7 +43,7 @@ _MAX_SIDE_PX = {"WEBP": 16_383, "JPEG": 65_500}
 
 
 def check_writable(photos: Sequence[Photo], path: str | Path, *, scale: int = 1) -> None:
-    """Does nothing if photographs can be written under a name; so this can be known before they are restored.
+    """Raises `DataError` unless photographs can be written under a name, so this is known before they are restored.
 
     Args:
         photos: The pages of one file.
@@ -89,7 +89,7 @@ def encode_photos(photos: Sequence[Photo], path: str | Path) -> bytes:
 
 
 def output_suffix(path: Path) -> str:
-    """The suffix of a lossless format that holds all pages of a file: that of PNG, unless they need another."""
+    """Returns the suffix of a lossless format that holds all pages of a file: PNG's, unless they need another."""
     paged = {"TIFF": ".tif", "WEBP": ".webp"}
     if path.suffix.lower() not in (".tif", ".tiff", ".webp") or not path.is_file():
         return ".png"
@@ -145,13 +145,13 @@ def _encode(photos: Sequence[Photo], file_format: str, options: dict[str, Any]) 
 
 
 def _values(photo: Photo) -> NDArray[Any]:
-    """Pixels as whole numbers, with alpha as the last channel."""
+    """Returns pixels as whole numbers, with alpha as the last channel."""
     values = _whole_numbers(photo.pixels, 65535 if photo.bits == 16 else 255)
     return values if photo.alpha is None else np.dstack([values, photo.alpha])
 
 
 def _alike(pages: list[NDArray[Any]], file_format: str) -> list[NDArray[Any]]:
-    """The frames of an animation with the same channels; pages of a TIFF may differ."""
+    """Gives all frames of an animation the same channels; pages of a TIFF may differ."""
     if file_format not in _ANIMATED or len({page.shape[2:] for page in pages}) == 1:
         return pages
     has_alpha = any(page.ndim == 3 and page.shape[2] in (2, 4) for page in pages)
@@ -168,7 +168,7 @@ def _in_colour(page: NDArray[Any], *, has_alpha: bool) -> NDArray[Any]:
 
 
 def _whole_numbers(pixels: NDArray[np.float32], maximum: int) -> NDArray[Any]:
-    """Pixels in 0..255 as whole numbers of ``0..maximum``; in bands, as doubles of all would take gigabytes."""
+    """Converts pixels in 0..255 to whole numbers of ``0..maximum``, in bands: doubles of all would take gigabytes."""
     values = np.empty(pixels.shape, np.uint8 if maximum == 255 else np.uint16)
     for start in range(0, len(pixels), _BAND_ROWS):
         band = pixels[start : start + _BAND_ROWS].astype(np.float64)
@@ -196,7 +196,7 @@ def _encode_16_bit_colour(photo: Photo) -> bytes:
 
 
 def _with_chunks(png: bytes, belongings: Belongings) -> bytes:
-    """The PNG with its resolution and XMP, which OpenCV does not write where readers expect them, behind the header."""
+    """Adds resolution and XMP behind the header of a PNG; OpenCV does not write them where readers expect them."""
     chunks = b""
     if belongings.dpi is not None:
         across, down = (round(value / 0.0254) for value in belongings.dpi)  # the chunk counts in metres

@@ -38,7 +38,7 @@ class ImageRestorer(Protocol):
     """What restores whole images of its own number of channels: a network in tiles, or what was exported of it."""
 
     def restore(self, image: NDArray[Any], progress: Progress | None = None) -> NDArray[np.float32]:
-        """The restored image (s H, s W) or (s H, s W, 3), not clipped, of one (H, W) or (H, W, 3) in 0..255."""
+        """Restores an image (H, W) or (H, W, 3) in 0..255 to (s H, s W) or (s H, s W, 3), not clipped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Restored:
         return f"{printable(self.name)}: {what}{tell_files(self.files)}"
 
     def image(self) -> Image.Image:
-        """The restored photograph in 8 bit, without alpha."""
+        """Returns the restored photograph in 8 bit, without alpha."""
         return Image.fromarray(quantise(self.after.pixels))
 
     def pictures(self) -> dict[str, Image.Image]:
@@ -77,7 +77,7 @@ class Restored:
         return {"restored": self.image()}
 
     def comparison(self) -> Image.Image:
-        """Before and after side by side, of one size, in 8 bit."""
+        """Returns before and after side by side, at the same size, in 8 bit."""
         scale = self.after.pixels.shape[0] // self.before.pixels.shape[0]
         before = Image.fromarray(quantise(same_size(as_colour(self.before.pixels), scale)))
         sheet = Image.new("RGB", (2 * before.width + _GAP, before.height), "white")
@@ -106,7 +106,7 @@ class Restored:
         return [self.after, *(page.after for page in self.following)]
 
     def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON; without the pictures, and without the time, which no two runs share."""
+        """Returns plain data for JSON, without the pictures, and without the time, which differs between runs."""
         height, width = self.after.pixels.shape[:2]
         after, before = (photo.pixels.mean(dtype=np.float64) for photo in (self.after, self.before))
         found: dict[str, object] = {"width": width, "height": height, "mean_change": abs(float(after - before))}
@@ -136,14 +136,14 @@ class Predictor:
         return Limits(PICTURE_KINDS, smallest_px=1)
 
     def __call__(self, image: Source, progress: Progress | None = None) -> Restored:
-        """One restored photograph: of a path, the bytes of a file, a PIL image, or an array.
+        """Restores one photograph from a path, the bytes of a file, a PIL image, or an array.
 
         Args:
             image: The photograph.
             progress: Called with the number of tiles done and of all, of each channel that is restored by itself.
 
         Raises:
-            BadImageError: If it cannot be read, or is no mosaic where one is needed.
+            BadImageError: If it cannot be read, or is not a mosaic where one is needed.
         """
         restored = next(self.predict_all([image], progress))
         if isinstance(restored, Failure):

@@ -97,7 +97,7 @@ def open_parts(
 
 
 def _digest(images: ImageSet, index: int, task: Task, least_px: int) -> str:
-    """A hash of what a network would have to give for an image; raises `BadImageError` if it cannot be used."""
+    """Hashes the target of an image; raises `BadImageError` if the image cannot be used."""
     pixels = clean_pixels(images.records[index])
     if min(pixels.shape[:2]) < least_px:
         size = f"{pixels.shape[1]}x{pixels.shape[0]}"

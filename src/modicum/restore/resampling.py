@@ -19,20 +19,20 @@ KERNEL_WIDTH = 4.0
 
 
 def downscale(image: NDArray[Any], factor: int) -> NDArray[Any]:
-    """The image at a ``factor``-th of its size, sides rounded up.
+    """Shrinks the image to a ``factor``-th of its size, sides rounded up.
 
     Args:
         image: Shape (H, W) or (H, W, C), uint8 or uint16; the result has the same type.
         factor: At least 1.
 
     Raises:
-        ValueError: If the factor is below 1 or the pixels are no whole numbers.
+        ValueError: If the factor is below 1 or the pixels are not whole numbers.
     """
     return _resize(image, Fraction(1, _checked(factor)))
 
 
 def upscale(image: NDArray[Any], factor: int) -> NDArray[Any]:
-    """The image at ``factor`` times its size; arguments and errors as of `downscale`."""
+    """Enlarges the image to ``factor`` times its size; arguments and errors as of `downscale`."""
     return _resize(image, Fraction(_checked(factor)))
 
 
@@ -50,7 +50,7 @@ def _resize(image: NDArray[Any], scale: Fraction) -> NDArray[Any]:
 
 
 def _resize_rows(image: NDArray[Any], scale: Fraction) -> NDArray[Any]:
-    """The image with ``ceil(H * scale)`` rows, rounded to its own type."""
+    """Resizes the image to ``ceil(H * scale)`` rows, rounded to its own type."""
     taps, weights = _taps(image.shape[0], scale)
     columns = (-1,) + (1,) * (image.ndim - 1)
     total = np.zeros((len(taps), *image.shape[1:]))
@@ -60,7 +60,7 @@ def _resize_rows(image: NDArray[Any], scale: Fraction) -> NDArray[Any]:
 
 
 def _taps(size: int, scale: Fraction) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Which pixels of a side make up each pixel of the result, (N, P), and their weights, (N, P), with sum 1."""
+    """Returns the input pixels that make up each pixel of the result, (N, P), and their weights, (N, P), with sum 1."""
     ratio = float(scale)
     stretch = min(ratio, 1.0)
     width = KERNEL_WIDTH / stretch
@@ -73,7 +73,7 @@ def _taps(size: int, scale: Fraction) -> tuple[NDArray[np.int64], NDArray[np.flo
 
 
 def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' kernel with a = -0.5 at these distances in pixels."""
+    """Evaluates Keys' kernel with a = -0.5 at these distances in pixels."""
     x = np.abs(distance)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2

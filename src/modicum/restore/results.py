@@ -122,7 +122,7 @@ class Evaluation:
     missing: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, JSON]:
-        """Plain data, for JSON; of the examples the names."""
+        """Returns plain data for JSON; of the examples only the names."""
         words = ("system", "task", "metric", "data", "num_images", "tile", "halo")
         return {
             **{name: getattr(self, name) for name in words},

@@ -53,9 +53,9 @@ def open_images(data: str | Path | None) -> ImageSet:
 
 
 def library_photos() -> ImageSet:
-    """14 photographs that come with scikit-image and scikit-learn, 6 of them grey; the test shows none of the others.
+    """Returns 14 photographs of scikit-image and scikit-learn, 6 of them grey; no test scene is in another part.
 
-    `LIBRARY_PHOTOS` says which are for what. Three of them were JPEG files before, hence are not perfectly clean.
+    `LIBRARY_PHOTOS` says which are for what. Three of them were JPEG files before, so they are not perfectly clean.
 
     Raises:
         MissingExtraError: If scikit-image is not installed.

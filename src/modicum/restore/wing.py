@@ -195,7 +195,7 @@ def examples(folder: Path) -> Examples:
 
 @contextmanager
 def _progress(name: str) -> "Iterator[Progress | None]":
-    """A bar on standard error while a photograph is restored, where that is a terminal."""
+    """Shows a bar on standard error while a photograph is restored, if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -208,7 +208,7 @@ def _progress(name: str) -> "Iterator[Progress | None]":
 
 
 def _with_comparison(restored: "Restored | Failure") -> "Restored | Failure":
-    """A photograph that was written, once its comparison stands beside it."""
+    """Writes a comparison beside the restored file; returns the photograph with it, or a failure."""
     from modicum.storage.outputs import write_output
 
     if isinstance(restored, Failure):
@@ -222,7 +222,7 @@ def _with_comparison(restored: "Restored | Failure") -> "Restored | Failure":
 
 
 def _beside(target: Path) -> Path:
-    """Where the comparison of a restored file goes."""
+    """Returns where the comparison of a restored file goes."""
     return target.with_name(f"{target.stem}_comparison.png")
 
 

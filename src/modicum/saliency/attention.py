@@ -30,7 +30,7 @@ class Projections(nn.Module):
         self.scale = inner**-0.5
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, N, D), keys (B, N, D) and values (B, N, C) of features (B, C, H, W)."""
+        """Returns queries (B, N, D), keys (B, N, D) and values (B, N, C) of features (B, C, H, W)."""
         return _rows(self.query(features)), _rows(self.key(features)), _rows(self.value(features))
 
 
@@ -49,13 +49,13 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor, foreground: Tensor | None = None) -> Tensor:
-        """Features (B, C, H, W) of the same shape; ``foreground`` is not looked at."""
+        """Returns features (B, C, H, W) of the same shape; ``foreground`` is ignored."""
         queries, keys, values = self.project(features)
         found = attend(queries, keys, values, scale=self.project.scale)
         return features + self.gamma * _maps(found, features)
 
     def weights(self, features: Tensor, foreground: Tensor | None = None) -> Tensor:
-        """What each position (row) takes from each (column), (B, N, N), rows summing to 1; explicit, N^2 numbers."""
+        """Returns the attention (B, N, N) of each position (row) to each (column), explicitly; rows sum to 1."""
         queries, keys, _ = self.project(features)
         return F.softmax(self.project.scale * queries @ keys.mT, dim=2)
 
@@ -76,21 +76,21 @@ class RegionAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor, foreground: Tensor | None) -> Tensor:
-        """Features (B, C, H, W) of the same shape; ``foreground`` is (B, 1, H, W), in [0, 1]."""
+        """Returns features (B, C, H, W) of the same shape; ``foreground`` is (B, 1, H, W), in [0, 1]."""
         queries, keys, values = self.project(features)
         shares = _region_shares(foreground)
         found = attend(queries, shares @ keys, shares @ values, scale=self.project.scale)
         return features + self.gamma * _maps(found, features)
 
     def weights(self, features: Tensor, foreground: Tensor | None) -> Tensor:
-        """What each position takes from each position by way of the two regions, (B, N, N), rows summing to 1."""
+        """Returns the attention (B, N, N) of each position to each, through the two regions, rows summing to 1."""
         queries, keys, _ = self.project(features)
         shares = _region_shares(foreground)
         return F.softmax(self.project.scale * queries @ (shares @ keys).mT, dim=2) @ shares
 
 
 def _region_shares(foreground: Tensor | None) -> Tensor:
-    """The share of each position in the object and in the background, (B, 2, N), rows summing to 1."""
+    """Returns the share of each position in the object and the background, (B, 2, N), rows summing to 1."""
     if foreground is None:
         raise ValueError("attention to regions needs a foreground map: pass one of shape (B, 1, H, W)")
     regions = torch.cat([foreground, 1 - foreground], dim=1).flatten(2)
@@ -98,10 +98,10 @@ def _region_shares(foreground: Tensor | None) -> Tensor:
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """Maps (B, C, H, W) as rows of positions (B, N, C)."""
+    """Reshapes maps (B, C, H, W) to rows of positions (B, N, C)."""
     return maps.flatten(2).mT
 
 
 def _maps(rows: Tensor, like: Tensor) -> Tensor:
-    """Rows (B, N, C) as maps of the size of ``like``."""
+    """Reshapes rows (B, N, C) to maps of the size of ``like``."""
     return rows.mT.reshape(like.shape)

@@ -35,7 +35,7 @@ class AttentionMass:
 
 @torch.inference_mode()
 def measure_attention(network: SaliencyNet, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[AttentionMass, ...]:
-    """The attention masses of each deep level; empty for a network without attention.
+    """Measures the attention masses of each deep level; empty for a network without attention.
 
     Args:
         network: In evaluation mode.
@@ -53,7 +53,7 @@ def measure_attention(network: SaliencyNet, batches: Iterable[tuple[Tensor, Tens
 
 
 def attention_masses(weights: Tensor, is_object: Tensor) -> Tensor:
-    """Attention on objects, of queries on objects and on background, (B, 2); no number where there are none.
+    """Returns the attention on objects, of queries on objects and on background, (B, 2); NaN for an empty side.
 
     Args:
         weights: (B, N, N), rows summing to 1.

@@ -17,7 +17,7 @@ _SPREAD = 0.25  # of the centre Gaussian, in sides of the image
 
 
 def baselines(training_masks: Iterable[NDArray[np.uint8]]) -> dict[str, Baseline]:
-    """Every baseline by its name in reports; the mean mask is the one to beat.
+    """Returns every baseline by its name in reports; the mean mask is the one to beat.
 
     Spectral residual and fine-grained saliency are left out: they stand in OpenCV's contributed modules, and
     pysodmetrics, which the measures need, depends on the OpenCV distribution without them; the two cannot be installed
@@ -41,19 +41,19 @@ def baselines(training_masks: Iterable[NDArray[np.uint8]]) -> dict[str, Baseline
 
 
 def zero(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Nothing is salient."""
+    """Returns a map of zeros: nothing is salient."""
     return np.zeros(pixels.shape[:2], np.uint8)
 
 
 def centre(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A Gaussian around the middle, its standard deviation a quarter of each side."""
+    """Returns a centred Gaussian with a standard deviation of a quarter of each side."""
     down, right = ((np.arange(side) + 0.5) / side - 0.5 for side in pixels.shape[:2])
     bell = np.exp(-0.5 * ((down / _SPREAD) ** 2)[:, None] - 0.5 * ((right / _SPREAD) ** 2)[None])
     return _to_8_bit(255 * bell)
 
 
 def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The mean of some masks, all stretched to one square, (256, 256).
+    """Returns the mean of some masks, all stretched to one square, (256, 256).
 
     Raises:
         ValueError: If there are none.
@@ -68,7 +68,7 @@ def mean_mask(masks: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def frequency_tuned(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Distance in Lab of the slightly smoothed image from its mean colour (R. Achanta et al., 2009), full range.
+    """Measures the distance in Lab of the slightly smoothed image from its mean colour (R. Achanta et al., 2009).
 
     Raises:
         MissingExtraError: If scikit-image is not installed.
@@ -81,7 +81,7 @@ def frequency_tuned(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _binomial(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Smoothed by (1, 4, 6, 4, 1) / 16 along an axis, as the method's authors have it."""
+    """Smooths by (1, 4, 6, 4, 1) / 16 along an axis, like the authors of the method."""
     padding = [(2, 2) if each == axis else (0, 0) for each in range(values.ndim)]
     padded = np.pad(values, padding, mode="edge")
     taps = enumerate((1, 4, 6, 4, 1))

@@ -27,11 +27,11 @@ QUICK = {"small": {"encoder": "small", "width": 16, "steps": 1}}
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
-    """Rows with the time of the folded network against the plain one, and of a 12-megapixel photograph.
+    """Returns rows with the times of the folded and the plain network, and of a 12-megapixel photograph.
 
     Args:
         threads: CPU threads; None measures with one and with two.
-        quick: A small network and a small photograph in seconds, to see that it works; the figures mean nothing.
+        quick: Runs a small network and photograph as a smoke test; the figures are not meaningful.
     """
     rows = []
     side, rounds = (96, 3) if quick else (NETWORK_PX, 9)
@@ -48,7 +48,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
 
 
 def fixed_network(**options: object) -> SaliencyNet:
-    """A network with random weights and the statistics of random images, ready to be timed."""
+    """Returns a network with random weights and the statistics of random images, ready to be timed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = SaliencyNet(**options)  # type: ignore[arg-type]  # the options above
@@ -62,7 +62,7 @@ def fixed_network(**options: object) -> SaliencyNet:
 
 @torch.inference_mode()
 def difference_row(name: str, network: SaliencyNet, side: int) -> Row:
-    """How far the folded network's map is from the plain one's."""
+    """Measures the largest difference between the maps of the folded and the plain network."""
     images = _images(side)
     difference = float((fold_saliency(network).saliency(images) - network.saliency(images)).abs().max())
     return Row(f"largest difference of the folded map, {name}", difference, "of 1", TOLERANCE, "at most")
@@ -70,7 +70,7 @@ def difference_row(name: str, network: SaliencyNet, side: int) -> Row:
 
 @torch.inference_mode()
 def folding_rows(name: str, network: SaliencyNet, side: int, rounds: int, target: float | None) -> list[Row]:
-    """Milliseconds of one image, and how much faster the folded network is than the plain one, all outputs and one."""
+    """Measures the milliseconds of one image, and the speed-up of the folded network, with all outputs and with one."""
     images = _images(side)
     innermost = images.contiguous(memory_format=torch.channels_last)
     folded = fold_saliency(network)
@@ -93,7 +93,7 @@ def folding_rows(name: str, network: SaliencyNet, side: int, rounds: int, target
 
 
 def photograph_rows(network: SaliencyNet, side: int, *, quick: bool) -> list[Row]:
-    """Seconds from a JPEG file of 12 megapixels to the PNG of its mask at full resolution, and parts of it.
+    """Measures the seconds from a 12-megapixel JPEG file to the PNG of its full-resolution mask, and parts of them.
 
     The whole has a target from two threads on.
     """
@@ -126,7 +126,7 @@ def _images(side: int) -> torch.Tensor:
 
 
 def _photograph(width: int, height: int) -> Image.Image:
-    """Clouds of colour with fine noise, which compress like a photograph."""
+    """Draws clouds of colour with fine noise, which compress like a photograph."""
     random = np.random.default_rng(0)
     clouds = Image.fromarray(random.integers(0, 256, (30, 40, 3), np.uint8)).resize((width, height))
     noise = random.integers(-8, 9, (height, width, 1))

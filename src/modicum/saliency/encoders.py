@@ -38,7 +38,7 @@ class SmallEncoder(nn.Module):
         self.channels = tuple(widths)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features of images (B, 3, H, W), finest first."""
+        """Returns features, finest first, of images (B, 3, H, W)."""
         features = [self.levels[0](images)]
         for level in self.levels[1:]:
             features.append(level(self.pool(features[-1])))
@@ -80,13 +80,13 @@ class TimmEncoder(nn.Module):
         self.channels = _widths(self.features)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features of images (B, 3, H, W), finest first."""
+        """Returns features, finest first, of images (B, 3, H, W)."""
         features: list[Tensor] = self.features(images)
         return features
 
 
 def create_encoder(name: str, *, pretrained: bool = False, checkpoint: str | Path | None = None) -> nn.Module:
-    """An encoder by name: ``"small"``, or a model of timm; its ``channels`` tell the width of each level.
+    """Creates an encoder by name: ``"small"``, or a model of timm; its ``channels`` are the width of each level.
 
     Raises:
         ValueError: If there is none of that name, or ``"small"`` is asked for with weights.
@@ -100,7 +100,7 @@ def create_encoder(name: str, *, pretrained: bool = False, checkpoint: str | Pat
 
 
 def check_checkpoint(name: str, checkpoint: str | Path) -> None:
-    """Refuses a file that lacks tensors of the model ``name``: timm itself would go on with random ones.
+    """Raises WeightsError if a file lacks tensors of the model ``name``: timm would go on with random ones.
 
     Raises:
         WeightsError: If the file is missing or unreadable, or a tensor is missing in it or has another shape.
@@ -118,7 +118,7 @@ def check_checkpoint(name: str, checkpoint: str | Path) -> None:
 
 
 def _level_indices(name: str) -> tuple[int, ...]:
-    """The first five levels, or fewer where the model has fewer."""
+    """Returns the indices of the first five levels, or of all if the model has fewer."""
     with torch.device("meta"):
         levels = len(_widths(timm.create_model(name, features_only=True)))
     return tuple(range(min(LEVELS, levels)))

@@ -37,7 +37,7 @@ ATTENTION_IMAGES = 64
 def evaluate_run(
     run: RunFolder, network: SaliencyNet, recipe: SaliencyRecipe, *, system: str = "saliency"
 ) -> Evaluation:
-    """Everything a report shows, measured on the test part at the full size of its images.
+    """Measures everything that a report shows, on the test part at the full size of its images.
 
     Args:
         run: A finished run.
@@ -47,7 +47,7 @@ def evaluate_run(
 
     Raises:
         RunError: If the training is not finished.
-        DataError: If the data are no longer what they were.
+        DataError: If the data have changed since the run.
         MissingExtraError: If the packages for measures and baselines are not installed.
     """
     if not run.weights.exists():
@@ -77,12 +77,12 @@ def evaluate_run(
 
 
 def baseline_path(run: RunFolder) -> Path:
-    """Where a run keeps the U-Net that was trained beside its own network."""
+    """Returns the file in which a run keeps the U-Net trained as its baseline."""
     return run.path / "unet.safetensors"
 
 
 def load_baseline(run: RunFolder, device: torch.device) -> UNet | None:
-    """The U-Net of a run, in evaluation mode, on a device; None if none was trained.
+    """Loads the U-Net of a run, in evaluation mode, on a device; None if none was trained.
 
     Raises:
         RunError: If it was trained, but its file is gone.
@@ -111,7 +111,7 @@ def score_network(predictor: Predictor, data: PreparedPairs) -> Scores:
 
 
 def score_baselines(data: PreparedPairs) -> tuple[MethodScores, ...]:
-    """What each baseline reaches on the test part; the mean mask is that of the training part."""
+    """Scores each baseline on the test part; the mean mask is that of the training part."""
     methods = baselines(pair.mask for _, pair in data.pairs("train"))
     scorers = {name: Scorer() for name in methods}
     for image, pair in data.pairs("test"):
@@ -124,7 +124,7 @@ def score_baselines(data: PreparedPairs) -> tuple[MethodScores, ...]:
 def choose_examples(
     predictor: Predictor, data: PreparedPairs, images: Sequence[ImageScore], count: int = NUM_EXAMPLES
 ) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]:
-    """The test images with the best, typical and worst structure measures, ``count`` of each if there are as many."""
+    """Returns ``count`` test images, or fewer, each with the best, typical and worst structure measures."""
     ranked = sorted(images, key=lambda image: -image.s_measure)
     count = min(count, len(ranked))
     middle = (len(ranked) - count) // 2
@@ -133,14 +133,14 @@ def choose_examples(
 
 
 def count_prediction_macs(network: SaliencyNet, image_px: int) -> int:
-    """Multiply-adds of one prediction, without the outputs that only training needs."""
+    """Counts the multiply-adds of one prediction, without the outputs that only training needs."""
     with torch.device("meta"):
         on_meta = SaliencyNet(**network.storage_config()).eval()
         return count_macs(on_meta.saliency, torch.empty(1, 3, image_px, image_px))
 
 
 def look_for_duplicates(data: PreparedPairs) -> tuple[Duplicate, ...] | None:
-    """Training images that look like test images; None for procedural scenes, whose parts share no photograph."""
+    """Finds training images that look like test images; None for procedural scenes, whose parts share no photograph."""
     if isinstance(data.source, ProceduralScenes):
         return None
     return find_duplicates(_pictures(data, "train"), _pictures(data, "test"))
@@ -161,7 +161,7 @@ def _make_examples(predictor: Predictor, data: PreparedPairs, chosen: Sequence[I
 
 
 def _attention_batches(network: SaliencyNet, data: PreparedPairs) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images, normalised, and masks of some test images, evenly spread, at the network's size."""
+    """Yields batches of normalised images and masks of evenly spread test images, at the network's size."""
     device = next(network.parameters()).device
     transform = PairTransform(data.preprocessing, is_random=False)
     indices = data.splits.indices(data.source, "test")

@@ -31,7 +31,7 @@ class _Prediction(nn.Module):
         self.network = fold_saliency(network)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, S, S), normalised, to maps (B, 1, S, S) in [0, 1]."""
+        """Returns maps (B, 1, S, S), in [0, 1], of normalised images (B, 3, S, S)."""
         return self.network.saliency(images)
 
 
@@ -75,7 +75,7 @@ def export_saliency(network: SaliencyNet, folder: str | Path, preprocessing: Pre
 
 @torch.inference_mode()
 def check_export(network: SaliencyNet, folder: str | Path) -> float:
-    """The worst difference between a network on the CPU and its export; raises `ExportError` above 1e-4."""
+    """Returns the largest difference between a network on the CPU and its export; raises `ExportError` above 1e-4."""
     runner = OnnxSaliency(folder, threads=1)
     samples = sample_images(runner.image_px)
     return max(

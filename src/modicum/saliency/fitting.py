@@ -22,7 +22,7 @@ STAGE = "saliency"
 
 
 def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
-    """Trains the network, leaving weights, splits and logs in the run folder; goes on after a kill.
+    """Trains the network; leaves weights, splits and logs in the run folder; resumes after a kill.
 
     Returns:
         The trained network, in evaluation mode, on the CPU.
@@ -51,7 +51,7 @@ def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
 
 
 def planned_epochs(recipe: SaliencyRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each stage of a training, in order."""
     return dict.fromkeys((STAGE, BASELINE) if recipe.baselines else (STAGE,), recipe.epochs)
 
 
@@ -61,7 +61,7 @@ def _stage(name: str, network: SaliencyNet | UNet, recipe: SaliencyRecipe, data:
 
 
 def build_network(options: NetworkOptions) -> SaliencyNet:
-    """The network that options describe, its encoder with the weights that they name.
+    """Builds the network that the options describe, its encoder with the named weights.
 
     Raises:
         RecipeError: If an option is impossible.

@@ -35,7 +35,7 @@ class UnrolledRecurrentConv(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """The last state (B, C, H, W), at least 0."""
+        """Returns the last state (B, C, H, W), at least 0."""
         drive = self.feed_forward(features)
         state = torch.addcmul(self.shift, drive, self.scales[0]).relu_()
         for step, scale in zip(self.steps, self.scales[1:], strict=True):
@@ -44,7 +44,7 @@ class UnrolledRecurrentConv(nn.Module):
 
 
 def fold_saliency(network: SaliencyNet) -> SaliencyNet:
-    """A copy of ``network`` for inference on a CPU or GPU, equal in what it computes to 1e-4; it cannot be trained.
+    """Returns a copy of ``network`` for inference on a CPU or GPU, equal to within 1e-4; it cannot be trained.
 
     Args:
         network: In any mode; it is not changed.

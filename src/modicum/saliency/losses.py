@@ -13,7 +13,7 @@ BOUNDARY_GAIN = 5.0
 def saliency_loss(
     logits: SideLogits, masks: Tensor, *, region_weight: float = 1.0, weigh_boundaries: bool = False
 ) -> Tensor:
-    """The sum over side outputs k = 1, 2, ... of ``2^-(k-1)`` times their loss, averaged over the batch.
+    """Sums ``2^-(k-1)`` times the loss of side output k = 1, 2, ..., averaged over the batch.
 
     Args:
         logits: Of all side outputs, each (B, 1, H, W).
@@ -35,7 +35,7 @@ def saliency_loss(
 
 
 def cross_entropy(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean binary cross-entropy of each image, (B,); weighted by pixel if ``weights`` (B, 1, H, W) are given."""
+    """Returns the mean binary cross-entropy of each image, (B,); weighted by pixel with ``weights`` (B, 1, H, W)."""
     pixels = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").flatten(1)
     if weights is None:
         return pixels.mean(dim=1)
@@ -44,7 +44,7 @@ def cross_entropy(logits: Tensor, masks: Tensor, weights: Tensor | None = None) 
 
 
 def region_loss(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
-    """One minus the smoothed soft intersection over union of each image, (B,): ``1 - (I + 1) / (U + 1)``.
+    """Returns ``1 - (I + 1) / (U + 1)``, one minus the smoothed soft intersection over union of each image, (B,).
 
     ``U = sum(P + G - P G)``. Sums are weighted by pixel if ``weights`` (B, 1, H, W) are given.
     """
@@ -57,7 +57,7 @@ def region_loss(logits: Tensor, masks: Tensor, weights: Tensor | None = None) ->
 
 
 def boundary_weights(masks: Tensor) -> Tensor:
-    """``1 + 5 |mean of the mask in 31x31 pixels - mask|``, (B, 1, H, W), in [1, 6]."""
+    """Returns ``1 + 5 |mean of the mask in 31x31 pixels - mask|``, (B, 1, H, W), in [1, 6]."""
     half = BOUNDARY_WINDOW_PX // 2
     surroundings = F.avg_pool2d(masks, BOUNDARY_WINDOW_PX, stride=1, padding=half)
     return 1 + BOUNDARY_GAIN * (surroundings - masks).abs()

@@ -53,7 +53,7 @@ class Figures:
     weighted_f: float
 
     def to_json(self) -> dict[str, float]:
-        """Plain data, for JSON."""
+        """Returns plain data, for JSON."""
         return asdict(self)
 
 
@@ -126,7 +126,7 @@ class Scorer:
         self._raw: list[float] = []
 
     def add(self, name: str, saliency: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-        """Takes one more image.
+        """Adds one image.
 
         Args:
             name: Its id.
@@ -147,7 +147,7 @@ class Scorer:
         self._raw.append(float(np.abs(saliency / 255 - (mask > MASK_THRESHOLD)).mean()))
 
     def scores(self) -> Scores:
-        """What the images so far reached.
+        """Returns the scores over all images added so far.
 
         Raises:
             ValueError: If there are none.
@@ -181,7 +181,7 @@ class Scorer:
 
 
 def f_measure(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(1 + b2) P R / (b2 P + R)`` with b2 = 0.3, of the shape of its arguments; 0 where both are 0."""
+    """Returns ``(1 + b2) P R / (b2 P + R)`` with b2 = 0.3, of the shape of its arguments; 0 where both are 0."""
     below = BETA_SQUARED * precision + recall
     return np.asarray((1 + BETA_SQUARED) * precision * recall / np.where(below == 0, 1, below))
 

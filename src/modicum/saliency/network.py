@@ -57,12 +57,12 @@ class DeepLevel(nn.Module):
         self.attention = _create_attention(attention, channels)
 
     def attend(self, reduced: Tensor, foreground: Tensor | None) -> Tensor:
-        """Attended features of the shape of ``reduced``, (B, C, H, W)."""
+        """Returns attended features of the shape of ``reduced``, (B, C, H, W)."""
         attended: Tensor = reduced if self.attention is None else self.attention(reduced, foreground)
         return attended
 
     def weights(self, reduced: Tensor, foreground: Tensor | None) -> Tensor:
-        """What each position takes from each, (B, N, N); raises `ValueError` where there is no attention."""
+        """Returns the attention (B, N, N) of each position to each; raises `ValueError` without attention."""
         if self.attention is None:
             raise ValueError("this network has no attention to look at: its deep_attention is 'none'")
         weights: Tensor = self.attention.weights(reduced, foreground)
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
         self.fuse = nn.ModuleList(ConvNormRelu(2 * channels, channels) for _ in range(levels - 1))
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Fused maps of the sizes of ``levels``, finest first."""
+        """Returns fused maps of the sizes of ``levels``, finest first."""
         maps = [self.coarsest(levels[-1])]
         for fuse, level in zip(reversed(self.fuse), reversed(levels[:-1]), strict=True):
             maps.append(fuse(torch.cat([level, resize(maps[-1], level)], dim=1)))
@@ -133,19 +133,19 @@ class SaliencyNet(nn.Module):
         self.sides = nn.ModuleList(_side_conv(width) for _ in channels)
 
     def forward(self, images: Tensor) -> SideLogits:
-        """The logits of all supervised outputs: one per level, and the coarse regions where attention uses them."""
+        """Returns the logits of all supervised outputs: one per level, and the coarse regions for attention to them."""
         shallow, reduced, coarse = self._reduced_levels(images)
         maps = self._fused(shallow, reduced, coarse)
         logits = [side(features) for side, features in zip(self.sides, maps, strict=True)]
         return SideLogits(tuple(resize(each, images) for each in (*logits, *coarse)))
 
     def saliency(self, images: Tensor) -> Tensor:
-        """The prediction (B, 1, H, W), in [0, 1]; the coarser outputs, which only training needs, are not computed."""
+        """Returns the prediction (B, 1, H, W), in [0, 1]; the coarser outputs, needed only in training, are skipped."""
         maps = self._fused(*self._reduced_levels(images))
         return resize(self.sides[0](maps[0]), images).sigmoid()
 
     def attention_weights(self, images: Tensor) -> tuple[AttentionWeights, ...]:
-        """What each position of each deep level takes from each, finer level first.
+        """Returns the attention of each position to each, for every deep level, finer level first.
 
         Takes N^2 numbers per image and level: for 352x352 pixels and a stride of 16, 484^2.
 
@@ -159,7 +159,7 @@ class SaliencyNet(nn.Module):
         )
 
     def attention_row(self, images: Tensor, pixel: tuple[int, int], *, level: int = 0) -> Tensor:
-        """What the position that holds a pixel attends to, as a map (B, h, w) that sums to 1.
+        """Returns what the position of a pixel attends to, as a map (B, h, w) that sums to 1.
 
         Args:
             images: (B, 3, H, W).
@@ -177,7 +177,7 @@ class SaliencyNet(nn.Module):
         return weights[:, position].reshape(-1, rows, columns)
 
     def storage_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {
             "encoder": self.encoder_name,
             "width": self.width,
@@ -188,7 +188,7 @@ class SaliencyNet(nn.Module):
         }
 
     def _reduced_levels(self, images: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Enhanced shallow levels, deep levels before attention, and the coarse region logits (one or none)."""
+        """Returns enhanced shallow levels, deep levels before attention, and the coarse region logits (one or none)."""
         features = self.encoder(images)[int(self.skip_finest) :]
         split = len(self.shallow)
         shallow = [enhance(each) for enhance, each in zip(self.shallow, features[:split], strict=True)]
@@ -208,7 +208,7 @@ class SaliencyNet(nn.Module):
 
 
 def resize(maps: Tensor, like: Tensor) -> Tensor:
-    """Maps (B, C, h, w) at the size of ``like``, bilinear between pixel centres."""
+    """Resizes maps (B, C, h, w) to the size of ``like``, bilinear between pixel centres."""
     # Centres, not corners: aligned corners would shift thin objects; sizes are read off, so any input size works.
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
@@ -220,7 +220,8 @@ def _foreground(coarse: list[Tensor], like: Tensor) -> Tensor | None:
 def _side_conv(channels: int) -> nn.Conv2d:
     conv = nn.Conv2d(channels, 1, 3, padding=1)
     nn.init.normal_(conv.weight, std=0.01)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # it has a bias
+    assert conv.bias is not None  # of every convolution that is not told otherwise
+    nn.init.zeros_(conv.bias)
     return conv
 
 

@@ -75,14 +75,14 @@ class Salience:
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
     def cut_out(self) -> Image.Image:
-        """The picture with the mask as its alpha channel, RGBA; what was transparent stays so."""
+        """Returns the picture with the mask as its alpha channel, RGBA; transparent pixels stay transparent."""
         alpha = self.mask
         if self.picture.alpha is not None:
             alpha = ((self.mask.astype(np.uint16) * self.picture.alpha + 127) // 255).astype(np.uint8)
         return Image.fromarray(np.dstack([self.picture.colours, alpha]))
 
     def overlay(self) -> Image.Image:
-        """The picture with what is salient tinted, RGB."""
+        """Returns the picture with the salient region tinted, RGB."""
         tint = Image.new("RGB", (self.pixels.shape[1], self.pixels.shape[0]), _OVERLAY)
         opacity = Image.fromarray(self.mask).point([round(_OPACITY * level) for level in range(256)])
         return Image.composite(tint, Image.fromarray(self.pixels), opacity)
@@ -103,7 +103,7 @@ class Salience:
         }
 
     def save(self, folder: str | Path) -> dict[str, Path]:
-        """Writes what `encode` returns as ``<name>_mask.png`` and so on; says where each stands.
+        """Writes what `encode` returns as ``<name>_mask.png`` and so on; returns the paths.
 
         Raises:
             OutputError: If something stands there that modicum did not write; it is left as it is.
@@ -114,7 +114,7 @@ class Salience:
         return files
 
     def to_json(self) -> dict[str, object]:
-        """Plain data, for JSON; without the pictures."""
+        """Returns plain data, for JSON; without the pictures."""
         height, width = self.mask.shape
         found = {"width": width, "height": height, "share": self.share, "box": self.box}
         return {"name": self.name, **found, **files_to_json(self.files)}
@@ -154,7 +154,7 @@ class Predictor:
         return found
 
     def predict_all(self, images: Iterable[Source], *, batch_size: int = 8) -> Iterator[Salience | Failure]:
-        """What is salient in each picture, in order, as they come; one that cannot be read costs only itself.
+        """Yields the salience of each picture in order; pictures that cannot be read give a `Failure`.
 
         Raises:
             ValueError: If ``batch_size`` is below 1.
@@ -180,7 +180,7 @@ class Predictor:
 
     @torch.inference_mode()
     def maps(self, pictures: Iterable[NDArray[np.uint8]]) -> Tensor:
-        """Maps (n, S, S) of some pictures (H, W, 3) uint8 at the network's own size, in [0, 1], on the CPU."""
+        """Returns maps (n, S, S) of pictures (H, W, 3) uint8 at the network's input size, in [0, 1], on the CPU."""
         images = torch.stack([to_input(pixels, self.preprocessing.size) for pixels in pictures]).to(self._device)
         batch = self.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
         dtype = next(self._network.parameters()).dtype
@@ -188,7 +188,7 @@ class Predictor:
         return maps
 
     def enlarge(self, saliency: Tensor, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A map (S, S) of a picture at its full size, (H, W) uint8."""
+        """Enlarges a map (S, S) to the full size of its picture, (H, W) uint8."""
         return enlarge(saliency.numpy(), pixels, is_guided=self.is_guided)
 
     def _flush(self, waiting: Sequence[_Read | Failure]) -> Iterator[Salience | Failure]:
@@ -203,12 +203,12 @@ class Predictor:
 
 
 def files_of(place: Path) -> dict[str, Path]:
-    """The files that are written for a picture, by kind, from its place in the output folder."""
+    """Returns the files to write for a picture, by kind, from its place in the output folder."""
     return {kind: place.with_name(f"{place.stem}_{kind}{suffix}") for kind, suffix in _FILES.items()}
 
 
 def encode(picture: Image.Image, form: str, belongings: Belongings) -> bytes:
-    """The bytes of an image file with what belongs to the picture; PNG is written fast rather than small."""
+    """Encodes an image file with the picture's metadata; PNG is written fast rather than small."""
     stream = io.BytesIO()
     options = {"compress_level": 1} if form == "PNG" else {"quality": 90}
     picture.save(stream, form, **options, **save_options(belongings, form, picture.mode))

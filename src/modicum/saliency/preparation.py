@@ -45,7 +45,7 @@ class PreparedPairs:
     seed: int
 
     def loaders(self, stage: str) -> Loaders:
-        """Training batches, in an order of the stage's own, and the calibration part to watch it on."""
+        """Returns training batches, in an order specific to the stage, and the calibration part to watch it on."""
         seed = derive_seed(self.seed, stage) % 2**31
         samples, collate = self._samples("train", is_random=True, seed=seed), Collate(self.preprocessing)
         batch_size, num_workers = self.options.batch_size, self.options.num_workers
@@ -69,7 +69,7 @@ class PreparedPairs:
         return Loaders(train_batches, validation_batches)
 
     def pairs(self, part: Part) -> Iterator[tuple[str, MaskedImage]]:
-        """Ids, images and masks of a part at the sizes that they have, one by one."""
+        """Yields ids, images and masks of a part one by one, at their own sizes."""
         for index in self.splits.indices(self.source, part):
             yield self.source.records[index].id, self.source.pair(index)
 
@@ -79,11 +79,11 @@ class PreparedPairs:
 
 
 def prepare(recipe: SaliencyRecipe, run: RunFolder, *, parts: Collection[Part] = PARTS) -> PreparedPairs:
-    """The data of a run; the first time, every image is checked, and the splits are kept there.
+    """Prepares the data of a run; the first call checks every image and stores the splits.
 
     Args:
         recipe: Says where the data are, and how they are divided.
-        run: Where the splits are kept.
+        run: Stores the splits.
         parts: What will be looked at: these images and masks must still be what the run was begun with.
 
     Raises:
@@ -103,7 +103,7 @@ def prepare(recipe: SaliencyRecipe, run: RunFolder, *, parts: Collection[Part] =
 
 
 def preprocessing_of(recipe: SaliencyRecipe) -> Preprocessing:
-    """How a recipe's options make a network's input from a picture."""
+    """Returns the pre-processing that a recipe's options describe."""
     options = recipe.images
     return Preprocessing(
         size=recipe.image_px,

@@ -74,7 +74,7 @@ class TwoRateOptions:
         require(rates, "optimizer rates", "above 0", f"{self.head_rate} and {self.encoder_rate}")
 
     def general(self) -> OptimizerOptions:
-        """Returns these options as those of any optimiser, its rates those of the parts "encoder" and "head"."""
+        """Returns these options as general optimiser options, with the rates of "encoder" and "head"."""
         rates = {"encoder": self.encoder_rate, "head": self.head_rate}
         return OptimizerOptions(self.kind, 1.0, nesterov=True, weight_decay=self.weight_decay, part_rates=rates)
 
@@ -161,7 +161,7 @@ class SaliencyRecipe:
         require_decay(self.ema_decay)
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns facts about the training for readers of a report, by name."""
         network = self.network
         attention = {"self": "self-attention", "region": "attention to two regions", "none": "no attention"}
         return {

@@ -29,7 +29,7 @@ class ConvNormRelu(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, H, W), at least 0."""
+        """Returns features (B, C, H, W), at least 0."""
         return F.relu(self.norm(self.conv(features)))
 
 
@@ -59,7 +59,7 @@ class RecurrentConv(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(steps + 1 if norms == "per_step" else 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """The last state (B, C, H, W), at least 0."""
+        """Returns the last state (B, C, H, W), at least 0."""
         drive = self.feed_forward(features)
         state = F.relu(self.norm(0)(drive))
         if self.recurrent is not None:
@@ -68,13 +68,13 @@ class RecurrentConv(nn.Module):
         return state
 
     def norm(self, step: int) -> nn.BatchNorm2d:
-        """The normalisation of ``step`` in 0..T."""
+        """Returns the normalisation of ``step`` in 0..T."""
         chosen: nn.BatchNorm2d = self.norms[min(step, len(self.norms) - 1)]  # type: ignore[assignment]  # built so
         return chosen
 
 
 def conv3x3(in_channels: int, channels: int) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size, without bias, initialised for a ReLU behind it."""
+    """Returns a 3x3 convolution that keeps the size, without bias, initialised for a following ReLU."""
     conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv

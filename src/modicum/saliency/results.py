@@ -21,7 +21,7 @@ class MethodScores:
         figures: Over the test part.
         curves: Over thresholds.
         parameters: None for what has none.
-        macs: Multiply-adds of one prediction at the network's size; None for what is no network.
+        macs: Multiply-adds of one prediction at the network's size; None for methods without a network.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Evaluation:
         best: Test images with the highest structure measures, highest first.
         typical: Those around the median.
         worst: Those with the lowest, lowest first.
-        attention: Attention on objects, per deep level; empty where there is no attention.
+        attention: Attention on objects, per deep level; empty without attention.
         duplicates: Images of the training part that look like images of the test part; None where nothing looked.
     """
 
@@ -81,7 +81,7 @@ class Evaluation:
     duplicates: tuple[Duplicate, ...] | None
 
     def to_json(self) -> dict[str, JSON]:
-        """Plain data, for JSON; of the examples the names."""
+        """Returns plain data, for JSON; examples by their names."""
         plain = {name: getattr(self, name) for name in ("system", "data", "num_images", "image_px")}
         examples = {kind: [e.name for e in getattr(self, kind)] for kind in ("best", "typical", "worst")}
         return {

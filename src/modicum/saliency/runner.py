@@ -26,7 +26,7 @@ class OnnxSaliency:
         threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:
-        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
         MissingExtraError: If ONNX Runtime is not installed.
     """
 
@@ -37,7 +37,7 @@ class OnnxSaliency:
         self._graph = GraphRunner(Path(folder), manifest.graphs["saliency"], threads=threads)
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Maps (B, 1, S, S) in [0, 1] of images (B, 3, S, S), normalised.
+        """Returns maps (B, 1, S, S), in [0, 1], of normalised images (B, 3, S, S).
 
         Raises:
             ValueError: If the images are of another shape or type.
@@ -48,7 +48,7 @@ class OnnxSaliency:
         return self._graph(images)["saliency"]
 
     def prepare(self, picture: Image.Image) -> NDArray[np.float32]:
-        """The network's input (1, 3, S, S): upright, transparency laid on white, stretched, normalised.
+        """Returns the network's input (1, 3, S, S): upright, transparency laid on white, stretched, normalised.
 
         Pillow rounds to 8 bits after each direction, so pixels may differ by 1/255 from the training code's resize.
 

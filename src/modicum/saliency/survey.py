@@ -47,7 +47,7 @@ class Survey:
 
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
-    """Decodes every image and mask of a set once and says what it found.
+    """Decodes every image and mask of a set once and reports its findings.
 
     Args:
         source: As for training.

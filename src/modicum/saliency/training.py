@@ -45,11 +45,11 @@ class SaliencyStage(LightningModule):
         self.iou, self.mae = MeanMetric(), MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """One group of parameters for the encoder, one for the rest."""
+        """Configures an optimiser with one group of parameters for the encoder and one for the rest."""
         return configure_optimizer(self, parts_of(self.network), self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The loss of one batch."""
+        """Returns the loss of one batch."""
         images, masks = self._resized(batch)
         loss = saliency_loss(
             self.network(images),
@@ -61,7 +61,7 @@ class SaliencyStage(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Soft intersection over union, and mean absolute error."""
+        """Logs the soft intersection over union and the mean absolute error."""
         logits = self.network(batch.images).finest.float()
         self.iou.update(1 - region_loss(logits, batch.masks))
         self.mae.update((logits.sigmoid() - batch.masks).abs().mean(dim=(1, 2, 3)))

@@ -41,7 +41,7 @@ class UNet(nn.Module):
         self.last = nn.Conv2d(width, 1, 1)
 
     def forward(self, images: Tensor) -> SideLogits:
-        """The logits of its one output."""
+        """Returns the logits of its one output."""
         maps = [self.down[0](images)]
         for block in self.down[1:]:
             maps.append(block(self.pool(maps[-1])))
@@ -51,24 +51,24 @@ class UNet(nn.Module):
         return SideLogits((self.last(joined),))
 
     def saliency(self, images: Tensor) -> Tensor:
-        """The prediction (B, 1, H, W), in [0, 1]."""
+        """Returns the prediction (B, 1, H, W), in [0, 1]."""
         logits: SideLogits = self(images)
         return logits.finest.sigmoid()
 
     def storage_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {"width": self.width}
 
 
 def unet_of_cost(macs: float, image_px: int) -> UNet:
-    """The widest U-Net that takes at most so many multiply-adds for an image.
+    """Returns the widest U-Net within a budget of multiply-adds for an image.
 
     Args:
         macs: The budget, such as another network's cost.
         image_px: Side of the image.
 
     Raises:
-        ValueError: If the budget does not pay for one channel.
+        ValueError: If the budget is too small for one channel.
     """
     if (least := unet_macs(1, image_px)) > macs:
         raise ValueError(f"{macs:,.0f} multiply-adds are too few for a U-Net: one channel takes {least:,}")
@@ -79,7 +79,7 @@ def unet_of_cost(macs: float, image_px: int) -> UNet:
 
 
 def unet_macs(width: int, image_px: int) -> int:
-    """Multiply-adds of a U-Net's convolutions for an image of ``image_px`` pixels a side."""
+    """Counts the multiply-adds of a U-Net's convolutions for an image of ``image_px`` pixels a side."""
     total, inputs, side = 0, 3, image_px
     for level in range(LEVELS):
         own = width * 2**level

@@ -19,7 +19,7 @@ _BAND = 1_000_000  # pixels finished at a time: bounds the memory to some 30 MB 
 
 
 def enlarge(saliency: NDArray[np.float32], pixels: NDArray[np.uint8], *, is_guided: bool = True) -> NDArray[np.uint8]:
-    """Enlarges a map to its photograph's size, (H, W) uint8: guided where that is much larger, else bilinearly.
+    """Enlarges a map to its photograph's size, (H, W) uint8: guided if that is much larger, else bilinearly.
 
     Args:
         saliency: The small map, (h, w), in [0, 1].
@@ -37,7 +37,7 @@ def guided_upsample(
     radius: int | None = None,
     smoothness: float = SMOOTHNESS,
 ) -> NDArray[np.uint8]:
-    """The map at the photograph's size, (H, W) uint8.
+    """Enlarges the map to the photograph's size, (H, W) uint8, guided by the photograph.
 
     In each window of the small map, saliency is fitted as ``a I + b`` to the grey level I of the photograph; the
     smoothed a and b are enlarged and applied to the photograph's own pixels.
@@ -45,7 +45,7 @@ def guided_upsample(
     Args:
         saliency: The small map, (h, w), in [0, 1].
         pixels: The photograph, (H, W, 3) uint8.
-        radius: Of the window, at the small map's resolution, px; None takes one that goes with the map's side: a
+        radius: Radius of the window, at the small map's resolution, px; None chooses it by the map's side: a
             window that is large against the map blurs it.
         smoothness: Regularisation; greater follows the photograph's edges less.
     """
@@ -64,12 +64,12 @@ def guided_upsample(
 
 
 def default_radius(side: int) -> int:
-    """Radius of the guided filter's window for a map of ``side`` px."""
+    """Returns the radius of the guided filter's window for a map of ``side`` px."""
     return max(1, round(side / SIDE_PER_RADIUS))
 
 
 def plain_upsample(saliency: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The map (h, w), in [0, 1], at ``size`` (H, W), bilinear, as uint8."""
+    """Enlarges the map (h, w), in [0, 1], bilinearly to ``size`` (H, W), as uint8."""
     height, width = size
     wide = _widened(saliency.astype(np.float32)[None], width)
     out = np.empty((height, width), np.uint8)
@@ -83,7 +83,7 @@ def plain_upsample(saliency: NDArray[np.float32], size: tuple[int, ...]) -> NDAr
 def _fit(
     guide: NDArray[np.float64], values: NDArray[np.float64], radius: int, smoothness: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Smoothed slopes and offsets, (h, w) each."""
+    """Returns smoothed slopes and offsets, (h, w) each."""
     mean_guide, mean_values = _box(guide, radius), _box(values, radius)
     variance = _box(guide * guide, radius) - mean_guide**2
     slope = (_box(guide * values, radius) - mean_guide * mean_values) / (variance + smoothness)
@@ -91,7 +91,7 @@ def _fit(
 
 
 def _box(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    """Means over windows of side 2 radius + 1, of what lies inside the map."""
+    """Returns means over the part inside the map of windows of side 2 radius + 1."""
     for _ in range(2):  # along the columns, then along the rows
         count = len(values)
         sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
@@ -108,19 +108,19 @@ def _small_grey(pixels: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Luma in [0, 1], (H, W)."""
+    """Returns the luma in [0, 1], (H, W)."""
     return np.asarray(pixels @ np.array(_LUMA, np.float32) / np.float32(255), np.float32)
 
 
 def _widened(maps: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Maps (C, h, w) with rows of ``width`` px, bilinear."""
+    """Widens maps (C, h, w) to rows of ``width`` px, bilinearly."""
     low, high, share = _neighbours(maps.shape[2], width, slice(0, width))
     widened: NDArray[np.float32] = maps[:, :, low] + (maps[:, :, high] - maps[:, :, low]) * share
     return widened
 
 
 def _rows(maps: NDArray[np.float32], height: int, band: slice) -> NDArray[np.float32]:
-    """The rows ``band`` of maps (C, h, W) enlarged bilinearly to ``height``."""
+    """Returns the rows ``band`` of maps (C, h, W) enlarged bilinearly to ``height``."""
     low, high, share = _neighbours(maps.shape[1], height, band)
     rows: NDArray[np.float32] = maps[:, low] + (maps[:, high] - maps[:, low]) * share[:, None]
     return rows
@@ -129,7 +129,7 @@ def _rows(maps: NDArray[np.float32], height: int, band: slice) -> NDArray[np.flo
 def _neighbours(
     small: int, large: int, wanted: slice
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Samples before and behind the centres of enlarged ones, and the share of the latter."""
+    """Returns the samples before and after the centres of enlarged ones, and the weight of the latter."""
     centres = (np.arange(wanted.start, wanted.stop) + 0.5) * (small / large) - 0.5
     centres = centres.clip(0, small - 1)
     low = np.floor(centres).astype(np.int64)
@@ -137,6 +137,6 @@ def _neighbours(
 
 
 def _to_levels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Grey levels of values in [0, 1]; what is beyond is cut off."""
+    """Returns the grey levels of values in [0, 1]; values outside are clipped."""
     levels: NDArray[np.uint8] = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
     return levels

@@ -2,7 +2,7 @@
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun, in the singular for 1.
+    """Returns a number with its noun, in the singular for 1.
 
     Args:
         number: How many.

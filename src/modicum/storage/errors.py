@@ -39,11 +39,11 @@ class MissingExtraError(ModicumError, ImportError):
 
 
 def install_hint(extra: str) -> str:
-    """The command that installs an optional dependency; modicum itself is on no package index."""
+    """Returns the command that installs an optional dependency; modicum itself is on no package index."""
     return f"in your clone of modicum, run: pip install -e '.[{extra}]'"
 
 
 def first_few(items: Sequence[str], limit: int = 5) -> str:
-    """The first names of a list for a message, and how many more there are."""
+    """Returns the first names of a list for a message, and how many more there are."""
     shown = ", ".join(repr(item) for item in items[:limit])
     return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

@@ -17,12 +17,12 @@ _PIECE_BYTES = 2**20
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether ``path`` is the temporary file of a process that was killed while it wrote."""
+    """Tells whether ``path`` is the temporary file of a process that was killed while writing."""
     return path.name.startswith(".") and path.suffix == ".tmp"
 
 
 def write_atomically(path: str | Path, data: bytes | str | Sequence[bytes | memoryview]) -> None:
-    """Writes a whole file so that a reader, or a crash, sees the old content or the new one and nothing between.
+    """Writes a whole file so that readers see the old or the new content and nothing between, even after a crash.
 
     Args:
         path: The file to replace or to create; missing parent folders are made.
@@ -46,7 +46,7 @@ def write_atomically(path: str | Path, data: bytes | str | Sequence[bytes | memo
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Gives the errors of the system in its block the file that was to be written: a full disk names none.
+    """Adds the name of the file being written to system errors in the block: a full disk names none.
 
     Raises:
         OSError: As the block did, of the same kind and number, with ``path`` as its ``filename``.
@@ -61,7 +61,7 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def read_at_most(stream: io.BufferedIOBase, most_bytes: int) -> bytes:
-    """Returns the rest of a stream, or its first ``most_bytes + 1`` bytes where it is longer.
+    """Returns the rest of a stream, or its first ``most_bytes + 1`` bytes if it is longer.
 
     Takes memory for what is there, not for the bound, which `read` itself sets aside at once.
     """
@@ -72,14 +72,14 @@ def read_at_most(stream: io.BufferedIOBase, most_bytes: int) -> bytes:
 
 
 def dump_json(value: JSON, *, indent: int | None = None) -> str:
-    """JSON text that any parser reads: keys in the order given, letters unescaped, neither NaN nor infinity.
+    """Returns JSON text that any parser reads: keys in the order given, letters unescaped, no NaN or infinity.
 
     Args:
         value: Plain data; a tuple becomes a list.
         indent: Spaces per level; ``None`` puts all on one line.
 
     Raises:
-        ValueError: If the value holds NaN, infinity, or something that JSON cannot say.
+        ValueError: If the value holds NaN, infinity, or a value that JSON cannot represent.
     """
     try:
         text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
@@ -103,7 +103,7 @@ def write_json(path: str | Path, value: JSON) -> None:
 
 
 def read_json(path: str | Path) -> JSON:
-    """The content of a JSON file.
+    """Reads the content of a JSON file.
 
     Raises:
         DataError: If the file is missing, or is not JSON; the message names line and column.
@@ -112,10 +112,10 @@ def read_json(path: str | Path) -> JSON:
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
-    """The content of a JSON file that holds one object (``{...}``).
+    """Reads a JSON file that holds one object (``{...}``).
 
     Raises:
-        DataError: If the file is missing, is not JSON, or holds something else than an object.
+        DataError: If the file is missing, is not JSON, or holds anything other than an object.
     """
     value = read_json(path)
     if not isinstance(value, dict):
@@ -142,7 +142,7 @@ def append_jsonl(path: str | Path, row: Mapping[str, JSON]) -> None:
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; a last line that was cut off by a kill is left out.
+    """Reads the rows of a file of JSON lines; drops a last line that was cut off by a kill.
 
     Raises:
         DataError: If the file is missing, or another line is not a JSON object; the message names the line.

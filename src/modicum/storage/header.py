@@ -52,7 +52,7 @@ class RawHeader:
 
 
 def locate_weights(path: str | Path) -> Path:
-    """The weights file that ``path`` means: itself, or ``model.safetensors`` in it where it is a run folder.
+    """Returns the weights file that ``path`` means: itself, or ``model.safetensors`` in a run folder.
 
     Raises:
         WeightsError: If there is no such file.
@@ -69,7 +69,7 @@ def locate_weights(path: str | Path) -> Path:
 
 
 def read_header(path: str | Path) -> Header:
-    """What a weights file says about itself; no tensor is loaded.
+    """Reads the header of a weights file; loads no tensor.
 
     Args:
         path: A ``.safetensors`` file that modicum wrote, or a run folder.
@@ -102,7 +102,7 @@ def read_note(path: str | Path, name: str, build: Callable[..., Noted]) -> Noted
 
 
 def read_raw_header(file: Path) -> RawHeader:
-    """The header of any safetensors file, checked against the file's length.
+    """Reads the header of any safetensors file and checks it against the file's length.
 
     Raises:
         WeightsError: If the file is truncated or not of this format.
@@ -162,7 +162,7 @@ def write_weights(path: str | Path, metadata: Mapping[str, str], plain: bytes | 
 
 
 def update_notes(path: Path, notes: Mapping[str, JSON]) -> None:
-    """Adds notes to a weights file, or replaces them, and makes its digest anew.
+    """Adds notes to a weights file, or replaces them, and renews its digest.
 
     Raises:
         WeightsError: If the file is missing, damaged, not of modicum, or of a newer format.
@@ -174,7 +174,7 @@ def update_notes(path: Path, notes: Mapping[str, JSON]) -> None:
 
 
 def _entry(raw: Mapping[str, Any]) -> TensorEntry:
-    """An entry of the header; raises ValueError, KeyError or TypeError unless it is one."""
+    """Parses an entry of the header; raises ValueError, KeyError or TypeError if it is malformed."""
     begin, end = raw["data_offsets"]
     if not all(type(number) is int and number >= 0 for number in (begin, end, *raw["shape"])) or begin > end:
         raise ValueError("sizes and places of tensors are whole numbers")
@@ -192,7 +192,7 @@ def _digest(metadata: Mapping[str, str], tensors: Mapping[str, TensorEntry], dat
 
 
 def interpret_metadata(metadata: dict[str, str], file: Path) -> Header:
-    """Modicum's part of the metadata of a safetensors file.
+    """Returns modicum's part of the metadata of a safetensors file.
 
     Raises:
         WeightsError: If another program wrote the file, or a newer modicum, or its metadata is damaged.
@@ -224,7 +224,7 @@ def _refuse_newer(found: int, metadata: dict[str, str], file: Path) -> None:
 
 
 def _read_header_json(stream: BinaryIO, file: Path) -> dict[str, Any]:
-    """The JSON object behind the 8 bytes of its length (little-endian), which is how every safetensors file begins."""
+    """Reads the JSON object at the start of every safetensors file, behind its 8-byte little-endian length."""
     prefix = stream.read(8)
     if len(prefix) < 8:
         raise _truncated(file)

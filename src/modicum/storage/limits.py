@@ -41,7 +41,7 @@ class Limits:
 
     @classmethod
     def of(cls, tensors: Mapping[str, TensorEntry]) -> "Limits":
-        """Limits of the network that a file with these tensors can hold."""
+        """Returns the limits of the network that a file with these tensors can hold."""
         numbers = sum(prod(entry.shape) for entry in tensors.values())
         return cls(
             _SLACK * len(tensors) + _FREE_TENSORS,

@@ -11,7 +11,7 @@ from modicum.storage.errors import RunError
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock file at ``path`` while the block runs; the file stays, and means nothing by itself.
+    """Holds the lock file at ``path`` while the block runs; the file itself stays and signals nothing.
 
     Forked workers do not inherit the lock, so that a worker that outlives a killed training does not keep it.
 

@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""A text that shows all that is in it, changes nothing about where it is shown, and that UTF-8 can write.
+    r"""Escapes characters of a text that are invisible, affect the display or cannot be written as UTF-8.
 
     Args:
         text: Any text, such as the name of a file.
@@ -31,9 +31,9 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def spreadsheet_text(text: str) -> str:
-    """A text as a cell of a table that no spreadsheet takes for a formula: an apostrophe marks it as text.
+    """Returns a text as a table cell that no spreadsheet reads as a formula: an apostrophe marks it as text.
 
-    Numbers are as they are.
+    Numbers stay unchanged.
 
     Example:
         >>> spreadsheet_text("=1+1"), spreadsheet_text("-5"), spreadsheet_text("cat")

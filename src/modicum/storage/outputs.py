@@ -22,7 +22,7 @@ Identity = tuple[int, int]  # of a file on this machine, whatever it is called: 
 
 
 def claim(targets: Iterable[str | Path], *, inputs: Iterable[str | Path] = (), force: bool = False) -> None:
-    """Makes sure, before the work, that outputs may be written to where they are to go.
+    """Checks, before the work, that outputs may be written to their targets.
 
     Args:
         targets: The files that will be written.
@@ -69,17 +69,17 @@ def write_output(path: str | Path, data: bytes | str) -> None:
 
 
 def tell_files(files: Mapping[str, Path]) -> str:
-    """The end of a printed line: where the outputs stand; empty where there are none."""
+    """Returns the end of a printed line that names the outputs; empty without outputs."""
     return f", written: {', '.join(printable(str(file)) for file in files.values())}" if files else ""
 
 
 def files_to_json(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-    """The entry of a JSON object that says, by kind, where the outputs stand; empty where there are none."""
+    """Returns the JSON entry that gives the path of each output by kind; empty without outputs."""
     return {"files": {kind: str(file) for kind, file in files.items()}} if files else {}
 
 
 def is_replaceable(path: Path) -> bool:
-    """Whether nothing stands at ``path``, or a file as modicum wrote it."""
+    """Tells whether ``path`` is free, or holds a file as modicum wrote it."""
     if not os.path.lexists(path):
         return True
     return _is_file_or_link(path) and _is_listed(path.parent, path.name, _digest_of(path))
@@ -92,12 +92,12 @@ def list_outputs(folder: Path) -> None:
 
 
 def foreign_files(folder: Path) -> list[str]:
-    """Names, relative to ``folder`` and sorted, of the files below it that its list lacks as they stand."""
+    """Returns the names, relative to ``folder`` and sorted, of files not listed, or changed since they were listed."""
     return [name for name, file in _files_in(folder) if not _is_listed(folder, name, _digest_of(file))]
 
 
 def has_list(folder: Path) -> bool:
-    """Whether modicum has listed what it wrote into ``folder``."""
+    """Tells whether modicum has listed its outputs in ``folder``."""
     return (folder / LIST_NAME).is_file()
 
 
@@ -111,7 +111,7 @@ def _refusal(files: Iterable[Path]) -> str:
 
 
 def _check_place(path: Path) -> None:
-    """Refuses a target that can never become a file, or not by this user."""
+    """Raises OutputError for a target that can never become a file, or not by this user."""
     if os.path.lexists(path) and not _is_file_or_link(path):
         raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}: name a file")
     above = path.parent

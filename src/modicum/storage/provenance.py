@@ -8,7 +8,7 @@ _PACKAGES = ("modicum", "torch", "torchvision", "timm", "lightning")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the platform, and the installed packages that shape a result; nothing of them is imported.
+    """Returns the versions of Python, the platform and the packages that affect results; imports none of them.
 
     Returns:
         By name; a package that is not installed is left out.
@@ -23,7 +23,7 @@ def versions() -> dict[str, str]:
 
 
 def modicum_version() -> str:
-    """Version of this package, ``"unknown"`` where it runs from its sources without being installed."""
+    """Returns the version of this package; ``"unknown"`` if it runs from source without being installed."""
     try:
         return metadata.version("modicum")
     except metadata.PackageNotFoundError:
@@ -31,5 +31,5 @@ def modicum_version() -> str:
 
 
 def utc_now() -> str:
-    """The time now as ISO 8601 in UTC, to the second: ``2026-01-31T23:59:59+00:00``."""
+    """Returns the current time as ISO 8601 in UTC, to the second: ``2026-01-31T23:59:59+00:00``."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -39,7 +39,7 @@ class RunFolder:
     def create(
         cls, path: str | Path, *, system: str, recipe_text: str, command: str, versions: Mapping[str, str]
     ) -> "RunFolder":
-        """A new run in a folder that is missing or empty.
+        """Creates a new run in a folder that is missing or empty.
 
         Args:
             path: The folder; missing parents are made.
@@ -71,7 +71,7 @@ class RunFolder:
         command: str,
         versions: Mapping[str, str],
     ) -> Iterator["RunFolder"]:
-        """A run to train in: `create` or `resume` under the lock, which is held while the block runs.
+        """Opens a run to train in: `create` or `resume` under the lock, which is held while the block runs.
 
         A new run whose block fails before there is anything to keep is removed, so that the corrected command finds
         the folder free; one that was interrupted stays, to be resumed.
@@ -97,10 +97,10 @@ class RunFolder:
     def resume(
         cls, path: str | Path, *, system: str, recipe_text: str, command: str, versions: Mapping[str, str]
     ) -> "RunFolder":
-        """An existing run, to go on with: the system and recipe must be the same; the new start is added to its state.
+        """Resumes an existing run with the same system and recipe; adds the new start to its state.
 
         Raises:
-            RunError: If there is no run, or one of another system or recipe.
+            RunError: If there is no run, or its system or recipe differs.
         """
         run = cls.open(path)
         state = run.read_state()
@@ -112,7 +112,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
-        """An existing run.
+        """Opens an existing run.
 
         Raises:
             RunError: If the folder is missing or not a run; the message names runs nearby.
@@ -124,10 +124,10 @@ class RunFolder:
         raise RunError(f"{run.path} {fault}: {_suggest_runs(run.path)}")
 
     def read_state(self) -> RunState:
-        """What ``run.json`` says now.
+        """Reads the current content of ``run.json``.
 
         Raises:
-            RunError: If it lacks or adds something.
+            RunError: If fields are missing or unknown.
             DataError: If it is not JSON, or is not as it was written.
         """
         raw = read_sealed(self.state, remedy="put a copy back, or begin a new run")
@@ -139,17 +139,17 @@ class RunFolder:
             raise RunError(f"{self.state} is damaged or of another version of modicum: {error}") from error
 
     def finished_stages(self) -> list[str]:
-        """Names of the finished stages, in the order in which they were finished."""
+        """Returns the names of the finished stages, in the order in which they were finished."""
         return [stage.name for stage in self.read_state().stages]
 
     def mark_finished(self, stage: str, notes: Mapping[str, JSON] | None = None) -> None:
-        """Records that a stage is done; done again, it moves to the end with its new notes."""
+        """Records that a stage is done; a repeated stage moves to the end with its new notes."""
         state = self.read_state()
         others = (done for done in state.stages if done.name != stage)
         self._write(replace(state, stages=(*others, FinishedStage(stage, utc_now(), notes or {}))))
 
     def weights_left_by(self, stage: str, path: Path, *, remedy: str) -> Path | None:
-        """Returns where a stage left weights beside the network's; None if this run has not finished that stage.
+        """Returns the weights that a stage left beside the network's; None if this run has not finished that stage.
 
         Args:
             stage: Its name.
@@ -166,7 +166,7 @@ class RunFolder:
         return None
 
     def discard_unused(self) -> None:
-        """Removes a run in whose folder there is nothing yet but its beginning; leaves any other as it is.
+        """Removes a run if its folder holds only its beginning; leaves any other as it is.
 
         What recipe and data tell again counts as its beginning: which samples are for what, words, empty folders.
         """
@@ -184,7 +184,7 @@ class RunFolder:
         return file.name in names or is_leftover(file) or is_empty_log
 
     def verify_recipe(self) -> None:
-        """Compares the recipe with the one that the run was begun with, and that its weights were trained by.
+        """Compares the recipe with the one of the run's start, and with the one that trained its weights.
 
         Raises:
             RunError: If it has changed or is gone.
@@ -218,14 +218,14 @@ class RunFolder:
         return rows
 
     def recipe_note(self) -> dict[str, JSON]:
-        """For the notes of weights: which recipe trained them; empty where the folder has none."""
+        """Returns a note for weights on the recipe that trained them; empty if the folder has no recipe."""
         return {RECIPE_NOTE: digest_recipe(self.recipe.read_bytes())} if self.recipe.is_file() else {}
 
     def check_same_recipe(self, recipe_text: str) -> None:
-        """Accepts the recipe that this run was begun with, and no other; line ends do not matter.
+        """Raises RunError unless the recipe is the one that this run was begun with; line ends do not matter.
 
         Raises:
-            RunError: If lines differ; the message names them, ``-`` as the run has them, ``+`` as they are asked for.
+            RunError: If lines differ; the message names them, ``-`` in the run, ``+`` as requested.
         """
         self.verify_recipe()
         ours = self.recipe.read_text(encoding="utf-8").splitlines()
@@ -275,7 +275,7 @@ class RunFolder:
         return self.path / "baselines.json"
 
     def stage(self, name: str) -> Path:
-        """Folder of a stage of the training, with its checkpoints ``last.ckpt`` and ``best.ckpt``."""
+        """Returns the folder of a training stage, with its checkpoints ``last.ckpt`` and ``best.ckpt``."""
         return self.path / "stages" / name
 
     @property
@@ -330,12 +330,12 @@ class RunFolder:
 
 
 def digest_recipe(content: bytes) -> str:
-    """SHA-256 of the text of a recipe; line ends do not matter."""
+    """Returns the SHA-256 of the text of a recipe; line ends do not matter."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _suggest_runs(path: Path) -> str:
-    """What to do instead, with the newest runs in or beside a folder that is no run."""
+    """Suggests what to do instead, with the newest runs in or beside a folder that is not a run."""
     for folder, place in ((path, "in it"), (path.resolve().parent, "beside it")):
         states = sorted(folder.glob(f"*/{STATE_NAME}"), key=lambda state: state.stat().st_mtime, reverse=True)
         if states:

@@ -56,14 +56,14 @@ def parse_record(record: Callable[..., Record], content: Mapping[str, Any], path
 
 
 def digest_of(content: Mapping[str, JSON]) -> str:
-    """SHA-256 of plain JSON data; neither the order of keys nor white space matters."""
+    """Returns the SHA-256 of plain JSON data; the order of keys and white space do not matter."""
     plain = json.loads(dump_json(content))  # tuples and keys as they will be read
     text = json.dumps(plain, sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def no_digest(path: str | Path) -> str:
-    """Says, behind the name of a file, what to do about a digest that is not there."""
+    """Returns the advice, to follow the name of a file, on a missing digest."""
     return (
         "has no digest: an older modicum wrote it, or it was edited; if you trust it, take it over with: "
         f"modicum adopt {run_of(Path(path))}"
@@ -71,5 +71,5 @@ def no_digest(path: str | Path) -> str:
 
 
 def run_of(path: Path) -> Path:
-    """The run folder that a file is in, at any depth; the file itself where it is in none."""
+    """Returns the run folder that contains a file, at any depth; the file itself if there is none."""
     return next((parent for parent in path.parents if (parent / "run.json").is_file()), path)

@@ -12,7 +12,7 @@ from modicum.storage.tensors import read_tensors
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a state that `torch.save` wrote, on the CPU, all finite.
+    """Reads the tensors of a ``.safetensors`` file, or of a state that `torch.save` wrote, on the CPU, all finite.
 
     A state that stands under ``state_dict`` in what was saved is found.
 
@@ -32,7 +32,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def refuse_endless(state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Raises `WeightsError` if a number in a state is infinite or none; the message names the tensors."""
+    """Raises `WeightsError` if a number in a state is infinite or NaN; the message names the tensors."""
     # A sum is finite unless a number is not, or it overflows: only then is every number looked at.
     if bad := [n for n, value in state.items() if not value.sum().isfinite() and not value.isfinite().all()]:
         raise WeightsError(

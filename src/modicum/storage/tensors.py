@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file by name, on the CPU.
+    """Reads the tensors of a safetensors file by name, on the CPU.
 
     Raises:
         SafetensorError: If it is damaged.

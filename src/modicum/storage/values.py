@@ -40,7 +40,7 @@ def renaming(**keys: str) -> Form:
 
 
 def to_plain(record: "DataclassInstance", forms: Mapping[type, Form] = NO_FORMS) -> dict[str, JSON]:
-    """Returns a dataclass as plain JSON data; `from_plain` gives an equal one.
+    """Converts a dataclass to plain JSON data; `from_plain` gives an equal one.
 
     Args:
         record: Of dataclasses, mappings, sequences, numbers and texts, at any depth.
@@ -70,7 +70,7 @@ def _plain(value: object, forms: Mapping[type, Form]) -> JSON:
 
 
 def from_plain(kind: type[Record], raw: object, forms: Mapping[type, Form] = NO_FORMS) -> Record:
-    """Returns the dataclass that `to_plain` made plain; keys that it has no field for are ignored.
+    """Rebuilds the dataclass that `to_plain` made plain; ignores keys without a field.
 
     Args:
         kind: A dataclass of texts, numbers, literals, dataclasses, and optional ones, tuples and dictionaries of them.
@@ -116,7 +116,7 @@ def finite(value: JSON) -> JSON: ...
 @overload
 def finite(value: object) -> object: ...
 def finite(value: object) -> object:
-    """Returns plain data in which numbers that are not finite are None, for readers that know no other word."""
+    """Returns plain data with None for numbers that are not finite, for readers without a word for them."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

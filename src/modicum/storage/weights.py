@@ -46,7 +46,7 @@ class Storable(Protocol):
         """Name under which the builder is registered; usually a class attribute."""
 
     def storage_config(self) -> Mapping[str, JSON]:
-        """The builder's keyword arguments as plain JSON data; a tuple comes back as a list."""
+        """Returns the builder's keyword arguments as plain JSON data; a tuple comes back as a list."""
 
 
 def save_network(path: str | Path, network: nn.Module, *, notes: Mapping[str, JSON] | None = None) -> None:
@@ -74,7 +74,7 @@ def save_network(path: str | Path, network: nn.Module, *, notes: Mapping[str, JS
 
 
 def load_network(path: str | Path, builders: Mapping[str, Callable[..., N]], **parts: object) -> N:
-    """The network of a weights file, with its weights, in evaluation mode, on the CPU.
+    """Loads the network of a weights file, with its weights, in evaluation mode, on the CPU.
 
     The file names the network, ``builders`` says what the name means, and no other name is accepted: loading executes
     nothing of the file's choice. A half-precision file loads into a single-precision network as single precision.
@@ -100,7 +100,7 @@ def load_network(path: str | Path, builders: Mapping[str, Callable[..., N]], **p
 
 
 def _read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, all numbers finite; raises `WeightsError`."""
+    """Reads the tensors of a safetensors file, all numbers finite; raises `WeightsError`."""
     try:
         state = read_tensors(file)
     except SafetensorError as error:
@@ -110,7 +110,7 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _uncompiled(network: nn.Module) -> nn.Module:
-    """What `torch.compile` has wrapped: the wrapper does not know the network's name and prefixes its tensors."""
+    """Returns the network in a `torch.compile` wrapper, which lacks its name and prefixes its tensors."""
     plain: nn.Module = getattr(network, "_orig_mod", network)
     return plain
 
@@ -127,7 +127,7 @@ def _describe(network: Storable, notes: Mapping[str, JSON]) -> dict[str, str]:
 
 
 def _separate_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """The state as contiguous CPU tensors of which no two share memory, as safetensors demands."""
+    """Returns the state as contiguous CPU tensors, no two of which share memory, as safetensors requires."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, value in network.state_dict().items():
@@ -175,7 +175,7 @@ def _build(header: Header, builder: Callable[..., N], parts: Mapping[str, object
 
 
 def _refuse_misfits(found: Mapping[str, TensorEntry], network: nn.Module, header: Header, file: Path) -> None:
-    """Raises one error that tells all misfits between the tensors of the file and those of the network."""
+    """Raises one error that lists all misfits between the tensors of the file and of the network."""
     expected: dict[str, Tensor] = network.state_dict()
     shared = [name for name in expected if name in found]
     misfits = {

@@ -39,7 +39,7 @@ class _TextLoader(_PlainLoader):
 
 
 def read_bounded(path: str | Path) -> bytes:
-    """The bytes of a text that a user wrote; raises `RecipeError` if it cannot be read, or is far too long for one."""
+    """Reads the bytes of a user's text; raises `RecipeError` if it cannot be read or is too long."""
     file = Path(path)
     try:
         if file.stat().st_size > MAX_BYTES:
@@ -50,12 +50,12 @@ def read_bounded(path: str | Path) -> bytes:
 
 
 def parse_mapping(content: bytes, name: str, *, as_texts: bool = False) -> dict[str, Any]:
-    """The mapping in a YAML text.
+    """Parses the mapping in a YAML text.
 
     Args:
         content: The text, in UTF-8.
-        name: What a message calls it.
-        as_texts: Take every value as the text that stands there.
+        name: Name of the text in messages.
+        as_texts: Keep every value as its literal text.
 
     Raises:
         RecipeError: If it is not UTF-8, is not valid YAML, has references or is nested too deeply, or is no mapping.

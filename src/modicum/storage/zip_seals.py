@@ -14,7 +14,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def seal_zip(file: Path) -> None:
-    """Adds the digest to a zip file without a comment, and waits until the disk has it; others stay as they are."""
+    """Adds the digest to a zip file without a comment, and waits until it is on disk; others stay as they are."""
     with file.open("r+b") as stream:
         stream.seek(-min(_END_BYTES, file.stat().st_size), os.SEEK_END)
         end = stream.read()
@@ -33,7 +33,7 @@ def verify_zip(file: Path) -> None:
     """Compares a zip file with the digest in its comment.
 
     Raises:
-        RunError: If they differ, or there is no digest.
+        RunError: If they differ, or the digest is missing.
     """
     size = file.stat().st_size
     with file.open("rb") as stream:
@@ -53,5 +53,5 @@ def verify_zip(file: Path) -> None:
 
 
 def checkpoint_remedy(file: Path) -> str:
-    """Says what to do about a checkpoint that cannot be used."""
+    """Returns the advice on a checkpoint that cannot be used."""
     return f"put a copy back, or remove the folder {file.parent} to train this stage again with --resume"

@@ -28,5 +28,5 @@ def weight_average(decay: float, *, warms_up: bool = False) -> WeightAveraging:
 
 
 def warm_decay(decay: float, num_updates: int) -> float:
-    """The decay after a number of updates: (1 + n) / (10 + n) as long as that is lower."""
+    """Returns the decay after a number of updates: (1 + n) / (10 + n) as long as that is lower."""
     return min(decay, (1 + num_updates) / (10 + num_updates))

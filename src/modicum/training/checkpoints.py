@@ -48,7 +48,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The contents of a checkpoint, on the CPU; nothing in it is executed.
+    """Loads a checkpoint on the CPU without executing anything in it.
 
     Raises:
         RunError: If it is missing, has no digest, or is not as it was written.

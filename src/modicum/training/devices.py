@@ -1,9 +1,16 @@
-"""Where a trained network runs when nothing trains."""
+"""Where networks run: the device of one that is trained, and which process of a training this is."""
 
 import torch
 
 
 def inference_device(accelerator: str) -> torch.device:
-    """The accelerator of this machine, unless there is none or ``accelerator``, a Trainer's option, is ``"cpu"``."""
+    """Returns this machine's accelerator; the CPU if there is none or the Trainer's ``accelerator`` is ``"cpu"``."""
     current = torch.accelerator.current_accelerator(check_available=True)
     return torch.device("cpu") if accelerator == "cpu" or current is None else current
+
+
+def is_first_process() -> bool:
+    """Tells whether this process is the only one of a training, or the first of several."""
+    from lightning.pytorch.utilities import rank_zero_only  # not needed to predict
+
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # Lightning sets it on import

@@ -35,7 +35,7 @@ class Fitting:
         return seeded(derive_seed(self.seed, what))
 
     def run_stage(self, stage: Stage) -> None:
-        """Fits a stage, or loads what it left if it has run; its module ends with the final weights, on the CPU."""
+        """Fits a stage, or loads its result if it is finished; its module ends with the final weights, on the CPU."""
         finished = stage.name in self._finished
         fit_stage(stage, self.run, self.trainer, self.seed, finished=finished, plan=self.plan)
         stage.module.cpu()

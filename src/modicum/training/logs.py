@@ -48,7 +48,7 @@ class JsonLinesLogger(Logger):
         append_jsonl(self.path, {"stage": self.stage, "step": step, **metrics})
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  Lightning's signature
-        """Nothing: the recipe is in the run folder."""
+        """Does nothing: the recipe is in the run folder."""
 
     @rank_zero_only
     def _drop_lines_after(self, step: int) -> None:
@@ -79,7 +79,7 @@ class EpochLines(Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs that the stage begins, or goes on."""
+        """Logs that the stage begins or resumes."""
         self.start = self.clock()
         begun = f", from epoch {trainer.current_epoch + 1}" if trainer.current_epoch else ""
         epochs = trainer.max_epochs
@@ -93,7 +93,7 @@ class EpochLines(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Counts the step, and logs a line if there has been none for long."""
+        """Counts the step, and logs a line if there has been none for a while."""
         self.steps += 1
         if not trainer.is_last_batch and self.within_epochs.is_due():
             step, steps = batch_idx + 1, trainer.num_training_batches

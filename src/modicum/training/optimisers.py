@@ -51,7 +51,7 @@ def clip_gradients(optimizer: Optimizer) -> None:
 def configure_optimizer(
     module: LightningModule, parts: Parts, options: OptimizerOptions, schedule: Schedule
 ) -> OptimizerLRSchedulerConfig:
-    """Returns what ``configure_optimizers`` gives Lightning; with several optimisers, it gives a list of these.
+    """Returns the result of ``configure_optimizers`` for Lightning: a list if there are several optimisers.
 
     Args:
         module: Attached to a Trainer that knows its number of steps.
@@ -92,7 +92,7 @@ class StepSchedules(Callback):
 
 
 def rate_factor(schedule: Schedule, progress: float, epochs: float) -> float:
-    """The factor on the learning rate, in [0, 1], when the share ``progress`` in [0, 1] of a stage's epochs is done."""
+    """Returns the factor on the learning rate, in [0, 1], after the share ``progress`` of a stage's epochs."""
     if schedule.kind == "one_cycle":
         if progress < RISE:
             return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / RISE)) / 2

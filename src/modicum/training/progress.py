@@ -22,7 +22,7 @@ class StagePlan:
     epochs: Mapping[str, int]
 
     def place(self, stage: str) -> str:
-        """Says which of the stages this is: "stage 2 of 5".
+        """Returns which of the stages this is: "stage 2 of 5".
 
         Raises:
             ValueError: If the stage is not among them.
@@ -33,7 +33,7 @@ class StagePlan:
         return f"stage {names.index(stage) + 1} of {len(names)}"
 
     def epochs_after(self, stage: str) -> int:
-        """Epochs of the stages that follow this one."""
+        """Returns the epochs of the stages that follow this one."""
         names = list(self.epochs)
         return sum(self.epochs[name] for name in names[names.index(stage) + 1 :])
 
@@ -51,7 +51,7 @@ class Rhythm:
         self.start = self.last = clock()
 
     def is_due(self) -> bool:
-        """Whether a line may be shown now; if so, it counts as shown."""
+        """Tells whether a line may be shown now; if so, it counts as shown."""
         now = self.clock()
         if now - self.last < max(self.pause_s, _SHARE_OF_ELAPSED * (now - self.start)):
             return False

@@ -11,7 +11,7 @@ DEVICE_OPTIONS = ("trainer.accelerator", "trainer.threads")
 
 
 def require(holds: bool, name: str, expected: str, value: object) -> None:
-    """Refuses an option of a recipe unless ``holds``, saying what was expected and what was found.
+    """Raises RecipeError unless ``holds``, naming the option, the expected and the actual value.
 
     Raises:
         RecipeError: With the name of the option.
@@ -21,7 +21,7 @@ def require(holds: bool, name: str, expected: str, value: object) -> None:
 
 
 def require_decay(decay: float | None) -> None:
-    """Refuses a decay of averaged weights, ``ema_decay``, unless it is in (0, 1) or None, which averages nothing."""
+    """Raises RecipeError unless ``ema_decay`` is in (0, 1) or None, which turns averaging off."""
     require(decay is None or 0 < decay < 1, "ema_decay", "in (0, 1) or none", decay)
 
 
@@ -55,7 +55,7 @@ class TrainerOptions:
 
 
 def require_unused_allowed(trainer: TrainerOptions, cause: str) -> None:
-    """Refuses several processes that would wait for ever for gradients of weights that a step did not use.
+    """Raises RecipeError for several processes that would hang waiting for gradients of weights a step did not use.
 
     Args:
         trainer: What was chosen.
@@ -166,5 +166,5 @@ class SgdOptions:
         self.general()  # refuses what is impossible
 
     def general(self) -> OptimizerOptions:
-        """Returns these options as those of any optimiser."""
+        """Returns these options as general optimiser options."""
         return OptimizerOptions("sgd", **asdict(self))

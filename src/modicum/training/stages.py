@@ -21,7 +21,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from modicum.datasets.loaders import derive_seed
@@ -30,6 +29,7 @@ from modicum.storage.errors import MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.training.averaging import weight_average
 from modicum.training.checkpoints import AtomicCheckpointIO, count_batches, load_checkpoint
+from modicum.training.devices import is_first_process
 from modicum.training.logs import EpochLines, JsonLinesLogger
 from modicum.training.optimisers import ClipGradients, StepSchedules
 from modicum.training.progress import StagePlan
@@ -114,7 +114,7 @@ def fit_stage(
         DivergedError: If the loss, a weight or a running statistic becomes infinite or no number; no checkpoint holds
             such a state.
     """
-    if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it on import
+    if not is_first_process():
         end_with_parent()  # the first process started this one, or a launcher that started both
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -126,7 +126,7 @@ def fit_stage(
     # A stage whose folder is gone is trained again, to equal weights.
     checkpoint = load_checkpoint(last) if last.exists() else None
     if checkpoint and (finished or checkpoint["epoch"] + 1 == stage.epochs):  # a kill may come before it is recorded
-        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # Lightning sets it on import
+        if is_first_process():
             log.info("%s: %s was finished before", plan.place(stage.name), stage.name)
         _load_final_weights(stage, folder)
         return
@@ -258,7 +258,7 @@ def _interrupts_passed_on() -> Iterator[None]:
 
 @contextmanager
 def _options_refused_clearly() -> Iterator[None]:
-    """Makes Lightning's refusal of an option, such as a GPU where there is none, an error of the recipe."""
+    """Turns Lightning's refusal of an option, such as a missing GPU, into an error of the recipe."""
     try:
         yield
     except MisconfigurationException as error:

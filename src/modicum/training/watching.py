@@ -85,7 +85,7 @@ class RisingLoss(Callback):
         return {"start": self.start, "warned": self.warned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up what `state_dict` gave."""
+        """Restores what `state_dict` returned."""
         self.start, self.warned = state_dict["start"], state_dict["warned"]
 
     def on_train_batch_end(

@@ -131,9 +131,9 @@ def train_recipe(system: AnySystem, recipe: Recipe, out: Path, *, resume: bool) 
 
 def is_first_process() -> bool:
     """Whether this process is the only one of a training, or the first of several."""
-    from lightning.pytorch.utilities import rank_zero_only
+    from modicum.training import devices
 
-    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # Lightning sets it on import
+    return devices.is_first_process()
 
 
 def load(path: str | Path, **parts: object) -> "nn.Module":

@@ -80,4 +80,4 @@ def test_exit_where_nobody_leaves_has_no_accuracy(sample):
     judged = judged_of(*sample, torch.ones(2))
     routes = torch.zeros(200, dtype=torch.int64)
     (detail,) = describe(network(temperature=False), SimpleNamespace(), judged, routes)
-    assert detail.rows[1][4:] == ("0.0 %", "–")  # noqa: RUF001  an en dash
+    assert detail.rows[1][4:] == ("0.0 %", "–")

@@ -47,11 +47,11 @@ QUICK: Setup = ("cifar_resnet8_pool", "small", 16, 1)
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
-    """Rows for S_wall / S_theory, for the published way, and for other ways to group images.
+    """Measures S_wall / S_theory, the published way, and other ways to group images.
 
     Args:
         threads: CPU threads; None measures with one and with two.
-        quick: A small network in seconds, to see that it works; its figures mean nothing.
+        quick: Time a small network in seconds, to check that the benchmark runs; its figures are not meaningful.
     """
     backbone, policy, side, rounds = QUICK if quick else FULL
     network, device = fixed_network(backbone, policy, side), inference_device("auto")
@@ -70,7 +70,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
 
 
 def fixed_network(backbone: str, policy: PolicyName, side: int) -> BlockDrop:
-    """A BlockDrop with random weights for `NUM_CLASSES` classes, ready to be timed."""
+    """Builds a BlockDrop with random weights for `NUM_CLASSES` classes, ready to be timed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = BlockDrop(backbone, num_classes=NUM_CLASSES, image_px=side, policy=policy)
@@ -186,7 +186,7 @@ def _deployed_rows(network: BlockDrop, runner: OnnxBlockDrop, batch_size: int, r
 
 
 def saving_in_theory(network: BlockDrop, routes: Tensor) -> float:
-    """S_theory: the share of the static network's multiply-adds that these routes save, the decision paid."""
+    """Returns S_theory: the share of the static network's multiply-adds that these routes save, decision included."""
     return 1 - float(network.costs.of(routes).mean()) / network.costs.plain
 
 
@@ -210,7 +210,7 @@ def _ratio_rows(
 
 
 def decide_and_run(network: BlockDrop, images: Tensor, routes: Tensor, *, form: Form = "sorted") -> Tensor:
-    """A routed run that pays for its decision but takes the given routes, so that the savings are fixed."""
+    """Decides, so that this cost counts, but runs the given routes, so that the savings are fixed."""
     network.policy.decide(network.scores(images), 0.0)
     return network.run(images, routes, form=form)
 
@@ -234,7 +234,7 @@ class PublishedPlan:
         self._masked = MaskedPlan(keep.to(device, torch.float32))
 
     def run(self, unit: Bypassable, x: Tensor) -> Tensor:
-        """The blend of block and shortcut, or the shortcut where no image keeps the block."""
+        """Returns the blend of block and shortcut, or the shortcut if no image keeps the block."""
         if self._is_needed[unit.index]:
             return self._masked.run(unit, x)
         passed: Tensor = unit.shortcut(x)
@@ -242,7 +242,7 @@ class PublishedPlan:
 
 
 def run_published(network: BlockDrop, images: Tensor, routes: Tensor) -> Tensor:
-    """Decision and run in the way of the published code, on the given routes."""
+    """Decides and runs as the published code does, on the given routes."""
     network.policy.decide(network.scores(images), 0.0)
     with network.switch.following(PublishedPlan(routes, images.device)):
         logits: Tensor = network.backbone(images)
@@ -250,6 +250,6 @@ def run_published(network: BlockDrop, images: Tensor, routes: Tensor) -> Tensor:
 
 
 def random_images(count: int, side: int) -> Tensor:
-    """Channels-last noise (count, 3, side, side)."""
+    """Returns channels-last noise (count, 3, side, side)."""
     images = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
     return images.to(memory_format=torch.channels_last)

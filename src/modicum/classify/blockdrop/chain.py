@@ -14,16 +14,15 @@ from modicum.exporting.parity import ExportError
 
 
 def cut_into_chain(backbone: nn.Module) -> list[nn.Module]:
-    """The modules that give what ``backbone`` gives when each gets the output of the one before.
+    """Cuts ``backbone`` into modules that give its output when run one after the other.
 
-    The network's code is traced, with each droppable block and everything that holds none as one operation.
+    The network's code is traced; each droppable block, and each module that contains none, is one operation.
 
     Args:
         backbone: A network with droppable blocks, each run once; its parameters are shared with the result.
 
     Returns:
-        The droppable blocks in the order in which they run, and between them, where anything happens there, the pieces
-        that always run.
+        The droppable blocks in the order in which they run and, between them, the pieces that always run, if any.
 
     Raises:
         ExportError: If the network's code cannot be traced, or its blocks do not follow one another: some value
@@ -65,7 +64,7 @@ class _Stage:
         self.block: nn.Module | None = None  # the block behind
 
     def piece(self, backbone: nn.Module) -> nn.Module | None:
-        """The operations as a module, or None if there are none."""
+        """Returns the operations as a module, or None if there are none."""
         if self.exit is self.entry:
             return None
         graph = fx.Graph()
@@ -83,7 +82,7 @@ class _Stage:
 
 
 def _stages(graph: fx.Graph, backbone: nn.Module) -> Iterator[_Stage]:
-    """The stages of the network in order; the last has no block behind it."""
+    """Yields the stages of the network in order; the last does not end in a block."""
     entry = _images(graph, backbone)
     stage, known = _Stage(entry), {entry}  # what operations of this stage may read, parameters aside
     for node in graph.nodes:

@@ -17,7 +17,7 @@ EXAMPLE_CLASSES = 6  # classes that are shown in pictures
 
 
 def describe(model: BlockDrop, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:
-    """The policies in use on the test images and the blocks kept per class.
+    """Describes the policies in use on the test images and the blocks kept per class.
 
     Args:
         model: A BlockDrop, in evaluation mode.
@@ -33,7 +33,7 @@ def describe(model: BlockDrop, data: PreparedData, judged: Judged, routes: Tenso
 
 
 def describe_policies(routes: Tensor, is_right: Tensor, shares: Tensor) -> Detail:
-    """How many different sub-networks ``routes`` (N, U) name, and the most frequent of them.
+    """Counts the different sub-networks that ``routes`` (N, U) name, and lists the most frequent.
 
     Args:
         routes: Keep-vectors (N, U), bool.
@@ -108,7 +108,7 @@ def _extremes(
     routes: Tensor,
     classes: list[int],
 ) -> tuple[Example, ...]:
-    """For each class, the image that keeps the fewest blocks and the one that keeps the most."""
+    """Returns, for each class, the image that keeps the fewest blocks and the one that keeps the most."""
     kept = routes.sum(dim=1)
     picks = []
     for label in classes:
@@ -118,7 +118,7 @@ def _extremes(
 
 
 def _spread(items: list[int], count: int) -> list[int]:
-    """At most ``count`` of ``items``, the ends among them, the others evenly between."""
+    """Returns at most ``count`` of ``items``: both ends and others evenly spaced between."""
     if len(items) <= count:
         return items
     return [items[round(place * (len(items) - 1) / (count - 1))] for place in range(count)]

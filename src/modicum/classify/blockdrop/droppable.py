@@ -33,7 +33,7 @@ def _optional(name: str) -> Callable[[Any], str | None]:
 
 
 def _timm_regnet_shortcut(block: nn.Module) -> str | None:
-    """None of these blocks adds its input where ``downsample`` is None."""
+    """Returns None if ``downsample`` is None, because such a block does not add its input."""
     return None if block.downsample is None else _optional("downsample")(block)
 
 
@@ -102,7 +102,7 @@ class DroppableBlock(nn.Module):
         return self.shortcut_name == IDENTITY
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features of the shape that the original block gives; outside a run, its features."""
+        """Returns features of the shape that the original block gives; outside a run, its own features."""
         plan = self.switch.plan
         output: Tensor = self.block(x) if plan is None else plan.run(self, x)
         return output
@@ -124,7 +124,7 @@ def make_droppable(backbone: nn.Module, switch: BlockSwitch) -> list[DroppableBl
         The droppable blocks, in the order in which the network defines them.
 
     Raises:
-        ValueError: If there is no such block.
+        ValueError: If ``backbone`` has no such block.
     """
     droppable: list[DroppableBlock] = []
     for name, module in list(backbone.named_modules()):
@@ -158,10 +158,10 @@ def _mark_chains(backbone: nn.Module) -> None:
 
 
 def without_droppable(backbone: nn.Module, keep: Tensor | None = None) -> nn.Module:
-    """A copy of a network with droppable blocks as a plain network that runs only the blocks to keep.
+    """Copies a network with droppable blocks as a plain network that runs only the blocks to keep.
 
     Args:
-        backbone: What `make_droppable` has changed; it stays as it is.
+        backbone: A network changed by `make_droppable`; it is not modified.
         keep: Shape (U,), bool; None keeps all.
     """
     return _bypass(copy.deepcopy(backbone), keep)

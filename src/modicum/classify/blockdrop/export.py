@@ -80,7 +80,7 @@ class _Scores(nn.Module):
         self.policy_network = policy_network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Probabilities (B, U) of images (B, 3, S, S)."""
+        """Returns probabilities (B, U) of images (B, 3, S, S)."""
         return torch.sigmoid(self.policy_network(images))
 
 
@@ -100,7 +100,7 @@ def _write_policy(network: BlockDrop, folder: Path) -> Graph:
 
 
 def _write_paths(network: BlockDrop, folder: Path, policies: Tensor) -> dict[str, Graph]:
-    """One graph of the whole network per policy, by role."""
+    """Writes one graph of the whole network per policy, and returns them by role."""
     images = sample_images(network.image_px)[:2]
     return {
         f"path_{number}": _write(
@@ -150,7 +150,7 @@ def _details(network: BlockDrop) -> dict[str, JSON]:
 
 
 def _policies(network: BlockDrop, frequent: Tensor | None) -> Tensor:
-    """The frequent policies (F, U), each once."""
+    """Returns the frequent policies (F, U) without duplicates."""
     num_blocks = len(network.costs.per_unit)
     if frequent is None:
         return torch.zeros(0, num_blocks, dtype=torch.bool)

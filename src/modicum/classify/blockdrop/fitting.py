@@ -79,9 +79,7 @@ class _BlockDropFitting:
         network.eval()
         if recipe.baselines:
             self._baselines(base, network, (plain, given), teacher)
-        network.cpu()
-        self.fitting.save(network)
-        return network
+        return self.fitting.finish(network)
 
     def _build(self) -> BlockDrop:
         recipe = self.recipe
@@ -175,10 +173,10 @@ class _BlockDropFitting:
         self.fitting.write_baselines(measure)
 
     def _references(self, plain: nn.Module, given: nn.Module | None) -> dict[str, nn.Module]:
-        """Plain networks, by label, from which a loss of accuracy is measured.
+        """Returns the plain networks, by label, against which a loss of accuracy is measured.
 
-        A base that has learnt to do without blocks is no such measure: all its blocks together may have become less
-        right. So there is also the network as it was given or, where none was, one that is trained the ordinary way.
+        A base that has learnt to do without blocks is not a fair baseline: with all its blocks it may have become less
+        accurate. So there is also the given network or, if none was given, one trained the ordinary way.
         """
         recipe = self.recipe
         references = {} if given is None else {"plain network, as given": given}
@@ -194,7 +192,7 @@ class _BlockDropFitting:
         return references
 
     def _calibration_routes(self, network: BlockDrop) -> Tensor:
-        """The decisions (N, U) on the calibration images at the recipe's budget, which is what the report shows."""
+        """Returns the decisions (N, U) on the calibration images at the recipe's budget, which the report shows."""
         data, policy, costs = self.fitting.data, network.policy, network.costs
         network.eval()
         evaluate = data.evaluate_on("calibration", self.fitting.device)
@@ -207,7 +205,7 @@ class _BlockDropFitting:
         return policy.decide(scores, knob)
 
     def _loaders(self, stage: str, batch_size: int | None) -> Loaders:
-        """The data of a stage: batches of its size, of images that are drawn for each epoch if the recipe says so."""
+        """Returns the data of a stage in batches of its size; if the recipe says so, each epoch draws its images."""
         data, recipe = self.fitting.data, self.recipe
         options = replace(recipe.images, batch_size=batch_size or recipe.images.batch_size)
         data = replace(data, options=options)
@@ -256,7 +254,7 @@ def static_choices(routes: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 def planned_epochs(recipe: BlockDropRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     joint = recipe.joint_epochs
     epochs = {"base": recipe.base_epochs} if recipe.base_epochs else {}
     epochs |= {"policy": recipe.policy_epochs, "joint": joint}
@@ -286,9 +284,9 @@ def check_start(recipe: BlockDropRecipe) -> None:
 
 
 def is_given_trained(recipe: BlockDropRecipe) -> bool:
-    """Whether the backbone is a trained classifier of these data before any stage.
+    """Tells whether the backbone is a trained classifier of these data before any stage.
 
-    Published weights need a base stage where their classes are others, since their last layer is then a new one.
+    Published weights for other classes need a base stage, since their last layer is then a new one.
     """
     return recipe.weights is not None or (recipe.pretrained and not recipe.base_epochs)
 

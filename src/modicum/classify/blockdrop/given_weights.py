@@ -39,7 +39,7 @@ def load_backbone_weights(network: BlockDrop, backbone: str, num_classes: int, w
 
 
 def _inside_wrapper(name: str, wrapped: Sequence[str]) -> str:
-    """``layers.0.0.conv1.weight`` as ``layers.0.0.block.conv1.weight`` where ``layers.0.0`` is a droppable block."""
+    """Renames ``layers.0.0.conv1.weight`` to ``layers.0.0.block.conv1.weight`` if ``layers.0.0`` is droppable."""
     for block in wrapped:
         if name.startswith(f"{block}."):
             return f"{block}.block.{name.removeprefix(f'{block}.')}"

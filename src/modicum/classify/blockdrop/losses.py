@@ -17,11 +17,11 @@ EntropyName = Literal["full", "one_sided"]
 
 
 def usage_shares(costs: Sequence[float], kind: UsageName) -> Tensor:
-    """What keeping each block counts in the reward, (U,), adding up to 1.
+    """Returns the share of each block in the usage that the reward counts, (U,), adding up to 1.
 
     Args:
         costs: Multiply-adds of each block.
-        kind: ``"blocks"`` counts all alike, |u| / U, as published; ``"cost"`` by what they cost, sum u c / sum c.
+        kind: ``"blocks"`` weights all equally, |u| / U, as published; ``"cost"`` by their cost, sum u c / sum c.
     """
     weights = torch.tensor(costs, dtype=torch.float32)
     if kind == "blocks":
@@ -30,25 +30,25 @@ def usage_shares(costs: Sequence[float], kind: UsageName) -> Tensor:
 
 
 def rewards(is_right: Tensor, keep: Tensor, shares: Tensor, *, gamma: float) -> Tensor:
-    """R(u) = 1 - usage(u)^2 where the prediction with u is right, else gamma: (B,).
+    """Returns R(u) = 1 - usage(u)^2 if the prediction with u is correct, else gamma: (B,).
 
     Args:
         is_right: Shape (B,), bool.
         keep: Shape (B, U), bool.
         shares: Shape (U,); see `usage_shares`.
-        gamma: Reward of a wrong prediction, negative: the further, the more blocks are kept.
+        gamma: Reward of a wrong prediction, negative; the lower it is, the more blocks are kept.
     """
     usage = (keep * shares).sum(dim=1)
     return torch.where(is_right, 1 - usage.square(), torch.full_like(usage, gamma))
 
 
 def bounded(probabilities: Tensor, alpha: float) -> Tensor:
-    """Probabilities s' = alpha s + (1 - alpha)(1 - s), in [1 - alpha, alpha], so that no block stops being tried."""
+    """Returns s' = alpha s + (1 - alpha)(1 - s), in [1 - alpha, alpha], so that every block keeps being tried."""
     return alpha * probabilities + (1 - alpha) * (1 - probabilities)
 
 
 def log_probabilities(keep: Tensor, probabilities: Tensor, free: Tensor) -> Tensor:
-    """sum_t log p(u_t) over the blocks that are free to choose: (B,).
+    """Returns sum_t log p(u_t) over the free blocks: (B,).
 
     Args:
         keep: u (B, U), bool.
@@ -60,7 +60,7 @@ def log_probabilities(keep: Tensor, probabilities: Tensor, free: Tensor) -> Tens
 
 
 def policy_losses(advantages: Tensor, log_p: Tensor) -> Tensor:
-    """-A log p(u): (B,); its gradient is that of the expected reward, negated.
+    """Returns -A log p(u), (B,), whose gradient is that of the expected reward, negated.
 
     Args:
         advantages: A = R(u) - R(greedy u), (B,): the self-critical baseline; no gradient flows into it.
@@ -70,7 +70,7 @@ def policy_losses(advantages: Tensor, log_p: Tensor) -> Tensor:
 
 
 def entropies(probabilities: Tensor, kind: EntropyName) -> Tensor:
-    """Entropy of the decisions on an image, in nats: (B,).
+    """Returns the entropy of the decisions on each image, in nats: (B,).
 
     Args:
         probabilities: p (B, U), in (0, 1).
@@ -83,7 +83,7 @@ def entropies(probabilities: Tensor, kind: EntropyName) -> Tensor:
 
 
 def free_blocks(num_blocks: int, epoch: int, epochs_per_block: float) -> Tensor:
-    """The curriculum: which blocks the policy may drop in ``epoch`` (from 0); the others are kept. Shape (U,), bool.
+    """Tells which blocks (U,), bool, the curriculum lets the policy drop in ``epoch`` (from 0); the others are kept.
 
     The last c blocks are free, c = min(U, ceil((1 + epoch) / epochs_per_block)).
     """
@@ -92,7 +92,7 @@ def free_blocks(num_blocks: int, epoch: int, epochs_per_block: float) -> Tensor:
 
 
 def straight_through_gates(logits: Tensor, temperature: float) -> Tensor:
-    """Sampled gates (B, U), 0 or 1, whose gradient is that of the sigmoid with logistic noise.
+    """Samples gates (B, U), 0 or 1, whose gradient is that of the sigmoid with logistic noise.
 
     Forward: logit + noise >= 0, which keeps a block with the probability sigmoid(logit); backward:
     sigmoid((logit + noise) / temperature). This is the two-way Gumbel softmax (Jang et al., *Categorical
@@ -105,7 +105,7 @@ def straight_through_gates(logits: Tensor, temperature: float) -> Tensor:
 
 
 def excess_cost(gates: Tensor, costs: Tensor, target: float) -> Tensor:
-    """max(0, mean_batch sum_t g_t c_t - target) / sum_t c_t.
+    """Returns max(0, mean_batch sum_t g_t c_t - target) / sum_t c_t.
 
     Args:
         gates: g (B, U), in [0, 1].

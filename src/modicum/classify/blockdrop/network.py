@@ -17,15 +17,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Group, Policy, Routed, Stepped
+from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import UnitCosts
-from modicum.adaptive.execution import decide_and_run, decide_then_run
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
 from modicum.classify.blockdrop.plans import MaskedPlan, SelectedPlan
 from modicum.classify.blockdrop.policies import PolicyName, create_policy
 from modicum.classify.blockdrop.pricing import price_blocks
+from modicum.classify.routed import RoutedClassifier, check_images
 from modicum.measuring.counting import count_network_macs
 
 Form = Literal["selected", "sorted", "masked", "one by one"]
@@ -38,7 +38,7 @@ class KeepThreshold(Policy):
     At knob 0 and price 0 this is the paper's decision (section 3.3).
 
     Args:
-        relative_costs: Cost of each block (U,), 1 for the dearest.
+        relative_costs: Cost of each block (U,), 1 for the most expensive.
         price: What a block of relative cost 1 must bring beyond one that costs nothing; 0 treats all alike.
 
     Raises:
@@ -55,12 +55,12 @@ class KeepThreshold(Policy):
         return scores.cpu().double() >= self.thresholds + check_knob(knob)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """At the first knob even probability 0 is kept, at the second even probability 1 is dropped."""
+        """Returns a knob at which even probability 0 is kept and one at which even probability 1 is dropped."""
         margin = 1e-3  # far above rounding
         return -float(self.thresholds.max()) - margin, 1 - float(self.thresholds.min()) + margin
 
 
-class BlockDrop(nn.Module):
+class BlockDrop(RoutedClassifier):
     """A residual classifier that runs, for each image, the blocks that a small policy network chooses.
 
     Images come as (B, 3, S, S), normalised as the backbone wants them.
@@ -80,6 +80,8 @@ class BlockDrop(nn.Module):
     """
 
     storage_name = "blockdrop"
+    costs: UnitCosts
+    policy: KeepThreshold
 
     def __init__(
         self,
@@ -91,17 +93,16 @@ class BlockDrop(nn.Module):
         price: float = 0.0,
         pretrained: bool = False,
     ) -> None:
-        super().__init__()
         named = {"backbone": backbone, "policy": policy}
-        self._config: dict[str, Any] = {
+        config: dict[str, Any] = {
             **{part: name for part, name in named.items() if isinstance(name, str)},
             "num_classes": num_classes,
             "image_px": image_px,
             "price": price,
         }
+        super().__init__(image_px, config)
         if isinstance(backbone, str):
             backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
-        self.image_px = image_px
         self.switch = BlockSwitch()
         self.backbone = copy.deepcopy(backbone)
         num_blocks = len(make_droppable(self.backbone, self.switch))
@@ -122,16 +123,16 @@ class BlockDrop(nn.Module):
         return [module for module in self.backbone.modules() if isinstance(module, DroppableBlock)]
 
     def scores(self, images: Tensor) -> Tensor:
-        """The probability (B, U), in [0, 1], that each block is worth keeping."""
-        self._check_images(images)
+        """Returns the probability (B, U), in [0, 1], that each block is worth keeping."""
+        check_images(images, self.image_px)
         if images.device.type == "cpu":  # convolutions as small as the policy's take less time in this layout
             images = images.contiguous(memory_format=torch.channels_last)
         return torch.sigmoid(self.policy_network(images).float())
 
     def run(self, images: Tensor, routes: Tensor, *, copies: int = 1, form: Form = "sorted") -> Tensor:
-        """Logits of each image with the blocks that its route keeps.
+        """Returns logits of each image with the blocks that its route keeps.
 
-        One image runs its blocks one after the other, without any work on indices.
+        A single image runs its blocks one after the other, without any indexing.
 
         Args:
             images: Shape (B, 3, S, S).
@@ -146,11 +147,11 @@ class BlockDrop(nn.Module):
             Shape (copies * B, K).
 
         Raises:
-            ValueError: If images or routes have another shape, or ``form`` is none of those.
+            ValueError: If images or routes have another shape, or ``form`` is unknown.
         """
         if form not in get_args(Form):
             raise ValueError(f"form must be one of {', '.join(map(repr, get_args(Form)))}, got {form!r}")
-        self._check_images(images)
+        check_images(images, self.image_px)
         self._check_routes(routes, copies * len(images))
         if form == "masked":
             return self.run_gated(images, routes.to(images.device, torch.float32), copies=copies)
@@ -165,7 +166,7 @@ class BlockDrop(nn.Module):
         return plan.restore(logits)
 
     def run_gated(self, images: Tensor, gates: Tensor, *, copies: int = 1) -> Tensor:
-        """Logits (copies * B, K) with every block computed and blended with its shortcut, for gradients of the gates.
+        """Returns logits (copies * B, K) with every block blended with its shortcut, so that gates get gradients.
 
         Args:
             images: Shape (B, 3, S, S).
@@ -175,41 +176,20 @@ class BlockDrop(nn.Module):
         Raises:
             ValueError: If images or gates have another shape.
         """
-        self._check_images(images)
+        check_images(images, self.image_px)
         self._check_routes(gates, copies * len(images))
         with self.switch.following(MaskedPlan(gates, copies=copies)):
             logits: Tensor = self.backbone(images)
         return logits
 
-    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
-        """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
-        return decide_and_run(self, images, knob)
-
-    def advance(self, group: Group, knob: float) -> Stepped:
-        """Decides, or runs what was decided: images run together whatever blocks they keep."""
-        return decide_then_run(self, group, knob)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) at the paper's decision."""
-        return self.predict(images).outputs
-
     def static(self, keep: Tensor) -> nn.Module:
-        """A plain network, sharing nothing with this one, that runs the blocks of one keep-vector (U,), bool."""
+        """Returns a plain network that runs the blocks of one keep-vector (U,), bool, and shares nothing with this."""
         self._check_routes(keep[None], 1)
         return without_droppable(self.backbone, keep)
 
     def plain_network(self) -> nn.Module:
-        """The backbone with all its blocks, as `static`."""
+        """Returns the backbone with all its blocks, sharing nothing with this network."""
         return without_droppable(self.backbone)
-
-    def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this network; parts that were given as modules are left out and must be given again."""
-        return dict(self._config)
-
-    def _check_images(self, images: Tensor) -> None:
-        side = self.image_px
-        if images.ndim != 4 or images.shape[1:] != (3, side, side):
-            raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
 
     def _check_routes(self, routes: Tensor, num_rows: int) -> None:
         num_blocks = len(self.costs.per_unit)
@@ -223,7 +203,7 @@ class BlockDrop(nn.Module):
 def rebuild_blockdrop(
     backbone: str | nn.Module, *, num_classes: int, image_px: int, policy: PolicyName | nn.Module, price: float
 ) -> BlockDrop:
-    """A network from what `BlockDrop.storage_config` gave; unlike the class it cannot be made to fetch weights."""
+    """Rebuilds a network from `BlockDrop.storage_config`; unlike the class, it never fetches weights."""
     return BlockDrop(backbone, num_classes=num_classes, image_px=image_px, policy=policy, price=price)
 
 

@@ -11,7 +11,7 @@ LEAST_GROUP = 8  # a smaller group has too noisy batch statistics to train on
 
 
 def batch_norms(network: nn.Module) -> list[BatchNorm]:
-    """Every batch normalisation in ``network``."""
+    """Lists every batch normalisation in ``network``."""
     return [module for module in network.modules() if isinstance(module, BatchNorm)]
 
 

@@ -53,7 +53,7 @@ class StaticPaths:
         return len(self._paths)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of images (B, 3, S, S) with keep-vectors (B, U), bool; as `BlockDrop.run`."""
+        """Returns logits (B, K) of images (B, 3, S, S) with keep-vectors (B, U), bool, like `BlockDrop.run`."""
         routes = routes.cpu()
         if not len(routes):
             return self.network.run(images, routes)

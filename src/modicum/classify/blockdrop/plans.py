@@ -33,7 +33,7 @@ class Plan(Protocol):
     """One pass of a batch through all droppable blocks, in their order."""
 
     def run(self, unit: Bypassable, x: Tensor) -> Tensor:
-        """The output of one block for the rows of ``x``."""
+        """Returns the output of one block for the rows of ``x``."""
 
 
 class SelectedPlan:
@@ -41,7 +41,7 @@ class SelectedPlan:
 
     The keep matrix is copied to the host once, and the rows of all blocks go to the device together, so no block waits.
     Without gradients, kept rows are written over the features of the block before, where a chain of modules makes sure
-    that nobody else reads them; a forward hook that stores such features should clone them.
+    that nothing else reads them; a forward hook that stores such features should clone them.
 
     Args:
         keep: Shape (B, U), bool; row ``c * N + n`` is copy c of image n.
@@ -60,13 +60,13 @@ class SelectedPlan:
         self._written: Tensor | None = None  # the latest features that a block of this plan has made
 
     def restore(self, outputs: Tensor) -> Tensor:
-        """``outputs`` (B, ...) of the network, in the order of the rows of ``keep``."""
+        """Returns ``outputs`` (B, ...) of the network in the order of the rows of ``keep``."""
         if self.order is None:
             return outputs
         return outputs[self.order.argsort().to(outputs.device)]
 
     def run(self, unit: Bypassable, x: Tensor) -> Tensor:
-        """The shortcut where no row keeps the block, the plain block where all do, else both on their rows."""
+        """Runs the shortcut if no row keeps the block, the plain block if all do, else both on their rows."""
         if unit.index == 0:
             x = self._enter(x)
         kept = self._counts[unit.index]
@@ -83,7 +83,7 @@ class SelectedPlan:
         return output
 
     def _enter(self, x: Tensor) -> Tensor:
-        """The rows of the run from the features of the images; where their places are sent to the device."""
+        """Expands the features of the images to the rows of the run, and sends the rows' indices to the device."""
         x = repeat_images(x, self.copies, len(self.keep))
         if len(x) > 1:
             self._rows = rows_to_run(self.keep, x.device)
@@ -118,7 +118,7 @@ class MaskedPlan:
         self.copies = copies
 
     def run(self, unit: Bypassable, x: Tensor) -> Tensor:
-        """The blend of block and shortcut."""
+        """Returns the blend of block and shortcut."""
         if unit.index == 0:
             x = repeat_images(x, self.copies, len(self.gates))
         gate = self.gates[:, unit.index].to(x.dtype).view(-1, *[1] * (x.ndim - 1))
@@ -127,7 +127,7 @@ class MaskedPlan:
 
 
 def repeat_images(x: Tensor, copies: int, num_rows: int) -> Tensor:
-    """Features of images (N, ...) as rows (copies * N, ...), the images of one copy side by side.
+    """Repeats features of images (N, ...) as rows (copies * N, ...), the images of one copy side by side.
 
     Raises:
         ValueError: If that does not give ``num_rows``.
@@ -138,7 +138,7 @@ def repeat_images(x: Tensor, copies: int, num_rows: int) -> Tensor:
 
 
 def sort_policies(keep: Tensor) -> Tensor:
-    """An order (B,) of the rows of ``keep`` (B, U) in which equal policies are neighbours; equals keep their order."""
+    """Returns an order (B,) of the rows of ``keep`` (B, U) that groups equal policies; the sort is stable."""
     if not len(keep):
         return torch.empty(0, dtype=torch.int64)
     policies: Tensor = torch.unique(keep, dim=0, return_inverse=True)[1]
@@ -146,7 +146,7 @@ def sort_policies(keep: Tensor) -> Tensor:
 
 
 def rows_to_run(keep: Tensor, device: torch.device) -> list[slice | Tensor]:
-    """Which rows run each block of ``keep`` (B, U), B > 0: a slice where they lie side by side, else their numbers."""
+    """Returns the rows that run each block of ``keep`` (B, U), B > 0: a slice if contiguous, else their indices."""
     marks = keep.T.to(torch.uint8)  # (U, B); argmax finds the first of equals
     first, last = marks.argmax(dim=1), keep.shape[0] - 1 - marks.flip(1).argmax(dim=1)
     counts = keep.sum(dim=0)
@@ -160,16 +160,16 @@ def rows_to_run(keep: Tensor, device: torch.device) -> list[slice | Tensor]:
 
 
 def gather_rows(x: Tensor, rows: Tensor) -> Tensor:
-    """``x[rows]`` in the memory layout of ``x``; faster on a CPU, where it copies whole rows at a time."""
+    """Returns ``x[rows]`` in the memory layout of ``x``; faster on a CPU, where it copies whole rows at a time."""
     if _is_channels_last(x):
         return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
     return x.index_select(0, rows)
 
 
 def write_rows(x: Tensor, rows: Tensor, part: Tensor) -> None:
-    """``x[rows] = part``, in place; faster on a CPU, where copying by index goes element by element.
+    """Sets ``x[rows] = part`` in place; faster on a CPU, where copying by index goes element by element.
 
-    A wide element carries sixteen bytes whatever they mean.
+    A wide element carries sixteen bytes, whatever they represent.
     """
     part = part.to(x.dtype)
     wide, wide_part = _as_wide(x), _as_wide(part)
@@ -180,7 +180,7 @@ def write_rows(x: Tensor, rows: Tensor, part: Tensor) -> None:
 
 
 def _as_wide(x: Tensor) -> Tensor | None:
-    """The memory of ``x`` (B, ...) as rows of sixteen-byte elements, or None if it is not dense or they do not fit."""
+    """Views the memory of ``x`` (B, ...) as rows of sixteen-byte elements; None if not dense or they do not fit."""
     if _is_channels_last(x):
         x = x.permute(0, 2, 3, 1)
     row_bytes, offset_bytes = x.stride(0) * x.element_size(), x.storage_offset() * x.element_size()

@@ -17,32 +17,32 @@ PolicyName = Literal["resnet8", "resnet10", "small"]
 
 
 def resnet8_policy(num_blocks: int) -> nn.Module:
-    """The published policy for CIFAR: one basic block each of 16, 32 and 64 channels, on the full image."""
+    """Builds the published policy for CIFAR: one basic block each of 16, 32 and 64 channels, on the full image."""
     return cifar_resnet(num_blocks, 8, shortcut="pool")
 
 
 def resnet10_policy(num_blocks: int) -> nn.Module:
-    """The published policy for ImageNet: the image halved by averaging, one basic block each of 64 to 512 channels."""
+    """Builds the published policy for ImageNet: image halved by averaging, basic blocks of 64 to 512 channels."""
     return nn.Sequential(nn.AvgPool2d(2), ResNet(BasicBlock, [1, 1, 1, 1], num_classes=num_blocks))
 
 
 def small_policy(num_blocks: int, image_px: int) -> nn.Module:
-    """A policy of 4, 8 and 16 channels for backbones so small that the published ones would cost more.
+    """Builds a policy of 4, 8 and 16 channels for backbones so small that the published ones would cost more.
 
-    It looks at half the size, except of images below 16 pixels.
+    It sees images at half their size, except those below 16 pixels.
     """
     network = SmallResNet(num_blocks, widths=(4, 8, 16), shortcut="pool")
     return nn.Sequential(nn.AvgPool2d(2), network) if image_px >= 16 else network
 
 
 def create_policy(name: PolicyName, num_blocks: int, image_px: int) -> nn.Module:
-    """A policy network by name: from images (B, 3, S, S) with S = ``image_px`` to one logit per block (B, U).
+    """Builds a policy network by name: from images (B, 3, S, S), S = ``image_px``, to one logit per block (B, U).
 
     A block is kept where the sigmoid of its logit is at least a half. The last layer keeps torch's own initialisation,
     so an untrained policy is undecided.
 
     Raises:
-        ValueError: If ``name`` is none of those known.
+        ValueError: If ``name`` is unknown.
     """
     if name == "resnet8":
         return resnet8_policy(num_blocks)

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modicum.adaptive.knobs import is_share
-from modicum.classify.recipe import ImageOptions
+from modicum.classify.recipe import ImageOptions, settle
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require, require_decay, require_unused_allowed
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require, require_unused_allowed
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,6 @@ class BlockDropRecipe:
 
     def __post_init__(self) -> None:
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        require(is_share(self.budget), "budget", "a share of the plain network's cost, in (0, 1]", self.budget)
         require(self.base_epochs >= 0, "base_epochs", "at least 0", self.base_epochs)
         require(0 <= self.base_drop < 1, "base_drop", "a share of the blocks, in [0, 1)", self.base_drop)
         for name in ("policy_epochs", "joint_epochs"):
@@ -133,7 +131,6 @@ class BlockDropRecipe:
             require(value is None or value >= 2, name, "at least 2 or none", value)
         holds = self.method == "reinforce" or self.norm == "frozen"
         require(holds, "norm", f'"frozen" with method "{self.method}"', self.norm)
-        require_decay(self.ema_decay)
         given = self.weights is not None
         require_unused_allowed(self.trainer, "a block that no image of a batch keeps gets no gradient")
         require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
@@ -143,7 +140,7 @@ class BlockDropRecipe:
             '"resnet10" with policy_weights',
             self.policy,
         )
-        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
+        settle(self)
 
     @staticmethod
     def without_retired(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +157,7 @@ class BlockDropRecipe:
         return {name: value for name, value in options.items() if name != "doubt"}
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         start = "pretrained" if self.pretrained else "from given weights" if self.weights else "from scratch"
         base = f"{self.base_epochs} epochs of the backbone, " if self.base_epochs else ""
         counted = "blocks" if self.reward_usage == "blocks" else "multiply-adds"

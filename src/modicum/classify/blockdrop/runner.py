@@ -44,7 +44,7 @@ class OnnxBlockDrop:
             graph, so name a number where there are many blocks and many cores.
 
     Raises:
-        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
         MissingExtraError: If ONNX Runtime is not installed.
     """
 
@@ -79,7 +79,7 @@ class OnnxBlockDrop:
         return len(self._thresholds)
 
     def scores(self, images: _Features) -> NDArray[np.float32]:
-        """The probability (B, U) that each block is worth keeping; no graph is run on an empty batch."""
+        """Returns the probability (B, U) that each block is worth keeping; an empty batch runs no graph."""
         check_images(images, self._side)
         if not len(images):
             return np.empty((0, self.num_blocks), np.float32)
@@ -92,7 +92,7 @@ class OnnxBlockDrop:
         return keep
 
     def run(self, images: _Features, keep: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Logits (B, K) of each image with the blocks that it keeps: frequent policies whole, the others by blocks."""
+        """Returns logits (B, K) of each image with the blocks that it keeps; frequent policies run as one graph."""
         self._check(images, keep)
         logits = np.empty((len(images), len(self.classes)), np.float32)
         rest = np.ones(len(images), bool)
@@ -106,7 +106,7 @@ class OnnxBlockDrop:
         return logits
 
     def run_by_blocks(self, images: _Features, keep: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Logits (B, K) as of `run`, without graphs of frequent policies: each block for the images that keep it."""
+        """Returns logits (B, K) like `run`, but never from graphs of whole policies: each block runs on its images."""
         self._check(images, keep)
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
@@ -167,7 +167,7 @@ def _only_output(run: GraphRunner, x: _Features) -> _Features:
 
 
 def _run_some(step: _Step, x: _Features, kept: NDArray[np.bool_]) -> _Features:
-    """The block for the rows kept, the shortcut for the others; where they stay as they are, ``x`` is overwritten."""
+    """Runs the block on kept rows and the shortcut on the others; without a shortcut graph, ``x`` is overwritten."""
     part = _only_output(step.run, x[kept])
     if step.shortcut is not None:
         passed = _only_output(step.shortcut, x[~kept])

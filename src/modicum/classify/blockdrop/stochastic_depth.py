@@ -37,12 +37,12 @@ class BaseStage(LightningModule):
         self.accuracy = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """SGD on the backbone."""
+        """Configures SGD on the backbone."""
         parts = {"backbone": self.network.backbone.parameters()}
         return configure_optimizer(self, parts, self.recipe.optimizer.general(), self.recipe.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The loss of one batch of answers on random paths."""
+        """Returns the loss of one batch on random paths."""
         keep = random_depths(len(batch.images), len(self.network.costs.per_unit), self.recipe.base_drop)
         with statistics_of_kept_rows(self.network.backbone):
             logits = self.network.run(batch.images, keep)
@@ -51,7 +51,7 @@ class BaseStage(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Accuracy with all blocks."""
+        """Logs the accuracy with all blocks."""
         self.accuracy.update((self.network.backbone(batch.images).argmax(dim=1) == batch.labels).float())
         self.log("val/accuracy", self.accuracy, prog_bar=True)
 

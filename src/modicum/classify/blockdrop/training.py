@@ -40,7 +40,7 @@ class Draw(NamedTuple):
 
 
 def draw(probabilities: Tensor, free: Tensor, alpha: float) -> Draw:
-    """Samples from the bounded probabilities and, to compare, decides by the plain ones; blocks not free are kept.
+    """Samples from the bounded probabilities and, as the baseline, decides by the plain ones; blocks not free are kept.
 
     Args:
         probabilities: s (B, U), in [0, 1].
@@ -68,7 +68,7 @@ class PolicyStage(LightningModule):
         self.figures = RoutedFigures(recipe.gamma)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam on the policy."""
+        """Configures Adam on the policy."""
         parts = {"policy": self.network.policy_network.parameters()}
         return configure_optimizer(self, parts, adam(self.recipe.policy_rate), self.recipe.policy_schedule)
 
@@ -77,7 +77,7 @@ class PolicyStage(LightningModule):
         self.network.backbone.eval()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """mean_batch (-A log p(u) - beta H) of one batch; H counts the blocks that are not free, too, as published."""
+        """Returns mean_batch (-A log p(u) - beta H) of one batch; as published, H counts all blocks, free or not."""
         recipe, network = self.recipe, self.network
         probabilities = network.scores(batch.images)  # (B, U)
         free = free_blocks(probabilities.shape[1], self.current_epoch, recipe.epochs_per_block)
@@ -95,7 +95,7 @@ class PolicyStage(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """What the network would do with all blocks free; see `RoutedFigures`."""
+        """Logs what the network would do with all blocks free; see `RoutedFigures`."""
         self.figures.log(self, batch)
 
 
@@ -105,7 +105,7 @@ class JointStage(LightningModule):
     The two losses touch different weights, so with Adam their weights do not matter.
 
     Args:
-        network: What is trained.
+        network: The network to train.
         recipe: With method "reinforce".
         teacher: The network to learn from, where the recipe has a distillation.
     """
@@ -121,7 +121,7 @@ class JointStage(LightningModule):
         self.figures = RoutedFigures(recipe.joint_gamma)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam on both parts."""
+        """Configures Adam on both parts."""
         parts, recipe = both_parts(self.network), self.recipe
         return configure_optimizer(self, parts, adam(recipe.joint_rate), recipe.joint_schedule)
 
@@ -131,7 +131,7 @@ class JointStage(LightningModule):
             hold_statistics(self.network.backbone)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """mean_batch -A log p(u) + CE(F(x, u)) of one batch."""
+        """Returns mean_batch -A log p(u) + CE(F(x, u)) of one batch."""
         recipe, network = self.recipe, self.network
         probabilities = network.scores(batch.images)
         drawn = draw(probabilities, torch.ones_like(probabilities[0], dtype=torch.bool), recipe.joint_alpha)
@@ -150,7 +150,7 @@ class JointStage(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """See `RoutedFigures`."""
+        """Logs the figures of `RoutedFigures`."""
         self.figures.log(self, batch)
 
 
@@ -160,7 +160,7 @@ class GateStage(LightningModule):
     Every block is computed for every image, because each gate needs its gradient. Not in the paper.
 
     Args:
-        network: What is trained.
+        network: The network to train.
         recipe: With method "gates".
         tune_backbone: Whether the backbone learns, too; its statistics stay as they are either way.
         teacher: The network to learn from, where the recipe has a distillation.
@@ -180,7 +180,7 @@ class GateStage(LightningModule):
         self.figures = RoutedFigures(recipe.joint_gamma if tune_backbone else recipe.gamma)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam, as in the stage of the same place with rewards."""
+        """Configures Adam, as in the corresponding stage with rewards."""
         recipe = self.recipe
         if self.tune_backbone:
             return configure_optimizer(self, both_parts(self.network), adam(recipe.joint_rate), recipe.joint_schedule)
@@ -194,7 +194,7 @@ class GateStage(LightningModule):
             self.network.backbone.eval()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """CE(F(x, g)) + penalty * excess cost of one batch."""
+        """Returns CE(F(x, g)) + penalty * excess cost of one batch."""
         scores = self.network.policy_network(batch.images).float()  # (B, U), before the sigmoid
         gates = straight_through_gates(scores, self.recipe.gate_temperature)
         logits = self.network.run_gated(batch.images, gates)
@@ -204,7 +204,7 @@ class GateStage(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """See `RoutedFigures`."""
+        """Logs the figures of `RoutedFigures`."""
         self.figures.log(self, batch)
 
 
@@ -224,7 +224,7 @@ class StaticStage(LightningModule):
         self.accuracy = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam on everything."""
+        """Configures Adam on all parameters."""
         parts = {"network": self.network.parameters()}
         return configure_optimizer(self, parts, adam(self.recipe.joint_rate), self.recipe.joint_schedule)
 
@@ -234,13 +234,13 @@ class StaticStage(LightningModule):
             hold_statistics(self.network)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The loss of one batch of answers."""
+        """Returns the loss of one batch."""
         loss: Tensor = self.answer_loss(self.network(batch.images), batch)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Accuracy."""
+        """Logs the accuracy."""
         self.accuracy.update((self.network(batch.images).argmax(dim=1) == batch.labels).float())
         self.log("val/accuracy", self.accuracy, prog_bar=True)
 
@@ -257,7 +257,7 @@ class RoutedStage(Protocol):
 
 
 class RoutedFigures(nn.Module):
-    """What is watched on validation images at the plain decision: accuracy, cost, blocks kept, and the mean reward.
+    """The figures logged on validation images at the plain decision: accuracy, cost, blocks kept, and the mean reward.
 
     Args:
         gamma: Reward of a wrong prediction.
@@ -297,15 +297,15 @@ def both_parts(network: BlockDrop) -> Parts:
 
 
 def adam(learning_rate: float) -> OptimizerOptions:
-    """Adam at one rate for all parts, without weight decay, as published."""
+    """Returns the options of Adam: one rate for all parts and no weight decay, as published."""
     return OptimizerOptions("adam", learning_rate)
 
 
 def target_cost(network: BlockDrop, budget: float) -> float:
-    """What the budget, a share of the plain network's cost, leaves for the droppable blocks.
+    """Returns what the budget, a share of the plain network's cost, leaves for the droppable blocks.
 
     Raises:
-        RecipeError: If that is less than nothing: policy, stem, shortcuts and head run for every image.
+        RecipeError: If that is negative: policy, stem, shortcuts and head run for every image.
     """
     costs = network.costs
     target = budget * costs.plain - costs.decision - costs.floor

@@ -39,23 +39,23 @@ class TarImages(ImageSource):
         self.name = f"{len(found):,} images of {len(self.classes)} classes in the tar archive(s) of {root.name}"
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """See `ImageSource.pixels`."""
+        """Returns the pixels; see `ImageSource.pixels`."""
         return decode_pixels(self._listing.read(self.records[index].id))
 
     def digest(self, index: int) -> str:
-        """See `ImageSource.digest`."""
+        """Returns the digest; see `ImageSource.digest`."""
         return content_digest(self._listing.read(self.records[index].id))
 
 
 def archives_in(folder: Path) -> list[Path]:
-    """The archives of a folder that make up one image set: those named after a split, else the only one there is."""
+    """Lists the archives of a folder that make up one image set: those named after a split, else the only one."""
     tars = sorted(file for file in folder.glob("*.tar") if not file.name.startswith("."))
     named = [file for file in tars if file.stem.lower() in SPLIT_NAMES]
     return named or (tars if len(tars) == 1 else [])
 
 
 def _archives(root: Path) -> dict[str, Path]:
-    """The archives by the split that they are named after, as they spell it; ``""`` for the only one there is."""
+    """Maps each split name, as spelt, to its archive; the only one is ``""`` if it is not named after a split."""
     if root.is_file():
         return {"": root}
     found = archives_in(root) if root.is_dir() else []

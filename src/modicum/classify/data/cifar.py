@@ -113,17 +113,17 @@ class CifarImages(ImageSource):
         self.name = f"{title} (Krizhevsky, 2009): {counts} images, 32x32 px"
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """See `ImageSource.pixels`; a view, (32, 32, 3)."""
+        """Returns a view (32, 32, 3); see `ImageSource.pixels`."""
         pixels: NDArray[np.uint8] = self._images[index]
         return pixels
 
     def digest(self, index: int) -> str:
-        """See `ImageSource.digest`."""
+        """Returns the digest; see `ImageSource.digest`."""
         return content_digest(self._images[index].tobytes())
 
 
 def find_cifar(root: Path) -> Path | None:
-    """The folder with CIFAR files: ``root`` itself, or an original folder name inside it; None if there is none."""
+    """Finds the folder with CIFAR files: ``root`` itself or a folder of the original name inside it; else None."""
     folders = (root, *(root / name for name in _ORIGINAL_FOLDERS))
     return next((folder for folder in folders if _layout_of(folder) or _is_packed(folder)), None)
 
@@ -184,7 +184,7 @@ def _read_packed_images(file: Path, sha256: dict[str, str]) -> NDArray[np.uint8]
 
 
 def _read_named(file: Path, read: Callable[[Path], T]) -> T:
-    """What ``read`` makes of the file; its complaints get the name of the file."""
+    """Reads the file with ``read``, and adds its name to any error."""
     if not file.is_file():
         raise DataError(f"{file} is missing: get the complete set of CIFAR files")
     try:

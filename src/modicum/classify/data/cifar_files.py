@@ -26,19 +26,19 @@ class Block(NamedTuple):
 
 
 def read_pickled(file: Path, label_key: str) -> Block:
-    """A batch of the python version; nothing in it is executed."""
+    """Reads a batch of the python version; nothing in it is executed."""
     batch = _pickled_dict(file)
     rows = _pickled_rows(batch["data"])
     return Block(_to_images(rows), np.array(batch[label_key], dtype=np.int64))
 
 
 def read_pickled_names(file: Path, key: str) -> list[str]:
-    """The class names of the python version."""
+    """Reads the class names of the python version."""
     return [str(name) for name in _pickled_dict(file)[key]]
 
 
 def read_binary(file: Path, label_bytes: int) -> Block:
-    """A batch of the binary version, whose records are labels (the last one counts) and pixels."""
+    """Reads a batch of the binary version, whose records are labels (the last one counts) and pixels."""
     content = np.frombuffer(file.read_bytes(), dtype=np.uint8)
     record_bytes = label_bytes + IMAGE_BYTES
     if not len(content) or len(content) % record_bytes:
@@ -48,12 +48,12 @@ def read_binary(file: Path, label_bytes: int) -> Block:
 
 
 def read_text_names(file: Path) -> list[str]:
-    """The class names of the binary version, one per line."""
+    """Reads the class names of the binary version, one per line."""
     return file.read_text(encoding="utf-8").split()
 
 
 def read_strips(archive: Path) -> NDArray[np.uint8]:
-    """The images (N, 32, 32, 3) of a packed archive: strips 32 pixels wide, images stacked from top to bottom."""
+    """Reads the images (N, 32, 32, 3) of a packed archive: strips 32 pixels wide, images stacked from top to bottom."""
     members = sorted(list_members(archive), key=lambda member: member.name)
     strips = [_read_strip(read_member(archive, member.offset_data, member.size)) for member in members]
     if not strips:
@@ -76,7 +76,7 @@ def _pickled_dict(file: Path) -> dict[Any, Any]:
 
 
 def _pickled_rows(array: object) -> NDArray[np.uint8]:
-    """The (N, 3072) pixels of a pickled NumPy array: version, shape, type, Fortran order and content are its state."""
+    """Returns the (N, 3072) pixels of a pickled array; its state is version, shape, type, Fortran order and content."""
     if not isinstance(array, Call) or not isinstance(array.state, tuple) or len(array.state) != 5:
         raise ValueError("'data' is not a pickled array")
     _, shape, kind, is_fortran, content = array.state

@@ -51,11 +51,11 @@ class ImageFolder(ImageSource):
         self.name = f"{len(found):,} images in {len(self.classes)} class folders of {self._root.name or self._root}"
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """See `ImageSource.pixels`."""
+        """Returns the pixels; see `ImageSource.pixels`."""
         return decode_pixels(read_content(self._root / self.records[index].id))
 
     def digest(self, index: int) -> str:
-        """See `ImageSource.digest`."""
+        """Returns the digest; see `ImageSource.digest`."""
         return content_digest(read_content(self._root / self.records[index].id))
 
 
@@ -82,11 +82,11 @@ class IndexFile(ImageSource):
         self.name = f"{len(found):,} images of {len(self.classes)} classes listed in {file.name}"
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """See `ImageSource.pixels`."""
+        """Returns the pixels; see `ImageSource.pixels`."""
         return decode_pixels(read_content(self._folder / self.records[index].id))
 
     def digest(self, index: int) -> str:
-        """See `ImageSource.digest`."""
+        """Returns the digest; see `ImageSource.digest`."""
         return content_digest(read_content(self._folder / self.records[index].id))
 
 

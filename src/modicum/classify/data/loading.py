@@ -77,6 +77,6 @@ class Collate:
         self._preprocessing = preprocessing
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """The samples as one batch, in their order."""
+        """Collates the samples into one batch, in their order."""
         images, labels, positions = zip(*samples, strict=True)
         return Batch(self._preprocessing.normalise(torch.stack(images)), torch.tensor(labels), torch.tensor(positions))

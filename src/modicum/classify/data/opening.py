@@ -18,14 +18,14 @@ _ACCEPTED = (
 
 
 def open_source(data: str | None, *, side: int | None = None) -> ImageSource:
-    """The image set that ``data`` names, opened with the reader that fits what is there.
+    """Opens the image set that ``data`` names with the reader that fits it.
 
     Args:
         data: A path, or ``"digits-scenes"``; None is the same as ``"digits-scenes"``, the embedded set.
         side: Side of the embedded scenes, px, 48 unless given; files have their own sizes.
 
     Raises:
-        DataError: If nothing is there, or it is none of what can be read; the message lists both.
+        DataError: If it does not exist or cannot be read; the message says what was found and what is accepted.
     """
     if data is None or data == EMBEDDED:
         return DigitScenes() if side is None else DigitScenes(side=side)

@@ -71,7 +71,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_plain_pickle(content: bytes) -> object:
-    """The object in a pickle, with every call in it left as a `Call`.
+    """Reads the object in a pickle, leaving every call in it as a `Call`.
 
     Byte strings of Python 2 come out as str, one character per byte (Latin-1).
 

@@ -73,11 +73,11 @@ class DigitScenes(ImageSource):
         self._grey = np.concatenate([scenes.grey for scenes in parts])
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """See `ImageSource.pixels`; (side, side, 3), the three channels are equal."""
+        """Returns the pixels (side, side, 3), all channels equal; see `ImageSource.pixels`."""
         return np.repeat(self._grey[index][:, :, None], 3, axis=2)
 
     def digest(self, index: int) -> str:
-        """See `ImageSource.digest`."""
+        """Returns the digest; see `ImageSource.digest`."""
         return content_digest(self._grey[index].tobytes())
 
 
@@ -129,7 +129,7 @@ def _place(
 
 
 def _resize_weights(offset: NDArray[np.float32], size_px: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """How much each of the 8 source pixels adds to each pixel of a scene line: (N, S, 8), 0 away from the digit."""
+    """Returns the weight of the 8 source pixels in each pixel of a scene line: (N, S, 8), 0 away from the digit."""
     centres = np.arange(side, dtype=np.float32) + np.float32(0.5)
     position = (centres - offset[:, None]) * (8 / size_px[:, None]) - np.float32(0.5)  # (N, S), in source px
     reach = np.maximum(1, 8 / size_px)[:, None, None]  # wider than one source pixel when the digit shrinks

@@ -47,15 +47,15 @@ class ImageSource(ABC):
 
     @abstractmethod
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Image ``index`` upright, (H, W, 3) uint8 RGB; raises `BadImageError`. The caller must not write into it."""
+        """Returns image ``index`` upright, (H, W, 3) uint8 RGB, not to be written into; raises `BadImageError`."""
 
     @abstractmethod
     def digest(self, index: int) -> str:
-        """Short hash of the content of image ``index``; copies have equal digests; raises `BadImageError`."""
+        """Returns a short hash of the content of image ``index``, equal for copies; raises `BadImageError`."""
 
     @final
     def open(self, index: int) -> Image.Image:
-        """Image ``index`` upright, as an RGB picture; raises `BadImageError`."""
+        """Returns image ``index`` upright as an RGB picture; raises `BadImageError`."""
         return Image.fromarray(self.pixels(index))
 
 
@@ -69,7 +69,7 @@ class Entry:
 
 
 def label_entries(entries: Iterable[Entry], origin: str) -> tuple[tuple[str, ...], tuple[Record, ...]]:
-    """Sorted class names, and the entries as labelled records in the given order.
+    """Returns sorted class names, and the entries as labelled records in the given order.
 
     Raises:
         DataError: If there are fewer than two classes, or a part of the set lacks classes that another part has.

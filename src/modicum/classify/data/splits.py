@@ -73,10 +73,10 @@ def _check_parts(
 
 
 def _enough(shares: Mapping[Part, float]) -> int:
-    """How many distinct images of a class are certain to reach every part.
+    """Returns how many distinct images of a class guarantee that every part gets one.
 
     Stratified drawing gives a class its share of the drawn images rounded down or up, hence off by less than 2 for a
-    draw of a rounded size; the second draw meets what the first one left.
+    draw of a rounded size; the second draw is from what the first one left.
     """
     largest, smallest, kept = max(shares.values()), min(shares.values()), 1 - sum(shares.values())
     return math.ceil(max(1 / smallest + 2 / (1 - largest), 5 / kept))

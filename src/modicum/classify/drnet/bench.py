@@ -42,11 +42,11 @@ FULL, QUICK = ("resnet50", (224, 168, 112), 7), ("resnet18", (64, 48, 32), 1)
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
-    """Rows for S_wall / S_theory, for the published way, and for memory.
+    """Measures S_wall / S_theory, the published way, and memory.
 
     Args:
         threads: CPU threads; None measures with one and with two.
-        quick: A small network in seconds, to see that it works; its figures mean nothing.
+        quick: Time a small network in seconds, to check that the benchmark runs; its figures are not meaningful.
     """
     backbone, resolutions, rounds = QUICK if quick else FULL
     network, device = fixed_network(backbone, resolutions), inference_device("auto")
@@ -63,7 +63,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
 
 
 def fixed_network(backbone: str, resolutions: tuple[int, ...]) -> DRNet:
-    """A DRNet with random weights for `NUM_CLASSES` classes, ready to be timed."""
+    """Builds a DRNet with random weights for `NUM_CLASSES` classes, ready to be timed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = DRNet(backbone, num_classes=NUM_CLASSES, resolutions=resolutions)
@@ -71,7 +71,7 @@ def fixed_network(backbone: str, resolutions: tuple[int, ...]) -> DRNet:
 
 
 def mixed_routes(count: int) -> Tensor:
-    """Routes (count,) with the shares of `MIX`, shuffled."""
+    """Returns shuffled routes (count,) with the shares of `MIX`."""
     first, second = round(MIX[0] * count), round(MIX[1] * count)
     routes = torch.tensor([0] * first + [1] * second + [2] * (count - first - second))
     return routes[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
@@ -145,7 +145,7 @@ def _deployed_rows(
 
 
 def saving_in_theory(network: DRNet, routes: Tensor) -> float:
-    """S_theory: the share of the static network's multiply-adds that these routes save, the decision paid."""
+    """Returns S_theory: the share of the static network's multiply-adds that these routes save, decision included."""
     return 1 - float(network.costs.of(routes).mean()) / network.costs.plain
 
 
@@ -160,26 +160,26 @@ def _ratio_rows(
 
 
 def decide_and_run(network: DRNet, images: Tensor, routes: Tensor) -> Tensor:
-    """A routed run that pays for its decision but takes the given routes, so that the mix is fixed."""
+    """Decides, so that this cost counts, but runs the given routes, so that the mix is fixed."""
     network.policy.decide(network.scores(images), 0.0)
     return network.run(images, routes)
 
 
 def run_masked(network: DRNet, images: Tensor, routes: Tensor) -> Tensor:
-    """The way of the published evaluation code: every resolution for every image, times a mask, summed."""
+    """Runs every resolution on every image and sums the masked results, as the published evaluation code does."""
     network.scores(images)
     chosen = nn.functional.one_hot(routes, len(network.resolutions)).to(images)  # (B, R)
     return (network.every_resolution(images) * chosen[:, :, None]).sum(dim=1)
 
 
 def random_images(count: int, side: int) -> Tensor:
-    """Channels-last noise (count, 3, side, side)."""
+    """Returns channels-last noise (count, 3, side, side)."""
     images = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
     return images.to(memory_format=torch.channels_last)
 
 
 def memory_rows(backbone: str, resolutions: tuple[int, ...]) -> list[Row]:
-    """Peak memory of one batch, routed and static, each in a process of its own."""
+    """Measures the peak memory of one batch, routed and static, each in its own process."""
     static = peak_memory(static_work, backbone, resolutions) / 2**20
     routed = peak_memory(routed_work, backbone, resolutions) / 2**20
     return [

@@ -43,7 +43,7 @@ def fit(recipe: DRNetRecipe, run: RunFolder) -> DRNet:
 
 
 def planned_epochs(recipe: DRNetRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     first, joint = recipe.multi_resolution_epochs, recipe.joint_epochs
     epochs = {"multi_resolution": first}
     if recipe.warm_start_epochs:
@@ -72,9 +72,7 @@ class _DRNetFitting:
         self._joint(network)
         if self.recipe.baselines:
             self._baselines(static)
-        network.eval().cpu()
-        self.fitting.save(network)
-        return network
+        return self.fitting.finish(network)
 
     def _build(self) -> DRNet:
         recipe = self.recipe

@@ -10,7 +10,7 @@ from modicum.training.recipe import Reduction
 def multi_resolution_loss(
     logits: Tensor, labels: Tensor, *, distillation: float = 0.0, reduction: Reduction = "sum"
 ) -> Tensor:
-    """Cross-entropy summed or averaged over the resolutions; each may also learn from the next larger one.
+    """Sums or averages the cross-entropy over the resolutions; each may also learn from the next larger one.
 
     Args:
         logits: Shape (B, R, K), largest resolution first.
@@ -30,7 +30,7 @@ def multi_resolution_loss(
 
 
 def straight_through_choice(log_probabilities: Tensor, temperature: float) -> Tensor:
-    """A sampled one-hot choice h (B, R) whose gradient is that of the softmax with Gumbel noise (equations 4 to 6).
+    """Samples a one-hot choice h (B, R) with the gradient of the softmax with Gumbel noise (equations 4 to 6).
 
     Forward: h = one_hot(argmax_j (log pi_j + g_j)), g Gumbel noise; backward: softmax_j((log pi_j + g_j) / tau).
     The paper prints the division by tau with misplaced brackets.
@@ -39,7 +39,7 @@ def straight_through_choice(log_probabilities: Tensor, temperature: float) -> Te
 
 
 def cost_penalty(choice: Tensor, costs: Tensor, target: float) -> Tensor:
-    """max(0, (mean_batch F - alpha) / (C_max - C_min)) with F = sum_j C_j h_j (equation 8).
+    """Returns max(0, (mean_batch F - alpha) / (C_max - C_min)) with F = sum_j C_j h_j (equation 8).
 
     Args:
         choice: h (B, R), one-hot in value.
@@ -52,7 +52,7 @@ def cost_penalty(choice: Tensor, costs: Tensor, target: float) -> Tensor:
 
 
 def cheapest_correct(hits: Tensor, costs: Tensor) -> Tensor:
-    """The cheapest resolution that classifies each sample right, (B,), or the cheapest of all where none does.
+    """Returns the cheapest resolution that classifies each sample correctly, (B,), or the cheapest of all if none does.
 
     Args:
         hits: Shape (B, R), bool.

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Group, Policy, Routed, Stepped
+from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import MenuCosts
-from modicum.adaptive.execution import decide_and_run, decide_then_run, select_run_scatter
+from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.drnet.normalisation import (
@@ -32,6 +32,7 @@ from modicum.classify.drnet.normalisation import (
     without_switch,
 )
 from modicum.classify.drnet.predictors import PredictorName, ResolutionPredictor, create_predictor
+from modicum.classify.routed import RoutedClassifier
 from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel, Resize
 
@@ -50,11 +51,11 @@ class PricedChoice(Policy):
         self.least_step = float(self.relative_costs.sort().values.diff().min())
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """Route indices (B,), on the CPU, for log-probabilities (B, R); the one wait for the device of those."""
+        """Returns route indices (B,) on the CPU for log-probabilities (B, R); waits once for the device of those."""
         return (scores.cpu().double() - check_knob(knob) * self.relative_costs).argmax(dim=1)
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """Beyond these knobs, the price of a route outweighs any difference among these log-probabilities."""
+        """Returns knobs beyond which the price of a route outweighs any difference among these log-probabilities."""
         if not len(scores):
             return 0.0, 0.0
         spread = float((scores.max(dim=1).values - scores.min(dim=1).values).max())
@@ -62,7 +63,7 @@ class PricedChoice(Policy):
         return -bound, bound
 
 
-class DRNet(nn.Module):
+class DRNet(RoutedClassifier):
     """A classifier that runs each image at one of several resolutions, which a small predictor chooses.
 
     Images come at the largest resolution, (B, 3, S, S), normalised as the backbone wants them.
@@ -83,6 +84,8 @@ class DRNet(nn.Module):
     """
 
     storage_name = "drnet"
+    costs: MenuCosts
+    policy: PricedChoice
 
     def __init__(
         self,
@@ -95,16 +98,17 @@ class DRNet(nn.Module):
         kernel: Kernel = "antialiased",
         pretrained: bool = False,
     ) -> None:
-        super().__init__()
-        self.resolutions = _checked_resolutions(resolutions)
+        sides = _checked_resolutions(resolutions)
         named = {"backbone": backbone, "predictor": predictor}
-        self._config: dict[str, Any] = {
+        config: dict[str, Any] = {
             **{part: name for part, name in named.items() if isinstance(name, str)},
             "num_classes": num_classes,
-            "resolutions": list(self.resolutions),
+            "resolutions": list(sides),
             "shortcut_norm": shortcut_norm,
             "kernel": kernel,
         }
+        super().__init__(sides[0], config)
+        self.resolutions = sides
         if isinstance(backbone, str):
             backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
         if isinstance(predictor, str):
@@ -138,58 +142,44 @@ class DRNet(nn.Module):
             decision=float(count_network_macs(self.predictor, thumbnail_shape)),
         )
         self.policy = PricedChoice([cost / per_route[0] for cost in per_route])
+        self.batch_keys = self.costs.names
 
     def scores(self, images: Tensor) -> Tensor:
-        """Log pi (B, R): the log-probability that the predictor gives to each resolution."""
-        self._check_images(images)
+        """Returns log pi (B, R): the log-probability that the predictor gives to each resolution."""
+        self.check_images(images)
         return F.log_softmax(self.predictor(self.to_thumbnail(images)).float(), dim=1)
 
     def at_resolution(self, images: Tensor, index: int) -> Tensor:
-        """Logits (B, K) of full images, all run at resolution ``index``."""
+        """Returns logits (B, K) of full images, all run at resolution ``index``."""
         with self.switch.at(index):
             logits: Tensor = self.backbone(self.resize[index](images))
         return logits
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of each image at its resolution ``routes`` (B,); one group per resolution that occurs."""
-        self._check_images(images)
+        """Returns logits (B, K) of each image at its resolution ``routes`` (B,), in one group per resolution in use."""
+        self.check_images(images)
 
         def at(index: int) -> Callable[[Tensor], Tensor]:
             return lambda group: self.at_resolution(group, index)
 
         return select_run_scatter(images, routes, [at(index) for index in range(len(self.resolutions))])
 
-    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
-        """Decides and runs; ``knob`` 0 is the paper's decision, a higher one is cheaper."""
-        return decide_and_run(self, images, knob)
-
-    def advance(self, group: Group, knob: float) -> Stepped:
-        """Decides, or runs what was decided: images of one resolution run together."""
-        return decide_then_run(self, group, knob, self.costs.names)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) at the paper's decision."""
-        return self.predict(images).outputs
-
     def every_resolution(self, images: Tensor) -> Tensor:
-        """Logits (B, R, K) of every image at every resolution: for training, R times the work."""
-        self._check_images(images)
+        """Returns logits (B, R, K) of every image at every resolution, for training: R times the work."""
+        self.check_images(images)
         return torch.stack([self.at_resolution(images, index) for index in range(len(self.resolutions))], dim=1)
 
     def static(self, index: int = 0) -> nn.Module:
-        """A plain network, sharing nothing with this one, that runs full images at one resolution."""
+        """Returns a plain network, sharing nothing with this one, that runs full images at one resolution."""
         return nn.Sequential(copy.deepcopy(self.resize[index]), without_switch(self.backbone, index))
 
     def plain_network(self) -> nn.Module:
-        """The backbone at full resolution, as `static`."""
+        """Returns the backbone at full resolution, sharing nothing with this network."""
         return self.static(0)
 
-    def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this network; parts that were given as modules are left out and must be given again."""
-        return dict(self._config)
-
-    def _check_images(self, images: Tensor) -> None:
-        side = self.resolutions[0]
+    def check_images(self, images: Tensor) -> None:
+        """Raises a ValueError that names the shape unless ``images`` are of full resolution."""
+        side = self.image_px
         if images.ndim != 4 or images.shape[1:] != (3, side, side):
             raise ValueError(f"images must be (B, 3, {side}, {side}), the full resolution, got {tuple(images.shape)}")
 
@@ -203,7 +193,7 @@ def rebuild_drnet(
     kernel: Kernel,
     predictor: PredictorName | ResolutionPredictor,
 ) -> DRNet:
-    """A network from what `DRNet.storage_config` gave; unlike the class it cannot be made to fetch weights."""
+    """Rebuilds a network from `DRNet.storage_config`; unlike the class, it never fetches weights."""
     return DRNet(
         backbone,
         num_classes=num_classes,

@@ -43,7 +43,7 @@ class ResolutionNorm(nn.Module):
         self.switch = switch
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised features, of the shape of ``x``."""
+        """Returns normalised features of the shape of ``x``."""
         normalised: Tensor = self.per_resolution[self.switch.index](x)
         return normalised
 
@@ -69,7 +69,7 @@ def make_resolution_aware(
 
 
 def without_switch(backbone: nn.Module, index: int) -> nn.Module:
-    """A copy of a resolution-aware backbone as a plain network that runs at resolution ``index`` only."""
+    """Copies a resolution-aware backbone as a plain network that runs at resolution ``index`` only."""
     plain = copy.deepcopy(backbone)
     for name, module in list(plain.named_modules()):
         if isinstance(module, ResolutionNorm):

@@ -40,30 +40,30 @@ class MobilePredictor(nn.Module):
         self.linear = nn.Linear(64, num_resolutions)
 
     def forward(self, thumbnails: Tensor) -> Tensor:
-        """Logits (B, R) of thumbnails (B, 3, 64, 64)."""
+        """Returns logits (B, R) of thumbnails (B, 3, 64, 64)."""
         logits: Tensor = self.linear(self.pool(self.features(thumbnails)).flatten(1))
         return logits
 
 
 def resnet10_predictor(num_resolutions: int) -> ResolutionPredictor:
-    """The published predictor for ResNets: one basic block per stage, 128-pixel thumbnails, 4.9 M parameters."""
+    """Builds the published predictor for ResNets: one basic block per stage, 128-pixel thumbnails, 4.9 M parameters."""
     network = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=num_resolutions)
     nn.init.zeros_(network.fc.bias)  # the published initialisation; the rest is torchvision's own
     return ResolutionPredictor(network, thumbnail_px=128)
 
 
 def mobile_predictor(num_resolutions: int) -> ResolutionPredictor:
-    """The small predictor for MobileNets: 64-pixel thumbnails."""
+    """Builds the small predictor for MobileNets: 64-pixel thumbnails."""
     return ResolutionPredictor(MobilePredictor(num_resolutions), thumbnail_px=64)
 
 
 def small_predictor(num_resolutions: int, thumbnail_px: int) -> ResolutionPredictor:
-    """A predictor of 8, 16 and 32 channels, for backbones so small that the published ones would cost more."""
+    """Builds a predictor of 8, 16 and 32 channels, for backbones so small that the published ones would cost more."""
     return ResolutionPredictor(SmallResNet(num_resolutions, widths=(8, 16, 32), stem_stride=2), thumbnail_px)
 
 
 def create_predictor(name: PredictorName, num_resolutions: int, image_px: int) -> ResolutionPredictor:
-    """A predictor by name, for images of ``image_px`` pixels; the small one looks at half of that."""
+    """Builds a predictor by name, for images of ``image_px`` pixels; the small one sees them at half that size."""
     if name == "resnet10":
         return resnet10_predictor(num_resolutions)
     if name == "mobile":

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modicum.adaptive.knobs import is_share
-from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require, require_decay
+from modicum.classify.recipe import ImageOptions, settle
+from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,6 @@ class DRNetRecipe:
         require(len(self.resolutions) >= 2, "resolutions", "at least two sides in pixels", self.resolutions)
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and self.resolutions[-1] > 0
         require(falling, "resolutions", "falling sides in pixels, e.g. 224 168 112", self.resolutions)
-        require(is_share(self.budget), "budget", "a share of the plain network's cost, in (0, 1]", self.budget)
         for name in ("temperature", "joint_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         require(
@@ -98,8 +96,7 @@ class DRNetRecipe:
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         both = self.auxiliary == 0 or self.routing_gradient == "all"
         require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
-        require_decay(self.ema_decay)
-        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
+        settle(self)
 
     @property
     def image_px(self) -> int:
@@ -107,7 +104,7 @@ class DRNetRecipe:
         return self.resolutions[0]
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         return {
             "Backbone": self.backbone + (", pretrained" if self.pretrained else ", from scratch"),
             "Resolutions": ", ".join(f"{side} px" for side in self.resolutions),

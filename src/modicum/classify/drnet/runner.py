@@ -31,7 +31,7 @@ class OnnxDRNet:
         threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:
-        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
         MissingExtraError: If ONNX Runtime is not installed.
     """
 
@@ -57,14 +57,14 @@ class OnnxDRNet:
         return self._predictor(images)["scores"]
 
     def decide(self, scores: NDArray[np.float32], knob: float | None = None) -> NDArray[np.int64]:
-        """Routes (B,): argmax_j (log pi_j - knob C_j / C_max), in double precision; of routes that tie, the first."""
+        """Returns routes (B,): argmax_j (log pi_j - knob C_j / C_max), in double precision; the first wins ties."""
         knob = self.knob if knob is None else check_knob(knob)
         worth = scores.astype(np.float64) - knob * self._relative_costs
         routes: NDArray[np.int64] = worth.argmax(axis=1)
         return routes
 
     def run(self, images: NDArray[np.float32], routes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits (B, K) of each image at its resolution; only the graphs of resolutions that occur are run."""
+        """Returns logits (B, K) of each image at its resolution; only the graphs of resolutions in use are run."""
         check_images(images, self._side)
         if len(routes) != len(images) or not np.isin(routes, range(len(self.labels))).all():
             raise ValueError(f"routes must be {len(images)} numbers in [0, {len(self.labels)}), got {routes}")

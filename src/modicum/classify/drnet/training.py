@@ -49,19 +49,19 @@ class MultiResolutionStage(LightningModule):
         self.accuracies = nn.ModuleList(MeanMetric() for _ in network.resolutions)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The optimiser on the backbone."""
+        """Configures the optimiser on the backbone."""
         parts = {"backbone": self.network.backbone.parameters()}
         return configure_optimizer(self, parts, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The loss of one batch over all resolutions."""
+        """Returns the loss of one batch over all resolutions."""
         logits = self.network.every_resolution(batch.images)
         loss = multi_resolution_loss(logits, batch.labels, distillation=self.distillation, reduction=self.reduction)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Accuracy at each resolution; their mean is what the best checkpoint is kept by."""
+        """Logs the accuracy at each resolution; their mean selects the best checkpoint."""
         hits = self.network.every_resolution(batch.images).argmax(dim=2) == batch.labels[:, None]
         for column, (side, metric) in enumerate(zip(self.network.resolutions, self.accuracies, strict=True)):
             assert isinstance(metric, MeanMetric)  # a ModuleList does not say what it holds
@@ -91,19 +91,19 @@ class WarmStartStage(LightningModule):
         self.accuracy = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The optimiser on the predictor."""
+        """Configures the optimiser on the predictor."""
         parts = {"predictor": self.network.predictor.parameters()}
         return configure_optimizer(self, parts, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Cross-entropy between log pi and the cheapest correct resolution."""
+        """Returns the cross-entropy between log pi and the cheapest correct resolution."""
         targets = self.targets[batch.positions]
         loss = F.nll_loss(self.network.scores(batch.images), targets)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Accuracy of the routed network."""
+        """Logs the accuracy of the routed network."""
         self.accuracy.update((self.network.predict(batch.images).outputs.argmax(dim=1) == batch.labels).float())
         self.log("val/accuracy", self.accuracy, prog_bar=True)
 
@@ -123,7 +123,7 @@ class JointStage(LightningModule):
         self.shares = nn.ModuleList(MeanMetric() for _ in network.resolutions)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """SGD; the predictor learns at its own, lower rate."""
+        """Configures SGD; the predictor learns at its own, lower rate."""
         recipe, network = self.recipe, self.network
         rate, rates = recipe.optimizer.learning_rate * recipe.joint_rate, {"predictor": recipe.predictor_rate}
         options = replace(recipe.optimizer.general(), learning_rate=rate, part_rates=rates)
@@ -137,7 +137,7 @@ class JointStage(LightningModule):
                 norm.eval()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """CE(sum_j h_j F(x_j)) + eta L_reg of one batch, and the auxiliary loss if there is one."""
+        """Returns CE(sum_j h_j F(x_j)) + eta L_reg of one batch, plus the auxiliary loss if there is one."""
         recipe = self.recipe
         choice = straight_through_choice(self.network.scores(batch.images), recipe.temperature)  # (B, R)
         if recipe.routing_gradient == "all":
@@ -154,7 +154,7 @@ class JointStage(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Accuracy, mean cost as a share of the plain network's, and the share of each route."""
+        """Logs accuracy, mean cost as a share of the plain network's, and the share of each route."""
         routed = self.network.predict(batch.images)
         self.accuracy.update((routed.outputs.argmax(dim=1) == batch.labels).float())
         self.cost.update(routed.macs.float() / self.network.costs.plain)
@@ -187,7 +187,7 @@ def train_parts(network: DRNet, *, backbone: bool, predictor: bool) -> None:
 
 
 def target_cost(network: DRNet, budget: float) -> float:
-    """alpha: what the budget, a share of the plain network's cost, leaves for the backbone after the predictor.
+    """Returns alpha: what the budget, a share of the plain network's cost, leaves after the predictor.
 
     Raises:
         RecipeError: If that is less than the smallest resolution costs.
@@ -204,7 +204,7 @@ def target_cost(network: DRNet, budget: float) -> float:
 
 
 def run_selected(network: DRNet, images: Tensor, choice: Tensor) -> Tensor:
-    """Logits h_j F(x_j) (B, K) of the chosen resolution only; ``choice`` h (B, R) is one-hot in value.
+    """Returns logits h_j F(x_j) (B, K) of the chosen resolution only; ``choice`` h (B, R) is one-hot in value.
 
     Groups too small for batch statistics are normalised with the running ones.
     """
@@ -236,12 +236,12 @@ def running_statistics(backbone: nn.Module, route: int) -> Iterator[None]:
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
-    """Every batch normalisation in ``network``."""
+    """Lists every batch normalisation in ``network``."""
     return [module for module in network.modules() if isinstance(module, BatchNorm)]
 
 
 def norms_at(backbone: nn.Module, route: int) -> list[BatchNorm]:
-    """Every batch normalisation of resolution ``route``."""
+    """Lists every batch normalisation of resolution ``route``."""
     modules = [module.per_resolution[route] for module in backbone.modules() if isinstance(module, ResolutionNorm)]
     return [norm for norm in modules if isinstance(norm, BatchNorm)]
 

@@ -23,9 +23,9 @@ class Answer(NamedTuple):
 
 @torch.inference_mode()
 def anytime(network: RANet, images: Tensor) -> Iterator[Answer]:
-    """The answers of all exits to ``images`` (B, 3, H, W), in order, each computed when it is asked for.
+    """Yields the answers of all exits to ``images`` (B, 3, H, W), in order, each computed when it is requested.
 
-    Every exit is for all images: nobody leaves. Stop asking to stop computing.
+    Every exit answers for all images; none leaves early. Stop iterating to stop computing.
 
     Raises:
         ValueError: If the images are not of the network's size, at the first answer.
@@ -40,10 +40,10 @@ def anytime(network: RANet, images: Tensor) -> Iterator[Answer]:
 def predict_within(
     network: RANet, images: Tensor, deadline_ms: float, *, segment_ms: Sequence[float] | None = None
 ) -> Answer:
-    """The answer of the latest exit that is finished when the deadline ends; that of the first exit in any case.
+    """Returns the answer of the latest exit reached by the deadline, or of the first exit if none is.
 
-    Without ``segment_ms`` a segment is begun as long as there is time left, and the answer comes when it is finished:
-    late, at worst, by one segment. With them, none is begun that would not finish in time.
+    Without ``segment_ms``, a segment is started as long as there is time left, so the answer may be late by up to one
+    segment. With it, no segment is started that would not finish in time.
 
     Args:
         network: In evaluation mode.
@@ -71,11 +71,11 @@ def predict_within(
 
 @torch.inference_mode()
 def measure_segments(network: RANet, images: Tensor, *, rounds: int = 5) -> tuple[float, ...]:
-    """Median milliseconds of each segment for a batch ``images`` (B, 3, H, W), exit included; the first has the stem.
+    """Measures the median milliseconds per segment, exit included, on ``images`` (B, 3, H, W); the first has the stem.
 
     Args:
         network: In evaluation mode.
-        images: A batch like those to come; what it shows does not matter.
+        images: A batch of the expected size; its content does not matter.
         rounds: Readings per segment.
     """
     network.check_images(images)

@@ -55,11 +55,11 @@ _Run = Callable[[Tensor, Tensor], object]
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
-    """Rows for S_theory, S_wall and their ratio, per mix of exits, and for the published way of evaluation.
+    """Measures S_theory, S_wall and their ratio for each mix of exits, and the published way of evaluation.
 
     Args:
         threads: CPU threads; None measures with one and with two.
-        quick: A small network in seconds, to see that it works; its figures mean nothing.
+        quick: Time a small network in seconds, to check that the benchmark runs; its figures are not meaningful.
     """
     structure, rounds = QUICK if quick else FULL
     network, device = fixed_network(structure), inference_device("auto")
@@ -88,7 +88,7 @@ def _threads(number: int) -> Iterator[None]:
 
 @torch.inference_mode()
 def fixed_network(structure: Structure) -> RANet:
-    """A RANet with random weights and the running statistics of noise, without which features grow to 1e6."""
+    """Builds a RANet with random weights and the running statistics of noise, without which features grow to 1e6."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = RANet(structure, num_classes=NUM_CLASSES).train()
@@ -98,7 +98,7 @@ def fixed_network(structure: Structure) -> RANet:
 
 
 def planned_mixes(network: RANet, count: int) -> dict[str, Tensor]:
-    """Routes (count,) by the name of the mix, shuffled: `MIX`, then one per entry of `BUDGETS`."""
+    """Returns shuffled routes (count,) by the name of the mix: `MIX`, then one per entry of `BUDGETS`."""
     mix = torch.tensor(MIX[: network.structure.num_exits], dtype=torch.float64)
     mixes = {"mix": mix / mix.sum()}
     for budget in BUDGETS:
@@ -107,7 +107,7 @@ def planned_mixes(network: RANet, count: int) -> dict[str, Tensor]:
 
 
 def shares_at(network: RANet, budget: float) -> Tensor:
-    """Geometric shares (E,) whose mean cost is ``budget``, a share of the last exit's alone; the nearest there are."""
+    """Returns the geometric shares (E,) with the mean cost nearest to ``budget``, a share of the last exit's alone."""
     costs = torch.tensor(network.costs.per_route, dtype=torch.float64) / network.costs.plain
     dear, cheap = -10.0, 10.0  # knobs
     for _ in range(50):
@@ -118,7 +118,7 @@ def shares_at(network: RANet, budget: float) -> Tensor:
 
 
 def _routes(shares: Tensor, count: int) -> Tensor:
-    """Routes (count,) with these shares (E,) to the nearest image, shuffled."""
+    """Returns shuffled routes (count,) with these shares (E,), to the nearest image."""
     ends = (shares.cumsum(0) * count).round().long()
     ends[-1] = count
     routes = torch.repeat_interleave(torch.arange(len(shares)), ends.diff(prepend=ends.new_zeros(1)))
@@ -137,11 +137,11 @@ class PlannedExits(ExitRule):
         self._planned = routes
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """What the unfitted network decides."""
+        """Returns the decisions of the unfitted network."""
         return self._paid.decide(scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
-        """Whether the exit is the planned one; the images that have not left come in their order."""
+        """Returns whether the exit is the planned one; the images that have not left come in their order."""
         assert len(confidence) == len(self._planned)
         self._paid.leaves(index, confidence, knob)
         mask = self._planned == index
@@ -149,11 +149,11 @@ class PlannedExits(ExitRule):
         return mask
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """All."""
+        """Returns True for every exit."""
         return (True,) * self._paid.num_exits
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """That of the unfitted network."""
+        """Returns the range of the unfitted network."""
         return self._paid.knob_range(scores)
 
 
@@ -168,21 +168,21 @@ class PlannedNumpyExits:
         self._planned, self._num_exits = routes, num_exits
 
     def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
-        """Whether the exit is the planned one."""
+        """Returns whether the exit is the planned one."""
         assert len(confidence) == len(self._planned)
         mask: NDArray[np.bool_] = self._planned == index
         self._planned = self._planned[~mask]
         return mask
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """All."""
+        """Returns True for every exit."""
         return (True,) * self._num_exits
 
 
 def run_planned(network: RANet, images: Tensor, routes: Tensor) -> Tensor:
-    """Real early exit that pays for its decisions but takes the given routes, so that the mix is fixed.
+    """Makes every exit decision, so that its cost counts, but takes the given routes, so that the mix is fixed.
 
-    The policy of ``network`` is a `PlannedExits`.
+    The policy of ``network`` must be a `PlannedExits`.
     """
     assert isinstance(network.policy, PlannedExits)
     network.policy.plan(routes)
@@ -190,7 +190,7 @@ def run_planned(network: RANet, images: Tensor, routes: Tensor) -> Tensor:
 
 
 def run_simulated(network: RANet, images: Tensor, routes: Tensor) -> Tensor:
-    """The way of the published evaluation code: every exit for every image, then a look at which would have done."""
+    """Runs every exit on every image, then checks which would have sufficed, as the published evaluation code does."""
     logits = network.every_exit(images)
     network.policy.decide(confidence_of(logits, network.temperatures.values()), 0.5)
     return logits[torch.arange(len(images)), routes]
@@ -308,10 +308,10 @@ def _rows(
 
 
 def threads_text(number: int) -> str:
-    """E.g. "2 threads"."""
+    """Returns a text such as "2 threads"."""
     return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def random_images(count: int, side: int) -> Tensor:
-    """Noise (count, 3, side, side)."""
+    """Returns noise (count, 3, side, side)."""
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))

@@ -20,7 +20,7 @@ halves the maps, of two: f_0 ... f_(L-1) of the first, f_L of the second."""
 
 
 def conv_norm_relu(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1) -> nn.Sequential:
-    """Convolution without bias, padded to keep the size at stride 1; batch normalisation; ReLU."""
+    """Builds a convolution without bias, padded to keep the size at stride 1, then batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -29,7 +29,7 @@ def conv_norm_relu(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 
 
 
 def bottleneck(inputs: int, outputs: int, factor: int, *, stride: int = 1) -> nn.Sequential:
-    """1x1 convolution to ``factor`` times the outputs, but no more than the inputs, then 3x3 to the outputs."""
+    """Builds a 1x1 convolution to ``factor`` times the outputs, at most the inputs, then a 3x3 to the outputs."""
     inner = min(inputs, factor * outputs)
     return nn.Sequential(conv_norm_relu(inputs, inner, 1), conv_norm_relu(inner, outputs, stride=stride))
 
@@ -62,7 +62,7 @@ class Stem(nn.Module):
 
 
 def imagenet_entry(outputs: int) -> nn.Sequential:
-    """7x7 convolution with bias and stride 2, batch normalisation, ReLU, 3x3 max-pooling with stride 2."""
+    """Builds a 7x7 convolution with bias and stride 2, batch normalisation, ReLU, 3x3 max-pooling with stride 2."""
     return nn.Sequential(
         nn.Conv2d(3, outputs, 7, stride=2, padding=3),
         nn.BatchNorm2d(outputs),

@@ -36,17 +36,17 @@ class NumpyRule(Protocol):
     """A decision that falls exit by exit."""
 
     def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
-        """Whether samples with this confidence (n,) leave at exit ``index``, (n,); at the last exit, all."""
+        """Tells which samples of this confidence (n,) leave at exit ``index``, (n,) bool; at the last exit, all do."""
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """Whether any confidence lets a sample leave, per exit; an exit that is not open need not be computed."""
+        """Tells for each exit whether any confidence lets a sample leave; the others need not be computed."""
 
 
 def read_rule(decision: Mapping[str, Any], *, num_exits: int, knob: float) -> NumpyRule:
-    """The rule that a manifest states.
+    """Reads the rule that a manifest states.
 
     Args:
-        decision: Under ``decision`` in the manifest.
+        decision: The entry ``decision`` of the manifest.
         num_exits: Exits E.
         knob: The knob of the export, to which stated thresholds belong.
     """
@@ -63,13 +63,13 @@ def read_rule(decision: Mapping[str, Any], *, num_exits: int, knob: float) -> Nu
 
 
 def pack_table(values: NDArray[np.float32]) -> dict[str, JSON]:
-    """A table of any shape as JSON data; see `unpack_table`."""
+    """Packs a table of any shape as JSON data; see `unpack_table`."""
     data = base64.b64encode(values.astype("<f4").tobytes()).decode()
     return {"shape": list(values.shape), "type": "float32, little-endian", "base64": data}
 
 
 def unpack_table(packed: Mapping[str, Any]) -> NDArray[np.float32]:
-    """What was given to `pack_table`, to the bit."""
+    """Restores what was given to `pack_table`, bit for bit."""
     values: NDArray[np.float32] = np.frombuffer(base64.b64decode(packed["base64"]), "<f4").astype(np.float32)
     return values.reshape(packed["shape"])
 
@@ -81,11 +81,11 @@ class CommonRule:
         self.num_exits = num_exits
 
     def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
-        """Whether the confidence reaches 1 - knob."""
+        """Returns whether the confidence reaches 1 - knob; at the last exit, all samples leave."""
         return np.full(len(confidence), index == self.num_exits - 1) | (confidence.astype(np.float64) >= 1 - knob)
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """All, unless the threshold is above 1."""
+        """Returns True for every exit, or only for the last if the threshold is above 1."""
         return (*[knob >= 0] * (self.num_exits - 1), True)
 
 
@@ -108,14 +108,14 @@ class ShareRule:
         return solved[1]
 
     def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
-        """Whether the confidence reaches the threshold; at the last exit, all leave."""
+        """Returns whether the confidence reaches the threshold; at the last exit, all samples leave."""
         if index == self.confidence.shape[1] - 1:  # a confidence that is not a number reaches no threshold
             return np.ones(len(confidence), np.bool_)
         reached: NDArray[np.bool_] = confidence >= self.thresholds(knob)[index]
         return reached
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """Those whose threshold is a confidence."""
+        """Returns True for each exit whose threshold a confidence can reach."""
         return tuple(bool(threshold < CLOSED) for threshold in self.thresholds(knob))
 
 
@@ -135,7 +135,7 @@ class TableRule:
         self.relative_costs = relative_costs
 
     def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
-        """Whether every later exit gains less than the knob."""
+        """Returns whether every later exit gains less than the knob; at the last exit, all samples leave."""
         if index == len(self.relative_costs) - 1:
             return np.ones(len(confidence), np.bool_)
         gains = _interpolate(self.knots[index], self._gains(index), confidence.astype(np.float64))
@@ -143,7 +143,7 @@ class TableRule:
         return below
 
     def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """All but those where, between any two knots, some later exit gains too much at both."""
+        """Returns False for an exit if, between any two knots, some later exit gains too much at both."""
         open_exits = []
         for index in range(len(self.relative_costs) - 1):
             gains = self._gains(index)
@@ -151,7 +151,7 @@ class TableRule:
         return (*open_exits, True)
 
     def _gains(self, index: int) -> NDArray[np.float64]:
-        """Expected gain per cost of each later exit, at the knots of exit ``index``: (later exits, P)."""
+        """Returns the expected gain per cost of each later exit at the knots of exit ``index``: (later exits, P)."""
         costs = self.relative_costs[index + 1 :] - self.relative_costs[index]
         gains = self.correctness[index, index + 1 :] - self.correctness[index, index]
         per_cost: NDArray[np.float64] = gains / costs[:, None]
@@ -175,7 +175,7 @@ def _solve_thresholds(confidence: NDArray[np.float32], knob: float) -> NDArray[n
 def _interpolate(
     knots: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Piecewise-linear curves ``values`` (J, P) over ``knots`` (P,), read at (n,): (J, n); constant outside."""
+    """Reads piecewise-linear curves ``values`` (J, P) over ``knots`` (P,) at (n,): (J, n); constant outside."""
     right = np.clip(np.searchsorted(knots, at), 1, len(knots) - 1)
     left = right - 1
     span = np.maximum(knots[right] - knots[left], 1e-12)  # knots may coincide

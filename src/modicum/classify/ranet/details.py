@@ -10,15 +10,15 @@ from modicum.classify.ranet.network import RANet
 from modicum.classify.results import Detail
 
 NUM_BINS = 15  # as usual for the expected calibration error
-NOBODY = "–"  # noqa: RUF001  an en dash, as tables have it
+NOBODY = "–"
 
 
 def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:
-    """The table of exits on the test part.
+    """Returns the table of exits on the test part.
 
     Args:
-        model: Its routes are exits.
-        data: Not needed: everything was judged.
+        model: A network whose routes are exits.
+        data: Not needed, because everything has been judged.
         judged: The test part, with the answers of every exit.
         routes: Exit of each sample, (N,).
     """
@@ -40,7 +40,7 @@ def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -
 
 
 def calibration_errors(confidence: Tensor, top1: Tensor) -> tuple[float, ...]:
-    """The expected calibration error of each exit, in [0, 1]: 15 bins of equal width, weighted by their samples.
+    """Returns the expected calibration error of each exit, in [0, 1]: 15 equal-width bins, weighted by their samples.
 
     Args:
         confidence: Shape (N, E), in [0, 1].
@@ -65,5 +65,5 @@ def _note(model: RANet) -> str:
 
 
 def _percent(hits: Tensor) -> str:
-    """The share of ``hits`` (n,), bool; a dash where there are none to count."""
+    """Returns the share of ``hits`` (n,), bool, in percent; a dash if ``hits`` is empty."""
     return f"{100 * float(hits.double().mean()):.1f} %" if len(hits) else NOBODY

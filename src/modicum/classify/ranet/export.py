@@ -1,7 +1,7 @@
 """Writes a trained RANet as ONNX graphs that run without PyTorch, and proves that they answer alike.
 
 One graph for the stem and two per exit: its body, from the features before to those that the exit reads, and its head.
-Heads are apart so that a runner leaves them out where nobody can leave; see `modicum.classify.ranet.runner`. What a
+Heads are apart so that a runner skips them where no image can leave; see `modicum.classify.ranet.runner`. What a
 body does not read does not pass through it.
 """
 
@@ -150,7 +150,7 @@ def _write_graphs(network: RANet, folder: Path) -> Written:
 
 
 def _folded(module: nn.Module) -> nn.Module:
-    """A copy without batch normalisation; blocks ask for sizes, so that only the sequences in them can be traced."""
+    """Copies ``module`` without batch normalisation; blocks depend on sizes, so only sequences can be traced."""
     if isinstance(module, nn.Sequential):
         return fold_batch_norms(module)
     module = copy.copy(module)
@@ -169,7 +169,7 @@ def _details(network: RANet, knob: float) -> dict[str, JSON]:
 
 
 def describe_decision(network: RANet, knob: float) -> dict[str, JSON]:
-    """The exit rule of ``network`` as plain data, which `modicum.classify.ranet.deciding.read_rule` reads."""
+    """Returns the exit rule of ``network`` as plain data, which `modicum.classify.ranet.deciding.read_rule` reads."""
     rule = network.policy
     if isinstance(rule, GeometricRule):
         table = pack_table(rule.calibration.values().cpu().numpy())
@@ -212,7 +212,7 @@ def _answers(network: RANet, runner: OnnxRANet, images: Tensor) -> tuple[Outputs
 
 
 def _excused(network: RANet, scores: Tensor, routes: Tensor, knob: float) -> Tensor:
-    """Each of ``routes`` (B,) that scores (B, E) within the tolerance may lead to; for others, what scores decide."""
+    """Returns ``routes`` (B,) where scores (B, E) within the tolerance may lead to them, else the scores' decision."""
     policy, exits = network.policy, range(scores.shape[1])
     nearby = (scores - TOLERANCE, scores, scores + TOLERANCE)
     leaves = torch.stack([torch.stack([policy.leaves(k, near[:, k], knob) for k in exits], dim=1) for near in nearby])

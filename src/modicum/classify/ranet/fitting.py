@@ -9,7 +9,6 @@ from torch import nn
 from modicum.adaptive.curve import Point
 from modicum.classify.backbones import create_backbone
 from modicum.classify.fitting import ClassifierFitting
-from modicum.classify.plain import PlainStage
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.recipe import RANetRecipe
 from modicum.classify.ranet.training import ExitsStage
@@ -37,15 +36,13 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
     network.eval()
     fit_exit_rule(network, fitting)
     if plain is not None:
-        fitting.run_stage("plain", PlainStage(plain, recipe.optimizer.general(), recipe.schedule), recipe.epochs)
+        fitting.run_plain_stage("plain", plain, recipe.epochs, recipe.optimizer, recipe.schedule)
         _write_baselines(recipe, fitting, network, plain)
-    network.cpu()
-    fitting.save(network)
-    return network
+    return fitting.finish(network)
 
 
 def planned_epochs(recipe: RANetRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     return dict.fromkeys(("exits", "plain") if recipe.baselines else ("exits",), recipe.epochs)
 
 

@@ -36,6 +36,7 @@ from modicum.adaptive.knobs import check_knob
 from modicum.classify.confidence import check_outcomes, confidence_of, fit_temperatures
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Record, Stem, create_head
 from modicum.classify.ranet.structure import HeadName, Structure, check_choice
+from modicum.classify.routed import check_images
 from modicum.measuring.counting import count_macs
 
 
@@ -86,7 +87,7 @@ class RANet(nn.Module):
     confidence of at least 1 - knob (`CommonThreshold`); after, the fitted rule decides.
 
     ``costs`` price a route as published, with every exit up to its own. That is an upper bound for `predict`, which
-    leaves out exits where nobody can leave; curves and calibration, which price routes alone, therefore promise no
+    leaves out exits where no image can leave; curves and calibration, which price routes alone, therefore promise no
     more than what is executed saves. ``costs.plain`` is what the last exit takes alone.
 
     Args:
@@ -137,7 +138,7 @@ class RANet(nn.Module):
             self.policy = blank_exit_rule(exit_rule, calibration_rows, self._relative_costs())
 
     def every_exit(self, images: Tensor) -> Tensor:
-        """Logits (B, E, K) of every exit: for training, and for fitting the exits."""
+        """Returns logits (B, E, K) of every exit, for training and for fitting the exits."""
         self.check_images(images)
         state, logits = State.start(self.stem(images)), []
         for segment in self.segments:  # of the coarsest sub-network, then of the next finer one, ...
@@ -150,14 +151,14 @@ class RANet(nn.Module):
         return self.every_exit(images)
 
     def scores(self, images: Tensor) -> Tensor:
-        """Confidence (B, E) of every exit, float32 in [1/K, 1], after its temperature if one was fitted."""
+        """Returns the confidence (B, E) of every exit, float32 in [1/K, 1], after its temperature if one was fitted."""
         return confidence_of(self.every_exit(images), self.temperatures.values())
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of each image at its exit ``routes`` (B,).
+        """Returns logits (B, K) of each image at its exit ``routes`` (B,).
 
-        The exits on its way are computed, too, because a decision falls there: that is what the route is priced at, in
-        multiply-adds and on the clock. Nothing behind its exit is.
+        The exits before it are computed too, because a decision is made at each of them; the price of the route, in
+        multiply-adds and in milliseconds, includes them. Nothing after its exit is computed.
 
         Raises:
             ValueError: If the routes are not one exit in [0, E) per image.
@@ -194,7 +195,7 @@ class RANet(nn.Module):
         return torch.tensor(self._cumulative_macs(self.policy.open_exits(knob)), dtype=torch.float64)[routes.cpu()]
 
     def plain_network(self) -> nn.Module:
-        """The last exit alone, which savings are measured against; it shares nothing with this network."""
+        """Returns a copy of the last exit alone, the baseline against which savings are measured."""
         return LastExit(copy.deepcopy(self.stem), copy.deepcopy(self.segments))
 
     def fit_exits(self, logits: Tensor, labels: Tensor) -> None:
@@ -218,7 +219,7 @@ class RANet(nn.Module):
         self.policy = fit_exit_rule(self.exit_rule, confidence, correct, self._relative_costs()).to(device)
 
     def storage_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the size of what was fitted."""
+        """Returns the constructor's arguments, with the size of what was fitted."""
         return {
             "structure": asdict(self.structure),
             "num_classes": self.num_classes,
@@ -238,7 +239,7 @@ class RANet(nn.Module):
         return state.x, state
 
     def _leave_at(self, knob: float) -> Leave:
-        """Returns who leaves at this knob, with which logits (m, K); exits where nobody can are not computed."""
+        """Returns who leaves at this knob, with which logits (m, K); exits where none can leave are not computed."""
         open_exits, temperatures = self.policy.open_exits(check_knob(knob)), self.temperatures.values()
 
         def leave(index: int, rows: Tensor, features: Tensor) -> Leaving:
@@ -261,9 +262,7 @@ class RANet(nn.Module):
 
     def check_images(self, images: Tensor) -> None:
         """Raises a `ValueError` that names the shape if ``images`` are not (B, 3, image_px, image_px)."""
-        side = self.image_px
-        if images.ndim != 4 or images.shape[1:] != (3, side, side):
-            raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
+        check_images(images, self.image_px)
 
     def _checked_routes(self, routes: Tensor, num_images: int) -> Tensor:
         routes, num_exits = routes.cpu(), self.structure.num_exits
@@ -282,7 +281,7 @@ class LastExit(nn.Module):
         self.stem, self.segments = stem, segments
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of images (B, 3, H, W)."""
+        """Returns logits (B, K) of images (B, 3, H, W)."""
         state = State.start(self.stem(images))
         for segment in self.segments:
             state = segment(state)

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modicum.adaptive.knobs import is_share
 from modicum.classify.ranet.structure import STRUCTURES, HeadName, Structure
-from modicum.classify.recipe import ImageOptions
+from modicum.classify.recipe import ImageOptions, settle
 from modicum.recipes import closest
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require, require_decay
+from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,8 @@ class RANetRecipe:
             raise RecipeError(f"structure {self.structure!r} is not known: {closest(self.structure, STRUCTURES)}")
         least = 2 * self.plan.total_stride
         require(self.image_px >= least, "image_px", f"at least {least} pixels for this structure", self.image_px)
-        require(is_share(self.budget), "budget", "a share of the last exit's cost alone, in (0, 1]", self.budget)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        require_decay(self.ema_decay)
-        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
+        settle(self, "the last exit's cost alone")
 
     @property
     def plan(self) -> Structure:
@@ -73,7 +70,7 @@ class RANetRecipe:
         return STRUCTURES[self.structure] if isinstance(self.structure, str) else self.structure
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         plan = self.plan
         name = self.structure if isinstance(self.structure, str) else "own"
         scales = ", ".join(map(str, plan.scales))

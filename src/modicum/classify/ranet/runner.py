@@ -2,7 +2,7 @@
 
 An exported folder holds a graph of the stem, two graphs per exit, its body and its head, and a manifest that says how
 to feed them. Every tensor between graphs has a name; a graph's inputs and outputs are the names that it reads and
-writes. The head is a graph of its own because it is not run where nobody can leave.
+writes. The head is a graph of its own because it is not run where no image can leave.
 """
 
 # B batch, n images still running, E exits, K classes, S side of the images in pixels
@@ -37,7 +37,7 @@ class OnnxRANet:
         threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:
-        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
         MissingExtraError: If ONNX Runtime is not installed.
     """
 
@@ -59,7 +59,7 @@ class OnnxRANet:
         self._read_after = [{name for body in self._bodies[number:] for name in body.reads} for number in numbers]
 
     def every_exit(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (B, E, K) of all exits; no graph is run on an empty batch."""
+        """Returns logits (B, E, K) of all exits; an empty batch runs no graph."""
         logits: list[NDArray[np.float32]] = []
 
         def stay(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
@@ -70,18 +70,18 @@ class OnnxRANet:
         return np.stack(logits, axis=1) if logits else np.empty((0, len(self.labels), len(self.classes)), np.float32)
 
     def scores(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Confidence (B, E) of every exit: the largest soft-max probability, after the exit's temperature."""
+        """Returns the confidence (B, E) of every exit: the largest softmax probability, after its temperature."""
         return _confidence(self.every_exit(images), self._temperatures)
 
     def decide(self, scores: NDArray[np.float32], knob: float | None = None) -> NDArray[np.int64]:
-        """Routes (B,) of images with these confidences: the first exit at which each may leave."""
+        """Returns routes (B,) of images with these confidences: the first exit at which each may leave."""
         knob = self.knob if knob is None else check_knob(knob)
         leaves = [self.rule.leaves(index, scores[:, index], knob) for index in range(len(self.labels))]
         routes: NDArray[np.int64] = np.stack(leaves, axis=1).argmax(axis=1)
         return routes
 
     def run(self, images: NDArray[np.float32], routes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits (B, K) of each image at its exit; nothing is run for an image after that.
+        """Returns logits (B, K) of each image at its exit; nothing is run for an image after that.
 
         Raises:
             ValueError: If the images are of another shape or type, or the routes are not one exit per image.
@@ -96,7 +96,7 @@ class OnnxRANet:
         return self._walk(images, leave)[0]
 
     def predict(self, images: NDArray[np.float32], knob: float | None = None) -> RunnerResult:
-        """Runs each image until the rule lets it leave; heads of exits where nobody can are not run.
+        """Runs each image until the rule lets it leave; heads of exits where none can leave are not run.
 
         Args:
             images: Shape (B, 3, S, S), normalised; see `classify` for pictures. B may be 0.
@@ -136,7 +136,7 @@ class OnnxRANet:
     def _walk(
         self, images: NDArray[np.float32], leave: Callable[[int, NDArray[np.int64], _Tensors], _Leaving]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Logits (B, K) and exits (B,); ``leave(exit, rows, features)`` tells who of the images at ``rows`` leaves."""
+        """Returns logits (B, K) and exits (B,); ``leave(exit, rows, features)`` tells which of ``rows`` leave."""
         check_images(images, self._side)
         # Not left empty: what a rule that keeps images after the last exit left out would look like answers.
         logits = np.full((len(images), len(self.classes)), np.nan, np.float32)
@@ -176,6 +176,6 @@ def _only(tensors: _Tensors, mask: NDArray[np.bool_]) -> _Tensors:
 
 
 def _confidence(logits: NDArray[np.float32], temperatures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Largest soft-max probabilities (...), of logits (..., K) over temperatures (...)."""
+    """Returns the largest softmax probabilities (...) of logits (..., K) over temperatures (...)."""
     largest: NDArray[np.float64] = softmax(logits / temperatures[..., None]).max(axis=-1)
     return largest.astype(np.float32)

@@ -33,7 +33,7 @@ class BlockPlan:
         fused: Of each layer's growth, channels that come from the coarser block; 0 for a dense block.
         appended: Channels from the coarser block that follow the last layer; 0 for a dense block.
         halves: The last layer halves the maps.
-        shrunk: Channels after the transition; None where there is none.
+        shrunk: Channels after the transition; None if there is none.
     """
 
     number: int
@@ -167,7 +167,7 @@ class Structure:
         return tuple(plans)
 
     def _num_blocks(self, index: int) -> int:
-        """n_i."""
+        """Returns n_i."""
         return self.first_blocks + index * self.block_step
 
     def _block(self, index: int, number: int, inputs: int, coarser: BlockPlan | None) -> BlockPlan:

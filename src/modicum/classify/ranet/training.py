@@ -37,19 +37,19 @@ class ExitsStage(LightningModule):
         self.routed_accuracy, self.cost = MeanMetric(), MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The optimiser on everything, normalisations included, as published."""
+        """Configures the optimiser on all parameters, normalisations included, as published."""
         return configure_optimizer(self, {"network": self.network.parameters()}, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The loss of one batch over all exits."""
+        """Returns the loss of one batch over all exits."""
         loss = loss_over_exits(self.network.every_exit(batch.images), batch.labels, self.reduction)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Accuracy of each exit, and what images get that leave where an exit is sure of them, for what cost.
+        """Logs the accuracy of each exit, and the accuracy and cost when images leave at the first confident exit.
 
-        The accuracy of the last exit is what the best checkpoint is kept by, as in the authors' code.
+        The accuracy of the last exit selects the best checkpoint, as in the authors' code.
         """
         logits = self.network.every_exit(batch.images)
         hits = (logits.argmax(dim=2) == batch.labels[:, None]).float()  # (B, E)
@@ -73,7 +73,7 @@ class ExitsStage(LightningModule):
 
 
 def loss_over_exits(logits: Tensor, labels: Tensor, reduction: Reduction = "sum") -> Tensor:
-    """Cross-entropy of each exit, summed or averaged with equal weights.
+    """Sums or averages the cross-entropy of the exits, with equal weights.
 
     Args:
         logits: Shape (B, E, K).

@@ -3,7 +3,6 @@
 from modicum.classify.backbones import create_backbone, require_published
 from modicum.classify.drnet.training import MultiResolutionStage
 from modicum.classify.fitting import ClassifierFitting
-from modicum.classify.plain import PlainStage
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
 from modicum.classify.resolution_and_blocks.training import TwoDecisionsStage, target_cost
@@ -39,13 +38,11 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
     fitting.run_stage("joint", TwoDecisionsStage(network, recipe), recipe.joint_epochs)
     if recipe.baselines:
         _plain_baseline(recipe, fitting, network.costs.plain)
-    network.eval().cpu()
-    fitting.save(network)
-    return network
+    return fitting.finish(network)
 
 
 def planned_epochs(recipe: ResolutionAndBlocksRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     first, joint = recipe.multi_resolution_epochs, recipe.joint_epochs
     epochs = {"multi_resolution": first, "joint": joint}
     return epochs | ({"plain": first + joint} if recipe.baselines else {})
@@ -74,5 +71,5 @@ def _plain_baseline(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFittin
     with fitting.seeded():
         plain = create_backbone(recipe.backbone, fitting.num_classes, pretrained=recipe.pretrained)
     epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
-    fitting.run_stage("plain", PlainStage(plain, recipe.optimizer.general(), recipe.multi_resolution_schedule), epochs)
-    fitting.write_baselines(lambda: [fitting.test_point("plain network", plain.eval(), cost)])
+    fitting.run_plain_stage("plain", plain, epochs, recipe.optimizer, recipe.multi_resolution_schedule)
+    fitting.write_plain_baseline(plain, cost)

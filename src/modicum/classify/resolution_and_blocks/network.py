@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Group, Policy, Routed, Stepped
+from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import UnitCosts
-from modicum.adaptive.execution import decide_and_run, decide_then_run, group_rows, select_run_scatter
+from modicum.adaptive.execution import group_rows, select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.droppable import BlockSwitch, DroppableBlock, make_droppable, without_droppable
@@ -27,6 +27,7 @@ from modicum.classify.blockdrop.pricing import price_blocks
 from modicum.classify.drnet.network import DRNet, PricedChoice
 from modicum.classify.drnet.predictors import PredictorName
 from modicum.classify.resolution_and_blocks.pricing import ResolutionBlockCosts, join_routes
+from modicum.classify.routed import RoutedClassifier
 from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel
 
@@ -44,19 +45,19 @@ class TwoDecisions(Policy):
         self.resolution, self.blocks, self.num_resolutions = resolution, blocks, num_resolutions
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """Routes (B, 1 + U) for log-probabilities and keep-probabilities (B, R + U)."""
+        """Returns routes (B, 1 + U) for log-probabilities and keep-probabilities (B, R + U)."""
         shift = LARGEST_SHIFT * knob / (1 + abs(check_knob(knob)))
         resolutions = self.resolution.decide(scores[:, : self.num_resolutions], knob)
         return join_routes(resolutions, self.blocks.decide(scores[:, self.num_resolutions :], shift))
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """Where the resolutions are at their ends, and far enough for the threshold to be beyond [0, 1]."""
+        """Returns knobs at which the resolutions are at their ends and the threshold is beyond [0, 1]."""
         low, high = self.resolution.knob_range(scores[:, : self.num_resolutions])
         beyond = 1 / (LARGEST_SHIFT / 0.5 - 1) + 1  # 0.51 k / (1 + k) > 0.5 from here on
         return min(low, -beyond), max(high, beyond)
 
 
-class ResolutionAndBlocks(nn.Module):
+class ResolutionAndBlocks(RoutedClassifier):
     """A residual classifier that runs each image at one of several resolutions, and there only the blocks it needs.
 
     Images come at the largest resolution, (B, 3, S, S), normalised as the backbone wants them.
@@ -75,6 +76,8 @@ class ResolutionAndBlocks(nn.Module):
     """
 
     storage_name = "resolution-and-blocks"
+    costs: ResolutionBlockCosts
+    policy: TwoDecisions
 
     def __init__(
         self,
@@ -87,8 +90,7 @@ class ResolutionAndBlocks(nn.Module):
         kernel: Kernel = "antialiased",
         pretrained: bool = False,
     ) -> None:
-        super().__init__()
-        self._config: dict[str, Any] = {
+        config: dict[str, Any] = {
             **({"backbone": backbone} if isinstance(backbone, str) else {}),
             "num_classes": num_classes,
             "resolutions": list(resolutions),
@@ -96,6 +98,7 @@ class ResolutionAndBlocks(nn.Module):
             "policy": policy,
             "kernel": kernel,
         }
+        super().__init__(max(resolutions, default=0), config)  # DRNet checks them
         if isinstance(backbone, str):
             backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
         backbone = copy.deepcopy(backbone)
@@ -116,6 +119,7 @@ class ResolutionAndBlocks(nn.Module):
         dearest = max(prices[0].per_unit)
         blocks = KeepThreshold([cost / dearest for cost in prices[0].per_unit])
         self.policy = TwoDecisions(self.drnet.policy, blocks, len(resolutions))
+        self.batch_keys = self._resolution_names
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -138,20 +142,20 @@ class ResolutionAndBlocks(nn.Module):
         Raises:
             ValueError: If images have another shape.
         """
-        self._check_images(images)
+        self.drnet.check_images(images)
         return torch.cat([self.drnet.scores(images), self.keep_logits(images).sigmoid()], dim=1)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of each image at its resolution, each block on the rows that keep it.
+        """Returns logits (B, K) of each image at its resolution, each block run on the rows that keep it.
 
         Args:
             images: Shape (B, 3, S, S).
             routes: Shape (B, 1 + U): the number of the resolution, then 0 or 1 for each block, as `join_routes` gives.
 
         Raises:
-            ValueError: If images or routes have another shape, or routes name a resolution that is not there.
+            ValueError: If images or routes have another shape, or routes name a resolution that does not exist.
         """
-        self._check_images(images)
+        self.drnet.check_images(images)
         self._check_routes(routes, len(images))
         resolutions, keep = routes[:, 0].cpu(), routes[:, 1:].cpu().bool()
         groups = dict(group_rows(resolutions, len(self.resolutions)))
@@ -166,7 +170,7 @@ class ResolutionAndBlocks(nn.Module):
             return self.drnet.at_resolution(images, index)
 
     def every_resolution(self, images: Tensor, gates: Tensor) -> Tensor:
-        """Logits (B, R, K) of every image at every resolution, for training.
+        """Returns logits (B, R, K) of every image at every resolution, for training.
 
         Blocks are blended by ``gates`` (B, U): 1 runs the block, 0 its shortcut; gradients flow into them.
         """
@@ -176,33 +180,12 @@ class ResolutionAndBlocks(nn.Module):
                 logits.append(self.drnet.at_resolution(images, index))
         return torch.stack(logits, dim=1)
 
-    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
-        """Decides and runs; ``knob`` 0 is both papers' decision, a higher one is cheaper."""
-        return decide_and_run(self, images, knob)
-
-    def advance(self, group: Group, knob: float) -> Stepped:
-        """Decides, or runs what was decided: images of one resolution run together, whatever blocks they keep."""
-        return decide_then_run(self, group, knob, self._resolution_names)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) at both papers' decision."""
-        return self.predict(images).outputs
-
     def plain_network(self) -> nn.Module:
-        """The backbone with all its blocks at full resolution, as a plain network that shares nothing with this one."""
+        """Returns a plain copy of the backbone, with all its blocks at full resolution."""
         return without_droppable(self.drnet.static(0))
-
-    def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this network; a backbone that was given as a module is left out and must be given again."""
-        return dict(self._config)
 
     def _resolution_names(self, routes: Tensor) -> list[str]:
         return [self.costs.labels[resolution] for resolution in routes[:, 0].tolist()]
-
-    def _check_images(self, images: Tensor) -> None:
-        side = self.resolutions[0]
-        if images.ndim != 4 or images.shape[1:] != (3, side, side):
-            raise ValueError(f"images must be (B, 3, {side}, {side}), the full resolution, got {tuple(images.shape)}")
 
     def _check_routes(self, routes: Tensor, num_rows: int) -> None:
         num_blocks = len(self.costs.per_resolution[0].per_unit)
@@ -226,7 +209,7 @@ def rebuild_resolution_and_blocks(
     policy: PolicyName,
     kernel: Kernel,
 ) -> ResolutionAndBlocks:
-    """A network from what `storage_config` gave; unlike the class it cannot be made to fetch weights."""
+    """Rebuilds a network from its `storage_config`; unlike the class, it never fetches weights."""
     return ResolutionAndBlocks(
         backbone,
         num_classes=num_classes,

@@ -29,26 +29,26 @@ class ResolutionBlockCosts(CostTable):
 
     @property
     def plain(self) -> float:
-        """Cost of every block at the dearest resolution, without the decisions."""
+        """Cost of every block at the most expensive resolution, without the decisions."""
         return max(costs.plain for costs in self.per_resolution)
 
     def of(self, routes: Tensor) -> Tensor:
-        """Cost of each route (N, 1 + U): that of its blocks at its resolution."""
+        """Returns the cost of each route (N, 1 + U): that of its blocks at its resolution, and of the decisions."""
         resolutions, keep = routes[:, 0].cpu(), routes[:, 1:]
         each = torch.stack([costs.of(keep) for costs in self.per_resolution], dim=1)  # (N, R)
         return each.gather(1, resolutions[:, None])[:, 0] + self.decision
 
     def names(self, routes: Tensor) -> list[str]:
-        """The resolution of each route (N, 1 + U) and how many blocks it keeps."""
+        """Names each route (N, 1 + U) by its resolution and how many blocks it keeps."""
         num_blocks, kept = routes.shape[1] - 1, routes[:, 1:].sum(dim=1).tolist()
         return [f"{self.labels[int(r)]}, {k} of {num_blocks}" for r, k in zip(routes[:, 0], kept, strict=True)]
 
     def menu(self) -> None:
-        """None: there are R * 2**U routes."""
+        """Returns None, because there are R * 2**U routes."""
         return
 
     def in_milliseconds(self, milliseconds: Callable[[Tensor], float], decision: float, plain: float | None) -> Self:
-        """The same prices on the clock: at each resolution the floor, then each block on top of it."""
+        """Returns the prices in milliseconds: at each resolution the floor, then each block on top of it."""
 
         def at(resolution: int) -> Callable[[Tensor], float]:
             return lambda keep: milliseconds(join_routes(torch.tensor([resolution]), keep))
@@ -58,5 +58,5 @@ class ResolutionBlockCosts(CostTable):
 
 
 def join_routes(resolutions: Tensor, keep: Tensor) -> Tensor:
-    """Routes (N, 1 + U), int64, of resolutions (N,) and keep-vectors (N, U), bool."""
+    """Joins resolutions (N,) and keep-vectors (N, U), bool, into routes (N, 1 + U), int64."""
     return torch.cat([resolutions[:, None].to(torch.int64), keep.to(torch.int64)], dim=1)

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modicum.adaptive.knobs import is_share
-from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require, require_decay
+from modicum.classify.recipe import ImageOptions, settle
+from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,13 @@ class ResolutionAndBlocksRecipe:
     def __post_init__(self) -> None:
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and min(self.resolutions) > 0
         require(len(self.resolutions) >= 2 and falling, "resolutions", "two or more falling sides", self.resolutions)
-        require(is_share(self.budget), "budget", "a share of the plain network's cost, in (0, 1]", self.budget)
         for name in ("multi_resolution_epochs", "joint_epochs"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("distillation", "penalty", "auxiliary"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("temperature", "joint_rate", "decision_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        require_decay(self.ema_decay)
-        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
+        settle(self)
 
     @property
     def image_px(self) -> int:
@@ -87,7 +84,7 @@ class ResolutionAndBlocksRecipe:
         return self.resolutions[0]
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         return {
             "Backbone": self.backbone + (", pretrained" if self.pretrained else ", from scratch"),
             "Resolutions": ", ".join(f"{side} px" for side in self.resolutions),

@@ -20,7 +20,7 @@ from modicum.training.optimisers import configure_optimizer
 
 
 def mean_cost(choice: Tensor, gates: Tensor, floor: Tensor, per_unit: Tensor) -> Tensor:
-    """Mean multiply-adds of the backbone: each row's resolution h_j times its floor and the blocks that it keeps.
+    """Returns the backbone's mean multiply-adds: each row's resolution h_j times its floor and the blocks it keeps.
 
     Args:
         choice: h (B, R), one-hot in value.
@@ -55,7 +55,7 @@ class TwoDecisionsStage(LightningModule):
         self.shares = nn.ModuleList(MeanMetric() for _ in network.resolutions)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """SGD; both decisions learn at a rate of their own."""
+        """Configures SGD; both decisions learn at a rate of their own."""
         recipe, network = self.recipe, self.network
         rate, rates = recipe.optimizer.learning_rate * recipe.joint_rate, {"decisions": recipe.decision_rate}
         options = replace(recipe.optimizer.general(), learning_rate=rate, part_rates=rates)
@@ -64,7 +64,7 @@ class TwoDecisionsStage(LightningModule):
         return configure_optimizer(self, parts, options, recipe.joint_schedule)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The loss of one batch, with the loss of every resolution on its own as an auxiliary."""
+        """Returns the loss of one batch, with the loss of every resolution on its own as an auxiliary."""
         recipe, network = self.recipe, self.network
         choice = straight_through_choice(network.drnet.scores(batch.images), recipe.temperature)
         gates = straight_through_gates(network.keep_logits(batch.images), recipe.temperature)
@@ -78,7 +78,7 @@ class TwoDecisionsStage(LightningModule):
         return total
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Accuracy, mean cost as a share of the plain network's, share of blocks kept, share of each resolution."""
+        """Logs accuracy, mean cost relative to the plain network, share of blocks kept and of each resolution."""
         routed = self.network.predict(batch.images)
         self.accuracy.update((routed.outputs.argmax(dim=1) == batch.labels).float())
         self.cost.update(routed.macs.float() / self.network.costs.plain)
@@ -92,7 +92,7 @@ class TwoDecisionsStage(LightningModule):
 
 
 def target_cost(network: ResolutionAndBlocks, budget: float) -> float:
-    """alpha: what the budget, a share of the plain network's cost, leaves for the backbone after both decisions.
+    """Returns alpha: what the budget, a share of the plain network's cost, leaves after both decisions.
 
     Raises:
         RecipeError: If that is less than the smallest resolution costs without any block.

@@ -19,11 +19,11 @@ QUICK = ("digit_resnet", "cifar_resnet8"), 32, 3
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
-    """Rows with the time of each member against the dearest one's.
+    """Measures the time of each member against the most expensive one's.
 
     Args:
         threads: CPU threads; None measures with one and with two.
-        quick: Two small networks in seconds, to see that it works; the figures mean nothing.
+        quick: Time two small networks in seconds, to check that the benchmark runs; the figures are not meaningful.
     """
     members, side, rounds = QUICK if quick else FULL
     network, device = fixed_family(members, side), inference_device("auto")
@@ -39,7 +39,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
 
 
 def fixed_family(members: tuple[str, ...], side: int) -> StaticFamily:
-    """A family with random weights for 10 classes, ready to be timed."""
+    """Builds a family with random weights for 10 classes, ready to be timed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = rebuild_static(members, num_classes=10, image_px=side)
@@ -47,7 +47,7 @@ def fixed_family(members: tuple[str, ...], side: int) -> StaticFamily:
 
 
 def mac_rows(network: StaticFamily) -> list[Row]:
-    """What the counted multiply-adds promise of each member but the dearest."""
+    """Returns the counted multiply-adds of each other member relative to the most expensive one."""
     names, shares = network.names, network.policy.relative_costs
     rows = zip(names[1:], shares[1:], strict=True)
     return [Row(f"multiply-adds, {name} / {names[0]}", share, "ratio") for name, share in rows]

@@ -1,13 +1,9 @@
 """From a recipe to a trained static family in a run folder: one stage per member."""
 
-from collections.abc import Sequence
-
 from torch import nn
 
-from modicum.adaptive.curve import Point
 from modicum.classify.backbones import SmallResNet, create_backbone
 from modicum.classify.fitting import ClassifierFitting
-from modicum.classify.plain import PlainStage
 from modicum.classify.pretrained import load_cifar_weights
 from modicum.classify.static.network import StaticFamily
 from modicum.classify.static.recipe import StaticRecipe
@@ -32,21 +28,14 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
     if not recipe.weights:
         members = dict(zip(network.names, network.networks, strict=True))
         for name in recipe.members:
-            module = PlainStage(members[name], recipe.optimizer.general(), recipe.schedule)
-            fitting.run_stage(name, module, recipe.epochs)
+            fitting.run_plain_stage(name, members[name], recipe.epochs, recipe.optimizer, recipe.schedule)
     network.to(fitting.device)
-
-    def measure() -> Sequence[Point]:
-        return [fitting.test_point("plain network", network.networks[0].eval(), network.costs.plain)]
-
-    fitting.write_baselines(measure)
-    network.eval().cpu()
-    fitting.save(network)
-    return network
+    fitting.write_plain_baseline(network.networks[0], network.costs.plain)
+    return fitting.finish(network)
 
 
 def planned_epochs(recipe: StaticRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the epochs of each training stage, in the order of the stages."""
     return {} if recipe.weights else dict.fromkeys(recipe.members, recipe.epochs)
 
 
@@ -54,7 +43,7 @@ def check_budget(network: StaticFamily, budget: float) -> None:
     """Refuses a budget that no member meets.
 
     Raises:
-        RecipeError: If the cheapest member costs more than the share ``budget`` of the dearest one's multiply-adds.
+        RecipeError: If the cheapest member costs more than ``budget``, a share of the most expensive one's cost.
     """
     least = network.policy.relative_costs[-1]
     if budget < least:

@@ -1,29 +1,28 @@
 """Several plain networks, one of which serves every image: the static frontier that adaptive networks are held against.
 
-No image is looked at before its network is chosen, so nothing is paid for the choice. The knob lowers the share of the
-dearest member's cost that may be spent, and all images go to the dearest member within it.
+No image is looked at before its network is chosen, so the choice costs nothing. The knob lowers the share of the most
+expensive member's cost that may be spent, and all images go to the most expensive member within it.
 """
 
 # B batch, M members, K classes, S side of the images in pixels
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.contract import Group, Policy, Routed, Stepped
+from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import MenuCosts
-from modicum.adaptive.execution import decide_and_run, decide_then_run, select_run_scatter
+from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
-from modicum.measuring.counting import count_network_macs
+from modicum.classify.routed import RoutedClassifier, check_images, count_menu
 
 
 class OneForAll(Policy):
-    """Every sample takes the dearest route whose share C_j / C_max is at most 1 - knob, or the cheapest if none is.
+    """Sends all samples to the most expensive route with C_j / C_max at most 1 - knob, or to the cheapest if none is.
 
-    At knob 0 this is the dearest route, at knob 1 the cheapest. Of routes that cost the same, the first wins.
+    At knob 0 this is the most expensive route, at knob 1 the cheapest. Of routes that cost the same, the first wins.
 
     Args:
         relative_costs: C_j / C_max of each route, falling.
@@ -33,17 +32,17 @@ class OneForAll(Policy):
         self.relative_costs = tuple(relative_costs)
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """Route indices (B,), on the CPU, all the same; of ``scores`` (B, 1) only the number of samples counts."""
+        """Returns route indices (B,) on the CPU, all equal; ``scores`` (B, 1) only give the number of samples."""
         most = 1 - check_knob(knob)
         within = (route for route, share in enumerate(self.relative_costs) if share <= most)
         return torch.full((len(scores),), next(within, len(self.relative_costs) - 1))
 
     def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """From the dearest route to the cheapest, whatever the scores."""
+        """Returns the knobs of the most expensive and the cheapest route, whatever the scores."""
         return 0.0, 1.0
 
 
-class StaticFamily(nn.Module):
+class StaticFamily(RoutedClassifier):
     """Plain classifiers side by side, all for images (B, 3, S, S), normalised.
 
     Args:
@@ -57,61 +56,43 @@ class StaticFamily(nn.Module):
     """
 
     storage_name = "static"
+    costs: MenuCosts
+    policy: OneForAll
 
     def __init__(self, members: Mapping[str, nn.Module], *, num_classes: int, image_px: int) -> None:
-        super().__init__()
         if len(members) < 2:
             raise ValueError(f"members must be at least two networks, got {', '.join(members) or 'none'}")
         for name, network in members.items():
             check_member(name, network, num_classes, image_px)
-        self.num_classes, self.image_px = num_classes, image_px
-        macs = {name: float(count_network_macs(each, (1, 3, image_px, image_px))) for name, each in members.items()}
-        self.names = tuple(sorted(members, key=lambda name: -macs[name]))  # dearest first, as everywhere
-        self.networks = nn.ModuleList(members[name] for name in self.names)
-        self.costs = MenuCosts(self.names, tuple(macs[name] for name in self.names))
+        costs = count_menu(members, image_px)
+        names = tuple(costs.names(costs.menu()))  # dearest first, as everywhere
+        super().__init__(image_px, {"members": list(names), "num_classes": num_classes, "image_px": image_px})
+        self.num_classes, self.names = num_classes, names
+        self.networks = nn.ModuleList(members[name] for name in names)
+        self.costs = MenuCosts(names, tuple(costs.of(costs.menu()).tolist()))
+        self.batch_keys = self.costs.names
         self.policy = OneForAll([cost / self.costs.plain for cost in self.costs.per_route])
 
     def scores(self, images: Tensor) -> Tensor:
         """Zeros (B, 1): nothing is decided per image."""
-        self._check_images(images)
+        check_images(images, self.image_px)
         return images.new_zeros(len(images), 1)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
-        """Logits (B, K) of each image by its member ``routes`` (B,); a member that no image chose does not run."""
-        self._check_images(images)
+        """Returns logits (B, K) of each image by its member ``routes`` (B,); only members in use are run."""
+        check_images(images, self.image_px)
         return select_run_scatter(images, routes, list(self.networks))
 
-    def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
-        """Runs all images through one member; at ``knob`` 0 the dearest, at higher ones cheaper ones."""
-        return decide_and_run(self, images, knob)
-
-    def advance(self, group: Group, knob: float) -> Stepped:
-        """Decides, or runs what was decided: images of one member run together."""
-        return decide_then_run(self, group, knob, self.costs.names)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of the dearest member."""
-        return self.predict(images).outputs
-
     def plain_network(self) -> nn.Module:
-        """A copy of the dearest member."""
+        """Returns a copy of the most expensive member."""
         return copy.deepcopy(self.networks[0])
-
-    def storage_config(self) -> dict[str, Any]:
-        """What rebuilds this family."""
-        return {"members": list(self.names), "num_classes": self.num_classes, "image_px": self.image_px}
-
-    def _check_images(self, images: Tensor) -> None:
-        side = self.image_px
-        if images.ndim != 4 or images.shape[1:] != (3, side, side):
-            raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
 
 
 def rebuild_static(members: Sequence[str], *, num_classes: int, image_px: int) -> StaticFamily:
-    """A family from what `StaticFamily.storage_config` gave, with random weights.
+    """Rebuilds a family from its `StaticFamily.storage_config`, with random weights.
 
     Raises:
-        RecipeError: If a member is no name of `create_backbone`.
+        RecipeError: If `create_backbone` does not know a member.
     """
     networks = {name: create_backbone(name, num_classes) for name in members}
     return StaticFamily(networks, num_classes=num_classes, image_px=image_px)

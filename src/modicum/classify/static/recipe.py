@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from modicum.adaptive.knobs import is_share
-from modicum.classify.recipe import ImageOptions
-from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require, require_decay
+from modicum.classify.recipe import ImageOptions, settle
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,11 @@ class StaticRecipe:
         each = len(self.weights) in (0, len(self.members))
         require(each, "weights", "one file per member, or none at all", ", ".join(self.weights))
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        require(is_share(self.budget), "budget", "a share of the dearest member's cost, in (0, 1]", self.budget)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        require_decay(self.ema_decay)
-        object.__setattr__(self, "images", self.images.settled(self.image_px, self.data))
+        settle(self, "the dearest member's cost")
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         return {
             "Members": ", ".join(self.members) + (", as given" if self.weights else ", from scratch"),
             "Images": f"{self.image_px} px",

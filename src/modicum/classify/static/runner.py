@@ -29,7 +29,7 @@ class OnnxStatic:
         threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:
-        ExportError: If the folder is no such export, is of a newer version, or was changed.
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
         MissingExtraError: If ONNX Runtime is not installed.
     """
 
@@ -46,13 +46,13 @@ class OnnxStatic:
         self._members = [GraphRunner(Path(folder), manifest.graphs[label], threads=threads) for label in self.labels]
 
     def decide(self, count: int, knob: float | None = None) -> NDArray[np.int64]:
-        """Routes (B,) of ``count`` images, all the same: the dearest member whose share is at most 1 - knob."""
+        """Returns routes (B,) of ``count`` images: all the most expensive member whose share is at most 1 - knob."""
         knob = self.knob if knob is None else check_knob(knob)
         within = np.flatnonzero(self._relative_costs <= 1 - knob)  # they fall, so the first is the dearest
         return np.full(count, within[0] if len(within) else len(self.labels) - 1, np.int64)
 
     def run(self, images: NDArray[np.float32], routes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits (B, K) of each image by its member; only the graphs of members that occur are run."""
+        """Returns logits (B, K) of each image by its member; only the graphs of members in use are run."""
         check_images(images, self._side)
         if len(routes) != len(images) or not np.isin(routes, range(len(self.labels))).all():
             raise ValueError(f"routes must be {len(images)} numbers in [0, {len(self.labels)}), got {routes}")
@@ -67,7 +67,7 @@ class OnnxStatic:
 
         Args:
             images: Shape (B, 3, S, S), normalised; see `classify` for pictures. B may be 0.
-            knob: 0 is the dearest member, 1 the cheapest; None takes the one that was exported.
+            knob: 0 is the most expensive member, 1 the cheapest; None takes the one that was exported.
 
         Raises:
             ValueError: If the images are of another shape or type.

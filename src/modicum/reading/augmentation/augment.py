@@ -89,10 +89,10 @@ def augment(
 
 
 def join(corpora: Iterable[Corpus]) -> Corpus:
-    """One corpus of all passages; it is of version 2.0 if one of them is.
+    """Joins corpora into one; it is of version 2.0 if any of them is.
 
     Raises:
-        ValueError: If there is none, or two questions share an id.
+        ValueError: If there are no corpora, or two questions share an id.
     """
     parts = list(corpora)
     if not parts:
@@ -111,7 +111,7 @@ def _paraphrases(paraphraser: Paraphraser, split: Sequence[Sequence[Piece]]) -> 
 
 
 def _paraphrased(piece: Piece, candidates: Sequence[str], min_score: float, rng: random.Random) -> Piece:
-    """The piece in other words, with the answers that were found again; as it is where there are none."""
+    """Returns a paraphrase of the piece with the answers found in it, or the piece itself if there is none."""
     if not candidates:
         return piece
     text = rng.choice(candidates)
@@ -127,7 +127,7 @@ def _moved(mark: Mark, sentence: str, paraphrase: str, min_score: float) -> Mark
 def _rebuilt(
     passage: Passage, pieces: Sequence[Piece], paraphraser: Paraphraser, seed: int, counts: Counter[str]
 ) -> Passage | None:
-    """The passage of changed pieces; ``None`` if no question is left."""
+    """Rebuilds the passage from changed pieces; returns ``None`` if no question is left."""
     text, found = join_pieces(pieces, passage.questions)
     questions = []
     for question, marks in zip(passage.questions, found, strict=True):
@@ -151,7 +151,7 @@ def _renamed(question: Question, marks: Sequence[Mark], suffix: str) -> Question
 def _strangers(
     passages: Sequence[Passage], split: Sequence[Sequence[Piece]], place: int, rng: random.Random
 ) -> list[str]:
-    """Some sentences of other articles that hold no answer of this passage."""
+    """Draws sentences from other articles that contain no answer of this passage."""
     answers = {answer.text.lower() for question in passages[place].questions for answer in question.answers}
     found = []
     for _ in range(NUM_STRANGERS):

@@ -11,11 +11,11 @@ ORIGINAL = "original"
 
 
 def mixing_ratios(origins: Iterable[Origin | None], original: float = 3.0) -> dict[str, float]:
-    """The ratios of the paper for whatever sources there are: ``original`` to 1 for each other.
+    """Returns the paper's ratios for the sources that occur: ``original`` to 1 for each other source.
 
     Args:
-        origins: Of each question that can be drawn; None for what people wrote.
-        original: For what people wrote.
+        origins: Origin of each question that can be drawn; None for original questions.
+        original: Ratio of the original questions.
 
     Example:
         >>> mixing_ratios([None, Origin("fr", "back-translation", 0.9), Origin("de", "back-translation", 0.8)])
@@ -25,12 +25,12 @@ def mixing_ratios(origins: Iterable[Origin | None], original: float = 3.0) -> di
 
 
 def mixing_weights(origins: Sequence[Origin | None], ratios: Mapping[str, float]) -> list[float]:
-    """The probability with which each question is to be drawn; they sum to 1.
+    """Returns the probability of drawing each question; they sum to 1.
 
     Args:
-        origins: Of each question that can be drawn, original and augmented together; None for what people wrote.
-        ratios: How often each source is drawn, relative to the others: "original" for what people wrote, the source
-            of the origin for the rest; 0 leaves a source out.
+        origins: Origin of each question that can be drawn; None for original questions.
+        ratios: How often each source is drawn, relative to the others: "original" for original questions, the source
+            of the origin for augmented ones; 0 leaves a source out.
 
     Raises:
         ValueError: If a source has no ratio, a ratio names a source without questions, is negative or not finite, or
@@ -47,12 +47,12 @@ def mixing_weights(origins: Sequence[Origin | None], ratios: Mapping[str, float]
 
 
 def draw_mixture(weights: Sequence[float], total: int, rng: np.random.Generator) -> list[int]:
-    """Places of the questions of one epoch, in random order, each as often as its weight says, rounded up or down.
+    """Draws the questions of one epoch, as indices in random order, each as often as its weight says (rounded).
 
     Args:
         weights: By `mixing_weights`; they sum to 1.
         total: Questions of the epoch.
-        rng: Decides which are rounded up, and the order.
+        rng: Decides which are rounded up or down, and the order.
     """
     # Systematic sampling over a shuffled list: unlike independent draws, no question is forgotten by chance.
     order = rng.permutation(len(weights))

@@ -14,7 +14,7 @@ class Translator(Protocol):
     """Translates sentences from one language to another; any object with this method will do, or such a function."""
 
     def translate(self, sentences: list[str], n_best: int) -> list[list[str]]:
-        """Up to ``n_best`` translations of each sentence, the best first."""
+        """Returns up to ``n_best`` translations of each sentence, best first."""
 
 
 Translate = Callable[[list[str], int], list[list[str]]]
@@ -35,7 +35,7 @@ class Paraphraser(Protocol):
     settings: str
 
     def paraphrase(self, sentences: Sequence[str]) -> list[list[str]]:
-        """Different paraphrases of each sentence, none equal to it; none where it knows none."""
+        """Returns distinct paraphrases of each sentence, none equal to it; the list is empty if it knows none."""
 
 
 @final
@@ -70,10 +70,10 @@ class BackTranslator:
         self._num_pivots, self._num_back = num_pivots, num_back
 
     def paraphrase(self, sentences: Sequence[str]) -> list[list[str]]:
-        """See `Paraphraser`; the paraphrases of the best pivot come first.
+        """Paraphrases by translating there and back (see `Paraphraser`); paraphrases of the best pivot come first.
 
         Raises:
-            DataError: If a translator gives another number of translations than it was given sentences.
+            DataError: If a translator does not return as many lists of translations as there are sentences.
         """
         pivots = _translated(self._there, list(sentences), self._num_pivots)
         backs = iter(_translated(self._back, list(chain.from_iterable(pivots)), self._num_back))
@@ -106,7 +106,7 @@ class CachedParaphraser:
         self._known = _read_cache(self._path)
 
     def paraphrase(self, sentences: Sequence[str]) -> list[list[str]]:
-        """See `Paraphraser`; asks for each unknown sentence once."""
+        """Returns cached paraphrases (see `Paraphraser`); each sentence that is not cached is paraphrased once."""
         keys = [self._key(sentence) for sentence in sentences]
         unknown = {key: sentence for key, sentence in zip(keys, sentences, strict=True) if key not in self._known}
         rows = list(unknown.items())
@@ -124,7 +124,7 @@ class CachedParaphraser:
 
 
 def different(candidates: Iterable[str], sentence: str) -> list[str]:
-    """The candidates in order, each once, without empty ones and the sentence itself; blanks are made single."""
+    """Returns the distinct candidates in order, blanks collapsed, without empty ones and the sentence itself."""
     tidy = dict.fromkeys(" ".join(candidate.split()) for candidate in candidates)
     return [candidate for candidate in tidy if candidate and candidate != " ".join(sentence.split())]
 

@@ -32,7 +32,7 @@ class Piece:
 
 
 def split_passage(passage: Passage) -> list[Piece]:
-    """The pieces of a passage, so that each answer lies in one; `join_pieces` undoes it but for blanks around."""
+    """Splits a passage into pieces so that no answer spans two; `join_pieces` undoes it, except for outer blanks."""
     marks = [Mark(place, a) for place, question in enumerate(passage.questions) for a in question.answers]
     bounds = _bounds(split_sentences(passage.text), [mark.answer for mark in marks])
     pieces: list[Piece] = []
@@ -50,14 +50,14 @@ def split_passage(passage: Passage) -> list[Piece]:
 
 
 def join_pieces(pieces: Iterable[Piece], questions: Sequence[Question]) -> tuple[str, list[list[Mark]]]:
-    """The text of some pieces, and for each question its answers there.
+    """Joins pieces into a text, with each question's answers in it.
 
     Args:
         pieces: In any order; the first one's gap is left out.
-        questions: Of the passage that the pieces were split from.
+        questions: The questions of the passage that the pieces were split from.
 
     Returns:
-        The text, and marks whose answers count from its start, by the place of their question.
+        The text, and marks whose answers count from its start, grouped by question.
     """
     text = ""
     found: list[list[Mark]] = [[] for _ in questions]
@@ -71,7 +71,7 @@ def join_pieces(pieces: Iterable[Piece], questions: Sequence[Question]) -> tuple
 
 
 def _bounds(sentences: Sequence[Sentence], answers: Sequence[Answer]) -> list[tuple[int, int]]:
-    """Start and end of each piece: neighbouring sentences that an answer reaches over become one."""
+    """Returns start and end of each piece; neighbouring sentences that an answer spans are merged."""
     bounds: list[tuple[int, int]] = []
     for sentence in sentences:
         start = bounds[-1][0] if bounds and _is_crossed(bounds[-1][1], sentence.start, answers) else None

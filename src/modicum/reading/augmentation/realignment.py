@@ -36,14 +36,14 @@ def realign(
     min_score: float = MIN_SCORE,
     tokenizer: Tokenizer = tokenize,
 ) -> Realigned | None:
-    """The span of a paraphrase that is most like an answer in the original sentence.
+    """Finds the span of a paraphrase that is most like an answer in the original sentence.
 
     The score of the words i to j is ``0.25 (sim(i, first) + sim(j, last)) + 0.5 sim(i..j, answer) - 0.02 shift``, where
-    ``sim`` is `similarity` and ``shift`` how far the span's first word moved, as a share of the sentence. Taken off is,
-    too, up to 0.02 for each of the words before and behind the span, the less the more it is like that at the answer:
-    of equal spans in a sentence whose clauses moved, the right one has the answer's neighbours. A span that
-    is not the answer itself but stands in the original outside the answer is not considered: where the answer became
-    a synonym, the likest words left are often such neighbours.
+    ``sim`` is `similarity` and ``shift`` how far the span's first word moved, as a share of the sentence. The words
+    before and behind the span each cost up to 0.02, depending on how much they differ from the answer's neighbours: of
+    equal spans in a sentence whose clauses moved, the right one has the same neighbours as the answer. A span that is
+    not the answer itself but stands in the original outside the answer is not considered: where the answer became a
+    synonym, the most similar words left are often such neighbours.
 
     Args:
         answer: Its place counts from the start of the sentence.
@@ -75,7 +75,7 @@ def realign(
 
 
 def similarity(first: str, second: str) -> float:
-    """Dice coefficient of the pairs of neighbouring characters of ``^first$`` and ``^second$``, whatever their case.
+    """Returns the Dice coefficient of the character bigrams of ``^first$`` and ``^second$``, ignoring case.
 
     Example:
         >>> similarity("Normans", "normans"), round(similarity("Norman", "Normans"), 2), similarity("one", "two")
@@ -109,7 +109,7 @@ def _target(answer: Answer, originals: Sequence[Token], paraphrase: str) -> _Tar
 
 
 def _best_span(words: Sequence[Token], wanted: Sequence[Token], target: _Target) -> _Span | None:
-    """The best span, the earliest of equals; ``None`` if all stand elsewhere in the original."""
+    """Returns the best span, the earliest of equals; ``None`` if all stand elsewhere in the original."""
     texts, whole = [word.text for word in words], _bigrams(target.answer)
     starts = _edges(texts, ["", *texts[:-1]], wanted[0].text, target.before)
     ends = _edges(texts, [*texts[1:], ""], wanted[-1].text, target.after)
@@ -127,7 +127,7 @@ def _best_span(words: Sequence[Token], wanted: Sequence[Token], target: _Target)
 
 
 def _edges(words: Sequence[str], beside: Sequence[str], wanted: str, wanted_beside: str) -> list[float]:
-    """What each word adds to the score as an end of the span, with the word that would be ``beside`` it outside."""
+    """Scores each word as an end of the span, given the word ``beside`` it outside the span."""
     own, neighbour = _bigrams(wanted), _bigrams(wanted_beside)
     return [
         0.25 * _dice(_bigrams(word), own) - NEIGHBOUR_PENALTY * (1 - _dice(_bigrams(other), neighbour))

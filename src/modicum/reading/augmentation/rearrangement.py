@@ -27,12 +27,12 @@ class Rearrangement:
                 raise ValueError(f"{name} must be a probability in [0, 1], got {value}")
 
     def apply(self, pieces: Sequence[Piece], strangers: Sequence[str], rng: random.Random) -> list[Piece]:
-        """The pieces rearranged; those with answers are all there, unchanged, and at least one is.
+        """Rearranges the pieces; those with answers all stay, unchanged, and at least one piece stays.
 
         Args:
-            pieces: Of one passage, in order.
+            pieces: The pieces of one passage, in order.
             strangers: Sentences of other passages, among which distractors are chosen; may be empty.
-            rng: Decides.
+            rng: The random generator.
         """
         kept = [piece for piece in pieces if piece.marks or rng.random() >= self.dropped] or list(pieces[:1])
         if rng.random() < self.shuffled:

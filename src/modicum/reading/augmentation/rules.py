@@ -69,7 +69,7 @@ class RuleParaphraser:
             self._rules.append(_replacing(chosen))
 
     def paraphrase(self, sentences: Sequence[str]) -> list[list[str]]:
-        """See `Paraphraser`; none where no rule applies."""
+        """Paraphrases each sentence (see `Paraphraser`); the list is empty if no rule applies."""
         return [self._paraphrases(sentence) for sentence in sentences]
 
     def _paraphrases(self, sentence: str) -> list[str]:
@@ -137,7 +137,7 @@ def _replacing(synonyms: Mapping[str, Sequence[str]]) -> Rule:
 
 
 def _any_of(phrases: Mapping[str, object]) -> re.Pattern[str]:
-    """Whole phrases, the longest first; a typographic apostrophe counts as a straight one."""
+    """Compiles a pattern for whole phrases, longest first; a typographic apostrophe counts as a straight one."""
     longest = sorted(phrases, key=len, reverse=True)
     choices = "|".join(re.escape(phrase).replace("'", "['\u2019]") for phrase in longest)
     return re.compile(rf"(?<!\w)(?:{choices})(?!\w)", re.IGNORECASE)

@@ -40,7 +40,7 @@ class MarianTranslator:
         self._device, self._batch_size, self._prefix = device, batch_size, f"{prefix} " if prefix else ""
 
     def translate(self, sentences: list[str], n_best: int) -> list[list[str]]:
-        """See `Translator`; by beam search with ``n_best`` beams. Sentences are cut after 512 tokens."""
+        """Translates by beam search with ``n_best`` beams (see `Translator`). Sentences are cut after 512 tokens."""
         return _in_batches_of_like_length(sentences, self._batch_size, lambda batch: self._batch(batch, n_best))
 
     def _batch(self, sentences: list[str], n_best: int) -> list[list[str]]:
@@ -91,7 +91,7 @@ class CTranslate2Translator:
         self._batch_size, self._prefix = batch_size, [prefix] if prefix else []
 
     def translate(self, sentences: list[str], n_best: int) -> list[list[str]]:
-        """See `Translator`; by beam search with ``n_best`` beams. Sentences are cut after 512 tokens."""
+        """Translates by beam search with ``n_best`` beams (see `Translator`). Sentences are cut after 512 tokens."""
         return _in_batches_of_like_length(sentences, self._batch_size, lambda batch: self._batch(batch, n_best))
 
     def _batch(self, sentences: list[str], n_best: int) -> list[list[str]]:
@@ -116,7 +116,7 @@ def _in_batches_of_like_length(
 
 
 def _parts(folder: Path) -> tuple[Path, Path, Path]:
-    """The model's folder and the files of its source and target pieces, which are one for Argos."""
+    """Returns the model's folder and the files of its source and target pieces, which are the same file for Argos."""
     marian = (folder, folder / "source.spm", folder / "target.spm")
     argos = (folder / "model", folder / "sentencepiece.model", folder / "sentencepiece.model")
     for model, source, target in (marian, argos):

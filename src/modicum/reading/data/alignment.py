@@ -62,7 +62,7 @@ class AlignmentReport:
 
 
 def align(passage: str, tokens: Sequence[Token], answer: Answer) -> Alignment | None:
-    """The smallest span of tokens that covers an answer.
+    """Returns the smallest span of tokens that covers an answer.
 
     Args:
         passage: The text.
@@ -118,6 +118,6 @@ def report_alignment(corpus: Corpus, tokenizer: Tokenizer, *, num_examples: int 
 
 
 def _oracle(found: list[tuple[Answer, Alignment | None]], measure: Callable[[str, str], float]) -> float:
-    """The best that a covering span reaches on a question, over all of its answers."""
+    """Returns the best score that a covering span reaches on a question, over all of its answers."""
     covers = [alignment.text for _, alignment in found if alignment is not None]
     return max((measure(cover, answer.text) for cover in covers for answer, _ in found), default=0.0)

@@ -26,11 +26,11 @@ class Arrays(NamedTuple):
 def make_arrays(
     examples: Sequence[Example], vocabulary: Vocabulary, vectors: WordVectors, word_characters: int
 ) -> Arrays:
-    """The arrays of at least one example, in their order.
+    """Makes the arrays of at least one example, in the order given.
 
     Args:
         examples: Windows of passages with questions.
-        vocabulary: Of the training.
+        vocabulary: The vocabulary of the training.
         vectors: Word vectors, p1 dimensions.
         word_characters: W.
     """
@@ -45,7 +45,7 @@ def make_arrays(
 
 
 def match_words(passage: Sequence[str], question: Sequence[str]) -> NDArray[np.float32]:
-    """1 for each word of the passage that the question has, too, shape ``(len(passage),)``.
+    """Returns 1 for each word of the passage that also occurs in the question, shape ``(len(passage),)``.
 
     Case does not matter; punctuation and what is left of contractions ("'s") never match.
     """
@@ -56,7 +56,7 @@ def match_words(passage: Sequence[str], question: Sequence[str]) -> NDArray[np.f
 def _table(
     words: list[str], vocabulary: Vocabulary, vectors: WordVectors, word_characters: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """Vocabulary rows (V,), vectors (V, p1) and characters (V, W); the first row is padding."""
+    """Builds vocabulary rows (V,), vectors (V, p1) and characters (V, W); the first row is padding."""
     found = vectors.lookup(words)
     # A word that has a vector though the vocabulary lacks it only has to differ from an unknown one.
     rows = np.where(found.known, vocabulary.word_rows(words).clip(min=FIRST), UNKNOWN)
@@ -65,7 +65,7 @@ def _table(
 
 
 def _pad(rows: list[list[int]]) -> NDArray[np.int64]:
-    """Rows of a table (B, longest), padded at the end."""
+    """Stacks rows into a table (B, longest), padded at the end."""
     padded = np.full((len(rows), max(map(len, rows))), PADDING, np.int64)
     for place, row in zip(padded, rows, strict=True):
         place[: len(row)] = row

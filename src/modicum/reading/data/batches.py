@@ -3,7 +3,7 @@
 # B examples, L passage words, M question words, V distinct words, W characters, p1 word dimensions
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -27,9 +27,9 @@ class Batch(NamedTuple):
     end: Tensor  # (B,) int64: of its last word
     examples: tuple[Example, ...]
 
-    def to(self, device: torch.device | str, **kwargs: Any) -> "Batch":  # noqa: ANN401  what `Tensor.to` takes
-        """The same batch on ``device``."""
-        start, end = self.start.to(device, **kwargs), self.end.to(device, **kwargs)
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
+        """Returns the batch on ``device``."""
+        start, end = (place.to(device, non_blocking=non_blocking) for place in (self.start, self.end))
         return Batch(self.inputs.to(device), start, end, self.examples)
 
 
@@ -51,7 +51,7 @@ class Collator:
     has_no_answer: bool = False
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        """A batch of at least one example, in their order."""
+        """Makes a batch of at least one example, in the order given."""
         arrays = make_arrays(examples, self.vocabulary, self.vectors, self.word_characters)
         targets = torch.tensor([self._target(example) for example in examples])
         return Batch(Inputs(*map(torch.from_numpy, arrays)), targets[:, 0], targets[:, 1], tuple(examples))
@@ -144,9 +144,9 @@ class TokenBudgetSampler:
         self._batches = [batches[group * self._world_size + self._rank] for group in rng.permutation(groups)]
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The batches of the epoch for this rank."""
+        """Iterates over the batches of the epoch for this rank."""
         return iter(self._batches)
 
     def __len__(self) -> int:
-        """How many; it differs a little between epochs."""
+        """Returns the number of batches; it differs a little between epochs."""
         return len(self._batches)

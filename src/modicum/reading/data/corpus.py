@@ -92,7 +92,7 @@ class Corpus:
     version: str
 
     def asked(self) -> Iterator[Asked]:
-        """All questions with their passages, in order."""
+        """Yields all questions with their passages, in order."""
         return (Asked(passage, question) for passage in self.passages for question in passage.questions)
 
     @property

@@ -56,12 +56,12 @@ class Example:
         return [token.text for token in self.passage.tokens[self.window.start : self.window.stop]]
 
     def characters(self, span: Span) -> tuple[int, int]:
-        """First character, and one past the last, of a span of the window; counted in the whole passage."""
+        """Returns a span's first character, and one past its last, counted in the whole passage."""
         tokens, shift = self.passage.tokens, self.window.start
         return tokens[shift + span.first].start, tokens[shift + span.last].end
 
     def text(self, span: Span) -> str:
-        """What the passage says there: a piece of it, with its blanks and capitals."""
+        """Returns the passage's text at a span, with its blanks and capitals."""
         start, end = self.characters(span)
         return self.passage.text[start:end]
 
@@ -74,10 +74,10 @@ class TrainingExamples(NamedTuple):
 
 
 def training_examples(corpus: Corpus, tokenizer: Tokenizer, options: TextOptions) -> TrainingExamples:
-    """One example for each question that can be learnt from.
+    """Makes one example for each question that can be learnt from.
 
-    Of several answers the one that most annotators gave is learnt, the first of equals. Of a passage that is too long
-    the window is taken that shows the most around the answer; see `crop_at_random` for others.
+    Of several answers, the one that most annotators gave is learnt, the first of equals. A passage that is too long is
+    cut to the window that shows the most context around the answer; see `crop_at_random` for others.
 
     Args:
         corpus: Questions with answers, or impossible ones.
@@ -106,10 +106,10 @@ def training_examples(corpus: Corpus, tokenizer: Tokenizer, options: TextOptions
 
 
 def crop_at_random(example: Example, length: int, rng: np.random.Generator) -> Example:
-    """The same question about ``length`` tokens of its passage, anywhere around the answer, or all if it has no more.
+    """Crops an example to ``length`` tokens of its passage at random around the answer; shorter ones stay whole.
 
     Args:
-        example: Of the training; an answer has at most ``length`` tokens.
+        example: A training example; its answer has at most ``length`` tokens.
         length: Tokens of the window.
         rng: Decides where it begins.
     """
@@ -127,9 +127,9 @@ def crop_at_random(example: Example, length: int, rng: np.random.Generator) -> E
 
 
 def reading_examples(corpus: Corpus, tokenizer: Tokenizer, options: TextOptions) -> Iterator[Example]:
-    """All windows of the passage of each question, in order, without the answers; nothing is left out.
+    """Yields all windows of each question's passage, in order, without the answers; no question is left out.
 
-    A question is cut behind ``options.question_tokens``.
+    Questions are cut after ``options.question_tokens`` tokens.
 
     Args:
         corpus: The questions.
@@ -149,7 +149,7 @@ def reading_examples(corpus: Corpus, tokenizer: Tokenizer, options: TextOptions)
 
 
 def tokenise(passage: Passage, tokenizer: Tokenizer) -> Tokenised:
-    """A passage with its tokens; raises `ValueError` if there are none."""
+    """Splits a passage into tokens; raises `ValueError` if there are none."""
     tokens = tuple(tokenizer(passage.text))
     if not tokens:
         raise ValueError(f"the passage {passage.text[:60]!r} has no words: give a text to read")
@@ -157,7 +157,7 @@ def tokenise(passage: Passage, tokenizer: Tokenizer) -> Tokenised:
 
 
 def question_words(question: Question, tokenizer: Tokenizer) -> tuple[str, ...]:
-    """The words of a question; raises `ValueError` if there are none."""
+    """Splits a question into words; raises `ValueError` if there are none."""
     words = tuple(token.text for token in tokenizer(question.text))
     if not words:
         raise ValueError(f"question {question.id!r} has no words: ask something")
@@ -165,7 +165,7 @@ def question_words(question: Question, tokenizer: Tokenizer) -> tuple[str, ...]:
 
 
 def _learnable(question: Question, passage: Tokenised, options: TextOptions) -> Span | str:
-    """The span to learn, or why there is none."""
+    """Returns the span to learn, or why there is none."""
     if not question.answers:
         return "question without an answer"
     if options.unique_answers and all(passage.text.count(answer.text) > 1 for answer in question.answers):

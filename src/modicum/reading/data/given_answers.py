@@ -22,7 +22,7 @@ class Given(NamedTuple):
 
 
 def given_answers(question: Node) -> list[Given] | None:
-    """The answers of a question; None where the file has no field of them, or nothing in it.
+    """Returns the answers of a question; None if its answer field is missing or null.
 
     They may be a list of texts or of ``{text, answer_start}``, one such object with a list in either field, or a text
     with the start in a field beside it. In a cell of a table, lists and objects may be written as JSON or as Python
@@ -41,7 +41,7 @@ def given_answers(question: Node) -> list[Given] | None:
 
 
 def _of_value(field: Node, starts: Node) -> Iterator[Given]:
-    """Answers of an object or of a list."""
+    """Yields the answers of an object or a list."""
     if isinstance(field.value, Mapping):
         texts, places = field.get("text"), field.get("answer_start").value
         if isinstance(texts.value, str):
@@ -57,14 +57,14 @@ def _of_value(field: Node, starts: Node) -> Iterator[Given]:
 
 
 def _paired(texts: Node, places: object) -> Iterator[Given]:
-    """Texts with the starts beside them; starts that are too few are missing."""
+    """Pairs texts with their starts; missing starts are None."""
     known = places if isinstance(places, list) else []
     for number, text in enumerate(texts.items()):
         yield Given(text, _number(known[number]) if number < len(known) else None)
 
 
 def _unwritten(cell: str) -> Any:  # noqa: ANN401  whatever a cell says
-    """The list or object that a cell holds, or its text."""
+    """Parses the list or object that a cell holds; other cells stay text."""
     if not cell.lstrip().startswith(("{", "[")):
         return cell
     for read in (json.loads, ast.literal_eval, lambda text: ast.literal_eval(_ARRAY.sub(r"\1", text))):

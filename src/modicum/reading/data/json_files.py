@@ -11,7 +11,7 @@ from modicum.storage.files import JSON, dump_json, write_atomically
 
 
 def parse_json(text: str, path: str | Path) -> "Node":
-    """The content of a JSON text.
+    """Parses a JSON text.
 
     Args:
         text: The JSON.
@@ -51,29 +51,29 @@ class Node:
         self.value, self.place = value, place
 
     def get(self, key: str) -> "Node":
-        """The field of an object; its value is None if it is missing."""
+        """Returns a field of an object; its value is None if the field is missing."""
         if not isinstance(self.value, Mapping):
             raise self._wrong("an object, {...}")
         return Node(self.value.get(key), f"{self.place}.{key}")
 
     def has(self, key: str) -> bool:
-        """Whether it is an object with this field, and something in it."""
+        """Tells whether this is an object with a value in this field."""
         return isinstance(self.value, Mapping) and self.value.get(key) is not None
 
     def items(self) -> Iterator["Node"]:
-        """The elements of a list."""
+        """Iterates over the elements of a list."""
         if not isinstance(self.value, list):
             raise self._wrong("a list, [...]")
         return (Node(value, f"{self.place}[{index}]") for index, value in enumerate(self.value))
 
     def text(self) -> str:
-        """The value as text."""
+        """Returns the value as text."""
         if not isinstance(self.value, str):
             raise self._wrong("text")
         return self.value
 
     def number(self) -> float:
-        """The value as a number."""
+        """Returns the value as a number."""
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             raise self._wrong("a number")
         return self.value

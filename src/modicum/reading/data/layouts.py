@@ -38,12 +38,12 @@ class Content(NamedTuple):
 
 
 def is_question_file(name: str) -> bool:
-    """Whether a file of this name may hold questions."""
+    """Tells whether a file of this name may hold questions."""
     return _NAME.search(name) is not None
 
 
 def read_content(path: str | Path) -> Content:
-    """The elements of a file of questions, plain or compressed by gzip.
+    """Reads the elements of a file of questions, plain or gzip-compressed.
 
     Raises:
         DataError: If it cannot be read, or is of no known layout; the message names the place.
@@ -74,7 +74,7 @@ def _json_elements(text: str, path: str | Path) -> Content:
 
 
 def _json_lines(text: str, path: str | Path) -> list[Node] | None:
-    """An object for each line; None unless most lines are one. A line that is damaged stands for itself, as a text."""
+    """Returns an object per line; None unless most lines are one. A damaged line is kept as text."""
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     found = [Node(_loaded(line), f"{path}:{number}") for number, line in lines]
     return found if 2 * sum(isinstance(node.value, Mapping) for node in found) > len(found) > 1 else None
@@ -88,7 +88,7 @@ def _loaded(line: str) -> object:
 
 
 def _csv_rows(text: str, path: str | Path) -> Iterator[Node]:
-    """A mapping for each record; a record of more or fewer fields than columns stands for itself, as a list."""
+    """Yields a mapping for each record; a record with more or fewer fields than columns is kept as a list."""
     limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
     try:
         separator, names = _columns(text, path)
@@ -107,7 +107,7 @@ def _csv_rows(text: str, path: str | Path) -> Iterator[Node]:
 
 
 def _columns(text: str, path: str | Path) -> tuple[str, list[str]]:
-    """The separator by which the first record has the columns that are needed, and its names in small letters."""
+    """Returns the separator that gives the first record the needed columns, and their names in lower case."""
     for separator in _SEPARATORS:
         record = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
         names = [name.strip().lower() for name in record]

@@ -26,7 +26,7 @@ _SHARES = (0.8, 0.1, 0.1)  # of the entities, for each part
 
 
 def draw_lookup(*, seed: int = 0, sizes: tuple[int, int, int] = (2000, 100, 200)) -> Parts:
-    """The task, a function of its arguments alone; no entity is in two parts.
+    """Draws the task, a function of its arguments alone; no entity is in two parts.
 
     Args:
         seed: The same seed gives the same task.

@@ -36,7 +36,7 @@ class Source:
 
 
 def open_source(source: str | Path | None, *, strict: bool = False, seed: int = 0) -> Source:
-    """The corpora of a file, a folder, or the embedded default.
+    """Opens the corpora of a file, a folder, or the embedded default.
 
     In a folder the names of files say what they are: "train", "dev" (also "valid" and "calibration") and "test" in any
     place of the name. A "dev" without a "test" beside it is the test, as with SQuAD, whose test is not public. Shards,
@@ -47,10 +47,10 @@ def open_source(source: str | Path | None, *, strict: bool = False, seed: int = 
         source: A file of questions (see `modicum.reading.data.squad.read_squad`), a folder with one for the training
             and perhaps others, or None for the look-up task.
         strict: Refuse files in which something is wrong.
-        seed: Of the look-up task.
+        seed: Seed of the look-up task.
 
     Raises:
-        DataError: If there is nothing of the kind, a file cannot be used, or ``strict`` and something is wrong.
+        DataError: If there is no file of questions, a file cannot be used, or it has problems and ``strict`` is set.
     """
     if source is None:
         given = dict(zip(PARTS, draw_lookup(seed=seed), strict=True))
@@ -81,7 +81,7 @@ def _read_folder(folder: Path) -> dict[Part, Loaded]:
 
 
 def _only(files: list[Path], version: str | None, part: Part) -> Loaded:
-    """The one file of a part, or the shards of one, of that version if there are several."""
+    """Reads the one file of a part, or its shards; if there are several, the one of that version."""
     sets = join_shards(files)
     if len(sets) == 1:
         return read_squad(*sets[0])

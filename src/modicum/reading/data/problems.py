@@ -83,7 +83,7 @@ class Problem:
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
-    """One line per kind that occurred: how often, what was done, and where for example."""
+    """Returns one line per kind of problem: how often it occurred, what was done, and examples of where."""
     places: dict[ProblemKind, list[str]] = {}
     for problem in problems:
         places.setdefault(problem.kind, []).append(problem.place)

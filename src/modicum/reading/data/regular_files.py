@@ -13,7 +13,7 @@ MOST_BYTES = 1 << 30  # of a file of questions or of a passage, uncompressed: 30
 
 
 def require_regular(path: Path) -> None:
-    """Refuses what is no regular file before it is opened.
+    """Raises `DataError` unless the path is a regular file; checks before opening it.
 
     Raises:
         DataError: If it is missing, or a folder, a pipe or a device, or no file can have this name.
@@ -30,14 +30,14 @@ def require_regular(path: Path) -> None:
 
 
 def read_regular(path: str | Path, *, most_bytes: int = MOST_BYTES) -> bytes:
-    """The content of a regular file, uncompressed if it is gzip, which is known by the content.
+    """Reads a regular file; gzip is detected by its content and decompressed.
 
     Args:
         path: The file.
         most_bytes: More are refused.
 
     Raises:
-        DataError: If it cannot be read, is no regular file, is damaged or is too large.
+        DataError: If it cannot be read, is not a regular file, is damaged or is too large.
     """
     path = Path(path)
     require_regular(path)
@@ -56,7 +56,7 @@ def read_regular(path: str | Path, *, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def decode(content: bytes, path: str | Path) -> str:
-    """Text of UTF-8, or of UTF-16 with a byte order mark, as some spreadsheets save it.
+    """Decodes UTF-8, or UTF-16 with a byte order mark, as some spreadsheets save it.
 
     Raises:
         DataError: If it is neither; the message names line and column.
@@ -72,5 +72,5 @@ def decode(content: bytes, path: str | Path) -> str:
 
 
 def _shown(path: Path) -> str:
-    """A path whose name may hold what cannot be printed."""
+    """Returns a path for display, quoted if it holds unprintable characters."""
     return str(path) if str(path).isprintable() else repr(str(path))

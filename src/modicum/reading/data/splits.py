@@ -24,7 +24,7 @@ class Parts(NamedTuple):
 
 
 def divide(given: Mapping[Part, Corpus], *, calibration: float = 0.1, test: float = 0.15, seed: int = 0) -> Parts:
-    """Three parts of the corpora that a set consists of.
+    """Divides the corpora of a data set into three parts.
 
     Parts that the set has stay as they are; parts that it lacks are drawn from its training part, article by article.
     An article is what has one title; passages without title are one each; articles that share a passage stay together.
@@ -60,7 +60,7 @@ def divide(given: Mapping[Part, Corpus], *, calibration: float = 0.1, test: floa
 
 
 def paraphrases_of(augmented: Corpus, train: Corpus) -> Corpus:
-    """The augmented questions that were made of the training's; those of other parts would give the test away.
+    """Returns the augmented questions made from the training part; those of other parts would leak the test.
 
     Args:
         augmented: Questions with ids ``<old id>#<what made them>``.
@@ -88,7 +88,7 @@ def choose(splits: Splits, given: Mapping[Part, Corpus], origin: str) -> Parts:
 
 
 def _articles(corpus: Corpus) -> list[list[int]]:
-    """Places of the passages that must stay together, in the order in which articles begin."""
+    """Groups the passages that must stay together, by index, in the order in which articles begin."""
     parent: dict[tuple[str, str], tuple[str, str]] = {}  # of titles and texts: a forest with a tree per article
 
     def root(key: tuple[str, str]) -> tuple[str, str]:
@@ -119,7 +119,7 @@ def _without(corpus: Corpus, *others: Corpus) -> Corpus:
 
 
 def _asking(given: Mapping[Part, Corpus], ids: Collection[str]) -> Corpus:
-    """The passages with the questions of these ids."""
+    """Returns the passages with the questions of these ids."""
     passages, versions = [], {"1.1"}
     for corpus in given.values():
         for passage in corpus.passages:

@@ -42,9 +42,9 @@ class Loaded(NamedTuple):
 
 
 def read_squad(path: str | Path, *further: Path, labelled: bool = True) -> Loaded:
-    """The passages and questions of a file, of SQuAD's layout or of a row for each question.
+    """Reads the passages and questions of a file, in SQuAD's layout or with a row for each question.
 
-    What cannot be used is left out and told, never dropped in silence; see `ProblemKind`. The problems are also logged.
+    What cannot be used is left out and reported, never dropped silently; see `ProblemKind`. Problems are also logged.
     Rows of one passage and title become one passage. A question without an id gets one from the name of the file and
     its place among the questions.
 
@@ -246,7 +246,7 @@ class _Reader:
 
 
 def _nearest(passage: str, text: str, offset: int) -> int | None:
-    """Where ``text`` occurs in the passage closest to ``offset``; None if nowhere."""
+    """Returns where ``text`` occurs in the passage closest to ``offset``; None if nowhere."""
     before, after = passage.rfind(text, 0, max(offset, 0) + len(text)), passage.find(text, max(offset, 0))
     found = [start for start in (before, after) if start >= 0]
     return min(found, key=lambda start: abs(start - offset)) if found else None
@@ -258,7 +258,7 @@ def _title(node: Node) -> str:
 
 
 def _flag(node: Node) -> bool | None:
-    """Whether a question is impossible; None where the file does not say."""
+    """Tells whether a question is impossible; None if the file does not say."""
     said = node.value.strip().lower() if isinstance(node.value, str) else node.value
     if said in (True, "true", "1"):
         return True

@@ -46,11 +46,11 @@ class Tokenizer(Protocol):
     """From a text to its tokens: in order, not overlapping, none of them empty, blanks in none of them."""
 
     def __call__(self, text: str) -> list[Token]:
-        """The tokens of a text; none for a text of blanks and control characters."""
+        """Splits a text into tokens; a text of blanks and control characters has none."""
 
 
 def tokenize(text: str) -> list[Token]:
-    """The tokens of a text by the default rules; time grows linearly with the text, whatever it holds.
+    """Splits a text into tokens by the default rules; time grows linearly with the length of any text.
 
     Example:
         >>> [token.text for token in tokenize("It isn't 3.14, it's the 1973-74 ``war''.")]
@@ -60,12 +60,12 @@ def tokenize(text: str) -> list[Token]:
 
 
 def tokenize_as_first(text: str) -> list[Token]:
-    """The tokens of a text by the rules of runs made before Hangul was cut into syllables; alike for most scripts."""
+    """Splits a text by the rules of runs made before Hangul was cut into syllables; alike for most scripts."""
     return _found(_pattern(_FIRST_UNSPACED), text)
 
 
 def tokenize_characters(text: str) -> list[Token]:
-    """One token for each character with its marks: every answer begins and ends where tokens do.
+    """Splits a text into one token per character with its marks: every answer begins and ends where tokens do.
 
     Example:
         >>> [token.text for token in tokenize_characters("evde 3")]
@@ -75,7 +75,7 @@ def tokenize_characters(text: str) -> list[Token]:
 
 
 def split_characters(word: str) -> list[str]:
-    """A word as scripts part it: characters of scripts that have no blanks, with their marks, other letters together.
+    """Splits a word by script: each character of an unspaced script with its marks, other letters together.
 
     Example:
         >>> split_characters("K팝은")
@@ -85,7 +85,7 @@ def split_characters(word: str) -> list[str]:
 
 
 def tokenizer(name: TokenizerName) -> Tokenizer:
-    """The tokenizer of that name.
+    """Returns the tokenizer of that name.
 
     Raises:
         MissingExtraError: If it is spaCy's and spaCy is not installed.
@@ -118,7 +118,7 @@ class SpacyTokenizer:
         self._rules = _blank_pipeline(language).tokenizer
 
     def __call__(self, text: str) -> list[Token]:
-        """See `Tokenizer`."""
+        """Splits a text into tokens; see `Tokenizer`."""
         words = ((word.text, word.idx) for word in self._rules(text) if not word.is_space)
         return [Token(word, start, start + len(word)) for word, start in words]
 
@@ -137,7 +137,7 @@ def _found(pattern: re.Pattern[str], text: str) -> list[Token]:
 
 @cache
 def _pattern(unspaced: str) -> re.Pattern[str]:
-    """Rules for words, and for characters of ``unspaced`` scripts; built at the first use: marks take about 0.03 s."""
+    """Compiles rules for words and characters of ``unspaced`` scripts at first use: marks take about 0.03 s."""
     marks = f"[{_marks()}{_JOINERS}]"
     letter = rf"[^\W{unspaced}]"
     apostrophe = "['\u2019]"
@@ -158,7 +158,7 @@ def _pattern(unspaced: str) -> re.Pattern[str]:
 
 @cache
 def _characters() -> re.Pattern[str]:
-    """Each character with its marks; decomposed syllables whole."""
+    """Compiles a pattern for each character with its marks; decomposed syllables stay whole."""
     return re.compile(rf"{_SYLLABLE}{_any_marks()}|[^\s\x00-\x1f\x7f-\x9f]{_any_marks()}")
 
 
@@ -174,7 +174,7 @@ def _any_marks() -> str:
 
 @cache
 def _marks() -> str:
-    """The combining marks of all scripts as ranges of a character class; Python's word characters lack them."""
+    """Returns the combining marks of all scripts as ranges of a character class; Python's word characters lack them."""
     # Beyond these planes and the variation selectors Unicode has none; going through all of it takes 0.2 s.
     marks = {chr(code) for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))}
     marks = {character for character in marks if unicodedata.category(character)[0] == "M"}

@@ -41,7 +41,7 @@ class _Header(NamedTuple):
 
 
 def read_vectors(path: str | Path, wanted: Collection[str] | None = None) -> VectorTable:
-    """The vectors of a file, of the wanted words alone, in the file's order.
+    """Reads the vectors of a file, for the wanted words only, in the file's order.
 
     Args:
         path: The file; of a .zip with several, ``archive.zip/name``.
@@ -69,12 +69,12 @@ def read_vectors(path: str | Path, wanted: Collection[str] | None = None) -> Vec
 
 
 def file_of(path: Path) -> Path:
-    """The file that a path leads to or into: ``a.zip`` for ``a.zip/name``."""
+    """Returns the file that a path leads to or into: ``a.zip`` for ``a.zip/name``."""
     return next((parent for parent in path.parents if parent.is_file()), path)
 
 
 def _rows(file: IO[bytes], wanted: Collection[bytes] | None, path: Path) -> Iterator[Row]:
-    """The rows of a text or word2vec file, of the wanted words alone."""
+    """Returns the rows of a text or word2vec file, for the wanted words only."""
     first, second = file.readline(_LONGEST_LINE), file.readline(_LONGEST_LINE)
     start = len(_BYTE_ORDER_MARK) if first.startswith(_BYTE_ORDER_MARK) else 0
     header = _parse_header(first[start:])
@@ -147,7 +147,7 @@ def _is_text_row(line: bytes, dimension: int) -> bool:
 
 
 def _count_numbers(line: bytes) -> int:
-    """The numbers at the end of a line, the first word aside; in binary content hardly ever two or more."""
+    """Counts the numbers at the end of a line, the first word aside; binary content hardly ever has two or more."""
     return len(list(takewhile(_is_number, reversed(line.split()[1:]))))
 
 
@@ -160,7 +160,7 @@ def _is_number(text: bytes) -> bool:
 
 
 def _read_fasttext(path: Path, wanted: Collection[str] | None) -> VectorTable:
-    """A fastText model gives any word a vector, by the pieces of the word."""
+    """Reads a fastText model, which gives any word a vector from the pieces of the word."""
     try:
         fasttext = import_module("gensim.models.fasttext")
     except ImportError as error:
@@ -172,7 +172,7 @@ def _read_fasttext(path: Path, wanted: Collection[str] | None) -> VectorTable:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The uncompressed content; damage that shows while it is read is a `DataError`, too."""
+    """Opens the uncompressed content; damage found while reading raises `DataError`, too."""
     archive = file_of(path)
     require_regular(archive)
     try:

@@ -32,14 +32,14 @@ _SKIP_GRAM_EPOCHS = 10
 def open_vectors(
     path: str | Path, counts: Counter[str], *, dimension: int, cache: str | Path | None = None, seed: int = 0
 ) -> WordVectors:
-    """The vectors of a file for the words of the data, filled up with random dimensions if it has fewer than asked for.
+    """Opens the vectors of a file for the words of the data; adds random dimensions if it has too few.
 
     Args:
         path: See `read_vectors`.
         counts: Occurrences of each word of the data.
         dimension: p1, numbers per word.
         cache: Keep what was read in a folder below this one, for the next time; None reads the file each time.
-        seed: Of the random dimensions.
+        seed: Seed of the random dimensions.
 
     Raises:
         DataError: If the file cannot be used, or has more dimensions than asked for.
@@ -62,15 +62,15 @@ def open_vectors(
 def make_vectors(
     fallback: Fallback, texts: Sequence[Sequence[str]], vocabulary: Vocabulary, *, dimension: int, seed: int = 0
 ) -> WordVectors:
-    """Word vectors where there is no file of them.
+    """Makes word vectors when there is no file of them.
 
     Args:
         fallback: "random" fixed vectors, equal for equal words; "trained" by the network itself, for tens of thousands
             of questions; "skip-gram", learnt from the texts first.
         texts: The words of the passages of the training.
-        vocabulary: Of the training.
+        vocabulary: The vocabulary of the training.
         dimension: p1, numbers per word.
-        seed: Of everything random.
+        seed: Seed of everything random.
 
     Raises:
         MissingExtraError: If skip-gram is wanted and gensim is not installed.
@@ -91,9 +91,9 @@ def make_vectors(
 
 
 def learn_skip_grams(texts: Sequence[Sequence[str]], *, dimension: int, seed: int = 0, least: int = 2) -> VectorTable:
-    """Vectors by which words predict their neighbours: T. Mikolov et al., *Efficient Estimation*, 2013, by gensim.
+    """Learns vectors with which words predict their neighbours: T. Mikolov et al., *Efficient Estimation*, 2013.
 
-    In one thread, so that the same texts and seed give the same vectors; a million words take about a minute.
+    Uses gensim in one thread, so the same texts and seed give the same vectors; a million words take about a minute.
 
     Args:
         texts: Words of each text.

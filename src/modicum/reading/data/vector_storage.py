@@ -57,9 +57,9 @@ def load_vectors(folder: str | Path) -> WordVectors:
 
 
 def read_vectors_once(path: str | Path, wanted: Collection[str], cache: str | Path) -> VectorTable:
-    """What `read_vectors` gives, kept in a folder below ``cache`` for the next time and mapped into memory.
+    """Reads vectors as `read_vectors` does, cached in a folder below ``cache`` and mapped into memory.
 
-    Another file under the same path, or other words, make another folder.
+    A changed file under the same path or other words get a folder of their own.
 
     Raises:
         DataError: As `read_vectors`, and if the folder is damaged.

@@ -36,7 +36,7 @@ class WordVectors(Protocol):
     name: str
 
     def lookup(self, words: Sequence[str]) -> Found:
-        """The vector of each word, and whether it has one."""
+        """Returns the vector of each word, and whether it has one."""
 
 
 @final
@@ -60,7 +60,7 @@ class VectorTable:
         self._row = {word: row for row, word in enumerate(self.words)}
 
     def lookup(self, words: Sequence[str]) -> Found:
-        """See `WordVectors.lookup`."""
+        """Looks up words; see `WordVectors.lookup`."""
         rows = np.array([self._find(word) for word in words], np.int64)
         known = rows >= 0
         vectors = np.zeros((len(words), self.dimension), np.float32)
@@ -89,7 +89,7 @@ class HashedVectors:
         self.name = f"random fixed vectors, {dimension} dimensions, equal for equal words"
 
     def lookup(self, words: Sequence[str]) -> Found:
-        """See `WordVectors.lookup`; every word is known."""
+        """Looks up words (see `WordVectors.lookup`); every word is known."""
         keys = np.array([self._key(word) for word in words], np.uint64)
         bits = _mix(keys[:, None] + _GOLDEN * np.arange(1, self.dimension + 1, dtype=np.uint64))
         uniform = (bits >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24) - np.float32(0.5)
@@ -101,7 +101,7 @@ class HashedVectors:
 
 
 def _mix(states: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The output function of SplitMix64 (G. Steele, D. Lea, C. Flood, OOPSLA 2014): 64 random bits for each state."""
+    """Applies SplitMix64's output function (G. Steele, D. Lea, C. Flood, OOPSLA 2014): 64 random bits per state."""
     states = (states ^ (states >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     states = (states ^ (states >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return states ^ (states >> np.uint64(31))
@@ -122,7 +122,7 @@ class JoinedVectors:
         self.name = f"{table.name}, beside {hashed.name}"
 
     def lookup(self, words: Sequence[str]) -> Found:
-        """See `WordVectors.lookup`; every word is known."""
+        """Looks up words (see `WordVectors.lookup`); every word is known."""
         random = self.hashed.lookup(words)
         return Found(np.concatenate([self.table.lookup(words).vectors, random.vectors], axis=1), random.known)
 
@@ -141,15 +141,15 @@ class TrainedVectors:
         self.name = f"vectors trained with the network, {len(words):,} words"
 
     def lookup(self, words: Sequence[str]) -> Found:
-        """See `WordVectors.lookup`; the vectors have no dimensions."""
+        """Looks up words (see `WordVectors.lookup`); the vectors have no dimensions."""
         known = np.array([word in self._words for word in words], np.bool_)
         return Found(np.zeros((len(words), 0), np.float32), known)
 
 
 def word_forms(word: str) -> tuple[str, ...]:
-    """The forms under which a word is looked for, best first: as it is, lower, capitalised and upper case.
+    """Returns the forms under which a word is looked up, best first: as it is, lower, capitalised and upper case.
 
-    Doubled quotation marks are looked for as one mark, too.
+    Doubled quotation marks are also looked up as one mark.
     """
     return tuple(dict.fromkeys((word, word.lower(), word.capitalize(), word.upper(), _QUOTES.get(word, word))))
 
@@ -176,7 +176,7 @@ class Coverage:
 
 
 def measure_coverage(table: WordVectors, counts: Mapping[str, int]) -> Coverage:
-    """How much of the counted words has vectors.
+    """Measures how many of the counted words have vectors.
 
     Raises:
         ValueError: If there are no words.

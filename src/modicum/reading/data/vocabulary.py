@@ -38,12 +38,12 @@ class Vocabulary:
         return FIRST + len(self.characters)
 
     def word_rows(self, words: Sequence[str]) -> NDArray[np.int64]:
-        """The row of each word, shape ``(len(words),)``."""
+        """Returns the row of each word, shape ``(len(words),)``."""
         rows = self._word_rows
         return np.array([rows.get(word, UNKNOWN) for word in words], np.int64)
 
     def character_rows(self, words: Sequence[str], width: int) -> NDArray[np.int64]:
-        """The rows of each word's first ``width`` characters, shape ``(len(words), width)``, padded at the end."""
+        """Returns rows of each word's first ``width`` characters, shape ``(len(words), width)``, padded at the end."""
         rows = self._character_rows
         out = np.full((len(words), width), PADDING, np.int64)
         for place, word in zip(out, words, strict=True):
@@ -74,12 +74,12 @@ class Vocabulary:
 
 
 def count_words(texts: Iterable[Sequence[str]]) -> Counter[str]:
-    """How often each word occurs in tokenised texts."""
+    """Counts how often each word occurs in tokenised texts."""
     return Counter(word for text in texts for word in text)
 
 
 def make_vocabulary(counts: Counter[str], *, min_words: int = 2, min_characters: int = 2) -> Vocabulary:
-    """The vocabulary of the training's words, the most frequent first, equals in the order of their code points.
+    """Makes the vocabulary of the training's words, most frequent first, ties in the order of their code points.
 
     Args:
         counts: Occurrences of each word.

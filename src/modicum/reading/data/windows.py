@@ -6,7 +6,7 @@ from modicum.reading.data.alignment import Span
 
 
 def windows(num_tokens: int, length: int, stride: int) -> list[range]:
-    """Windows that together cover a passage.
+    """Returns windows that together cover a passage.
 
     A passage that is not longer than ``length`` is one window. In a longer one every window has ``length`` tokens: they
     begin at the multiples of ``stride``, and the last ends with the passage.
@@ -31,6 +31,6 @@ def windows(num_tokens: int, length: int, stride: int) -> list[range]:
 
 
 def widest_view(pieces: Sequence[range], span: Span) -> range | None:
-    """The window with the most context on the poorer side of a span; None if none holds the span whole."""
+    """Returns the window with the most context on the poorer side of a span; None if none holds the whole span."""
     holding = [piece for piece in pieces if piece.start <= span.first and span.last < piece.stop]
     return max(holding, key=lambda piece: min(span.first - piece.start, piece.stop - 1 - span.last), default=None)

@@ -35,7 +35,7 @@ class ContextQueryAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def similarity(self, passage: Tensor, question: Tensor) -> Tensor:
-        """(B, L, M), ``w1 c + w2 q + w3 (c * q)`` for each pair of words; a bias would change no softmax."""
+        """Returns ``w1 c + w2 q + w3 (c * q)`` for each pair of words, (B, L, M); a bias would change no softmax."""
         passage, question = self.dropout(passage), self.dropout(question)
         of_passage, of_question, of_product = self.weight
         rows = torch.matmul(passage, of_passage)
@@ -44,11 +44,11 @@ class ContextQueryAttention(nn.Module):
         return products + rows.unsqueeze(2) + columns.unsqueeze(1)
 
     def to_question(self, passage: Encoded, question: Encoded) -> Tensor:
-        """S1 (B, L, M): how each passage word spreads its attention over the question's words; rows sum to 1."""
+        """Returns S1 (B, L, M): how a passage word spreads its attention over the question's words; rows sum to 1."""
         return _softmax(self.similarity(passage.features, question.features), question.present.unsqueeze(1), dim=2)
 
     def forward(self, passage: Encoded, question: Encoded) -> Tensor:
-        """Words of the passage (B, L, 4 d): ``[c, a, c * a, c * b]``."""
+        """Returns words of the passage (B, L, 4 d): ``[c, a, c * a, c * b]``."""
         c, q = passage.features, question.features
         similarity = self.similarity(c, q)
         to_question = _softmax(similarity, question.present.unsqueeze(1), dim=2).to(c.dtype)  # S1
@@ -59,6 +59,6 @@ class ContextQueryAttention(nn.Module):
 
 
 def _softmax(similarity: Tensor, present: Tensor, dim: int) -> Tensor:
-    """In single precision, over what is present; the least number there is, not -1e30, for what is not."""
+    """Computes a softmax in single precision over what is present; the rest gets the lowest number, not -1e30."""
     single = similarity.float()
     return F.softmax(single.masked_fill(~present, torch.finfo(torch.float32).min), dim=dim)

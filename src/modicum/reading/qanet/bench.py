@@ -71,11 +71,11 @@ QUICK = _Extent(
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
-    """Rows for each reader's time per pair, for QANet's speed against each, and for what bucketing by length is worth.
+    """Returns rows for each reader's time per pair, QANet's speed against each, and the gain of bucketing by length.
 
     Args:
         threads: CPU threads; None measures with one.
-        quick: Two readers on a few words in seconds, to see that it works; its figures mean nothing.
+        quick: Two readers on a few words in seconds, to see that it works; the figures are not meaningful.
     """
     extent, number = QUICK if quick else FULL, 1 if threads is None else threads
     with limited_threads(number):
@@ -88,7 +88,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
 
 
 def device_rows(extent: _Extent, device: torch.device, where: str, batches: Sequence[int]) -> list[Row]:
-    """All readers on one device, in inference and in training, at every size of batch and pair of lengths."""
+    """Measures all readers on one device, in inference and in training, at every batch size and pair of lengths."""
     networks = {name: _build(build).to(device) for name, build in extent.networks.items()}
     rows: list[Row] = []
     for lengths in extent.lengths:
@@ -103,7 +103,7 @@ def device_rows(extent: _Extent, device: torch.device, where: str, batches: Sequ
 
 
 def bucketing_rows(extent: _Extent, batch_size: int, where: str) -> list[Row]:
-    """QANet at the limits of length against batches of pairs that are alike in length, padded to their longest."""
+    """Compares QANet at the maximum lengths with batches of pairs of similar lengths, padded to their longest."""
     network, limits = _build(extent.networks["QANet"]), extent.lengths[0]
     buckets = bucketed_batches(batch_size, limits)
     full = random_batch([limits] * batch_size)
@@ -126,7 +126,7 @@ def bucketing_rows(extent: _Extent, batch_size: int, where: str) -> list[Row]:
 
 
 def random_batch(lengths: Lengths, *, word_dim: int = 300, characters: int = CHARACTERS, seed: int = 0) -> Inputs:
-    """A batch of these lengths whose words repeat as those of texts do (Zipf's law), padded to the longest."""
+    """Draws a batch of these lengths whose words repeat as those of texts do (Zipf's law), padded to the longest."""
     generator = torch.Generator().manual_seed(seed)
     frequencies = 1 / (torch.arange(_VOCABULARY) + 2.7)
     texts = []
@@ -148,7 +148,7 @@ def random_batch(lengths: Lengths, *, word_dim: int = 300, characters: int = CHA
 
 
 def bucketed_batches(batch_size: int, limits: tuple[int, int] = LIMITS) -> list[Inputs]:
-    """Batches of pairs that are alike in length, short to long, with lengths as those of SQuAD but within limits."""
+    """Draws batches of pairs of similar lengths, short to long, with lengths as in SQuAD but within limits."""
     generator = torch.Generator().manual_seed(0)
     drawn = []
     for mean, spread, limit in zip(MEAN_LENGTHS, _SPREADS, limits, strict=True):
@@ -175,7 +175,7 @@ def _forward(network: nn.Module, inputs: Inputs) -> Callable[[], object]:
 
 
 def _training_step(network: nn.Module, inputs: Inputs) -> Callable[[], object]:
-    """Forward, backward and a step of Adam for answers of one word, the first."""
+    """Returns a function that runs forward, backward and a step of Adam, for answers of one word, the first."""
     optimizer = torch.optim.Adam(network.parameters(), 1e-5)
     target = torch.zeros(len(inputs.passage), dtype=torch.int64, device=inputs.passage.device)
 
@@ -184,7 +184,7 @@ def _training_step(network: nn.Module, inputs: Inputs) -> Callable[[], object]:
             logits = network.train()(*inputs)
         loss = F.cross_entropy(logits.start, target) + F.cross_entropy(logits.end, target)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # of torch
+        torch.autograd.backward(loss)
         optimizer.step()
         return loss
 
@@ -203,7 +203,7 @@ def _run_all(runs: Sequence[Callable[[], object]]) -> None:
 
 
 def _comparison(seconds: Mapping[str, float], batch_size: int, setting: str) -> list[Row]:
-    """Each reader's time, and QANet's speed against each other one with the faster of the two in words."""
+    """Returns rows for each reader's time and for QANet's speed against each other reader, naming the faster."""
     rows = [Row(f"{name}, {setting}", 1000 * value / batch_size, "ms/pair") for name, value in seconds.items()]
     for name, value in seconds.items():
         if name != "QANet":

@@ -40,13 +40,14 @@ class CharacterFeatures(nn.Module):
         self.convolution = nn.Conv1d(dim, features, CHARACTER_KERNEL) if convolution else None
         if self.convolution is not None:
             nn.init.kaiming_normal_(self.convolution.weight, nonlinearity="relu")
-            nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]  # it has one
+            assert self.convolution.bias is not None  # of every convolution that is not told otherwise
+            nn.init.zeros_(self.convolution.bias)
 
     def forward(self, characters: Tensor) -> Tensor:
-        """Features (V, p2) of words (V, W).
+        """Returns features (V, p2) of words (V, W).
 
         Raises:
-            ValueError: If there is a convolution, and W is less than what it sees at once.
+            ValueError: If there is a convolution, and W is less than its kernel.
         """
         if self.convolution is not None and characters.shape[1] < CHARACTER_KERNEL:
             needed = f"words must be padded to {CHARACTER_KERNEL} characters or more"
@@ -75,7 +76,7 @@ class Highway(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (..., d) to features of that shape."""
+        """Returns features of the same shape, (..., d)."""
         for transform, gate in zip(self.transforms, self.gates, strict=True):
             x = x + torch.sigmoid(gate(x)) * (self.dropout(self.relu(transform(x))) - x)
         return x
@@ -127,7 +128,7 @@ class WordEmbedding(nn.Module):
         self.match = nn.Parameter(torch.empty(width).uniform_(-1, 1)) if options.match_feature else None
 
     def table(self, words: Tensor, vectors: Tensor, characters: Tensor) -> Tensor:
-        """What depends on the word alone, (V, features); see `modicum.reading.inputs.Inputs` for the arguments."""
+        """Embeds words without context, (V, features); see `modicum.reading.inputs.Inputs` for the arguments."""
         if self.trained_words is not None:
             vectors = self.trained_words(words)
         elif self.unknown is not None:
@@ -139,10 +140,10 @@ class WordEmbedding(nn.Module):
         return table if self.match is not None else self._gate(table)
 
     def forward(self, table: Tensor, rows: Tensor, match: Tensor | None) -> Tensor:
-        """Embedded words (B, L, d).
+        """Returns embedded words (B, L, d).
 
         Args:
-            table: What `table` gave.
+            table: The result of `table`.
             rows: (B, L) int64, rows of the table.
             match: (B, L), 1 where a passage's word occurs in its question; None for questions.
         """
@@ -157,7 +158,7 @@ class WordEmbedding(nn.Module):
 
 
 def initialise(layer: nn.Linear, *, relu: bool = False, bias: float = 0.0) -> nn.Linear:
-    """The layer with random weights: He's where a ReLU follows, Xavier's elsewhere; and the bias all alike."""
+    """Initialises the layer and returns it: He's weights before a ReLU, else Xavier's; all biases equal ``bias``."""
     if relu:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     else:

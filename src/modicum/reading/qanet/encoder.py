@@ -33,7 +33,7 @@ class Positions(nn.Module):
         self.register_buffer("frequencies", torch.pow(LONGEST_WAVE, -steps).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Signals (L, d) for words (B, L, d)."""
+        """Returns signals (L, d) for words (B, L, d)."""
         places = torch.arange(x.shape[1], device=x.device, dtype=torch.float32).unsqueeze(1)
         angles = places * self.frequencies.float()
         return torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype)
@@ -54,7 +54,7 @@ class Convolution(nn.Module):
         nn.init.kaiming_normal_(self.depthwise.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Features (B, L, d) to features of that shape; ``present`` is (B, L), false at padding."""
+        """Returns features of the same shape, (B, L, d); ``present`` is (B, L), false at padding."""
         x = x.masked_fill(~present.unsqueeze(2), 0.0)
         x = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
         return F.relu(self.pointwise(x))
@@ -80,7 +80,7 @@ class SelfAttention(nn.Module):
         self.output = initialise(nn.Linear(width, width)) if output_projection else nn.Identity()
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Features (B, L, d) to features of that shape; ``present`` is (B, L), with one word or more in each row."""
+        """Returns features of the same shape, (B, L, d); ``present`` is (B, L), with one word or more in each row."""
         parts = self.queries_keys_values(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts.unbind(0)  # each (B, h, L, d / h)
         attended = F.scaled_dot_product_attention(
@@ -108,7 +108,7 @@ class FeedForward(nn.Module):
         self.outer = initialise(nn.Linear(inner, width))
 
     def forward(self, x: Tensor, _: Tensor) -> Tensor:
-        """Features (B, L, d) to features of that shape; presence does not matter here."""
+        """Returns features of the same shape, (B, L, d); which words are present does not matter here."""
         outer: Tensor = self.outer(F.relu(self.inner(x)))
         return outer
 
@@ -135,7 +135,7 @@ class Sublayer(nn.Module):
         self.skip, self.rescale = skip, rescale
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Features (B, L, d) to features of that shape; ``present`` is (B, L), false at padding."""
+        """Returns features of the same shape, (B, L, d); ``present`` is (B, L), false at padding."""
         if self.training and self.skip > 0 and float(torch.rand((), device="cpu")) < self.skip:
             return x
         change: Tensor = self.after(self.operation(self.before(self.norm(x)), present))
@@ -197,7 +197,7 @@ class Encoder(nn.Module):
         self.final_norm = nn.LayerNorm(width) if final_norm else nn.Identity()
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Words (B, L, d) that know of each other; ``present`` is (B, L), false at padding."""
+        """Returns words (B, L, d) with their context; ``present`` is (B, L), false at padding."""
         signal = self.positions(x)
         for block in self.blocks:
             x = x + signal

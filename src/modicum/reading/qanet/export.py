@@ -79,7 +79,7 @@ def export_qanet(
 
 @torch.inference_mode()
 def check_export(network: QANet, folder: str | Path, collator: Collator) -> float:
-    """The worst difference of a logit between a network on the CPU and its export; `ExportError` above 1e-4."""
+    """Returns the largest logit difference between a network on the CPU and its export; `ExportError` above 1e-4."""
     runner = OnnxQANet(folder, threads=1)
     examples = sample_examples(collator)
     worst = 0.0
@@ -91,7 +91,7 @@ def check_export(network: QANet, folder: str | Path, collator: Collator) -> floa
 
 
 def sample_examples(collator: Collator) -> list[Example]:
-    """Fixed passages and questions of the vocabulary's first words and of one that it lacks, of different lengths."""
+    """Makes fixed examples of different lengths from the vocabulary's first words and one unknown word."""
     words = [*collator.vocabulary.words[:50], _UNSEEN]
     generator = np.random.default_rng(0)
     examples = []
@@ -108,7 +108,7 @@ def _tokenised(words: Sequence[str]) -> Tokenised:
 
 
 def _visible(logits: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[np.generic]]:
-    """By name, with zeros for padding, beside which no difference would be seen, and where padding is."""
+    """Returns logits by name, with zeros for padding, which would hide any difference, and where padding is."""
     padding = [each == np.float32(MASKED) for each in logits]
     shown = {name: np.where(hidden, 0, each) for name, each, hidden in zip(OUTPUT_NAMES, logits, padding, strict=True)}
     return shown | {f"padding of {name}": hidden for name, hidden in zip(OUTPUT_NAMES, padding, strict=True)}

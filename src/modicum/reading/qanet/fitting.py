@@ -57,7 +57,7 @@ def fit(recipe: QANetRecipe, run: RunFolder) -> QANet:
 
 
 def planned_epochs(recipe: QANetRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the stages of a training in their order, with the epochs of each."""
     return dict.fromkeys((STAGE, BASELINE) if recipe.baselines else (STAGE,), recipe.epochs)
 
 
@@ -108,7 +108,7 @@ class _Data:
         )
 
     def _training(self) -> TrainingBatches:
-        """The batches of the training, made when they are first asked for: a finished stage does without."""
+        """Returns the batches of the training, made at first use: a finished stage does without them."""
         if self._batches is None:
             seed = derive_seed(self.recipe.seed, "batches") % 2**31
             self._batches = training_batches(self.recipe, self.parts.train, self.collator, seed)

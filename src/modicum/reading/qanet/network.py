@@ -69,17 +69,17 @@ class QANet(nn.Module):
     def forward(
         self, words: Tensor, vectors: Tensor, characters: Tensor, passage: Tensor, question: Tensor, match: Tensor
     ) -> Logits:
-        """Logits of start and end; see `modicum.reading.inputs.Inputs` for the arguments."""
+        """Returns logits of start and end; see `modicum.reading.inputs.Inputs` for the arguments."""
         table = self.embedding.table(words, vectors, characters)
         return self.answer(self.encode_passage(table, passage, match), self.encode_question(table, question))
 
     def encode_passage(self, table: Tensor, passage: Tensor, match: Tensor) -> Encoded:
-        """The passage's words with their context, ``(B, L)`` or ``(B, L + 1)`` with "no answer" first.
+        """Encodes the passage's words in context, ``(B, L)`` or ``(B, L + 1)`` with "no answer" first.
 
-        Without match feature it depends on the passage alone: one encoding serves many questions, expanded.
+        Without the match feature it depends on the passage alone: one encoding, expanded, serves many questions.
 
         Args:
-            table: What ``embedding.table`` gave for the words.
+            table: The result of ``embedding.table`` for the words.
             passage: (B, L) int64, rows of the table, 0 after the end.
             match: (B, L), 1 where the word occurs in the question.
         """
@@ -90,12 +90,12 @@ class QANet(nn.Module):
         return Encoded(self.embedding_encoder(x, present), present)
 
     def encode_question(self, table: Tensor, question: Tensor) -> Encoded:
-        """The question's words with their context, for (B, M) rows of the table."""
+        """Encodes the question's words in context, from (B, M) rows of the table."""
         present = question != 0
         return Encoded(self.embedding_encoder(self.embedding(table, question, None), present), present)
 
     def answer(self, passage: Encoded, question: Encoded) -> Logits:
-        """Logits of start and end for as many encoded passages as questions."""
+        """Returns logits of start and end for as many encoded passages as questions."""
         x = self.between(self.resize(self.attention(passage, question)))
         if self.options.leading_pass:
             x = self.model_encoder(x, passage.present)
@@ -108,14 +108,14 @@ class QANet(nn.Module):
 
     @torch.no_grad()
     def attention_to_question(self, inputs: Inputs) -> Tensor:
-        """How each passage word spreads its attention over the question's words, (B, L, M); rows sum to 1."""
+        """Returns how each passage word spreads its attention over the question's words, (B, L, M); rows sum to 1."""
         table = self.embedding.table(inputs.words, inputs.vectors, inputs.characters)
         passage = self.encode_passage(table, inputs.passage, inputs.match)
         weights = self.attention.to_question(passage, self.encode_question(table, inputs.question))
         return weights[:, 1:] if self.has_no_answer else weights
 
     def storage_config(self) -> dict[str, Any]:
-        """What `rebuild_qanet` makes the network of again."""
+        """Returns the arguments from which `rebuild_qanet` rebuilds the network."""
         return {
             "options": asdict(self.options),
             "num_characters": self.num_characters,
@@ -124,25 +124,25 @@ class QANet(nn.Module):
 
 
 def mask_logits(logits: Tensor, present: Tensor) -> Tensor:
-    """Logits (B, L) in single precision, `MASKED` at padding."""
+    """Returns logits (B, L) in single precision, `MASKED` at padding."""
     return logits.float().masked_fill(~present, MASKED)
 
 
 def rebuild_qanet(*, options: dict[str, Any], num_characters: int, num_words: int | None) -> QANet:
-    """A network from what `QANet.storage_config` gave, with random weights."""
+    """Builds a network with random weights from the result of `QANet.storage_config`."""
     return QANet(NetworkOptions.from_json(options), num_characters=num_characters, num_words=num_words)
 
 
 def qanet(num_characters: int) -> QANet:
-    """The published network: 128 features, 8 heads, 1 and 7 blocks; 1.5 M parameters beside 200 per character."""
+    """Builds the published network: 128 features, 8 heads, 1 and 7 blocks; 1.5 M parameters plus 200 per character."""
     return QANet(PRESETS["qanet"], num_characters=num_characters)
 
 
 def qanet_small(num_characters: int) -> QANet:
-    """The authors' later variant without characters, for minutes on an accelerator: 0.5 M parameters."""
+    """Builds the authors' later variant without characters, for minutes on an accelerator: 0.5 M parameters."""
     return QANet(PRESETS["qanet-small"], num_characters=num_characters)
 
 
 def qanet_tiny(num_characters: int) -> QANet:
-    """For minutes on a CPU: 64 features, 1 and 1 block, and the match feature; 0.13 M parameters."""
+    """Builds a network for minutes on a CPU: 64 features, 1 and 1 block, and the match feature; 0.13 M parameters."""
     return QANet(PRESETS["qanet-tiny"], num_characters=num_characters)

@@ -156,7 +156,7 @@ class NetworkOptions:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "NetworkOptions":
-        """The options that `dataclasses.asdict` made ``plain`` of."""
+        """Rebuilds the options from the result of `dataclasses.asdict`."""
         return cls(
             **{
                 **plain,

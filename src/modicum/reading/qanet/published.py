@@ -59,45 +59,45 @@ class _Rest:
         self._tensors = dict(tensors)
 
     def take(self, name: str) -> Tensor:
-        """A copy of a tensor, in single precision, once."""
+        """Removes a tensor and returns a copy of it in single precision."""
         if name not in self._tensors:
             raise WeightsError(f"the tensor {name} is missing")
         return self._tensors.pop(name).detach().float().clone()
 
     def linear(self, name: str) -> tuple[Tensor, Tensor]:
-        """Weight (out, in) and bias of a linear layer or a convolution over one position; a bias it lacks is zero."""
+        """Takes weight (out, in) and bias (zero if missing) of a linear layer or a convolution over one position."""
         weight = self.take(f"{name}.weight").flatten(1)
         return weight, self.take(f"{name}.bias") if f"{name}.bias" in self._tensors else torch.zeros(len(weight))
 
     def norm(self, name: str) -> tuple[Tensor, Tensor]:
-        """Gain and bias of a layer normalisation."""
+        """Takes gain and bias of a layer normalisation."""
         return self.take(f"{name}.weight"), self.take(f"{name}.bias")
 
     def count(self, beginning: str) -> int:
-        """How many numbers, 0 and following, stand for ``{}`` in what names begin with."""
+        """Counts the numbers, from 0 on, that stand for ``{}`` in the beginnings of names."""
         number = 0
         while any(name.startswith(beginning.format(number)) for name in self._tensors):
             number += 1
         return number
 
     def refuse(self) -> None:
-        """`WeightsError` if anything was not taken."""
+        """Raises `WeightsError` if any tensor was not taken."""
         if self._tensors:
             raise WeightsError(f"tensors unknown: {first_few(sorted(self._tensors))}")
 
 
 def load_published(path: str | Path, heads: int = 8, *, layer_dropout: float = LAYER_DROPOUT) -> Published:
-    """The network of a released file; its names tell which implementation wrote it.
+    """Loads the network of a released file; its tensor names tell which implementation wrote it.
 
     Args:
         path: A state of tensors by name, as a pickle of torch or as ``.safetensors``. Nothing in it is executed.
-        heads: Of self-attention, which no tensor tells.
+        heads: Number of attention heads, which no tensor tells.
         layer_dropout: ``layer_dropout_undecayed_prob`` of an AllenNLP model's configuration, in [0, 1], which no tensor
             tells either: evaluation weighs each sublayer by how often training kept it. Ports do not, and ignore it.
 
     Raises:
-        WeightsError: If the file cannot be read, or holds other tensors than such a network.
-        ValueError: If ``heads`` does not divide the width, or ``layer_dropout`` is no probability.
+        WeightsError: If the file cannot be read, or its tensors are not those of such a network.
+        ValueError: If ``heads`` does not divide the width, or ``layer_dropout`` is not a probability.
     """
     state = read_state(path)
     try:
@@ -109,7 +109,7 @@ def load_published(path: str | Path, heads: int = 8, *, layer_dropout: float = L
 
 
 def convert_allennlp(state: Mapping[str, Tensor], heads: int = 8, *, layer_dropout: float = LAYER_DROPOUT) -> Published:
-    """A network with the weights of AllenNLP's ``qanet`` model; see `load_published` for arguments and errors."""
+    """Converts the weights of AllenNLP's ``qanet`` model; see `load_published` for arguments and errors."""
     if not 0 <= layer_dropout <= 1:
         raise ValueError(f"layer_dropout must be a probability in [0, 1], got {layer_dropout}")
     rest = _Rest({_ALLENNLP_BLOCK.sub(r"encoder_block_\1.", name): tensor for name, tensor in state.items()})
@@ -142,7 +142,7 @@ def convert_allennlp(state: Mapping[str, Tensor], heads: int = 8, *, layer_dropo
 
 
 def convert_port(state: Mapping[str, Tensor], heads: int = 8) -> Published:
-    """A network with the weights of the PyTorch ports; see `load_published` for arguments and errors."""
+    """Converts the weights of the PyTorch ports; see `load_published` for arguments and errors."""
     rest = _Rest(state)
     words = rest.take("word_emb.weight")
     ours = {
@@ -169,7 +169,7 @@ def convert_port(state: Mapping[str, Tensor], heads: int = 8) -> Published:
 
 
 def _allennlp_block(rest: _Rest, ours: str, theirs: str, layer_dropout: float) -> dict[str, Tensor]:
-    """One block, with the share of times that training kept each sublayer in the last weights of that sublayer."""
+    """Converts one block; scales each sublayer's last weights by how often training kept that sublayer."""
     convolutions = rest.count(f"{theirs}._conv_norm_layers.{{}}.")
     kept = [1 - layer_dropout * (place + 1) / (convolutions + 2) for place in range(convolutions + 2)]
     tensors: dict[str, Tensor] = {}
@@ -196,7 +196,7 @@ def _allennlp_block(rest: _Rest, ours: str, theirs: str, layer_dropout: float) -
 
 
 def _port_block(rest: _Rest, ours: str, theirs: str) -> dict[str, Tensor]:
-    """One block; queries stand apart from keys and values, and a bias of all scores, which no softmax sees, goes."""
+    """Converts one block; joins queries with keys and values, and drops a bias of all scores, which no softmax sees."""
     convolutions = rest.count(f"{theirs}.norm_C.{{}}.")
     tensors: dict[str, Tensor] = {}
     for place in range(convolutions):
@@ -227,7 +227,7 @@ def _put_words_first(ours: dict[str, Tensor], words: Tensor) -> None:
 
 
 def _network(ours: dict[str, Tensor], words: Tensor, heads: int, options: NetworkOptions) -> QANet:
-    """The network whose sizes the tensors tell and whose choices ``options`` tells."""
+    """Builds the network with sizes from the tensors and choices from ``options``."""
     table, convolution = (ours[f"embedding.characters.{name}.weight"] for name in ("characters", "convolution"))
     model_encoder = _structure(ours, "model_encoder")
     inner = f"model_encoder.blocks.0.{model_encoder.convolutions + 1}.operation.inner.weight"

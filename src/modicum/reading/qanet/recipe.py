@@ -58,7 +58,7 @@ class QANetRecipe:
             require_unused_allowed(self.trainer, "layer dropout skips some of the weights in each step")
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         network, text, augmentation = self.network, self.text, self.augmentation
         blocks = counted(network.model_encoder.blocks, "model block")
         match = ", told which words occur in the question" if network.embedding.match_feature else ""

@@ -72,19 +72,19 @@ class OnnxQANet:
         self._graph = GraphRunner(Path(folder), manifest.graphs["reader"], threads=threads)
 
     def run(self, arrays: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits of start and end, (B, L), or (B, L + 1) with "no answer" first; -1e30 at padding."""
+        """Returns logits of start and end, (B, L), or (B, L + 1) with "no answer" first; -1e30 at padding."""
         inputs: tuple[Any, ...] = arrays
         logits = self._graph(*inputs)
         return logits["start"], logits["end"]
 
     def logits_of(self, examples: Sequence[Example]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits as of `run` for windows of passages with their questions, at least one."""
+        """Returns logits as `run` does, for at least one window of a passage with its question."""
         return self.run(make_arrays(examples, self.vocabulary, self.vectors, self.text.word_characters))
 
     def answer(self, passage: str, question: str) -> OnnxAnswer:
-        """The answer to a question about a text, of any length.
+        """Answers a question about a text of any length.
 
-        Windows compare by sums of logits, as each is normalised by itself; probabilities are over all of them together.
+        Windows are compared by sums of logits, as each is normalised on its own; probabilities are over all windows.
 
         Raises:
             ValueError: If the passage or the question has no words.
@@ -106,7 +106,7 @@ class OnnxQANet:
         return OnnxAnswer(passage[begin:stop], begin, stop, _probability(score - total))
 
     def _examples(self, passage: str, question: str) -> list[Example]:
-        """One example for each window of the passage."""
+        """Makes one example for each window of the passage."""
         read = tokenise(Passage(passage, ()), self._tokenizer)
         asked = question_words(Question("question", question, ()), self._tokenizer)[: self.text.question_tokens]
         pieces = windows(len(read.tokens), self.text.passage_tokens, self.text.stride)
@@ -114,7 +114,7 @@ class OnnxQANet:
 
 
 def best_span(start: NDArray[np.float32], end: NDArray[np.float32], max_answer_tokens: int) -> _Best:
-    """The best span for logits (L,) of words alone; for each end the best start in reach, of equal ones the first."""
+    """Finds the best span for logits (L,) of words alone: for each end the best start in reach, the first of equals."""
     reach = max_answer_tokens - 1
     padded = np.concatenate([np.full(reach, -np.inf, start.dtype), start])
     in_reach = np.lib.stride_tricks.sliding_window_view(padded, max_answer_tokens)  # (L, K): starts before each end

@@ -9,7 +9,7 @@ from modicum.reading.qanet.network import QANet
 
 
 def share_passages(network: QANet, inputs: Inputs) -> Logits:
-    """As ``network(*inputs)``, but each of the P distinct passages is embedded and encoded once for all its questions.
+    """Runs the network as ``network(*inputs)``, but embeds and encodes each of the P distinct passages only once.
 
     With the match feature a passage's words depend on the question, so nothing can be shared and nothing is.
     """

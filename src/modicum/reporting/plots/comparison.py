@@ -89,11 +89,11 @@ class Panel:
     right: float
 
     def place(self, point: Point) -> tuple[float, float]:
-        """Where a point is drawn."""
+        """Returns the position of a point in the plot."""
         return point.cost / self.scale.divisor, point.worth
 
     def frontier(self) -> list[tuple[float, float]]:
-        """Corners of the best accuracy that a static network has at no higher cost."""
+        """Returns the corners of the best accuracy that a static network has at no higher cost."""
         corners: list[tuple[float, float]] = []
         for cost, accuracy in map(self.place, self.members):
             if not corners or accuracy > corners[-1][1]:
@@ -103,7 +103,7 @@ class Panel:
 
 
 def write_comparison(path: str | Path, entries: Sequence[Entry], *, note: str = "") -> None:
-    """Writes the plot of `draw_comparison` as PNG or SVG, as the suffix of ``path`` says.
+    """Writes the plot of `draw_comparison` as PNG or SVG, by the suffix of ``path``.
 
     Raises:
         ValueError: If the suffix is another one, or there are no entries.
@@ -114,11 +114,11 @@ def write_comparison(path: str | Path, entries: Sequence[Entry], *, note: str = 
 
 @mpl.rc_context(STYLE)
 def draw_comparison(entries: Sequence[Entry], *, note: str = "", width_in: float = WIDE_IN) -> Figure:
-    """The routed curves with their bands, hollow marks for their plain networks, and the static frontier in grey.
+    """Draws routed curves with their bands, hollow marks for their plain networks, and the static frontier in grey.
 
     Args:
-        entries: Those in multiply-adds and those in milliseconds get a panel each.
-        note: Written below.
+        entries: Multiply-adds and milliseconds get a panel each.
+        note: Text below the figure.
         width_in: Width of the figure in inches; panels stand side by side where it is wide.
 
     Raises:
@@ -164,7 +164,7 @@ def _drawn(entry: Entry) -> tuple[Point, ...]:
 
 
 def _visible(entry: Entry) -> Curve:
-    """The part of a curve that is drawn here; every static network counts as much as a plain one."""
+    """Returns the drawn part of a curve; every static network counts as a plain one."""
     routed = () if entry.members else entry.curve.routed
     return replace(
         entry.curve, routed=routed, plain=entry.members or entry.curve.plain, static=(), random=(), oracle=None

@@ -63,7 +63,7 @@ class CostAxis:
     shows_shares: bool
 
     def tick(self, value: float) -> str:
-        """What to write below a tick."""
+        """Returns the label of a tick."""
         cost = self.scale.number(value * self.divisor)
         return f"{round(100 * value, 4):g} %\n{cost}" if self.shows_shares else cost
 
@@ -79,7 +79,7 @@ class CostAxis:
 def draw_curve(
     curve: Curve, *, calibrated: Point | None = None, plain_cost: float | None = None, width_in: float = WIDE_IN
 ) -> Figure:
-    """The accuracy-cost curve beside its baselines, large where it matters and small as a whole.
+    """Draws the accuracy-cost curve with its baselines: the relevant range large, the whole small beside it.
 
     Args:
         curve: What to draw.
@@ -109,7 +109,7 @@ def _cost_axis(curve: Curve, plain_cost: float | None) -> CostAxis:
 
 
 def _panels(width_in: float, *, has_overview: bool) -> tuple[Axes, Axes | None]:
-    """The large panel, and a small one where something is cut off."""
+    """Returns the large panel, and a small one if something is cut off."""
     narrow = is_narrow(width_in)
     figure = new_figure(width_in, (5.6 if has_overview else 4.0) if narrow else 4.3)
     if not has_overview:
@@ -120,7 +120,7 @@ def _panels(width_in: float, *, has_overview: bool) -> tuple[Axes, Axes | None]:
 
 
 def _marks(curve: Curve, calibrated: Point | None) -> list[Mark]:
-    """The most important last, so that it is drawn over the others; points without an accuracy are left out."""
+    """Returns the marks, the most important last so that it is drawn on top; points without accuracy are left out."""
     marks = [Mark(point, point.name, MUTED, "s", 5.5) for point in curve.static]
     if curve.oracle is not None:
         marks.append(Mark(curve.oracle, "oracle", GREEN, "*", 10))
@@ -159,7 +159,7 @@ def _draw_line(axes: Axes, points: Sequence[Point], axis: CostAxis, **style: Any
 
 
 def _place(point: Point, axis: CostAxis, window: Window) -> tuple[float, float]:
-    """Where a point is drawn: at the edge where it lies outside the window."""
+    """Returns the position of a point in the plot; at the edge if it lies outside the window."""
     return point.cost / axis.divisor, min(max(point.worth, window.low), window.high)
 
 
@@ -181,7 +181,7 @@ def _labels(curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window)
 
 
 def _draw_overview(axes: Axes, curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window) -> None:
-    """Everything, small and without labels, with what the large panel shows shaded."""
+    """Draws everything, small and without labels, with the range of the large panel shaded."""
     accuracies = [point.worth for point in all_points(curve) if np.isfinite(point.worth)]
     whole = Window(min(accuracies), max(accuracies), cuts_off=False)
     _draw_points(axes, curve, [replace(mark, size=0.6 * mark.size) for mark in marks], axis, whole)

@@ -77,24 +77,24 @@ STYLE: Any = {
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """An empty figure with the canvas that measures its text."""
+    """Returns an empty figure with the canvas that measures its text."""
     figure = Figure(figsize=(width_in, height_in), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def is_narrow(width_in: float) -> bool:
-    """Whether a figure of this width has to do with less."""
+    """Tells whether a figure of this width needs the narrow layout."""
     return width_in < (WIDE_IN + NARROW_IN) / 2
 
 
 def show_percent(axis: Axis) -> None:
-    """Writes the ticks of an axis of shares as per cent, with no more decimals than they need."""
+    """Formats the ticks of an axis of shares as per cent, with no more decimals than they need."""
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 4):g} %"))
 
 
 def figure_to_svg(figure: Figure) -> str:
-    """The figure as an SVG document on a transparent ground; equal figures give equal text."""
+    """Returns the figure as an SVG document on a transparent ground; equal figures give equal text."""
     buffer = io.StringIO()
     _show_names(figure)
     with mpl.rc_context(STYLE), warnings.catch_warnings():
@@ -106,7 +106,7 @@ def figure_to_svg(figure: Figure) -> str:
 
 
 def figure_to_png(figure: Figure, dots_per_inch: int = 160) -> bytes:
-    """The figure as a PNG file on white ground."""
+    """Returns the figure as a PNG file on white ground."""
     buffer = io.BytesIO()
     _show_names(figure)
     with mpl.rc_context(STYLE):
@@ -115,13 +115,13 @@ def figure_to_png(figure: Figure, dots_per_inch: int = 160) -> bytes:
 
 
 def _show_names(figure: Figure) -> None:
-    """Makes every label one that XML, fonts and UTF-8 take: names of runs and columns may hold anything."""
+    """Escapes every label so that XML, fonts and UTF-8 accept it: names of runs and columns may hold anything."""
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text(), keep="\n"))
 
 
 def check_figure_name(path: str | Path) -> None:
-    """Refuses, before anything is measured or drawn, a file that is no PNG or SVG by its suffix.
+    """Raises ValueError, before anything is measured or drawn, unless the suffix is that of PNG or SVG.
 
     Raises:
         ValueError: If the suffix is another one.
@@ -131,7 +131,7 @@ def check_figure_name(path: str | Path) -> None:
 
 
 def write_figure(path: str | Path, figure: Figure) -> None:
-    """Writes the figure as PNG or SVG, as the suffix of ``path`` says.
+    """Writes the figure as PNG or SVG, by the suffix of ``path``.
 
     Raises:
         ValueError: If the suffix is another one.

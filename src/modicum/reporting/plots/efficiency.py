@@ -24,7 +24,7 @@ from modicum.reporting.quantities import format_share
 
 @mpl.rc_context(STYLE)
 def draw_efficiency(comparisons: Sequence[Efficiency], *, width_in: float = WIDE_IN) -> Figure:
-    """Two bars per batch size, the saving in theory and on the clock, one row of bars per device.
+    """Draws two bars per batch size, the theoretical and the measured saving, one row of bars per device.
 
     Raises:
         ValueError: If there are no comparisons.

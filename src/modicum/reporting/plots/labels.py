@@ -74,7 +74,7 @@ def place_labels(
 def _best_place(
     anchors: Floats, size: Floats, busy: Floats, frame: Floats, placed: Sequence[Floats], avoidance: float
 ) -> tuple[int, Floats]:
-    """Index of the anchor, and the centre of the text in pixels: the nearest of the places that hide least."""
+    """Returns the anchor's index and the centre of the text in pixels: the nearest of the places that hide least."""
     numbers, radii, angles = (grid.ravel() for grid in np.meshgrid(range(len(anchors)), _RADII, _ANGLES, indexing="ij"))
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     centres = anchors[numbers] + (size / 2 + radii[:, None]) * directions
@@ -87,7 +87,7 @@ def _best_place(
 
 
 def _count_inside(boxes: Floats, points: Floats) -> Floats:
-    """Number of points in each box, (C,); takes C x L bytes, some hundred kilobytes."""
+    """Counts the points in each box, (C,); takes C x L bytes, some hundred kilobytes."""
     left, bottom, right, top = boxes.T[:, :, None]
     x, y = points.T
     inside = (x > left) & (x < right) & (y > bottom) & (y < top)
@@ -95,18 +95,18 @@ def _count_inside(boxes: Floats, points: Floats) -> Floats:
 
 
 def _overlap(boxes: Floats, other: Floats) -> Floats:
-    """Area that each box shares with another one, (C,)."""
+    """Returns the area that each box shares with another one, (C,)."""
     sides = np.minimum(boxes[:, 2:], other[2:]) - np.maximum(boxes[:, :2], other[:2])
     return np.asarray(np.maximum(sides, 0).prod(axis=1), dtype=np.float64)
 
 
 def _box(centres: Floats, size: Floats) -> Floats:
-    """Boxes of one size around centres (..., 2)."""
+    """Returns boxes of one size around centres (..., 2)."""
     return np.concatenate([centres - size / 2, centres + size / 2], axis=-1)
 
 
 def _densify(points: Floats) -> Floats:
-    """Points every few pixels along the line through ``points`` (L, 2), those that are not finite left out."""
+    """Returns points every few pixels along the line through ``points`` (L, 2), without those that are not finite."""
     points = points[np.isfinite(points).all(axis=1)]
     pieces = [points[-1:]]
     for start, end in itertools.pairwise(points):
@@ -116,7 +116,7 @@ def _densify(points: Floats) -> Floats:
 
 
 def _measure(axes: Axes, label: Label) -> Floats:
-    """Width and height of the text in pixels."""
+    """Measures the width and height of the text in pixels."""
     text = axes.text(0, 0, printable(label.text), weight=label.weight)
     extent = text.get_window_extent()
     text.remove()

@@ -22,7 +22,7 @@ Series = dict[str, tuple[list[float], list[float]]]
 
 @mpl.rc_context(STYLE)
 def draw_learning(rows: Rows, *, width_in: float = WIDE_IN) -> Figure:
-    """Losses above, accuracies below, one column per stage in the order of training.
+    """Draws losses above and accuracies below, one column per stage in the order of training.
 
     Args:
         rows: Lines of ``metrics.jsonl``: ``stage``, ``step`` and figures whose names say what they are, such as
@@ -54,12 +54,12 @@ def draw_learning(rows: Rows, *, width_in: float = WIDE_IN) -> Figure:
 
 
 def has_curves(rows: Rows) -> bool:
-    """Whether `draw_learning` would find anything to draw."""
+    """Tells whether `draw_learning` would find anything to draw."""
     return any(_by_stage(rows).values())
 
 
 def _by_stage(rows: Rows) -> dict[str, Series]:
-    """Steps and values of every loss and accuracy, by stage and name."""
+    """Returns the steps and values of every loss and accuracy, by stage and name."""
     stages: dict[str, Series] = {}
     for row in rows:
         series = stages.setdefault(str(row.get("stage", "")), {})
@@ -100,7 +100,7 @@ def _draw_series(axes: Axes, series: Series) -> None:
 
 
 def _thin(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """At most `_MAX_POINTS` points: means over equal numbers of neighbours."""
+    """Returns at most `_MAX_POINTS` points: means over equal numbers of neighbours."""
     size = math.ceil(len(values) / _MAX_POINTS)
     starts = range(0, len(values), size)
     return (
@@ -110,13 +110,13 @@ def _thin(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float],
 
 
 def _shorten(name: str) -> str:
-    """``"val/accuracy_32px"`` is ``"val 32px"``."""
+    """Shortens the name of a figure: ``"val/accuracy_32px"`` becomes ``"val 32px"``."""
     part, _, figure = name.partition("/")
     return f"{part} {figure.removeprefix('accuracy').removeprefix('_').replace('_', ' ')}".strip()
 
 
 def _share_accuracies(panels: NDArray[Any], num_stages: int) -> None:
-    """One range for the accuracies of all stages, so that they can be compared."""
+    """Sets one range for the accuracies of all stages, so that they can be compared."""
     below = panels[1::2].ravel()[:num_stages]
     drawn = [axes for axes in below if axes.get_visible()]
     if not drawn:

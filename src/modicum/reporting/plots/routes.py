@@ -21,10 +21,10 @@ _MAX_NAMES = 8  # routes that are named one by one
 
 @mpl.rc_context(STYLE)
 def draw_routes(curve: Curve, *, calibrated: Point | None = None, width_in: float = WIDE_IN) -> Figure:
-    """The share of each route as bars over the sweep, and the histogram at the calibrated knob.
+    """Draws the share of each route as bars over the sweep, and the histogram at the calibrated knob.
 
     Args:
-        curve: Its routed points carry the shares; those that do not are left out.
+        curve: Its routed points carry the shares; points without shares are left out.
         calibrated: The point whose histogram is shown beside; it also names the colours.
         width_in: Width of the figure in inches; panels stand side by side where it is wide.
 
@@ -50,7 +50,7 @@ def draw_routes(curve: Curve, *, calibrated: Point | None = None, width_in: floa
 
 
 def _panels(figure: Figure, number: int, *, narrow: bool) -> list[Axes]:
-    """One or two panels, of which the first is larger; above each other where it is narrow."""
+    """Returns one or two panels, the first one larger; stacked in a narrow figure."""
     if number == 1:
         return [figure.add_subplot()]
     if narrow:
@@ -59,7 +59,7 @@ def _panels(figure: Figure, number: int, *, narrow: bool) -> list[Axes]:
 
 
 def order_routes(points: Sequence[Point], curve: Curve) -> list[str]:
-    """Names of the routes that these points take, cheapest first: by static routes, else by numbers in the names."""
+    """Returns the names of the routes of these points, cheapest first: by static routes, else by numbers in names."""
     names = {name for point in points for name in point.shares or {}}
     costs = {point.name: point.cost for point in curve.static}
 
@@ -70,7 +70,7 @@ def order_routes(points: Sequence[Point], curve: Curve) -> list[str]:
 
 
 def route_colours(names: Sequence[str]) -> list[str]:
-    """One colour per route, from light for the cheapest to dark for the most expensive."""
+    """Returns one colour per route, from light for the cheapest to dark for the most expensive."""
     return [to_hex(_RAMP(level)) for level in np.linspace(0, 1, max(len(names), 2))[: len(names)]]
 
 

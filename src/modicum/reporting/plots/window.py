@@ -26,7 +26,7 @@ class Window:
 
 
 def choose_window(curves: Iterable[Curve], calibrated: Point | None = None) -> Window:
-    """The range with the best networks and the calibrated point, and as much again below them.
+    """Chooses the range with the best networks and the calibrated point, and as much again below them.
 
     The cheapest routes of a menu may be useless, and would press what matters into a thin stripe. Where there is no
     calibrated point, the better half of each routed curve is what matters.
@@ -51,13 +51,13 @@ def choose_window(curves: Iterable[Curve], calibrated: Point | None = None) -> W
 
 
 def all_points(curve: Curve) -> tuple[Point, ...]:
-    """Every point of a curve, whatever it stands for."""
+    """Returns every point of a curve, whatever it stands for."""
     oracle = () if curve.oracle is None else (curve.oracle,)
     return (*curve.routed, *curve.random, *curve.static, *oracle, *curve.plain)
 
 
 def _reached(curve: Curve) -> tuple[Point, ...]:
-    """What some network does give, unlike the oracle."""
+    """Returns the points that a network does reach, unlike the oracle."""
     return (*curve.routed, *curve.random, *curve.static, *curve.plain)
 
 

@@ -56,11 +56,11 @@ QUICK = _Extent(24, 24, 24, 1, _tiny_network)
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
-    """Rows for speed and memory of attention in both directions, of its training, and of the network on one tile.
+    """Returns rows for speed and memory of attention in both directions, of its training, and of the network on a tile.
 
     Args:
         threads: CPU threads; None measures with one, for which the targets are.
-        quick: Small maps in seconds, to see that it works; its figures mean nothing.
+        quick: Small maps in seconds, to see that it works; the figures are not meaningful.
     """
     extent, number = QUICK if quick else FULL, 1 if threads is None else threads
     with limited_threads(number):
@@ -69,7 +69,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
 
 
 def attention_rows(extent: _Extent, threads: int) -> list[Row]:
-    """Times of every form, forward and with gradients, and how much faster than the published layer ours are."""
+    """Times every form, forward and with gradients, and compares ours with the published layer."""
     rows = []
     for what, prepare, target in (("forward", _forward, SPEED_TARGET), ("forward and backward", _step, None)):
         setting = f"{what}, {_size(extent.attention_px)}, {threads_text(threads)}"
@@ -84,7 +84,7 @@ def attention_rows(extent: _Extent, threads: int) -> list[Row]:
 
 
 def memory_rows(extent: _Extent, threads: int) -> list[Row]:
-    """Extra memory of the published layer and of ours, and the share of it that ours take."""
+    """Measures the extra memory of the published layer and of ours, and the ratio of ours to it."""
     setting = f"forward, {_size(extent.attention_px)}, {threads_text(threads)}"
     peaks = {
         name: peak_memory(_limited, threads, partial(_forward, form, normalize, extent.attention_px))
@@ -105,7 +105,7 @@ def memory_rows(extent: _Extent, threads: int) -> list[Row]:
 
 
 def training_rows(extent: _Extent, threads: int) -> list[Row]:
-    """Extra memory of one training step of one non-local layer of 64 features, in both directions."""
+    """Measures the extra memory of one training step of one non-local layer of 64 features, in both directions."""
     rows = []
     for name in _OURS:
         _, normalize = _FORMS[name]
@@ -118,7 +118,7 @@ def training_rows(extent: _Extent, threads: int) -> list[Row]:
 
 
 def network_rows(extent: _Extent, threads: int) -> list[Row]:
-    """Times of the network on one tile, plain and in the forms that may be faster, and its memory per pixel."""
+    """Times the network on one tile, plain and in forms that may be faster, and measures its memory per pixel."""
     side = extent.tile_px
     network, without = extent.build().eval(), _without_attention(extent.build()).eval()
     last = extent.build().eval().to(memory_format=torch.channels_last)
@@ -143,7 +143,7 @@ def network_rows(extent: _Extent, threads: int) -> list[Row]:
 
 
 def _limited(threads: int, prepare: Callable[[], Callable[[], object]]) -> Callable[[], object]:
-    """For a new process, which has all threads at first."""
+    """Limits the threads of a new process, which has all of them at first."""
     torch.set_num_threads(threads)
     return prepare()
 
@@ -157,7 +157,7 @@ def _step(form: _Attention, normalize: Normalize, side: int) -> Callable[[], obj
     parts = [(0.6 * _noise(1, side**2, FEATURES)).requires_grad_() for _ in range(3)]
 
     def step() -> None:
-        form(*parts, scale=1.0, normalize=normalize).sum().backward()  # type: ignore[no-untyped-call]  # of torch
+        torch.autograd.backward(form(*parts, scale=1.0, normalize=normalize).sum())
 
     return step
 

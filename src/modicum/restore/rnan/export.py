@@ -95,7 +95,7 @@ def _details(task: Task, tiling: Tiling) -> dict[str, JSON]:
 
 @torch.inference_mode()
 def check_export(network: RNAN, folder: str | Path) -> float:
-    """The worst difference between a network on the CPU and its export, over 255; `ExportError` above 1e-4."""
+    """Returns the largest difference, over 255, of a network on the CPU and its export; `ExportError` above 1e-4."""
     runner = OnnxRNAN(folder, threads=1)
     tiles = sample_tiles(network.channels, runner.tiling.tile)
     image = sample_image(network.channels, runner.tiling.tile)
@@ -109,12 +109,12 @@ def check_export(network: RNAN, folder: str | Path) -> float:
 
 
 def sample_tiles(channels: int, side: int) -> Tensor:
-    """Three fixed tiles (3, c, T, T) in 0..255: noise, a ramp and white."""
+    """Makes three fixed tiles (3, c, T, T) in 0..255: noise, a ramp and white."""
     return (sample_images(side)[0:6:2, :channels] * 64 + 128).clamp(0, PEAK)
 
 
 def sample_image(channels: int, side: int) -> Bytes:
-    """A fixed image of odd sides, wider than one tile and lower; noise on steps."""
+    """Makes a fixed image of odd sides, wider than one tile and lower: noise on steps."""
     generator = np.random.default_rng(0)
     height, width = side // 2 | 1, side + 7
     steps = np.repeat(generator.integers(0, 256, (height, -(-width // 8), channels)), 8, axis=1)[:, :width]

@@ -52,7 +52,7 @@ def fit(recipe: RNANRecipe, run: RunFolder) -> RNAN:
 
 
 def planned_epochs(recipe: RNANRecipe) -> dict[str, int]:
-    """The stages of a training in their order, with the epochs of each."""
+    """Returns the stages of a training in their order, with the epochs of each."""
     names = (STAGE, BASELINE) if recipe.baselines else (STAGE,)
     return dict.fromkeys(names, recipe.epochs) if recipe.epochs else {}
 
@@ -75,7 +75,7 @@ def _loaders(stage: str, recipe: RNANRecipe, images: PreparedImages) -> Loaders:
 
 
 def build_network(recipe: RNANRecipe) -> RNAN:
-    """The network of a recipe, with the weights that it names, else random ones.
+    """Builds the network of a recipe, with the weights that it names, else random ones.
 
     Raises:
         WeightsError: If the weights cannot be read, or are of another network.
@@ -95,12 +95,12 @@ def build_network(recipe: RNANRecipe) -> RNAN:
 
 
 def build_baseline(network: RNAN) -> DnCNN:
-    """The plain network of as many multiply-adds per pixel as the convolutions of ``network``."""
+    """Builds the plain network of as many multiply-adds per pixel as the convolutions of ``network``."""
     return dncnn_of_cost(network.channels, network.macs_per_pixel, depth=BASELINE_DEPTH, scale=network.scale)
 
 
 def load_start(weights: str, task: Task) -> RNAN:
-    """The network of a weights file: one that modicum saved, or one that the authors released.
+    """Loads the network of a weights file that modicum saved or the authors released.
 
     Args:
         weights: A run folder, a ``.safetensors`` or a ``.pt`` file.
@@ -122,14 +122,14 @@ def load_start(weights: str, task: Task) -> RNAN:
 
 
 def load_own(weights: str) -> RNAN:
-    """The network of a file that modicum saved, or of a run folder; raises `WeightsError`."""
+    """Loads the network of a file that modicum saved, or of a run folder; raises `WeightsError`."""
     network = load_network(weights, {RNAN.storage_name: RNAN})
     assert isinstance(network, RNAN)  # the only one that may be built
     return network
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether a file was not saved by modicum: a pickled state, or safetensors without our header."""
+    """Tells whether a file was not saved by modicum: a pickled state, or safetensors without our header."""
     if path.is_dir():
         return False
     return path.suffix != ".safetensors" or read_raw_header(path).metadata.get("format") != FORMAT

@@ -24,7 +24,7 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # RGB, of DIV2K, in [0, 1]
 
 
 def conv3x3(inputs: int, outputs: int, *, stride: int = 1) -> nn.Conv2d:
-    """The convolution of this network: 3x3, padded by zeros, with bias."""
+    """Builds the convolution of this network: 3x3, padded by zeros, with bias."""
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
 
 
@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(conv3x3(features, features), nn.ReLU(inplace=True), conv3x3(features, features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, C, H, W) to features of that shape."""
+        """Returns features of the same shape, (B, C, H, W)."""
         residual: Tensor = self.body(x)
         return x + residual
 
@@ -59,7 +59,7 @@ class MaskBranch(nn.Module):
         self.after = nn.Sequential(ResidualBlock(features), nn.Conv2d(features, features, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The mask (B, C, H, W) of features of that shape; H and W even."""
+        """Returns the mask (B, C, H, W) of features of that shape; H and W even."""
         fine = self.before(x)
         coarse = self.up(self.within(self.down(fine)))
         return torch.sigmoid(self.after(fine + coarse))
@@ -81,7 +81,7 @@ class AttentionBlock(nn.Module):
         self.after = nn.Sequential(ResidualBlock(features), ResidualBlock(features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, C, H, W) to features of that shape."""
+        """Returns features of the same shape, (B, C, H, W)."""
         h = self.before(x)
         attended: Tensor = self.after(self.trunk(h) * self.mask(h) + h)
         return attended
@@ -149,7 +149,7 @@ class RNAN(nn.Module):
     mean: Tensor  # (1, c, 1, 1), in [0, 1]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Restored images (B, c, s H, s W) of degraded ones (B, c, H, W), both in 0..255, not clipped; H and W even.
+        """Returns restored images (B, c, s H, s W) of degraded ones (B, c, H, W), in 0..255, not clipped; H and W even.
 
         Raises:
             ValueError: If a side is odd.
@@ -174,29 +174,29 @@ class RNAN(nn.Module):
         return total
 
     def macs(self, height: int, width: int) -> int:
-        """Multiply-adds for an image of ``height`` by ``width`` pixels, run as a whole, attention included."""
+        """Counts multiply-adds for an image of ``height`` by ``width`` pixels, run as a whole, attention included."""
         pixels = height * width
         layers = (module for module in self.modules() if isinstance(module, NonLocalBlock))
         attention = sum(2 * pixels**2 * layer.g.out_channels for layer in layers)
         return round(self.macs_per_pixel * pixels) + attention
 
     def storage_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return dict(self._config)
 
 
 def rnan_denoising(channels: int = 1, *, normalize: Normalize = "sources") -> RNAN:
-    """The published network for noise (1 or 3 channels), JPEG artifacts (1) and mosaics (3): 9.0 M parameters."""
+    """Builds the published network for noise (1 or 3 channels), JPEG (1) and mosaics (3): 9.0 M parameters."""
     return RNAN(channels, normalize=normalize)
 
 
 def rnan_super_resolution(scale: int, *, normalize: Normalize = "sources") -> RNAN:
-    """The published network that enlarges colour images 2, 3 or 4 times: 9.1 to 9.3 M parameters."""
+    """Builds the published network that enlarges colour images 2, 3 or 4 times: 9.1 to 9.3 M parameters."""
     return RNAN(3, scale=scale, normalize=normalize)
 
 
 def _enlargement(features: int, scale: int) -> list[nn.Module]:
-    """Sub-pixel convolutions that enlarge by ``scale``, 4 in two steps."""
+    """Builds sub-pixel convolutions that enlarge by ``scale``, 4 in two steps."""
     steps = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}[scale]
     layers: list[nn.Module] = []
     for step in steps:
@@ -205,7 +205,7 @@ def _enlargement(features: int, scale: int) -> list[nn.Module]:
 
 
 def _outputs_per_pixel(name: str, module: nn.Conv2d | nn.ConvTranspose2d, scale: int) -> float:
-    """How often a convolution's kernel is applied per pixel of the network's input."""
+    """Returns how often a convolution's kernel is applied per pixel of the network's input."""
     if ".within." in name or name.endswith((".down", ".up")):
         return 0.25  # at half of the resolution; the transposed one is applied at each of its inputs
     if name.startswith("tail."):

@@ -31,13 +31,13 @@ MEAN_SHIFTS = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.
 
 
 def load_published(path: str | Path) -> RNAN:
-    """The network of a released file, with its weights, in evaluation mode, on the CPU.
+    """Loads the network of a released file, with its weights, in evaluation mode, on the CPU.
 
     Args:
         path: A ``.pt`` file of the authors' code, or the same tensors as ``.safetensors``. Nothing in it is executed.
 
     Raises:
-        WeightsError: If the file cannot be read, or holds other tensors than such a network.
+        WeightsError: If the file cannot be read, or its tensors are not those of such a network.
     """
     state = read_state(path)
     try:
@@ -47,12 +47,12 @@ def load_published(path: str | Path) -> RNAN:
 
 
 def convert_published(state: Mapping[str, Tensor]) -> RNAN:
-    """A network with the weights in a released state, whose sizes tell how it is built.
+    """Builds a network with the weights in a released state, whose tensor sizes tell its structure.
 
     The network computes in 0..255 and normalises attention over the outputs, as the authors' code does.
 
     Args:
-        state: Tensors by the authors' names. Doubles stay doubles, all else becomes single precision.
+        state: Tensors by the authors' names. Doubles stay doubles; everything else becomes single precision.
 
     Raises:
         WeightsError: If a tensor is missing, unknown or of another shape; the message names it.
@@ -77,16 +77,16 @@ def convert_published(state: Mapping[str, Tensor]) -> RNAN:
 
 
 def published_names(network: RNAN) -> dict[str, str]:
-    """The authors' name of each parameter of a network, by its own name.
+    """Returns the authors' name of each parameter of a network, by its own name.
 
-    Above scale 1, theirs also holds `MEAN_SHIFTS`, which `convert_published` works into the mean, first and last layer.
+    Above scale 1, theirs also holds `MEAN_SHIFTS`, which `convert_published` folds into the mean, first and last layer.
     """
     modules = _modules(network)
     return {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in modules for kind in ("weight", "bias")}
 
 
 def _modules(network: RNAN) -> Iterator[tuple[str, str]]:
-    """Names of the modules with parameters, this package's and theirs."""
+    """Yields the names of the modules with parameters, this package's and the authors'."""
     yield "head", "head.0"
     yield from _group("first", "body_nl_low.0", non_local=True)
     local_groups = len(network.middle) - 1
@@ -101,7 +101,7 @@ def _modules(network: RNAN) -> Iterator[tuple[str, str]]:
 
 
 def _group(ours: str, theirs: str, *, non_local: bool) -> Iterator[tuple[str, str]]:
-    """An attention block and the convolution that ends its group."""
+    """Yields the names of an attention block and of the convolution that ends its group."""
     block, their_block = f"{ours}.0", f"{theirs}.body.0"
     first, their_first = f"{block}.mask.before", f"{their_block}.RA_MB.0.MB_RB1"
     residual_blocks = [(f"{block}.{name}", f"{their_block}.{other}") for name, other in RESIDUAL_BLOCKS.items()]
@@ -120,7 +120,7 @@ def _group(ours: str, theirs: str, *, non_local: bool) -> Iterator[tuple[str, st
 
 
 def _without_shifts(tensors: Mapping[str, Tensor], shifts: Sequence[Tensor], network: RNAN) -> dict[str, Tensor]:
-    """Mean, first and last layer that do what the authors' do between two trained shifts of colours, exactly.
+    """Folds the authors' two trained shifts of colours into mean, first and last layer, exactly.
 
     ``head(A x + a) = (head A)(x - m)`` with ``m = -A^-1 a``, at padded borders too, where both see zeros; and
     ``B tail(y) + b = (B tail)(y) + m`` with ``b - m`` in the bias.
@@ -155,7 +155,7 @@ def _refuse_misfits(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size
 
 
 def _structure(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Arguments of the network, from the names and shapes that tell them."""
+    """Derives the arguments of the network from the names and shapes of the tensors."""
     head = state.get("head.0.weight")
     if head is None or head.ndim != 4:
         raise WeightsError("the first convolution, head.0.weight, is missing")

@@ -92,7 +92,7 @@ class RNANRecipe:
         return self.loss or ("l1" if self.task.name == "super-resolution" else "mse")
 
     def facts(self) -> dict[str, str]:
-        """What a reader of a report wants to know of the training, by name."""
+        """Returns the facts about the training that a report shows, by name."""
         network, patches = self.network, self.patches
         groups = "non-local" if network.non_local else "local"
         updates = self.epochs * max(patches.per_epoch // patches.batch_size, 1)

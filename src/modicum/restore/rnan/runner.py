@@ -44,7 +44,7 @@ class OnnxRNAN:
         self._graph = GraphRunner(Path(folder), manifest.graphs["restoration"], threads=threads)
 
     def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Restored tiles (B, c, s T, s T), not clipped, of degraded ones (B, c, T, T), both in 0..255.
+        """Returns restored tiles (B, c, s T, s T), not clipped, of degraded ones (B, c, T, T), both in 0..255.
 
         Raises:
             ValueError: If the tiles are of another shape or type.
@@ -56,13 +56,13 @@ class OnnxRNAN:
         return self._graph(tiles)["restored"]
 
     def restore(self, image: NDArray[Any], progress: Progress | None = None) -> NDArray[np.float32]:
-        """The restored image (s H, s W) or (s H, s W, 3), float32, not clipped, of one (H, W) or (H, W, 3).
+        """Restores an image (H, W) or (H, W, 3) to (s H, s W) or (s H, s W, 3), float32, not clipped.
 
-        Sides shorter than a tile are completed by reflection, so that the network sees more than the image.
+        Sides shorter than a tile are padded by reflection, so that the network sees more than the image.
 
         Args:
             image: Values in 0..255, with as many channels as the network has.
-            progress: Called with the number of tiles done and of all.
+            progress: Called with the number of tiles done and the total.
 
         Raises:
             ValueError: If the image has no pixels or other channels.

@@ -44,18 +44,18 @@ class RestorationStage(LightningModule):
         self.psnr = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The optimiser on everything that learns."""
+        """Configures the optimiser for all trainable weights."""
         parts = {"network": [weight for weight in self.network.parameters() if weight.requires_grad]}
         return configure_optimizer(self, parts, self.optimizer_options, self.schedule)
 
     def training_step(self, batch: PatchBatch, index: int) -> Tensor:
-        """The loss of one batch."""
+        """Returns the loss of one batch."""
         loss = self.loss(self.network(batch.inputs) / PEAK, batch.targets / PEAK)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: PatchBatch, index: int) -> None:
-        """Mean PSNR of the patches, clipped but not rounded, all channels together: for watching, not for tables."""
+        """Logs mean PSNR of the patches, clipped but not rounded, over all channels: to monitor, not for tables."""
         restored = self.network(batch.inputs).float().clamp(0, PEAK)
         errors = (restored - batch.targets).square().flatten(1).mean(dim=1)
         self.psnr.update((10 * torch.log10(PEAK**2 / errors)).clamp(max=BEST_DB))

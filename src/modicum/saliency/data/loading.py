@@ -50,6 +50,6 @@ class Collate:
         self._preprocessing = preprocessing
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """The samples as one batch, in their order."""
+        """Collates the samples into one batch, in their order."""
         images, masks = zip(*samples, strict=True)
         return Batch(self._preprocessing.normalise(torch.stack(images)), torch.stack(masks).float().div_(255))

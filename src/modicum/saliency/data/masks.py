@@ -18,7 +18,7 @@ _MAX_FLAT_COLOURS = 256
 
 
 def decode_mask(content: bytes) -> NDArray[np.uint8]:
-    """A mask from the bytes of an image file, (H, W) uint8, 255 where something is salient, whatever its pixels.
+    """Decodes a mask from an image file of any pixel type, (H, W) uint8, 255 for salient pixels.
 
     - Where the transparency varies, it is the mask: what is opaque is salient.
     - Of a palette or flat colours that are not all grey, everything but black is salient (everything but index 0, if
@@ -38,7 +38,7 @@ def decode_mask(content: bytes) -> NDArray[np.uint8]:
 
 
 def _values(image: Image.Image, content: bytes) -> NDArray[np.uint8]:
-    """The mask as it lies in the file, not turned."""
+    """Returns the mask as stored in the file, not turned."""
     if image.has_transparency_data or "transparency" in image.info:
         alpha = np.array(image.convert("RGBA"))[..., 3]
         if alpha.min() < alpha.max():
@@ -72,7 +72,7 @@ def _of_palette(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _of_numbers(image: Image.Image, content: bytes) -> NDArray[np.uint8]:
-    """Of 16-bit pixels; those up to 255 are 8-bit masks or labels in a wider type."""
+    """Returns the mask of 16-bit pixels; values up to 255 are 8-bit masks or labels in a wider type."""
     values = np.asarray(image)
     if values.dtype != np.float32 and values.min() >= 0 and values.max() <= 255:
         return values.astype(np.uint8)

@@ -9,13 +9,13 @@ EMBEDDED = "procedural-scenes"
 
 
 def open_source(data: str | None, *, side: int = 96) -> PairSource:
-    """The set that ``data`` names.
+    """Opens the data set that ``data`` names.
 
     Args:
         data: A path, or ``"procedural-scenes"``; None is the same as the latter, the embedded set.
         side: Side of the embedded scenes, px; files have their own sizes.
 
     Raises:
-        DataError: If nothing is there, or it is none of what can be read; the message lists what can.
+        DataError: If the path is missing or unreadable; the message lists what can be read.
     """
     return ProceduralScenes(side=side) if data is None or data == EMBEDDED else FilePairs(Path(data).expanduser())

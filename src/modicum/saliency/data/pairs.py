@@ -82,7 +82,7 @@ class Pair:
 
 
 def find_pairs(names: Iterable[str], origin: str) -> list[Pair]:
-    """The pairs among some files, sorted by image; folders of images that fit no layout are logged as left out.
+    """Finds the pairs among some files, sorted by image; logs image folders that fit no layout as left out.
 
     Args:
         names: Relative paths with ``/``.
@@ -111,7 +111,7 @@ def find_pairs(names: Iterable[str], origin: str) -> list[Pair]:
 
 
 def assign_lists(pairs: Sequence[Pair], lists: Mapping[str, str], origin: str) -> list[Pair]:
-    """The pairs that lists of image names put into a part, in their order.
+    """Returns the pairs that lists of image names assign to a part, in their order.
 
     A list speaks of the images of the folder that it stands in, see `Pair.base`: there it chooses the images as well as
     their parts. Where no list stands, pairs stay as they are.
@@ -148,7 +148,7 @@ def assign_lists(pairs: Sequence[Pair], lists: Mapping[str, str], origin: str) -
 
 
 def _fitting(folders: Mapping[str, list[str]]) -> Iterator[tuple[str, str, Layout]]:
-    """Folders of images with those of their masks; of several layouts that fit a folder the first counts."""
+    """Yields folders of images with the folders of their masks; the first layout that fits counts."""
     by_case = {folder.casefold(): folder for folder in folders}
     taken: set[str] = set()
     for layout in LAYOUTS:
@@ -164,7 +164,7 @@ def _fitting(folders: Mapping[str, list[str]]) -> Iterator[tuple[str, str, Layou
 
 
 def _base(folder: str, tail: str) -> str | None:
-    """What stands before ``tail`` in a path, with its slash; None if the path does not end so."""
+    """Returns the path before ``tail``, with its slash; None if the path does not end with it."""
     if folder == tail:
         return ""
     return folder.removesuffix(tail) if folder.endswith(f"/{tail}") else None
@@ -204,7 +204,7 @@ def _by_stem(names: Sequence[str], origin: str) -> dict[str, str]:
 
 
 def _part_of(image: str, layout: Layout) -> Part | None:
-    """The part that a path tells: the nearest folder, or archive with a number behind its name, that names one."""
+    """Returns the part that a path tells: by the nearest folder or numbered archive that names one."""
     folders = [folder.casefold().rstrip("0123456789") for folder in PurePosixPath(image).parts[:-1]]
     known = (_PART_FOLDERS.get(folder) for folder in reversed(folders))
     return _PART_OF_LAYOUT.get(layout.images) or next((part for part in known if part), None)
@@ -215,7 +215,7 @@ def _known_layouts() -> str:
 
 
 def _listed_stems(text: str) -> Iterator[str]:
-    """The names in a list, which may have spaces and dots in them, and suffixes of images behind them."""
+    """Yields the names in a list; names may contain spaces and dots, and end with image suffixes."""
     for line in filter(None, map(str.strip, text.splitlines())):
         path = PurePosixPath(line)
         yield path.stem if is_image_name(path.name) else path.name

@@ -51,7 +51,7 @@ def scan(source: PairSource, *, keep_contradictions: bool = False) -> tuple[Scan
 
 
 def _check_masks(source: PairSource, good: list[_Finding]) -> None:
-    """Refuses a set from which nothing can be learnt: no mask tells some pixels from others."""
+    """Raises DataError for a set that cannot be learnt: no mask tells some pixels from others."""
     shares = [finding.salient_share for finding in good]
     if set(shares) <= {0, 1}:
         raise DataError(

@@ -7,7 +7,9 @@ whether everything works, and nothing about photographs.
 
 # N scenes, S side of a scene in px, H W size of a photograph in px
 from functools import cache
-from typing import Any, NamedTuple, final
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,16 +70,16 @@ class ProceduralScenes(PairSource):
         )
 
     def pair(self, index: int) -> MaskedImage:
-        """See `PairSource.pair`; the mask is the exact coverage of each pixel by objects."""
+        """Returns a scene and its mask, the exact coverage of each pixel by objects; see `PairSource.pair`."""
         part = self.records[index].split or "train"
         return draw_scene(PHOTOGRAPHS[part], np.random.default_rng((self._seed, index)), self._side)
 
     def digest(self, index: int) -> str:
-        """See `PairSource.digest`."""
+        """Returns the digest of the image; see `PairSource.digest`."""
         return content_digest(self.pair(index).pixels.tobytes())
 
     def content(self, index: int) -> str:
-        """See `PairSource.content`."""
+        """Returns the digest of image and mask; see `PairSource.content`."""
         pair = self.pair(index)
         return sample_digest(pair.pixels.tobytes(), pair.mask.tobytes())
 
@@ -91,7 +93,7 @@ class _Object(NamedTuple):
     phases: NDArray[np.float64]
 
     def coverage(self, side: int) -> NDArray[np.float64]:
-        """Share of each pixel that lies inside, (S, S), in [0, 1]; blurred over one pixel at the outline."""
+        """Returns the share of each pixel that lies inside, (S, S), in [0, 1]; blurred over a pixel at the outline."""
         down, right = np.meshgrid(*(np.arange(side) + 0.5 - centre for centre in self.centre), indexing="ij")
         waves = np.cos(_HARMONICS * np.arctan2(down, right)[..., None] + self.phases) @ self.amplitudes
         outline = self.radius * (1 + waves)
@@ -99,7 +101,7 @@ class _Object(NamedTuple):
 
 
 def draw_scene(names: tuple[str, ...], rng: np.random.Generator, side: int) -> MaskedImage:
-    """A scene (S, S) of pieces of the named photographs, with the coverage of its objects as mask."""
+    """Draws a scene (S, S) from pieces of the named photographs, with the coverage of its objects as mask."""
     order = rng.permutation(len(names))
     canvas = _piece(photograph(names[order[0]]), rng, side)
     mask = np.zeros((side, side))
@@ -113,7 +115,7 @@ def draw_scene(names: tuple[str, ...], rng: np.random.Generator, side: int) -> M
 
 @cache
 def photograph(name: str) -> NDArray[np.uint8]:
-    """A photograph as RGB, (H, W, 3), its long side at most 512 px.
+    """Loads a photograph as RGB, (H, W, 3), its long side at most 512 px.
 
     Raises:
         MissingExtraError: If scikit-image is not installed.
@@ -135,7 +137,7 @@ def _draw_object(rng: np.random.Generator, side: int) -> _Object:
 
 
 def _piece(pixels: NDArray[np.uint8], rng: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """A random square of a photograph at the scene's size, (S, S, 3), perhaps mirrored, its colours changed."""
+    """Draws a random square of a photograph at the scene's size, (S, S, 3), perhaps mirrored, its colours changed."""
     height, width = pixels.shape[:2]
     extent = rng.uniform(*_PIECE) * min(height, width)
     top, left = rng.uniform(0, height - extent), rng.uniform(0, width - extent)
@@ -148,9 +150,8 @@ def _piece(pixels: NDArray[np.uint8], rng: np.random.Generator, side: int) -> ND
     return np.asarray((mean + gain * (piece - mean) + rng.uniform(-_BRIGHTNESS, _BRIGHTNESS, 3)).clip(0, 255))
 
 
-def _skimage_data() -> Any:  # noqa: ANN401  an optional module
+def _skimage_data() -> ModuleType:
     try:
-        from skimage import data
+        return import_module("skimage.data")
     except ImportError as error:
         raise MissingExtraError("scikit-image", "saliency") from error
-    return data

@@ -43,15 +43,15 @@ class PairSource(ABC):
 
     @abstractmethod
     def pair(self, index: int) -> MaskedImage:
-        """Image and mask ``index``, of the sizes that they have; raises `BadImageError`."""
+        """Returns image and mask ``index`` at their own sizes; raises `BadImageError`."""
 
     @abstractmethod
     def digest(self, index: int) -> str:
-        """Short hash of the content of image ``index``; copies have equal digests; raises `BadImageError`."""
+        """Returns a short hash of the content of image ``index``, equal for copies; raises `BadImageError`."""
 
     @abstractmethod
     def content(self, index: int) -> str:
-        """Short hash of image ``index`` and its mask, to notice that either has changed; raises `BadImageError`."""
+        """Returns a short hash of image ``index`` and its mask, to detect changes; raises `BadImageError`."""
 
 
 @final
@@ -76,16 +76,16 @@ class FilePairs(PairSource):
         self.name = f"{len(self._pairs):,} images with masks in {root.resolve().name}"
 
     def pair(self, index: int) -> MaskedImage:
-        """See `PairSource.pair`."""
+        """Returns the decoded image and mask; see `PairSource.pair`."""
         pair = self._pairs[index]
         return MaskedImage(decode_pixels(self._listing.read(pair.image)), self._mask(pair))
 
     def digest(self, index: int) -> str:
-        """See `PairSource.digest`."""
+        """Returns the digest of the image; see `PairSource.digest`."""
         return content_digest(self._listing.read(self._pairs[index].image))
 
     def content(self, index: int) -> str:
-        """See `PairSource.content`."""
+        """Returns the digest of image and mask; see `PairSource.content`."""
         pair = self._pairs[index]
         return sample_digest(self._listing.read(pair.image), self._listing.read(pair.mask))
 

@@ -75,7 +75,7 @@ class PairTransform:
         self._colour = v2.ColorJitter(jitter, jitter, jitter) if jitter else None
 
     def __call__(self, pair: MaskedImage) -> tuple[Tensor, Tensor]:
-        """Image (3, S, S) and mask (1, S, S), uint8, with memory of their own."""
+        """Returns image (3, S, S) and mask (1, S, S), uint8, in memory of their own."""
         both = np.concatenate([pair.pixels, pair.mask[..., None]], axis=2)
         moved = self._move(Image(torch.from_numpy(both).permute(2, 0, 1)))
         image, mask = moved[:3], moved[3:]
@@ -85,7 +85,7 @@ class PairTransform:
 
 
 def to_input(pixels: NDArray[np.uint8], size: int) -> Tensor:
-    """A picture (H, W, 3) stretched to what a network gets, (3, S, S) uint8."""
+    """Stretches a picture (H, W, 3) to the network's input size, (3, S, S) uint8."""
     image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
     return _plain(F.resize(image, [size, size], antialias=True))
 
