@@ -21,7 +21,7 @@ _UNBOUNDED = 240  # columns
 
 @dataclass(frozen=True)
 class Printed:
-    """What is printed of a result, in both forms.
+    """Holds a result in both printed forms.
 
     Attributes:
         plain: Plain data, for JSON.

@@ -1,4 +1,4 @@
-"""What a user can do with image classifiers; see `modicum.contract`. Importing this module is instant."""
+"""Defines the wing of image classification; see `modicum.contract`. Importing this module is instant."""
 
 import itertools
 import logging

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 OF_ALL = ("compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report")
-"""What can be done with the runs of every task."""
+"""The verbs that runs of every task have."""
 
 OF_RUNS: Mapping[str, Callable[[Trained], Callable[..., object] | None]] = {
     "evaluate": lambda trained: trained.evaluate,
@@ -153,12 +153,12 @@ def load(path: str | Path, **parts: object) -> "nn.Module":
 
 
 def predictor(run: str | Path, **options: object) -> Predictor:
-    """What answers for single inputs with the network of a run: an image, a photograph, whatever its task takes."""
+    """Returns a predictor for single inputs of a run's task, such as images, photographs or questions."""
     return open_run(run).predictor(**options)
 
 
 def figures(run: str | Path) -> Report:
-    """What the last evaluation of a run measured, read from its folder."""
+    """Reads what the last evaluation of a run measured, from its folder."""
     return open_run(run).figures()
 
 
@@ -342,6 +342,6 @@ def _refuse(verb: str, trained: Trained) -> NoReturn:
 
 
 def _command() -> str:
-    """What started this process, as one would type it."""
+    """Returns the command that started this process, as one would type it."""
     program = Path(sys.argv[0]).name
     return shlex.join([*(["python", "-m", "modicum"] if program == "__main__.py" else [program]), *sys.argv[1:]])
