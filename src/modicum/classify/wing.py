@@ -127,7 +127,7 @@ class TrainedClassifier:
     def predict(
         self, inputs: Sequence[str | Path], *, knob: float | None = None, batch_size: int = 32
     ) -> "Iterator[Prediction | Failure]":
-        """Classifies image files with a run; one that cannot be read costs only itself.
+        """Classifies image files; unreadable files are reported and skipped.
 
         Args:
             inputs: Image files, folders of images, or patterns.
