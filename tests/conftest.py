@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from training_process import start_training
+from written_sets import write_crops, write_scenes
 
 from modicum.classify.data.scenes import DigitScenes
 from modicum.storage.errors import RunError
@@ -218,7 +219,7 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
     data: dict[str, Callable[[], Path]] = {
         "classify": lambda: digit_folder,
         "restore": lambda: write_crops(tmp_path_factory.mktemp("crops")),
-        "saliency": lambda: write_scenes(tmp_path_factory.mktemp("scenes")),
+        "saliency": lambda: write_scenes(tmp_path_factory.mktemp("scenes"), side=48, sizes=(80, 20, 30)),
     }
 
     def train(system: str) -> Path:
@@ -235,33 +236,6 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
         return runs[system]
 
     return once
-
-
-def write_crops(folder: Path) -> Path:
-    """Middles of the embedded photographs, in train, val and test."""
-    from modicum.restore.sources import clean_pixels, library_photos
-
-    for photo in library_photos().records:
-        pixels = clean_pixels(photo)
-        top, left = pixels.shape[0] // 2 - 48, pixels.shape[1] // 2 - 64
-        place = folder / str(photo.split).replace("calibration", "val") / f"{Path(photo.id).stem}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels[top : top + 96, left : left + 128]).save(place)
-    return folder
-
-
-def write_scenes(folder: Path) -> Path:
-    """Scenes of 48 pixels as a user would hold them: image and mask files in train, val and test."""
-    from modicum.saliency.data.scenes import ProceduralScenes
-
-    scenes = ProceduralScenes(side=48, sizes=(80, 20, 30))
-    for index, record in enumerate(scenes.records):
-        pair = scenes.pair(index)
-        for kind, pixels in (("images", pair.pixels), ("masks", pair.mask)):
-            place = folder / record.split.replace("calibration", "val") / kind / f"{index}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(place)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def test_verb_that_means_nothing_for_a_task_says_what_does(tmp_path):
     system = get_system("rnan")
     text = recipe_text(build_recipe(system.recipe, read_recipe("rnan-quick")))
     run = RunFolder.create(tmp_path / "run", system="rnan", recipe_text=text, command="", versions={})
-    with pytest.raises(RunError, match="calibrate means nothing for rnan; what it can do: compare, data, evaluate"):
+    with pytest.raises(RunError, match="rnan has no calibrate; it has compare, data, evaluate"):
         verbs.calibrate(run.path, budget=0.5)
 
 

@@ -1,4 +1,4 @@
-"""What a wing, a system and a trained run offer; everything above the wings knows them by this module alone.
+"""Defines the interfaces of a wing, a system and a trained run, by which everything above the wings knows them.
 
 The protocols are structural: a wing is any object with these parts. What a wing cannot do it declares with None, or in
 the `modicum.prediction.Limits` of its predictors; nobody asks for its name. A part whose options are the wing's own is
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Report(Protocol):
-    """What a verb measured or found, which serialises and prints itself."""
+    """Holds what a verb measured or found; serialises and prints itself."""
 
     def to_json(self) -> Mapping[str, object]:
         """Returns plain data, for JSON."""
@@ -47,13 +47,13 @@ class Measured(Protocol):
 
 
 class Recipe(Protocol):
-    """What everything above a wing needs to know of any recipe; a recipe is a frozen dataclass."""
+    """Declares what everything above a wing reads from any recipe; a recipe is a frozen dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def data(self) -> str | None:
-        """Where the data are; None is the embedded default."""
+        """Path of the data; None is the embedded default."""
 
     def facts(self) -> dict[str, str]:
         """Returns what a reader of a report wants to know of it, by name."""
@@ -161,7 +161,7 @@ class Trained(Protocol):
 
     @property
     def run(self) -> Run[Any, Any]:
-        """Where it is."""
+        """The run folder and its system."""
 
     @property
     def predictor(self) -> Callable[..., Predictor]:

@@ -1,4 +1,4 @@
-"""What a predictor takes and gives; everything above the wings knows predictors and their answers by this module alone.
+"""Defines the interfaces of predictors and their answers, by which everything above the wings knows them.
 
 Importing it is instant.
 """
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Kind = Literal["path", "bytes", "array", "picture", "text", "table"]
-"""What an input may be: a file, the bytes of one, a NumPy array, a PIL image, texts in memory, columns in memory."""
+"""Kinds of input: a file, the bytes of one, a NumPy array, a PIL image, texts in memory, columns in memory."""
 
 PICTURE_KINDS: tuple[Kind, ...] = ("path", "bytes", "array", "picture")
-"""What a picture may be given as."""
+"""Kinds of input that hold a picture."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a predictor takes.
+    """Declares what a predictor accepts.
 
     Attributes:
         inputs: The kinds of input.
@@ -147,7 +147,7 @@ class Predictor(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """What it takes."""
+        """The inputs, sizes, precisions and knobs that it accepts."""
 
     @property
     def __call__(self) -> Callable[..., Prediction]:

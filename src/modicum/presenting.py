@@ -21,7 +21,7 @@ _UNBOUNDED = 240  # columns
 
 @dataclass(frozen=True)
 class Printed:
-    """What is printed of a result, in both forms.
+    """Holds a result in both printed forms.
 
     Attributes:
         plain: Plain data, for JSON.
@@ -60,14 +60,14 @@ def present_predictions(predictions: Iterable[Prediction | Failure], *, as_json:
 
 
 def with_files(report: Report, files: Mapping[str, Path]) -> Printed:
-    """A report, and the files that were written beside it, by kind."""
+    """Presents a report, and the files that were written beside it, by kind."""
     plain = {**files_to_json(files), **report.to_json()} if files else report.to_json()
     places = tuple(f"{kind}: {shown(str(file))}" for kind, file in files.items())
     return Printed(plain, report.render(), places)
 
 
 def systems_listed(systems: Iterable[AnySystem]) -> Printed:
-    """The systems that can be trained."""
+    """Presents the systems that can be trained."""
     table, plain = Table("system", "wing", "what you get"), []
     for system in systems:
         table.add_row(system.id, system.wing, system.summary)
@@ -76,7 +76,7 @@ def systems_listed(systems: Iterable[AnySystem]) -> Printed:
 
 
 def rows_listed(rows: Iterable[Measured]) -> Printed:
-    """The rows of a benchmark."""
+    """Presents the rows of a benchmark."""
     table, plain = Table("measured", "value", "unit", "target", "holds"), []
     for row in rows:
         table.add_row(*map(shown, row.cells()))
@@ -85,10 +85,10 @@ def rows_listed(rows: Iterable[Measured]) -> Printed:
 
 
 def place_told(place: Path) -> Printed:
-    """Where something was written."""
+    """Presents the place where something was written."""
     return Printed(str(place), [shown(str(place))])
 
 
 def _json_text(value: object, indent: int | None = None) -> str:
-    """JSON that any parser reads and any terminal shows: ASCII alone; what is no finite number is null."""
+    """Returns JSON that any parser reads and any terminal shows: ASCII alone; what is no finite number is null."""
     return json.dumps(finite(value), indent=indent, allow_nan=False)

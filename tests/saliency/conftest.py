@@ -1,8 +1,7 @@
 import pytest
 import torch
-from PIL import Image
+from written_sets import write_scenes
 
-from modicum.saliency.data.scenes import ProceduralScenes
 from modicum.saliency.network import SaliencyNet
 
 
@@ -33,11 +32,4 @@ def images():
 @pytest.fixture(scope="session")
 def scenes_folder(tmp_path_factory):
     """Scenes as a user would hold them: image and mask files in train, val and test."""
-    root, scenes = tmp_path_factory.mktemp("scenes"), ProceduralScenes(side=40, sizes=(48, 1, 12))
-    for index, record in enumerate(scenes.records):
-        pair = scenes.pair(index)
-        for kind, pixels in (("images", pair.pixels), ("masks", pair.mask)):
-            file = root / record.split.replace("calibration", "val") / kind / f"{index}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file)
-    return root
+    return write_scenes(tmp_path_factory.mktemp("scenes"), side=40, sizes=(48, 1, 12))

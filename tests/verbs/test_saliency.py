@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from written_sets import write_scenes
 
 from modicum import verbs
 from modicum.prediction import Failure
 from modicum.recipes import build_recipe, read_recipe
-from modicum.saliency.data.scenes import ProceduralScenes
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.preparation import prepare
 from modicum.saliency.recipe import SaliencyRecipe
@@ -28,14 +28,7 @@ trainer: {{accelerator: cpu, threads: 1}}
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     """A few scenes in files, six to train on, one to calibrate, three to test."""
-    root, scenes = tmp_path_factory.mktemp("scenes"), ProceduralScenes(side=40, sizes=(6, 1, 3))
-    for index, record in enumerate(scenes.records):
-        pair = scenes.pair(index)
-        for kind, pixels in (("images", pair.pixels), ("masks", pair.mask)):
-            file = root / record.split.replace("calibration", "val") / kind / f"{index}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file)
-    return root
+    return write_scenes(tmp_path_factory.mktemp("scenes"), side=40, sizes=(6, 1, 3))
 
 
 @pytest.fixture(scope="module")

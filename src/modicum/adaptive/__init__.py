@@ -1,1 +1,1 @@
-"""What all adaptive networks share: routes, their execution and price, and the knob that trades worth for cost."""
+"""Provides what adaptive networks share: routes, their execution and price, and the knob that trades worth for cost."""

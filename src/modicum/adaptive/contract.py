@@ -1,4 +1,4 @@
-"""What a network must offer to be evaluated, calibrated, timed and served as an adaptive one.
+"""Defines what a network must offer to be evaluated, calibrated, timed and served as an adaptive one.
 
 Every adaptive network is a *decision* that assigns each sample a *route*, an *execution* that computes only what the
 route asks for, and a *price* per route. A route may be a number (a resolution, an exit), a keep-vector over blocks or a
@@ -58,7 +58,7 @@ class Group(NamedTuple):
 
 
 class Stepped(NamedTuple, Generic[Outputs, Routes]):
-    """What a step makes of a group."""
+    """Holds the result of one step with a group."""
 
     rows: Tensor  # (m,) int64, on the CPU: the places of those that are finished
     finished: Routed[Outputs, Routes] | None  # of these m; None where nobody is

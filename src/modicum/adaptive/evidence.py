@@ -47,7 +47,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class RouteTable:
-    """What every route of a menu is worth on the same samples.
+    """Holds the worth of every route of a menu on the same samples.
 
     Attributes:
         per_route: R of them, in the order of the menu's numbers.

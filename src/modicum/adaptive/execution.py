@@ -123,7 +123,7 @@ def run_through_exits(
 
 
 class Passed(NamedTuple):
-    """What a stage makes of a group."""
+    """Holds the result of one stage with a group."""
 
     rows: Tensor  # (m,) int64, on the CPU: the places of those that leave
     exits: Exits | None  # of these m; None where nobody leaves

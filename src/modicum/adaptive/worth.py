@@ -1,4 +1,4 @@
-"""How good answers are: a worth per sample that is averaged, or a measure that needs all samples at once.
+"""Measures how good answers are: by a worth per sample that is averaged, or on all samples at once.
 
 A hit, a gain, decibels or F1 belong to a sample; average precision belongs to a set of samples. Both know the worth of
 all their samples, of any of them and of each alone, and how far chance moves it.
@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 class Worth(ABC):
-    """How good the answers to some samples are; more is better."""
+    """Tells how good the answers to some samples are; higher is better."""
 
     @abstractmethod
     def __len__(self) -> int:

@@ -57,12 +57,12 @@ class AnswerTable:
 
     @property
     def hits(self) -> RouteTable:
-        """What every route is worth: its hits."""
+        """Returns the worth of every route: its hits."""
         return _table_of(self.top1)
 
     @property
     def also(self) -> dict[str, Outcome[Tensor]]:
-        """What a curve notes beside hits: whether the label is among the five most probable classes."""
+        """Returns top-5 accuracy, which a curve notes beside hits."""
         return {"top5": _table_of(self.top5).outcome}
 
 

@@ -1,4 +1,4 @@
-"""What the training of every classifier shares: data, device, baselines, what the saved network notes."""
+"""Provides what the training of every classifier shares: data, device, baselines, notes of the saved network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""What the weights of a classifier note of their training: classes, preprocessing, calibration."""
+"""Reads what the weights of a classifier note of their training: classes, preprocessing, calibration."""
 
 from pathlib import Path
 

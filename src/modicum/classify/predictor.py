@@ -80,7 +80,7 @@ class Predictor:
 
     @property
     def limits(self) -> Limits:
-        """What it takes: pictures of any size, which are brought to the network's, and any finite knob."""
+        """Accepts pictures of any size, which are resized to the network's input, and any finite knob."""
         return Limits(PICTURE_KINDS, size_px=self.preprocessing.size, smallest_px=1, knobs=(-math.inf, math.inf))
 
     def __call__(self, image: Source, *, knob: float | None = None) -> Prediction:

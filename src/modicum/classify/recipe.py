@@ -100,7 +100,7 @@ def default_crop(image_px: int) -> Literal["random_resized", "pad"]:
 
 
 class ClassifierRecipe(Recipe, Protocol):
-    """What training and evaluation need to know of any classifier's recipe."""
+    """Declares what training and evaluation read from any classifier's recipe."""
 
     @property
     def images(self) -> ImageOptions:
@@ -120,7 +120,7 @@ class ClassifierRecipe(Recipe, Protocol):
 
     @property
     def trainer(self) -> TrainerOptions:
-        """Where it runs."""
+        """Devices and precision."""
 
     @property
     def seed(self) -> int:

@@ -1,4 +1,4 @@
-"""What an evaluation comes down to: a handful of comparable rows, and one sentence."""
+"""Summarises an evaluation in a handful of comparable rows and one sentence."""
 
 import math
 from collections.abc import Iterator

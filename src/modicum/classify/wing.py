@@ -1,4 +1,4 @@
-"""What a user can do with image classifiers; see `modicum.contract`. Importing this module is instant."""
+"""Defines the wing of image classification; see `modicum.contract`. Importing this module is instant."""
 
 import itertools
 import logging
@@ -127,7 +127,7 @@ class TrainedClassifier:
     def predict(
         self, inputs: Sequence[str | Path], *, knob: float | None = None, batch_size: int = 32
     ) -> "Iterator[Prediction | Failure]":
-        """Classifies image files with a run; one that cannot be read costs only itself.
+        """Classifies image files; unreadable files are reported and skipped.
 
         Args:
             inputs: Image files, folders of images, or patterns.

@@ -1,1 +1,1 @@
-"""What the data of every task have in common: listing, checking, splitting, preprocessing, batching, comparing."""
+"""Provides what data sets of every task share: listing, checking, splitting, preprocessing, batching, comparing."""

@@ -21,7 +21,7 @@ _QUEUE = 512  # samples handed to the threads at a time: an interrupt waits for 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a pass over a source found.
+    """Holds the results of a pass over a source.
 
     Attributes:
         good: Indices of the samples that can be used, ascending.
@@ -47,7 +47,7 @@ class Scan:
 
     @property
     def copies(self) -> int:
-        """How many good samples repeat another one."""
+        """Number of good samples that repeat another one."""
         return len(self.digests) - len(set(self.digests))
 
     def notes(self, origin: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a set of samples tells of itself, whatever they are: enough to check, split and compare them."""
+"""Defines the interface of a set of samples of any kind: enough to check, split and compare them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Source(Protocol):
 
     @property
     def origin(self) -> str:
-        """Where it is: a path, or ``"embedded:"`` and a name."""
+        """Its path, or ``"embedded:"`` and a name."""
 
     @property
     def records(self) -> Sequence[Item]:

@@ -1,4 +1,4 @@
-"""What the manifest of every exported classifier states, for those who write it and for the runners that read it."""
+"""Defines fields that the manifests of all exported classifiers share, for their writers and their runners."""
 
 from collections.abc import Mapping
 from pathlib import Path

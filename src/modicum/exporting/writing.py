@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stated:
-    """What a manifest states of a classifier that the network itself does not know.
+    """Holds what a manifest states of a classifier that the network itself does not know.
 
     Attributes:
         preprocessing: How pictures become images: ``size`` (equal to the network's), ``resize_short``, ``mean`` and

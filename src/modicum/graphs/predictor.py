@@ -134,7 +134,7 @@ class Predictor:
 
     @property
     def limits(self) -> Limits:
-        """What it takes: tables, and pictures where it was searched on one."""
+        """Accepts tables, and pictures if it was searched on one."""
         kinds: tuple[Kind, ...] = PICTURE_KINDS if self.problem != "table" else ("path",)
         return Limits((*kinds, "table"), smallest_px=1 if self.problem != "table" else 0, precisions=("float64",))
 
@@ -264,7 +264,7 @@ class Predictor:
 
 
 class _Source(NamedTuple):
-    """What was read of an input."""
+    """Holds the content of an input."""
 
     given: str  # as what it was given: its path, or its place among the inputs
     name: str  # of its answer

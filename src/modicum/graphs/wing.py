@@ -1,15 +1,15 @@
-"""What a user can do with graphs of neurons; see `modicum.contract`. Importing this module is instant."""
+"""Defines the wing of graphs of neurons; see `modicum.contract`. Importing this module is instant."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from modicum.contract import Examples, Run, Wing
+from modicum.contract import Examples, Wing
 from modicum.destinations import gather_files, in_order, names_a_file, place_outputs, write_answer
 from modicum.graphs.recipe import GraphsRecipe, TableOptions
 from modicum.prediction import Failure
-from modicum.reporting.runs import compare_runs, kept_report, publish
+from modicum.reporting.runs import ReportedRun, compare_runs
 
 if TYPE_CHECKING:
     from modicum.graphs.predictor import Prediction, Predictor
@@ -17,17 +17,8 @@ if TYPE_CHECKING:
     from modicum.reporting.report import Report
 
 
-class TrainedGraph:
-    """A run that predicts a column of a table, or a picture, with a graph of neurons.
-
-    Args:
-        run: Where it is.
-    """
-
-    calibrate = None
-
-    def __init__(self, run: "Run[GraphsRecipe, GraphNetwork]") -> None:
-        self.run = run
+class TrainedGraph(ReportedRun[GraphsRecipe, "GraphNetwork"]):
+    """A run that predicts a column of a table, or a picture, with a graph of neurons."""
 
     def predictor(
         self,
@@ -55,11 +46,7 @@ class TrainedGraph:
             decimal=table.decimal if decimal is None else decimal,
             encoding=table.encoding if encoding is None else encoding,
         )
-        return Predictor(self.run.network(), recipe.kind, options=options, unseen=unseen)
-
-    def figures(self) -> "Report":
-        """Returns what the last evaluation measured, read from the folder."""
-        return kept_report(self.run)
+        return Predictor(self._network(), recipe.kind, options=options, unseen=unseen)
 
     def evaluate(self) -> "Report":
         """Measures the graph beside its baselines; keeps the figures in the folder."""
@@ -67,7 +54,7 @@ class TrainedGraph:
         from modicum.graphs.report import evaluation_report
         from modicum.reporting.records import keep_report
 
-        report = evaluation_report(evaluate_run(self.run.folder, self.run.network(), self.run.recipe))
+        report = evaluation_report(evaluate_run(self.run.folder, self._network(), self.run.recipe))
         keep_report(self.run.folder, report)
         return report
 
@@ -119,20 +106,14 @@ class TrainedGraph:
         answers = zip(targets, tool.predict_all(files), strict=True)
         yield from in_order(found, (write_answer(answer, target) for target, answer in answers))
 
-    def report(self, *, force: bool = False) -> "Report":
-        """Evaluates the run and writes its ``report.html``.
-
-        Args:
-            force: Overwrite a report that was changed since.
-        """
-        self.run.claim("report.html", force=force)
-        return publish(self.run, self.evaluate())
-
     def export(self, *, out: str | Path | None = None) -> Path:
         """Writes the graph as ONNX, C, Python, formula and GraphML with a manifest, checked against NumPy."""
         from modicum.graphs.export import export_searched
 
-        return export_searched(self.run.network(), out or self.run.folder.path / "export")
+        return export_searched(self._network(), out or self.run.folder.path / "export")
+
+    def _network(self) -> "GraphNetwork":
+        return self.run.network()
 
 
 def survey(

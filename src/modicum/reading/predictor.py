@@ -88,7 +88,7 @@ class Predictor:
 
     @property
     def limits(self) -> Limits:
-        """What it takes: a text and a question, which are read in windows."""
+        """Accepts a text and a question; long texts are read in windows."""
         return Limits(("text",), largest=LONGEST_TEXT)
 
     def __call__(self, ask: Input) -> Reply:

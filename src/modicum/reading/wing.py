@@ -1,4 +1,4 @@
-"""What a user can do with questions about texts; see `modicum.contract`. Importing this module is instant."""
+"""Defines the wing of reading comprehension; see `modicum.contract`. Importing this module is instant."""
 
 import logging
 import sys
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.contract import Examples, Run, Wing
+from modicum.contract import Examples, Wing
 from modicum.destinations import claim_file
 from modicum.prediction import Failure
 from modicum.reading.qanet.recipe import QANetRecipe
-from modicum.reporting.runs import compare_runs, kept_report, publish
+from modicum.reporting.runs import ReportedRun, compare_runs
 from modicum.storage.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -24,17 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class TrainedReader:
-    """A run that answers questions about texts.
-
-    Args:
-        run: Where it is.
-    """
-
-    calibrate = None
-
-    def __init__(self, run: "Run[QANetRecipe, QANet]") -> None:
-        self.run = run
+class TrainedReader(ReportedRun[QANetRecipe, "QANet"]):
+    """A run that answers questions about texts."""
 
     def predictor(self, *, n_best: int = 1) -> "Predictor":
         """Returns what answers questions about texts.
@@ -58,10 +49,6 @@ class TrainedReader:
         collator = Words.load_for_weights(folder).collator(text, has_no_answer=network.has_no_answer)
         reader = make_reader(network, collator, text, n_best=n_best)
         return Predictor(reader, tokenizer(text.tokenizer), text, margin=read_margin(folder.weights))
-
-    def figures(self) -> "Report":
-        """Returns what the last evaluation measured, read from the folder."""
-        return kept_report(self.run)
 
     def evaluate(self) -> "Report":
         """Measures the run on its test questions beside the baselines; keeps the figures in the folder."""
@@ -129,15 +116,6 @@ class TrainedReader:
             log.info("the answers are in %s", out)
             if repeated:
                 log.warning("%s lacks %s whose id had been used before", out, counted(repeated, "answer"))
-
-    def report(self, *, force: bool = False) -> "Report":
-        """Evaluates the run and writes its ``report.html``.
-
-        Args:
-            force: Overwrite a report that was changed since.
-        """
-        self.run.claim("report.html", force=force)
-        return publish(self.run, self.evaluate())
 
     def export(self, *, out: str | Path | None = None) -> Path:
         """Writes the network as an ONNX graph of any length with a manifest, checked against PyTorch."""

@@ -1,12 +1,43 @@
 """Keeps the reports of runs in their folders, and sets several side by side. Importing this module is instant."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
-from modicum.contract import Run
+from modicum.contract import N, R, Run
 
 if TYPE_CHECKING:
     from modicum.reporting.report import Report
+
+
+class ReportedRun(ABC, Generic[R, N]):
+    """A trained run whose figures are a `modicum.reporting.report.Report`; the part of a run that wings share.
+
+    Args:
+        run: The run folder and its system.
+    """
+
+    calibrate = None
+
+    def __init__(self, run: Run[R, N]) -> None:
+        self.run = run
+
+    def figures(self) -> "Report":
+        """Returns what the last evaluation measured, read from the folder."""
+        return kept_report(self.run)
+
+    @abstractmethod
+    def evaluate(self) -> "Report":
+        """Measures the run on its test data beside its baselines; keeps the figures in the folder."""
+
+    def report(self, *, force: bool = False) -> "Report":
+        """Evaluates the run and writes its ``report.html``.
+
+        Args:
+            force: Overwrite a report that was changed since.
+        """
+        self.run.claim("report.html", force=force)
+        return publish(self.run, self.evaluate())
 
 
 def kept_report(run: Run[Any, Any]) -> "Report":

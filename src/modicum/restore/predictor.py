@@ -132,7 +132,7 @@ class Predictor:
 
     @property
     def limits(self) -> Limits:
-        """What it takes: photographs of any size, which are seen in tiles."""
+        """Accepts photographs of any size, which are processed in tiles."""
         return Limits(PICTURE_KINDS, smallest_px=1)
 
     def __call__(self, image: Source, progress: Progress | None = None) -> Restored:

@@ -1,4 +1,4 @@
-"""What a user can do with photographs to restore; see `modicum.contract`. Importing this module is instant."""
+"""Defines the wing of image restoration; see `modicum.contract`. Importing this module is instant."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.contract import Examples, Run, Wing
+from modicum.contract import Examples, Wing
 from modicum.destinations import gather_files, in_order, names_a_file, place_outputs, write_answer
 from modicum.prediction import Failure
-from modicum.reporting.runs import compare_runs, kept_report, publish
+from modicum.reporting.runs import ReportedRun, compare_runs, publish
 from modicum.restore.rnan.recipe import RNANRecipe
 from modicum.storage.errors import DataError, RecipeError
 
@@ -25,17 +25,8 @@ if TYPE_CHECKING:
     from modicum.restore.rnan.network import RNAN
 
 
-class TrainedRestorer:
-    """A run that restores photographs.
-
-    Args:
-        run: Where it is.
-    """
-
-    calibrate = None
-
-    def __init__(self, run: "Run[RNANRecipe, RNAN]") -> None:
-        self.run = run
+class TrainedRestorer(ReportedRun[RNANRecipe, "RNAN"]):
+    """A run that restores photographs."""
 
     def predictor(self, *, ensemble: bool = False, memory_gib: float = 2.0, tile: int | None = None) -> "Predictor":
         """Returns what restores photographs.
@@ -54,10 +45,6 @@ class TrainedRestorer:
         if ensemble and not task.has_symmetries:
             raise RecipeError("--ensemble turns and flips what the network sees, which a Bayer mosaic does not stand")
         return Predictor(self._inference(ensemble, memory_gib, tile), task)
-
-    def figures(self) -> "Report":
-        """Returns what the last evaluation measured, read from the folder."""
-        return kept_report(self.run)
 
     def evaluate(self, *, classics: bool | None = None, ensemble: bool = True) -> "Report":
         """Measures the run on its test images beside the baselines; keeps the figures in the folder.

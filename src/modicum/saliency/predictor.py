@@ -139,7 +139,7 @@ class Predictor:
 
     @property
     def limits(self) -> Limits:
-        """What it takes: pictures of any size, which are stretched to the network's square."""
+        """Accepts pictures of any size, which are stretched to the network's square."""
         return Limits(PICTURE_KINDS, size_px=self.preprocessing.size, smallest_px=1)
 
     def __call__(self, image: Source) -> Salience:

@@ -1,13 +1,13 @@
-"""What a user can do with salient objects; see `modicum.contract`. Importing this module is instant."""
+"""Defines the wing of salient object detection; see `modicum.contract`. Importing this module is instant."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modicum.contract import Examples, Run, Wing
+from modicum.contract import Examples, Wing
 from modicum.destinations import gather_files, in_order, place_outputs, write_answer
 from modicum.prediction import Failure
-from modicum.reporting.runs import compare_runs, kept_report, publish
+from modicum.reporting.runs import ReportedRun, compare_runs
 from modicum.saliency.recipe import SaliencyRecipe
 
 if TYPE_CHECKING:
@@ -17,17 +17,8 @@ if TYPE_CHECKING:
     from modicum.saliency.predictor import Predictor, Salience
 
 
-class TrainedSaliency:
-    """A run that finds what stands out.
-
-    Args:
-        run: Where it is.
-    """
-
-    calibrate = None
-
-    def __init__(self, run: "Run[SaliencyRecipe, SaliencyNet]") -> None:
-        self.run = run
+class TrainedSaliency(ReportedRun[SaliencyRecipe, "SaliencyNet"]):
+    """A run that finds what stands out."""
 
     def predictor(self, *, guided: bool = True) -> "Predictor":
         """Returns what finds the salient objects of pictures.
@@ -38,10 +29,6 @@ class TrainedSaliency:
         from modicum.saliency.predictor import Predictor
 
         return Predictor(self._network(), self._preprocessing(), is_guided=guided)
-
-    def figures(self) -> "Report":
-        """Returns what the last evaluation measured, read from the folder."""
-        return kept_report(self.run)
 
     def evaluate(self) -> "Report":
         """Measures the run on its test images beside the baselines; keeps the figures in the folder."""
@@ -83,15 +70,6 @@ class TrainedSaliency:
         places = place_outputs(inputs, files, out, lambda place, _: files_of(place).values(), force=force)
         answers = zip(places, self.predictor(guided=guided).predict_all(files, batch_size=batch_size), strict=True)
         yield from in_order(found, (write_answer(answer, place.parent) for place, answer in answers))
-
-    def report(self, *, force: bool = False) -> "Report":
-        """Evaluates the run and writes its ``report.html``.
-
-        Args:
-            force: Overwrite a report that was changed since.
-        """
-        self.run.claim("report.html", force=force)
-        return publish(self.run, self.evaluate())
 
     def export(self, *, out: str | Path | None = None) -> Path:
         """Writes the folded network as an ONNX graph with a manifest, checked against PyTorch."""

@@ -21,7 +21,7 @@ UNSTORED: Mapping[str, bool] = {"unstored": True}
 
 
 class Form(NamedTuple):
-    """How files write a dataclass whose fields have other names there, and how they are read again."""
+    """Renames the fields of dataclasses between code and files, in both directions."""
 
     write: Callable[[Mapping[str, JSON]], dict[str, JSON]]  # from fields to keys
     read: Callable[[Mapping[str, JSON]], dict[str, JSON]]  # from keys to fields; what is missing stays missing

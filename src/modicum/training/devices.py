@@ -1,4 +1,4 @@
-"""Where networks run: the device of one that is trained, and which process of a training this is."""
+"""Chooses the device of a trained network, and tells which process of a training this is."""
 
 import torch
 

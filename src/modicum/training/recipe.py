@@ -106,7 +106,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class OptimizerOptions:
-    """How weights follow gradients, for any training; recipes may state less of it and give the rest.
+    """Describes an optimiser of any kind; recipes may state fewer of these options and fix the others.
 
     Attributes:
         kind: "sgd", "adam" (weight decay as part of the gradient) or "adamw" (apart from it).

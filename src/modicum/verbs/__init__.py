@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 OF_ALL = ("compare", "data", "evaluate", "export", "figures", "predict", "predictor", "report")
-"""What can be done with the runs of every task."""
+"""The verbs that runs of every task have."""
 
 OF_RUNS: Mapping[str, Callable[[Trained], Callable[..., object] | None]] = {
     "evaluate": lambda trained: trained.evaluate,
@@ -65,14 +65,14 @@ def options_of(verb: str, run: str | Path) -> Callable[..., object]:
     """Returns the function whose keyword arguments are the options of a verb of `OF_RUNS` for a run.
 
     Raises:
-        RunError: If the folder is missing or not a run, or the verb means nothing for its task.
+        RunError: If the folder is missing or not a run, or its task has no such verb.
     """
     trained = open_run(run)
     return OF_RUNS[verb](trained) or _refuse(verb, trained)
 
 
 def list_systems() -> list[AnySystem]:
-    """The systems that can be trained."""
+    """Lists the systems that can be trained."""
     return list(SYSTEMS.values())
 
 
@@ -130,14 +130,14 @@ def train_recipe(system: AnySystem, recipe: Recipe, out: Path, *, resume: bool) 
 
 
 def is_first_process() -> bool:
-    """Whether this process is the only one of a training, or the first of several."""
+    """Tells whether this process is the only one of a training, or the first of several."""
     from modicum.training import devices
 
     return devices.is_first_process()
 
 
 def load(path: str | Path, **parts: object) -> "nn.Module":
-    """The network of a run folder or weights file, in evaluation mode on the CPU; nothing in the file is executed.
+    """Loads the network of a run folder or weights file, in evaluation mode on the CPU; executes nothing of the file.
 
     Args:
         path: A run folder, or a ``.safetensors`` file.
@@ -153,12 +153,12 @@ def load(path: str | Path, **parts: object) -> "nn.Module":
 
 
 def predictor(run: str | Path, **options: object) -> Predictor:
-    """What answers for single inputs with the network of a run: an image, a photograph, whatever its task takes."""
+    """Returns a predictor for single inputs of a run's task, such as images, photographs or questions."""
     return open_run(run).predictor(**options)
 
 
 def figures(run: str | Path) -> Report:
-    """What the last evaluation of a run measured, read from its folder."""
+    """Reads what the last evaluation of a run measured, from its folder."""
     return open_run(run).figures()
 
 
@@ -184,7 +184,7 @@ def calibrate(run: str | Path, **options: object) -> Report:
 
 
 def predict(run: str | Path, inputs: Sequence[str | Path] = (), **options: object) -> Iterator[Prediction | Failure]:
-    """Answers for a user's files with a run; one that cannot be read costs only itself.
+    """Runs the model of a run on files; unreadable files are reported and skipped.
 
     Args:
         run: The run folder.
@@ -205,7 +205,7 @@ def report(run: str | Path, **options: object) -> Report:
 
 
 def compare(runs: Sequence[str | Path], **options: object) -> Report:
-    """Sets the figures of several runs of one task side by side.
+    """Compares the figures of several runs of one task side by side.
 
     Args:
         runs: Run folders that have been evaluated.
@@ -328,7 +328,7 @@ def adopt(run: str | Path) -> Path:
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``over``; nested mappings are merged, not replaced."""
+    """Returns ``base`` with the values of ``over``; nested mappings are merged, not replaced."""
     merged = dict(base)
     for key, value in over.items():
         nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -338,10 +338,10 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse(verb: str, trained: Trained) -> NoReturn:
     can = ", ".join(OF_ALL)
-    raise RunError(f"{verb} means nothing for {trained.run.system.id}; what it can do: {can}")
+    raise RunError(f"{trained.run.system.id} has no {verb}; it has {can}")
 
 
 def _command() -> str:
-    """What started this process, as one would type it."""
+    """Returns the command that started this process, as one would type it."""
     program = Path(sys.argv[0]).name
     return shlex.join([*(["python", "-m", "modicum"] if program == "__main__.py" else [program]), *sys.argv[1:]])

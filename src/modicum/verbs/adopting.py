@@ -35,7 +35,7 @@ def adopt_run(run: str | Path) -> Path:
 
 
 def _files(folder: RunFolder, pattern: str) -> Iterator[Path]:
-    """The files that belong to a run itself; an export in it has its own manifest."""
+    """Lists the files that belong to a run itself; an export in it has its own manifest."""
     places = (folder.path, folder.path / "words", *sorted(folder.path.glob("stages/*")))
     return (file for place in places for file in sorted(place.glob(pattern)))
 

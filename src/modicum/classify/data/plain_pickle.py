@@ -48,7 +48,7 @@ class Call:
 
 
 class _Name:
-    """What a pickle names: it can be called, which is recorded, and nothing else."""
+    """Stands for an object that a pickle names: calling it is recorded, and does nothing else."""
 
     __slots__ = ("_path",)
 

@@ -11,8 +11,7 @@ normalisation folded, on ONNX Runtime. On a GPU: eager with bfloat16 autocast.
 import importlib.util
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
 from modicum.datasets.preprocessing import Preprocessing
 from modicum.exporting.writing import Stated
 from modicum.measuring.rows import Row
-from modicum.measuring.timing import device_name, time_in_turn
+from modicum.measuring.timing import device_name, limited_threads, time_in_turn
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 
@@ -66,7 +65,7 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
     numbers = (1, 2) if threads is None else (threads,)
     rows: list[Row] = []
     for number in numbers:
-        with _threads(number):
+        with limited_threads(number):
             for batch_size in BATCHES:
                 rows += clock_rows(network, batch_size, rounds)
     rows += deployed_rows(network, numbers, rounds)
@@ -74,16 +73,6 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
         for batch_size in GPU_BATCHES:
             rows += clock_rows(network.to(device), batch_size, rounds)
     return rows
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @torch.inference_mode()

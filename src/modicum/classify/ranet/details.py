@@ -1,4 +1,4 @@
-"""What a RANet's report shows beside what all show: each exit, its accuracy, and how well its confidence fits that."""
+"""Describes the exits of a RANet for its report: their accuracy, and how well their confidence fits it."""
 
 # N samples, E exits
 from torch import Tensor

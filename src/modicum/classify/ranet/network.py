@@ -41,7 +41,7 @@ from modicum.measuring.counting import count_macs
 
 
 class State(NamedTuple):
-    """What images carry from one exit to the next; all tensors have one row per image that has not left."""
+    """Holds what images carry from one exit to the next; all tensors have one row per image that has not left."""
 
     x: Tensor  # (n, C, H, W), of the last block: what the exit's head and the next block read
     recorded: tuple[Record, ...]  # by each block of this sub-network, for the next finer one; of the finest, none

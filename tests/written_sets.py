@@ -1,0 +1,31 @@
+"""Small sets of real files, as users would hold them, written from what is embedded."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from modicum.restore.sources import clean_pixels, library_photos
+from modicum.saliency.data.scenes import ProceduralScenes
+
+
+def write_crops(folder: Path) -> Path:
+    """Middles of the embedded photographs, in train, val and test."""
+    for photo in library_photos().records:
+        pixels = clean_pixels(photo)
+        top, left = pixels.shape[0] // 2 - 48, pixels.shape[1] // 2 - 64
+        place = folder / str(photo.split).replace("calibration", "val") / f"{Path(photo.id).stem}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[top : top + 96, left : left + 128]).save(place)
+    return folder
+
+
+def write_scenes(folder: Path, *, side: int, sizes: tuple[int, int, int]) -> Path:
+    """Scenes with their masks, so many for train, val and test."""
+    scenes = ProceduralScenes(side=side, sizes=sizes)
+    for index, record in enumerate(scenes.records):
+        pair = scenes.pair(index)
+        for kind, pixels in (("images", pair.pixels), ("masks", pair.mask)):
+            place = folder / record.split.replace("calibration", "val") / kind / f"{index}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(place)
+    return folder
