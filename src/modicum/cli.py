@@ -125,7 +125,7 @@ def _tell_stop(what: str, stop: BaseException) -> None:
 
 
 def overview() -> str:
-    """The help of the whole program."""
+    """Returns the help of the whole program."""
     lines = [f"  {name:<10} {_first_line(verb)}" for name, verb in VERBS.items()]
     return "\n".join(
         [
@@ -175,7 +175,7 @@ def _run_verb(name: str, words: list[str], *, as_json: bool) -> int:
 
 
 def _train(system: AnySystem, recipe: Recipe, out: Path, *, resume: bool) -> RunFolder:
-    """Trains; where that is stopped, the exception carries how to go on."""
+    """Trains; if that is stopped, the exception carries the command that resumes it."""
     try:
         with terminable(), _plain_warnings():
             return verbs.train_recipe(system, recipe, out, resume=resume)
@@ -214,7 +214,7 @@ def _written(name: str, values: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _let_names_through() -> None:
-    """Names may hold what no encoding has: it is escaped on the way out, and on the way in kept as Python does."""
+    """Lets names hold what no encoding has: it is escaped on the way out, and on the way in kept as Python does."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -223,7 +223,7 @@ def _let_names_through() -> None:
 
 
 def _show_log() -> None:
-    """Log messages go to standard error, as they are but for what would move a terminal's cursor."""
+    """Sends log messages to standard error, unchanged but for what would move a terminal's cursor."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_show_names)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
@@ -252,14 +252,14 @@ def _show_names(record: logging.LogRecord) -> bool:
 
 
 def _told(error: Exception) -> str:
-    """The message of an error; those of the system name the file first, as all others do."""
+    """Returns the message of an error; those of the system name the file first, as all others do."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 def _read_stdin_list(inputs: Iterable[str | Path]) -> Iterable[str | Path]:
-    """``-`` stands for the paths on standard input, one per line, whatever system ended the lines."""
+    """Replaces ``-`` by the paths on standard input, one per line, whatever system ended the lines."""
     for entry in inputs:
         if str(entry) == "-":
             # Not `str.splitlines`: texts may have U+2028 in them. Some editors put a byte order mark first.

@@ -27,7 +27,7 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 def verb_parser(name: str, help_text: str) -> ArgumentParser:
-    """A parser that raises instead of exiting and takes no abbreviations."""
+    """Builds a parser that raises instead of exiting and takes no abbreviations."""
     return ArgumentParser(
         prog=f"modicum {name}",
         description=help_text,
@@ -44,7 +44,7 @@ def parse_verb(
     *,
     options: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
-    """The arguments of ``verb`` from a command line: parameters without default stand by position, sequences last.
+    """Parses the arguments of ``verb`` from a command line: parameters without default stand by position, sequences last.
 
     A sequence that has a default may be empty.
 
@@ -177,7 +177,7 @@ def _parse_known(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple
 
 
 def _spelt(word: str) -> str:
-    """A word of a command line as the parser knows it: ``--max-error=1`` is ``--max_error=1``."""
+    """Spells a word of a command line as the parser knows it: ``--max-error=1`` is ``--max_error=1``."""
     if not word.startswith("--"):
         return SHORT.get(word, word)
     name, is_given, value = word[2:].partition("=")
@@ -219,7 +219,7 @@ def _text_list(value: str) -> str:
 
 
 def _flat(options: Mapping[str, Any], whole: Container[str], prefix: str = "") -> dict[str, Any]:
-    """Nested options under dotted names, but for those that are one flag as a ``whole``, whatever they hold."""
+    """Returns nested options under dotted names, but for those that are one flag as a ``whole``, whatever they hold."""
     flat: dict[str, Any] = {}
     for key, value in options.items():
         name = f"{prefix}{key}"
