@@ -44,7 +44,7 @@ def parse_verb(
     *,
     options: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
-    """Parses the arguments of ``verb`` from a command line: parameters without default stand by position, sequences last.
+    """Parses the arguments of ``verb``: parameters without default stand by position, sequences last.
 
     A sequence that has a default may be empty.
 
