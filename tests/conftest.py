@@ -282,10 +282,10 @@ def no_hub(monkeypatch):
     """Stands in for published weights: networks of the same shape, untrained."""
     import torchvision
 
-    from modicum.classify import backbones
+    from modicum.nn import pretrained
 
     original = torchvision.models.get_model
-    monkeypatch.setattr(backbones, "require_torchvision_weights", lambda name: None)
+    monkeypatch.setattr(pretrained, "require_torchvision_weights", lambda name: None)
     monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights, **k: original(name, weights=None, **k))
 
 

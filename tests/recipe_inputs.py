@@ -110,11 +110,11 @@ def write_table(file: Path) -> Path:
 
 
 def write_weights(file: Path | str, backbone: str, num_classes: int) -> Path:
-    """A file of a network in the usual layout of CIFAR ResNets."""
+    """A file of a network; CIFAR ResNets in the usual layout."""
     torch.manual_seed(0)
     state = create_backbone(backbone, num_classes).state_dict()
     renamed = {_usual(name): value.contiguous() for name, value in state.items()}
-    save_file(renamed, file)
+    (save_file if Path(file).suffix == ".safetensors" else torch.save)(renamed, file)
     return Path(file)
 
 

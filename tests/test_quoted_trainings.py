@@ -28,7 +28,9 @@ from recipe_inputs import (
 
 from modicum import cli, verbs
 from modicum.classify.data import opening as digits
+from modicum.nn.efficientnet_lite import lite_file
 from modicum.nn.published import timm_file
+from modicum.nn.weight_names import LITE_NETWORKS, PUBLISHED
 from modicum.reading.data import opening as facts
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text
 from modicum.reporting import page
@@ -36,10 +38,11 @@ from modicum.reporting.embedding import EmbeddedPlot
 from modicum.reporting.report import Report
 from modicum.restore import sources
 from modicum.saliency.data import opening as scenes
+from modicum.storage.errors import MissingExtraError
 from modicum.systems import SYSTEMS, get_system
 from modicum.training import stages
 
-PLACES = ("--data", "--recipe", "--vectors", "--weights", "--network.checkpoint")
+PLACES = ("--data", "--recipe", "--vectors", "--weights")
 """Options that may name something on the reader's disk."""
 SMALL_SETS = {digits: "DigitScenes", scenes: "ProceduralScenes", facts: "draw_lookup"}
 """Where the embedded data are drawn, by a function of their sizes."""
@@ -139,18 +142,37 @@ def write_data(wing: str, place: Path) -> None:
 
 def write_weights_of(recipe) -> None:
     """Weights of the recipe's networks where it says that they are."""
-    weights, network = getattr(recipe, "weights", None), getattr(recipe, "network", None)
+    weights = getattr(recipe, "weights", None)
     if isinstance(weights, tuple):  # empty where the members begin at random
         for file, name in zip(weights, recipe.members[: len(weights)], strict=True):
-            write_weights(file, name, 10)
+            write_start(file, name)
+    elif weights is not None and hasattr(recipe, "backbone"):
+        write_start(weights, recipe.backbone)
+    elif weights is not None and hasattr(recipe.network, "encoder"):
+        encoder = recipe.network.encoder
+        if weights in LITE_NETWORKS:
+            require_package(weights)
+        else:
+            write_encoder(timm_file(encoder) if weights == PUBLISHED else Path(weights), encoder)
     elif weights is not None:
-        write_weights(weights, recipe.backbone, 10) if hasattr(recipe, "backbone") else write_released_rnan(weights)
-    if getattr(network, "checkpoint", None):
-        write_encoder(Path(network.checkpoint), network.encoder)
-    if getattr(recipe, "pretrained", False):
-        write_published(recipe.backbone)
-    if getattr(network, "pretrained", False):
-        write_encoder(timm_file(network.encoder), network.encoder)
+        write_released_rnan(weights)
+
+
+def write_start(weights: str, backbone: str) -> None:
+    """What a backbone starts from: a file, or what a library published; packages are there or not."""
+    if weights == PUBLISHED:
+        write_published(backbone)
+    elif weights in LITE_NETWORKS:
+        require_package(weights)
+    else:
+        write_weights(weights, backbone, 10)
+
+
+def require_package(weights: str) -> None:
+    try:
+        lite_file(weights)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("command", TRAININGS)

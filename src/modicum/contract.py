@@ -127,7 +127,7 @@ class Run(Generic[R, N]):
     @cached_property
     def recipe(self) -> R:
         """Its resolved recipe."""
-        return build_recipe(self.system.recipe, read_recipe(self.folder.recipe, self.system.recipe))
+        return build_recipe(self.system.recipe, read_recipe(self.folder.recipe, self.system.recipe, of_run=True))
 
     def network(self) -> N:
         """Returns its network, in evaluation mode on the CPU.

@@ -14,7 +14,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from modicum.contract import AnySystem
-from modicum.recipes import TEXT_LISTS, build_recipe, read_recipe, recipe_names, with_suggestion
+from modicum.recipes import TEXT_LISTS, build_recipe, read_recipe, recipe_names, refuse_replaced, with_suggestion
 from modicum.storage import RecipeError, RunFolder
 from modicum.systems import SYSTEMS, get_system, recipe_for
 
@@ -105,6 +105,7 @@ def parse_training(parser: ArgumentParser, words: Sequence[str], common: str = "
         _parse(parser, words)
         raise RecipeError(f"train needs a system first, one of: {', '.join(SYSTEMS)}")
     system, words = get_system(words[0]), [_spelt(word) for word in words[1:]]
+    refuse_replaced(system.recipe, (word[2:].partition("=")[0] for word in words if word.startswith("--")))
     parser = verb_parser(f"train {system.id}", "")
     _add_run_options(parser, system)
     parser.add_class_arguments(system.recipe, as_group=False)
@@ -130,7 +131,7 @@ def _set_defaults(parser: ArgumentParser, system: AnySystem, chosen: argparse.Na
         name = str(interrupted)
     else:
         name = chosen.recipe or recipe_for(system, chosen.data)
-    options = read_recipe(name, system.recipe)
+    options = read_recipe(name, system.recipe, of_run=name == str(interrupted))
     # A file may say how to treat data that come by flag.
     given = options if chosen.data is None else {**options, "data": chosen.data}
     build_recipe(system.recipe, given)  # says what is wrong with the file, before other flags come into it

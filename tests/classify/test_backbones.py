@@ -101,22 +101,6 @@ def test_unknown_name_gets_a_suggestion(name, hint):
         create_backbone(name, 10)
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_pretrained_weights_of_small_networks_are_refused(name):
-    with pytest.raises(RecipeError, match=f"pretrained: there are no published weights of {name}; leave it off"):
-        create_backbone(name, 10, pretrained=True)
-
-
-@pytest.mark.parametrize(("name", "head"), [("resnet18", "fc"), ("mobilenet_v2", "classifier.1")])
-def test_pretrained_network_gets_a_head_for_other_classes(no_hub, name, head):
-    network = create_backbone(name, 7, pretrained=True)
-    assert network.get_submodule(head).out_features == 7
-
-
-def test_pretrained_network_keeps_its_head_for_its_own_classes(no_hub):
-    assert create_backbone("resnet18", 1000, pretrained=True).fc.out_features == 1000
-
-
 def our_name(name):
     """``layer2.0.conv1.weight`` as ``layers.1.0.conv1.weight``."""
     if not name.startswith("layer"):

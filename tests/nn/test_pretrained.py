@@ -157,7 +157,7 @@ def torchvision_file(folder, name, num_classes=1000, change=lambda state: state)
     return str(file), state
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121", "squeezenet1_1"])
 def test_states_of_torchvision_keep_a_head_of_as_many_classes_and_lose_others(name, tmp_path):
     file, state = torchvision_file(tmp_path, name)
     weights = read_pretrained(file, name)

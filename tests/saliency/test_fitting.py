@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from modicum.recipes import build_recipe
+from modicum.saliency.encoders import read_encoder_weights
 from modicum.saliency.evaluation import evaluate_run, load_baseline
 from modicum.saliency.fitting import build_network, fit
 from modicum.saliency.network import SaliencyNet
@@ -97,9 +98,27 @@ def test_encoder_starts_from_a_file_of_timms_weights(tmp_path):
     torch.manual_seed(1)
     state = timm.create_model("mobilenetv3_small_050").state_dict()
     save_file(state, tmp_path / "weights.safetensors")
-    options = NetworkOptions("mobilenetv3_small_050", checkpoint=str(tmp_path / "weights.safetensors"), width=16)
-    stem = build_network(options).encoder.features.state_dict()["conv_stem.weight"]
+    weights = read_encoder_weights("mobilenetv3_small_050", str(tmp_path / "weights.safetensors"))
+    network = build_network(NetworkOptions("mobilenetv3_small_050", width=16), weights)
+    stem = network.encoder.features.state_dict()["conv_stem.weight"]
     torch.testing.assert_close(stem, state["conv_stem.weight"], rtol=0, atol=0)
+
+
+def test_frozen_encoder_stays_as_given_and_the_images_are_those_of_its_weights(scenes_folder, tmp_path):
+    torch.manual_seed(1)
+    name = "tf_efficientnet_lite0"
+    state = timm.create_model(name).state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    options = {"data": str(scenes_folder), **SMALL, "epochs": 1, "baselines": False, "ema_decay": None}
+    options |= {"network": {"encoder": name, "width": 8, "steps": 1}, "image_px": 64, "trunk": "frozen"}
+    recipe = build_recipe(SaliencyRecipe, {**options, "weights": str(tmp_path / "weights.safetensors")})
+    run = new_run(tmp_path / "run")
+    trained = fit(recipe, run).encoder.features.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in trained.items())
+    notes = read_header(run.weights).notes
+    assert notes["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
+    assert notes["preprocessing"]["interpolation"] == "bicubic"
+    assert notes["start"][name]["source"].endswith("weights.safetensors")
 
 
 def test_unknown_encoder_is_an_error_of_the_recipe():

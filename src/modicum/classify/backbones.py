@@ -15,7 +15,6 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from modicum.nn.published import require_timm_weights, require_torchvision_weights, timm_file
 from modicum.storage.errors import RecipeError
 
 ShortcutName = Literal["subsample", "pool"]
@@ -178,66 +177,27 @@ SMALL: dict[str, Callable[[int], SmallResNet]] = {
 }
 
 
-def create_backbone(name: str, num_classes: int, *, pretrained: bool = False) -> nn.Module:
-    """Builds a classifier with ``num_classes`` outputs by its name here, in torchvision or in timm, in that order.
+def create_backbone(name: str, num_classes: int) -> nn.Module:
+    """Builds an untrained classifier by its name here, in torchvision or in timm, in that order.
 
     Args:
         name: E.g. ``"digit_resnet"``, ``"resnet50"``, ``"mobilenet_v2"``, ``"regnety_002"``.
-        num_classes: Classes K.
-        pretrained: Fetch published weights; the last layer is replaced where its classes differ. Needs the internet
-            on first use.
+        num_classes: Classes K, as many as it has outputs.
 
     Raises:
         RecipeError: If the network is unknown; the message suggests close names.
-        WeightsError: If published weights are not on this machine and cannot be fetched.
     """
-    if pretrained:
-        require_published(name)
     if name in SMALL:
         return SMALL[name](num_classes)
-    if name in torchvision.models.list_models(torchvision.models):
-        return _create_from_torchvision(name, num_classes, pretrained=pretrained)
+    torchvision_names = torchvision.models.list_models(torchvision.models)
+    if name in torchvision_names:
+        network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+        return network
     if timm.is_model(name):
-        file = timm_file(name)
-        source = {"file": str(file)} if pretrained and file.exists() else None
-        model: nn.Module = timm.create_model(
-            name, pretrained=pretrained, num_classes=num_classes, pretrained_cfg_overlay=source
-        )
+        model: nn.Module = timm.create_model(name, num_classes=num_classes)
         return model
-    known = [*SMALL, *torchvision.models.list_models(torchvision.models), *timm.list_models()]
-    close = difflib.get_close_matches(name, known, n=3)
+    close = difflib.get_close_matches(name, [*SMALL, *torchvision_names, *timm.list_models()], n=3)
     hint = (
         f"did you mean {' or '.join(close)}?" if close else "see torchvision.models.list_models(), timm.list_models()"
     )
     raise RecipeError(f"backbone {name!r} is not known: {hint}")
-
-
-def require_published(name: str) -> None:
-    """Refuses, within seconds, a backbone whose published weights cannot be had; says where to put a file of them.
-
-    Raises:
-        RecipeError: If there are none of that name.
-        WeightsError: If they are not on this machine and their host does not answer.
-    """
-    if name in SMALL:
-        raise RecipeError(f"pretrained: there are no published weights of {name}; leave it off")
-    if name in torchvision.models.list_models(torchvision.models):
-        require_torchvision_weights(name)
-    elif timm.is_model(name):
-        require_timm_weights(name)
-
-
-def _create_from_torchvision(name: str, num_classes: int, *, pretrained: bool) -> nn.Module:
-    if not pretrained:
-        plain: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
-        return plain
-    network: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
-    linear = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise RecipeError(
-            f"backbone {name} does not end in a linear layer that could be fitted to {num_classes} classes"
-        )
-    last = linear[-1]
-    if last[1].out_features != num_classes:
-        network.set_submodule(last[0], nn.Linear(last[1].in_features, num_classes))
-    return network

@@ -3,6 +3,7 @@
 The same for every adaptive classifier. Only whether routes can be listed differs, which the cost table says.
 """
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -30,7 +31,7 @@ from modicum.classify.evidence import (
     point_from_json,
     tabulate_answers,
 )
-from modicum.classify.notes import read_calibration, read_classes
+from modicum.classify.notes import read_calibration, read_classes, read_preprocessing
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ClassifierRecipe
 from modicum.classify.results import Detail, Evaluation, Example
@@ -65,7 +66,8 @@ def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
     known = read_classes(run.weights)
     if known != list(data.source.classes):
         raise RunError(f"{data.source.origin} has other classes than {run.path} was trained on, {known}: restore them")
-    return data
+    trained_with = read_preprocessing(run.weights)  # which may come from pretrained weights, not from the recipe
+    return data if trained_with is None else replace(data, preprocessing=trained_with)
 
 
 def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:

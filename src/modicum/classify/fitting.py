@@ -1,5 +1,6 @@
 """Provides what the training of every classifier shares: data, device, baselines, notes of the saved network."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -16,16 +17,19 @@ from modicum.classify.evidence import judge_hits, point_to_json
 from modicum.classify.notes import calibration_note
 from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import PreparedData, prepare
+from modicum.classify.pretrained import Start, start_note, with_format_of
 from modicum.classify.recipe import ClassifierRecipe
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import write_sealed
 from modicum.training.devices import inference_device
 from modicum.training.fitting import Fitting
-from modicum.training.recipe import Schedule, SgdOptions
+from modicum.training.recipe import OptimizerOptions, Schedule
 from modicum.training.stages import Loaders, Stage
 
 N = TypeVar("N", bound=nn.Module)
+
+log = logging.getLogger(__name__)
 
 
 class ClassifierFitting:
@@ -35,16 +39,29 @@ class ClassifierFitting:
         recipe: What to train on, and where.
         run: The run folder.
         epochs: All stages in their order, with the epochs of each.
+        starts: Its backbones and the weights that they start from: these say how images are prepared.
 
     Raises:
         DataError: If the data cannot be used.
+        RecipeError: If the backbones' weights want different images.
     """
 
-    def __init__(self, recipe: ClassifierRecipe, run: RunFolder, epochs: Mapping[str, int]) -> None:
-        self.recipe, self.run = recipe, run
+    def __init__(
+        self, recipe: ClassifierRecipe, run: RunFolder, epochs: Mapping[str, int], *, starts: Sequence[Start] = ()
+    ) -> None:
+        self.recipe, self.run, self.starts = recipe, run, tuple(starts)
         self.device = inference_device(recipe.trainer.accelerator)
-        self.data: PreparedData = prepare(recipe.data, recipe.images, recipe.image_px, recipe.seed, run)
+        options = with_format_of(starts, recipe.images, recipe.image_px)
+        self.data: PreparedData = prepare(recipe.data, options, recipe.image_px, recipe.seed, run)
         self._fitting = Fitting(run, recipe.trainer, recipe.seed, epochs)
+        for start in self.starts:
+            if start.weights is not None:
+                head = start.head(self.num_classes)
+                log.info("%s starts from %s: %s", start.backbone, start.weights.source, head)
+
+    def plan_stages(self, epochs: Mapping[str, int]) -> None:
+        """Plans the stages anew, where they depend on the data: all in their order, with the epochs of each."""
+        self._fitting = Fitting(self.run, self.recipe.trainer, self.recipe.seed, epochs)
 
     @property
     def num_classes(self) -> int:
@@ -83,10 +100,10 @@ class ClassifierFitting:
         module.to(self.device)
 
     def run_plain_stage(
-        self, name: str, network: nn.Module, epochs: int, optimizer: SgdOptions, schedule: Schedule
+        self, name: str, network: nn.Module, epochs: int, optimizer: OptimizerOptions, schedule: Schedule
     ) -> None:
         """Trains an ordinary network, from images to logits, as one stage; see `run_stage`."""
-        self.run_stage(name, PlainStage(network, optimizer.general(), schedule), epochs)
+        self.run_stage(name, PlainStage(network, optimizer, schedule), epochs)
 
     @torch.inference_mode()
     def test_point(self, label: str, network: Callable[[Tensor], Tensor], cost: float) -> Point:
@@ -124,6 +141,7 @@ class ClassifierFitting:
             "classes": list(self.data.source.classes),
             "preprocessing": asdict(self.data.preprocessing),
             BASELINES_NOTE: self.run.baselines.exists(),
+            **start_note(self.starts, len(self.data.source.classes)),
             **calibration_note(self.run),
         }
         self._fitting.save(self.run.weights, network, notes)

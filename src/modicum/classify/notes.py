@@ -5,7 +5,7 @@ from pathlib import Path
 from modicum.adaptive.calibration import Calibration
 from modicum.classify.evidence import calibration_fields
 from modicum.classify.recipe import ImageOptions, default_crop
-from modicum.datasets.preprocessing import Preprocessing, default_resize_short
+from modicum.datasets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, default_resize_short
 from modicum.storage.errors import RunError, WeightsError
 from modicum.storage.files import JSON
 from modicum.storage.header import read_header, read_note
@@ -31,8 +31,9 @@ def preprocessing_of(options: ImageOptions, size: int) -> Preprocessing:
     return Preprocessing(
         size=size,
         resize_short=options.resize_short or default_resize_short(size),
-        mean=options.mean,
-        std=options.std,
+        mean=options.mean or IMAGENET_MEAN,
+        std=options.std or IMAGENET_STD,
+        interpolation=options.interpolation or "bilinear",
         flip=options.flip is not False,
         crop=options.crop or default_crop(size),
         min_scale=options.min_scale,

@@ -55,7 +55,8 @@ def prepare_picture(image: Image.Image, preprocessing: Mapping[str, Any]) -> NDA
 
     Args:
         image: Any picture; it is made RGB.
-        preprocessing: ``size`` and ``resize_short`` in pixels, ``mean`` and ``std`` per channel for the range [0, 1].
+        preprocessing: ``size`` and ``resize_short`` in pixels, ``mean`` and ``std`` per channel for the range [0, 1];
+            ``interpolation``, "bilinear" where an older export does not say.
     """
     image, size, short = image.convert("RGB"), preprocessing["size"], preprocessing["resize_short"]
     if image.size != (size, size):
@@ -63,11 +64,16 @@ def prepare_picture(image: Image.Image, preprocessing: Mapping[str, Any]) -> NDA
         image = _centre_crop(image, min(image.width, limit), min(image.height, limit))
         least = min(image.size)
         width, height = (int(short * side / least) for side in image.size)
-        image = _centre_crop(image.resize((width, height), Image.Resampling.BILINEAR), size, size)
+        image = _centre_crop(image.resize((width, height), _resampling(preprocessing)), size, size)
     pixels = np.asarray(image, np.float32).transpose(2, 0, 1)
     mean, std = (255 * np.array(preprocessing[key], np.float32)[:, None, None] for key in ("mean", "std"))
     normalised: NDArray[np.float32] = (pixels - mean) / std
     return normalised
+
+
+def _resampling(preprocessing: Mapping[str, Any]) -> Image.Resampling:
+    is_cubic = preprocessing.get("interpolation", "bilinear") == "bicubic"
+    return Image.Resampling.BICUBIC if is_cubic else Image.Resampling.BILINEAR
 
 
 def read_input(picture: Source, preprocessing: Mapping[str, Any]) -> NDArray[np.float32]:

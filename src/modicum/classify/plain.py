@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from modicum.classify.data.loading import Batch
+from modicum.classify.trunk import backbone_parts, hold_trunk
 from modicum.training.optimisers import configure_optimizer
 from modicum.training.recipe import OptimizerOptions, Schedule
 
@@ -18,7 +19,7 @@ class PlainStage(LightningModule):
 
     Args:
         network: From images (B, 3, S, S) to logits (B, K).
-        optimizer: On everything.
+        optimizer: On everything; the trunk may have its own rate, see `backbone_parts`.
         schedule: Of its learning rate.
     """
 
@@ -26,11 +27,17 @@ class PlainStage(LightningModule):
         super().__init__()
         self.network = network
         self.optimizer_options, self.schedule = optimizer, schedule
+        hold_trunk(network, optimizer)
         self.accuracy = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Configures the optimiser on all parameters."""
-        return configure_optimizer(self, {"network": self.network.parameters()}, self.optimizer_options, self.schedule)
+        parts = backbone_parts(self.network, self.optimizer_options)
+        return configure_optimizer(self, parts, self.optimizer_options, self.schedule)
+
+    def on_train_start(self) -> None:
+        """Holds a frozen trunk still; Lightning keeps modes over a validation."""
+        hold_trunk(self.network, self.optimizer_options)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Returns the cross-entropy of one batch."""

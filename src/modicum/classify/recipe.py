@@ -6,12 +6,21 @@ from typing import Literal, Protocol
 from modicum.adaptive.knobs import is_share
 from modicum.contract import Recipe
 from modicum.storage.errors import RecipeError
-from modicum.training.recipe import DEVICE_OPTIONS, Schedule, SgdOptions, TrainerOptions, require, require_decay
+from modicum.training.recipe import (
+    DEVICE_OPTIONS,
+    Schedule,
+    SgdOptions,
+    TrainerOptions,
+    require,
+    require_decay,
+)
 
 COMMON_OPTIONS = ("images.batch_size", "images.calibration_share", *DEVICE_OPTIONS)
 """Options that the help of every classifier begins with, beside its own."""
 EMBEDDED = "digits-scenes"
 """Name of the embedded image set; None as the data of a recipe means the same."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 SMALL_PX = 64
 """Side up to which pictures are shifted in training, not cropped: a crop would have to be enlarged."""
 
@@ -27,9 +36,11 @@ class ImageOptions:
         flip: Mirror half of the training images; None means yes, except for the embedded digits.
         trivial_augment: Also change each training image by one operation drawn at random, at a random strength
             (TrivialAugment): for few images and many epochs.
-        resize_short: Short side in pixels before the centre crop of evaluation; None means 8/7 of the network's size.
-        mean: Subtracted from each channel, in [0, 1].
-        std: Divides each channel.
+        resize_short: Short side in pixels before the centre crop of evaluation; None means the proportion that the
+            weights were trained with, or 8/7 of the network's size.
+        mean: Subtracted from each channel, in [0, 1]; None means that of the weights, or ImageNet's.
+        std: Divides each channel; None as for the mean.
+        interpolation: How pictures are resized; None means that of the weights, or "bilinear".
         batch_size: Images per step and process.
         least_per_epoch: Show at least so many images in an epoch: a smaller set is gone through several times, each
             time augmented anew. So the lengths of a recipe, in epochs, suit a hundred images as well as thousands.
@@ -45,8 +56,9 @@ class ImageOptions:
     flip: bool | None = None
     trivial_augment: bool = False
     resize_short: int | None = None
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
     batch_size: int = 64
     least_per_epoch: int = 0
     num_workers: int = 0
@@ -64,7 +76,7 @@ class ImageOptions:
             raise RecipeError(f"images.least_per_epoch must be at least 0, got {self.least_per_epoch}")
         if self.resize_short is not None and self.resize_short < 1:
             raise RecipeError(f"images.resize_short must be at least 1 or none, got {self.resize_short}")
-        if min(self.std) <= 0:
+        if self.std is not None and min(self.std) <= 0:
             raise RecipeError(f"images.std must be above 0 in each channel, got {self.std}")
         if min(self.calibration_share, self.test_share) <= 0 or self.calibration_share + self.test_share >= 1:
             raise RecipeError(
@@ -72,14 +84,16 @@ class ImageOptions:
                 f"got {self.calibration_share} and {self.test_share}"
             )
 
-    def settled(self, image_px: int, data: str | None) -> "ImageOptions":
+    def settled(self, image_px: int, data: str | None, weights: str | None = None) -> "ImageOptions":
         """Fills in what was left open, by the size of the network's input and by the kind of the data.
 
-        Nothing here comes from a published recipe: what a recipe leaves out must suit its own data.
+        Nothing here comes from a published recipe: what a recipe leaves out must suit its own data. What pretrained
+        weights decide stays open until they are read.
 
         Args:
             image_px: Side of the images that the network gets.
             data: Where the images are; None is the embedded default.
+            weights: What the training starts from; None for random weights.
 
         Raises:
             RecipeError: If ``resize_short`` is less than ``image_px``.
@@ -91,7 +105,17 @@ class ImageOptions:
             )
         crop = self.crop or default_crop(image_px)
         flip = data not in (None, EMBEDDED) if self.flip is None else self.flip
-        return replace(self, crop=crop, flip=flip)
+        settled = replace(self, crop=crop, flip=flip)
+        return settled if weights is not None else settled.normalised()
+
+    def normalised(self) -> "ImageOptions":
+        """Fills in the usual normalisation and interpolation where none is stated."""
+        return replace(
+            self,
+            mean=self.mean or IMAGENET_MEAN,
+            std=self.std or IMAGENET_STD,
+            interpolation=self.interpolation or "bilinear",
+        )
 
 
 def default_crop(image_px: int) -> Literal["random_resized", "pad"]:
@@ -127,19 +151,20 @@ class ClassifierRecipe(Recipe, Protocol):
         """Of everything random."""
 
 
-def settle(recipe: ClassifierRecipe, whole: str = "the plain network's cost") -> None:
+def settle(recipe: ClassifierRecipe, whole: str = "the plain network's cost", *, weights: str | None = None) -> None:
     """Checks what every classifier's recipe has, and fills in what its ``images`` left open; for ``__post_init__``.
 
     Args:
         recipe: Whose ``image_px`` has been checked.
         whole: What its budget is a share of.
+        weights: What its training starts from; None for random weights.
 
     Raises:
         RecipeError: If an option is impossible.
     """
     require(is_share(recipe.budget), "budget", f"a share of {whole}, in (0, 1]", recipe.budget)
     require_decay(recipe.ema_decay)
-    object.__setattr__(recipe, "images", recipe.images.settled(recipe.image_px, recipe.data))
+    object.__setattr__(recipe, "images", recipe.images.settled(recipe.image_px, recipe.data, weights))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Crop = Literal["random_resized", "pad", "none"]
+Interpolation = Literal["bilinear", "bicubic"]
 Picture = Image.Image | NDArray[np.uint8] | Tensor
 """A PIL picture, an array (H, W, 3) uint8, or a tensor (3, H, W) uint8."""
 
@@ -38,6 +39,7 @@ class Preprocessing:
         crop: How training varies the place: ``"random_resized"`` takes a random part of the picture, ``"pad"`` shifts
             it by up to an eighth of the size on a black ground, ``"none"`` takes the centre as evaluation does.
         min_scale: Smallest share of the picture's area that ``"random_resized"`` takes, in (0, 1].
+        interpolation: How pictures are resized, with antialiasing: ``"bilinear"`` or ``"bicubic"``.
         trivial_augment: Whether training also changes each picture by one operation drawn at random, at a random
             strength (Mueller and Hutter, *TrivialAugment*, ICCV 2021).
     """
@@ -50,6 +52,7 @@ class Preprocessing:
     crop: Crop = "random_resized"
     min_scale: float = 0.35
     trivial_augment: bool = False
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON and YAML bring lists
@@ -59,20 +62,25 @@ class Preprocessing:
         check_normalisation(self.mean, self.std)
         if self.crop not in get_args(Crop):
             raise ValueError(f"crop must be one of {', '.join(get_args(Crop))}, got {self.crop!r}")
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError(
+                f"interpolation must be one of {', '.join(get_args(Interpolation))}, got {self.interpolation!r}"
+            )
         if not 0 < self.min_scale <= 1:
             raise ValueError(f"min_scale must be in (0, 1], got {self.min_scale}")
 
     def eval_transform(self) -> "ImageTransform":
-        """Returns the resize of the short side (bilinear, antialiased) and centre crop to a uint8 tensor (3, S, S)."""
-        return ImageTransform((_CentreFit(self.size, self.resize_short),), is_random=False)
+        """Returns the resize of the short side (antialiased) and centre crop to a uint8 tensor (3, S, S)."""
+        return ImageTransform((_CentreFit(self.size, self.resize_short, self.interpolation),), is_random=False)
 
     def train_transform(self) -> "ImageTransform":
         """Returns the augmentation, to a uint8 tensor (3, S, S); it draws from torch's global generator."""
         steps: list[Callable[[Tensor], Tensor]] = []
         if self.crop == "random_resized":
-            steps.append(v2.RandomResizedCrop(self.size, scale=(self.min_scale, 1.0), antialias=True))
+            kind, scale = v2.InterpolationMode(self.interpolation), (self.min_scale, 1.0)
+            steps.append(v2.RandomResizedCrop(self.size, scale=scale, interpolation=kind, antialias=True))
         else:
-            steps.append(_CentreFit(self.size, self.resize_short))
+            steps.append(_CentreFit(self.size, self.resize_short, self.interpolation))
         if self.crop == "pad":
             steps.append(v2.RandomCrop(self.size, padding=round(self.size / 8)))  # 4 px at 32, the CIFAR habit
         if self.flip:
@@ -155,6 +163,7 @@ class _CentreFit:
 
     size: int
     resize_short: int
+    interpolation: Interpolation
 
     def __call__(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -164,6 +173,7 @@ class _CentreFit:
         limit = 4 * min(height, width)
         if max(height, width) > limit:
             image = F.center_crop(image, [min(height, limit), min(width, limit)])
-        image = F.resize(image, [self.resize_short], antialias=True)
+        kind = v2.InterpolationMode(self.interpolation)
+        image = F.resize(image, [self.resize_short], interpolation=kind, antialias=True)
         cropped: Tensor = F.center_crop(image, [self.size, self.size])
         return cropped

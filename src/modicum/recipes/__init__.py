@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -35,7 +35,7 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in files if file.suffix == ".yaml"))
 
 
-def read_recipe(recipe: str | Path, recipe_class: type | None = None) -> dict[str, Any]:
+def read_recipe(recipe: str | Path, recipe_class: type | None = None, *, of_run: bool = False) -> dict[str, Any]:
     """Reads the options of a named recipe, or of a YAML file.
 
     Args:
@@ -43,6 +43,7 @@ def read_recipe(recipe: str | Path, recipe_class: type | None = None) -> dict[st
         recipe_class: The recipe they are for: options that are texts, or lists of texts, are then taken as they
             are written, so that a column may be called ``no`` or ``2019`` without quotation marks, and its function
             ``without_retired``, where it has one, drops the options that older runs had.
+        of_run: It is that of a run, which may be older: options that were replaced are then translated, not refused.
 
     Raises:
         RecipeError: If there is no such name or file, it is not a YAML mapping, or asks for what was removed.
@@ -58,8 +59,33 @@ def read_recipe(recipe: str | Path, recipe_class: type | None = None) -> dict[st
     if recipe_class is None:
         return options
     options = _with_texts(options, parse_mapping(content, f"recipe {recipe}", as_texts=True), recipe_class)
-    without_retired: Callable[[dict[str, Any]], dict[str, Any]] = getattr(recipe_class, "without_retired", dict)
-    return without_retired(options)
+    without_retired: Callable[..., dict[str, Any]] | None = getattr(recipe_class, "without_retired", None)
+    options = without_retired(options, of_run=of_run) if without_retired else options
+    refuse_replaced(recipe_class, _dotted(options))
+    return options
+
+
+def refuse_replaced(recipe_class: type, names: Iterable[str]) -> None:
+    """Refuses options that a recipe does not have any more, with what to write instead.
+
+    Args:
+        recipe_class: Its ``REFUSED``, where it has that, says what to answer, by dotted name.
+        names: Dotted names of options.
+
+    Raises:
+        RecipeError: If one was replaced.
+    """
+    refused: Mapping[str, str] = getattr(recipe_class, "REFUSED", {})
+    for name in names:
+        if name in refused:
+            raise RecipeError(refused[name])
+
+
+def _dotted(options: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in options.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{name}.")
 
 
 def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Recipe:
@@ -68,6 +94,7 @@ def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Reci
     Raises:
         RecipeError: If an option is unknown, of the wrong type, or impossible; the message suggests close names.
     """
+    refuse_replaced(recipe_class, _dotted(options))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(recipe_class, as_group=False)
     try:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic
 
 from modicum.contract import N, R, Run
+from modicum.storage.header import read_header
+from modicum.storage.runs import START_NOTE, RunFolder
 
 if TYPE_CHECKING:
     from modicum.reporting.report import Report
@@ -51,8 +53,16 @@ def publish(run: Run[Any, Any], report: "Report") -> "Report":
     """Writes the ``report.html`` of an evaluated run and returns the report."""
     from modicum.reporting.page import write_page
 
-    write_page(run.folder, report, run.recipe.facts())
+    write_page(run.folder, report, {**run.recipe.facts(), **start_facts(run.folder)})
     return report
+
+
+def start_facts(run: RunFolder) -> dict[str, str]:
+    """Returns, for the facts of a report, which pretrained weights a run started from; empty if none."""
+    noted = read_header(run.weights).notes.get(START_NOTE) if run.weights.exists() else None
+    starts = noted.values() if isinstance(noted, dict) else ()
+    told = [f"{start['source']}: {start['head']}" for start in starts if isinstance(start, dict)]
+    return {"Started from": "; ".join(told)} if told else {}
 
 
 def compare_runs(runs: Sequence[Run[Any, Any]]) -> "Report":

@@ -2,22 +2,18 @@
 
 # B batch, H W pixels, L levels, finest first
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from modicum.nn.published import timm_file
+from modicum.nn.pretrained import PretrainedWeights, fit_state, read_pretrained
 from modicum.saliency.recurrent import ConvNormRelu
-from modicum.storage.errors import WeightsError, first_few
-from modicum.storage.states import read_state
 
 SMALL = "small"
 SMALL_WIDTHS = (16, 24, 48, 96)
 LEVELS = 5  # of timm's networks that are used; VGG's sixth is a pooling of the fifth
-_MAX_NAMED = 3  # tensors that a message names; the rest is counted
 
 
 class SmallEncoder(nn.Module):
@@ -50,33 +46,29 @@ class TimmEncoder(nn.Module):
 
     Args:
         name: A model of timm that gives features, e.g. ``"vgg16"``, ``"resnet50"``, ``"mobilenetv3_large_100"``.
-        pretrained: Start from the weights that timm knows for it, from the file that `timm_file` names,
-            where there is one, from timm's cache, or from the hub.
-        checkpoint: Start from this file instead: all tensors of that model in timm's own layout.
+        weights: What it starts from; None is random weights.
 
     Raises:
         ValueError: If timm does not know the name, or it has fewer than three levels.
-        WeightsError: If the file is missing, unreadable, or lacks tensors of the model.
+        WeightsError: If the weights lack tensors of the model, or have others.
     """
 
-    def __init__(self, name: str, *, pretrained: bool = False, checkpoint: str | Path | None = None) -> None:
+    def __init__(self, name: str, weights: PretrainedWeights | None = None) -> None:
         super().__init__()
-        if checkpoint is None and pretrained and timm_file(name).exists():
-            checkpoint = timm_file(name)
-        source = None
-        if checkpoint is not None:
-            check_checkpoint(name, checkpoint)
-            source = {"file": str(checkpoint)}
+        source = None if weights is None else {"state_dict": encoder_state(name, weights)}
         try:
             self.features = timm.create_model(
                 name,
-                pretrained=pretrained or checkpoint is not None,
+                pretrained=weights is not None,
                 pretrained_cfg_overlay=source,
                 features_only=True,
                 out_indices=_level_indices(name),
             )
         except (RuntimeError, AttributeError) as error:  # what timm raises for unknown names, and without features
             raise ValueError(f"encoder {name!r} cannot be used: {error}") from error
+        config = getattr(self.features, "pretrained_cfg", None)
+        if isinstance(config, dict):
+            config.pop("state_dict", None)  # which timm would keep
         self.channels = _widths(self.features)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -85,36 +77,44 @@ class TimmEncoder(nn.Module):
         return features
 
 
-def create_encoder(name: str, *, pretrained: bool = False, checkpoint: str | Path | None = None) -> nn.Module:
+def create_encoder(name: str, weights: PretrainedWeights | None = None) -> nn.Module:
     """Creates an encoder by name: ``"small"``, or a model of timm; its ``channels`` are the width of each level.
 
     Raises:
         ValueError: If there is none of that name, or ``"small"`` is asked for with weights.
-        WeightsError: If a checkpoint cannot be used.
+        WeightsError: If the weights do not fit.
     """
     if name != SMALL:
-        return TimmEncoder(name, pretrained=pretrained, checkpoint=checkpoint)
-    if pretrained or checkpoint is not None:
+        return TimmEncoder(name, weights)
+    if weights is not None:
         raise ValueError("the encoder 'small' has no pretrained weights: take one of timm's")
     return SmallEncoder()
 
 
-def check_checkpoint(name: str, checkpoint: str | Path) -> None:
-    """Raises WeightsError if a file lacks tensors of the model ``name``: timm would go on with random ones.
+def read_encoder_weights(name: str, weights: str) -> PretrainedWeights:
+    """Reads the weights of an encoder of timm and checks that they fit; see `read_pretrained`.
 
     Raises:
-        WeightsError: If the file is missing or unreadable, or a tensor is missing in it or has another shape.
+        RecipeError: If the weights are unknown or those of another network.
+        WeightsError: If they cannot be had or do not fit.
+        MissingExtraError: If the package that holds them is not installed.
     """
-    found = {key: tuple(value.shape) for key, value in read_state(checkpoint).items()}
+    found = read_pretrained(weights, name, library="timm")
+    if timm.is_model(name):  # others are refused with their name
+        encoder_state(name, found)
+    return found
+
+
+def encoder_state(name: str, weights: PretrainedWeights) -> dict[str, Tensor]:
+    """Returns the tensors of a model of timm without its head, all of them: timm would go on with random ones.
+
+    Raises:
+        WeightsError: If a tensor is missing, unknown or of another shape.
+    """
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=0)
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    misfits = [key for key, shape in expected.items() if found.get(key) != shape and "num_batches" not in key]
-    if misfits:
-        raise WeightsError(
-            f"{checkpoint} is no checkpoint of timm's {name}: {first_few(misfits, _MAX_NAMED)} missing or of "
-            "another shape; save the state_dict of timm.create_model(...) of that very name"
-        )
+    state, _ = fit_state(model, weights)
+    return {key: value for key, value in state.items() if not value.is_meta}  # counters that were not saved
 
 
 def _level_indices(name: str) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 # H W size of an image in px
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from modicum.saliency.data.transforms import PairTransform
 from modicum.saliency.metrics import ImageScore, Scorer, Scores
 from modicum.saliency.network import SaliencyNet
 from modicum.saliency.predictor import Predictor
-from modicum.saliency.preparation import PreparedPairs, prepare
+from modicum.saliency.preparation import PreparedPairs, prepare, read_preprocessing
 from modicum.saliency.recipe import SaliencyRecipe
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.unet import UNet, unet_macs
@@ -54,6 +55,8 @@ def evaluate_run(
         raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
     used: tuple[Part, ...] = ("test",)
     data = prepare(recipe, run, parts=used)
+    trained_with = read_preprocessing(run.weights)  # which may come from pretrained weights, not from the recipe
+    data = data if trained_with is None else replace(data, preprocessing=trained_with)
     predictor = Predictor(network, data.preprocessing)
     scores = score_network(predictor, data)
     best, typical, worst = choose_examples(predictor, data, scores.images)

@@ -56,7 +56,7 @@ def export_saliency(network: SaliencyNet, folder: str | Path, preprocessing: Pre
     plain, side = copy.deepcopy(network).to("cpu", torch.float32).eval(), preprocessing.size
     details: dict[str, JSON] = {
         "images": {"shape": ["batch", 3, side, side], "dtype": "float32", "range": "normalised with mean and std"},
-        "preprocessing": {name: asdict(preprocessing)[name] for name in ("size", "mean", "std")},
+        "preprocessing": {name: asdict(preprocessing)[name] for name in ("size", "mean", "std", "interpolation")},
         "image_px": side,
     }
     with replaced_folder(folder) as new:

@@ -1,24 +1,25 @@
 """From a recipe to a trained saliency network in a run folder."""
 
-from dataclasses import asdict
+import logging
+from dataclasses import asdict, replace
 
-import timm
-
-from modicum.nn.published import require_timm_weights
-from modicum.saliency.encoders import create_encoder
+from modicum.nn.pretrained import PretrainedWeights, tell_contradictions
+from modicum.saliency.encoders import create_encoder, read_encoder_weights
 from modicum.saliency.evaluation import BASELINE, baseline_path, count_prediction_macs
 from modicum.saliency.network import SaliencyNet
-from modicum.saliency.preparation import PreparedPairs, prepare
+from modicum.saliency.preparation import PreparedPairs, prepare, preprocessing_of
 from modicum.saliency.recipe import NetworkOptions, SaliencyRecipe
 from modicum.saliency.training import SaliencyStage
 from modicum.saliency.unet import UNet, unet_of_cost
 from modicum.storage.errors import RecipeError
 from modicum.storage.files import JSON
-from modicum.storage.runs import RunFolder
+from modicum.storage.runs import START_NOTE, RunFolder
 from modicum.training.fitting import Fitting
 from modicum.training.stages import Stage
 
 STAGE = "saliency"
+
+log = logging.getLogger(__name__)
 
 
 def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
@@ -30,15 +31,17 @@ def fit(recipe: SaliencyRecipe, run: RunFolder) -> SaliencyNet:
     Raises:
         DataError: If the data cannot be used.
         RecipeError: If the recipe cannot be followed, e.g. an unknown encoder.
-        WeightsError: If a given checkpoint cannot be used, or published weights cannot be fetched.
+        WeightsError: If given weights cannot be had or do not fit.
+        MissingExtraError: If the package that holds them is not installed.
     """
-    if recipe.network.pretrained and timm.is_model(recipe.network.encoder):
-        advice = "give a file of them, in timm's layout, as --network.checkpoint FILE --network.pretrained false"
-        require_timm_weights(recipe.network.encoder, advice)  # before all images are looked at
+    weights = _read_weights(recipe)  # before all images are looked at
     data, fitting = prepare(recipe, run), Fitting(run, recipe.trainer, recipe.seed, planned_epochs(recipe))
+    data = replace(data, preprocessing=preprocessing_of(recipe, weights.images if weights else None))
     notes: dict[str, JSON] = {"preprocessing": asdict(data.preprocessing), "data": data.source.name}
+    if weights is not None:
+        notes[START_NOTE] = {recipe.network.encoder: {**weights.facts(), "head": "head left out"}}
     with fitting.seeded():
-        network = build_network(recipe.network)
+        network = build_network(recipe.network, weights)
     fitting.run_stage(_stage(STAGE, network, recipe, data))
     network.eval()
     if recipe.baselines:
@@ -56,19 +59,28 @@ def planned_epochs(recipe: SaliencyRecipe) -> dict[str, int]:
 
 
 def _stage(name: str, network: SaliencyNet | UNet, recipe: SaliencyRecipe, data: PreparedPairs) -> Stage:
-    module = SaliencyStage(network, recipe.loss, recipe.optimizer.general(), recipe.schedule, recipe.images.batch_px)
+    module = SaliencyStage(network, recipe.loss, recipe.encoder_optimizer(), recipe.schedule, recipe.images.batch_px)
     return Stage(name, module, data.loaders(name), recipe.epochs, "val/iou", recipe.ema_decay)
 
 
-def build_network(options: NetworkOptions) -> SaliencyNet:
-    """Builds the network that the options describe, its encoder with the named weights.
+def _read_weights(recipe: SaliencyRecipe) -> PretrainedWeights | None:
+    if recipe.weights is None:
+        return None
+    weights, stated = read_encoder_weights(recipe.network.encoder, recipe.weights), recipe.images
+    log.info("%s starts from %s: head left out", recipe.network.encoder, weights.source)
+    tell_contradictions(weights, mean=stated.mean, std=stated.std, interpolation=stated.interpolation)
+    return weights
+
+
+def build_network(options: NetworkOptions, weights: PretrainedWeights | None = None) -> SaliencyNet:
+    """Builds the network that the options describe, its encoder with these weights.
 
     Raises:
         RecipeError: If an option is impossible.
-        WeightsError: If the checkpoint cannot be used.
+        WeightsError: If the weights do not fit.
     """
     try:
-        encoder = create_encoder(options.encoder, pretrained=options.pretrained, checkpoint=options.checkpoint)
+        encoder = create_encoder(options.encoder, weights)
         return SaliencyNet(
             options.encoder,
             width=options.width,

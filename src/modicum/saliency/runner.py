@@ -55,7 +55,9 @@ class OnnxSaliency:
         Raises:
             BadImageError: If the picture is damaged, too large or has pixels without a known white level.
         """
-        small = upright_rgb(picture).resize((self.image_px, self.image_px), Image.Resampling.BILINEAR)
+        is_cubic = self._preprocessing.get("interpolation") == "bicubic"  # which an older export does not state
+        kind = Image.Resampling.BICUBIC if is_cubic else Image.Resampling.BILINEAR
+        small = upright_rgb(picture).resize((self.image_px, self.image_px), kind)
         pixels = np.asarray(small, np.float32).transpose(2, 0, 1)
         mean, std = (255 * np.array(self._preprocessing[key], np.float32)[:, None, None] for key in ("mean", "std"))
         batch: NDArray[np.float32] = ((pixels - mean) / std)[None]

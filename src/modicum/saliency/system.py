@@ -26,16 +26,16 @@ class SaliencySystem(System[SaliencyRecipe, "SaliencyNet"]):
     packages = ("py_sod_metrics", "skimage", "imagehash")
     examples = (
         "modicum train saliency                                           # made-up scenes",
-        "modicum train saliency --data ECSSD/ --network.pretrained true   # images with masks",
-        "modicum train saliency --data DUTS/ --recipe saliency-f3net --network.pretrained true",
+        "modicum train saliency --data ECSSD/ --weights published   # images with masks",
+        "modicum train saliency --data DUTS/ --recipe saliency-f3net --weights resnet50.safetensors",
         "modicum train saliency --resume                                  # go on after an interruption",
     )
     options = (
         "image_px",
         "epochs",
         "network.encoder",
-        "network.pretrained",
-        "network.checkpoint",
+        "weights",
+        "trunk",
         "images.batch_size",
         *DEVICE_OPTIONS,
     )

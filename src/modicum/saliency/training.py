@@ -40,6 +40,8 @@ class SaliencyStage(LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
+        self.is_frozen = optimizer.part_rates.get("encoder", 1.0) == 0
+        self._hold_encoder()
         self.loss_options, self.optimizer_options, self.schedule = loss, optimizer, schedule
         self.batch_px = tuple(batch_px)
         self.iou, self.mae = MeanMetric(), MeanMetric()
@@ -47,6 +49,14 @@ class SaliencyStage(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Configures an optimiser with one group of parameters for the encoder and one for the rest."""
         return configure_optimizer(self, parts_of(self.network), self.optimizer_options, self.schedule)
+
+    def on_train_start(self) -> None:
+        """Holds a frozen encoder still; Lightning keeps modes over a validation."""
+        self._hold_encoder()
+
+    def _hold_encoder(self) -> None:
+        if self.is_frozen and isinstance(self.network, SaliencyNet):
+            self.network.encoder.requires_grad_(False).eval()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Returns the loss of one batch."""

@@ -20,6 +20,7 @@ from modicum.storage.sealing import read_sealed, write_sealed
 STATE_NAME = "run.json"
 _LOCK_NAME = ".lock"
 RECIPE_NOTE = "recipe_digest"  # of weights: which recipe trained them
+START_NOTE = "start"  # of weights: the pretrained weights that the training started from, by backbone
 CALIBRATION_NOTE = "calibration"  # of weights: what the knob was chosen for and on
 _BEGINNINGS = ("words", "tensorboard")  # folders that are filled before the first step
 WRITE_AGAIN = "put the file back, or let train --resume write it again from its last checkpoint"

@@ -7,14 +7,16 @@ from safetensors.torch import load_file, save_file
 from modicum.classify.backbones import create_backbone
 from modicum.classify.blockdrop.fitting import (
     fit,
+    read_policy_start,
     static_choices,
     warn_of_short_curriculum,
 )
-from modicum.classify.blockdrop.given_weights import load_backbone_weights
 from modicum.classify.blockdrop.network import BlockDrop, rebuild_blockdrop
+from modicum.classify.blockdrop.policies import start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
 from modicum.classify.fitting import ClassifierFitting
+from modicum.classify.pretrained import read_start
 from modicum.classify.recipe import ImageOptions
 from modicum.measuring.counting import count_macs
 from modicum.storage.errors import DataError, DivergedError, RecipeError, WeightsError
@@ -335,24 +337,33 @@ def test_weights_of_a_torchvision_network_keep_their_names(tmp_path):
     torch.manual_seed(0)
     plain = create_backbone("resnet18", 10).eval()
     save_file(plain.state_dict(), tmp_path / "resnet18.safetensors")
-    network = BlockDrop("resnet18", num_classes=10, image_px=32, policy="small").eval()
-    load_backbone_weights(network, "resnet18", 10, tmp_path / "resnet18.safetensors")
+    filled = read_start("resnet18", str(tmp_path / "resnet18.safetensors")).create(10)
+    network = BlockDrop("resnet18", num_classes=10, image_px=32, policy="small", loaded_backbone=filled).eval()
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(network.plain_network()(images), plain(images))
 
 
-def test_weights_for_other_classes_are_refused(tmp_path):
-    save_file(create_backbone("resnet18", 5).state_dict(), tmp_path / "resnet18.safetensors")
-    network = BlockDrop("resnet18", num_classes=10, image_px=32, policy="small")
+def test_weights_for_other_classes_need_a_training_of_the_new_head(short, tmp_path):
+    save_file(create_backbone("cifar_resnet8", 5).state_dict(), tmp_path / "five.safetensors")
+    options = {"backbone": "cifar_resnet8", "weights": str(tmp_path / "five.safetensors"), "base_epochs": 0}
     with pytest.raises(
-        WeightsError, match=r"resnet18\.safetensors does not fit resnet18 with 10 classes: .*fc\.weight"
+        RecipeError, match="base_epochs is 0, so a trained backbone must be given: pass weights with a head"
     ):
-        load_backbone_weights(network, "resnet18", 10, tmp_path / "resnet18.safetensors")
+        fit(replace(short, **options), new_run(tmp_path / "run"))
+
+
+def test_frozen_trunk_stays_as_given_while_head_and_policy_learn(short, weights, tmp_path):
+    file, given = weights
+    run = new_run(tmp_path / "run")
+    options = {"backbone": "cifar_resnet8", "weights": str(file), "base_epochs": 1, "trunk": "frozen"}
+    trained = fit(replace(short, **options, images_per_epoch=30), run).plain_network().state_dict()
+    for name, value in given.state_dict().items():
+        assert torch.equal(trained[name], value) == (not name.startswith("linear.")), name
 
 
 def test_weights_of_another_depth_are_refused(short, weights, tmp_path):
     options = {"backbone": "cifar_resnet20", "weights": str(weights[0]), "base_epochs": 0}
-    with pytest.raises(WeightsError, match=r"resnet8\.safetensors does not fit this CIFAR ResNet: \d+ missing"):
+    with pytest.raises(WeightsError, match=r"resnet8\.safetensors does not fit cifar_resnet20: \d+ missing"):
         fit(replace(short, **options), new_run(tmp_path / "run"))
 
 
@@ -371,23 +382,22 @@ def test_missing_weights_are_refused(short, tmp_path):
         fit(replace(short, **options), new_run(tmp_path / "run"))
 
 
-def test_policy_weights_of_another_network_are_refused(short, weights, tmp_path):
-    options = {"policy": "resnet10", "policy_weights": str(weights[0]), "budget": 1.0}
-    with pytest.raises((WeightsError, RecipeError), match=r"resnet8\.safetensors is not that of a ResNet-18"):
-        fit(replace(short, **options, backbone="resnet18"), new_run(tmp_path / "run"))
+@pytest.mark.parametrize(("policy", "starts"), [("resnet10", True), ("small", False)])
+def test_policy_starts_from_the_resnet18_that_the_weights_are(short, policy, starts, tmp_path):
+    state = create_backbone("resnet18", 10).state_dict()
+    save_file(state, tmp_path / "resnet18.safetensors")
+    options = {"policy": policy, "backbone": "resnet18", "weights": str(tmp_path / "resnet18.safetensors")}
+    found = read_policy_start(replace(short, **options))
+    assert (found is not None) == starts
+    if found is not None:
+        network = BlockDrop("resnet18", num_classes=10, image_px=32, policy="resnet10")
+        start_from_resnet18(network.policy_network, found.state)
+        assert torch.equal(network.policy_network[-1].conv1.weight, state["conv1.weight"])
 
 
-@pytest.fixture
-def resnet50_file(tmp_path):
-    save_file(create_backbone("resnet50", 10).state_dict(), tmp_path / "resnet50.safetensors")
-    return tmp_path / "resnet50.safetensors"
-
-
-def test_policy_weights_of_a_resnet50_are_refused(short, resnet50_file, tmp_path):
-    options = {"policy": "resnet10", "policy_weights": str(resnet50_file), "budget": 1.0}
-    message = r"resnet50\.safetensors is not that of a ResNet-18: .* layer1\.0\.conv1\.weight has shape"
-    with pytest.raises(WeightsError, match=message):
-        fit(replace(short, **options, backbone="resnet18"), new_run(tmp_path / "run"))
+def test_policy_starts_from_the_published_resnet18_whatever_the_backbone(short, no_hub):
+    options = {"policy": "resnet10", "backbone": "resnet50", "weights": "published"}
+    assert read_policy_start(replace(short, **options)).network == "resnet18"
 
 
 # --- a curriculum that is too short ---

@@ -21,8 +21,9 @@ def test_facts_of_every_named_recipe_name_its_backbone(name):
 
 
 def test_facts_tell_where_the_backbone_came_from():
-    assert "from given weights" in BlockDropRecipe(weights="resnet.safetensors").facts()["Backbone"]
-    assert "pretrained" in BlockDropRecipe(pretrained=True).facts()["Backbone"]
+    assert "from scratch" in BlockDropRecipe().facts()["Backbone"]
+    frozen = BlockDropRecipe(weights="resnet.safetensors", trunk="frozen").facts()["Backbone"]
+    assert frozen.endswith(", weights resnet.safetensors, trunk frozen")
 
 
 @pytest.mark.parametrize(
@@ -46,12 +47,13 @@ def test_facts_tell_where_the_backbone_came_from():
         ({"images_per_epoch": 0}, "images_per_epoch must be at least 2 or none, got 0"),
         ({"method": "gates", "norm": "active"}, 'norm must be "frozen" with method "gates", got active'),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1\.0"),
-        ({"weights": "a.safetensors", "pretrained": True}, "pretrained must be off where weights are given, got True"),
+        ({"weights": "lite0"}, "weights lite0 belong to tf_efficientnet_lite0, but backbone is cifar_resnet110_pool"),
+        ({"trunk": "frozen"}, 'trunk must be "tuned" where no weights are given, got frozen'),
+        ({"weights": "a.safetensors", "trunk_rate": 0}, "trunk_rate must be above 0"),
         (
             {"trainer": TrainerOptions(devices=2)},
             "trainer.strategy must be .*, because a block that no image .*, got auto",
         ),
-        ({"policy_weights": "a.safetensors"}, 'policy must be "resnet10" with policy_weights, got resnet8'),
     ],
 )
 def test_impossible_recipe_is_refused(options, message):
@@ -80,3 +82,37 @@ def test_run_of_the_removed_method_is_refused_with_what_to_do(tmp_path):
 def test_misspelt_option_is_refused_with_the_one_that_was_meant():
     with pytest.raises(RecipeError, match="did you mean entropy_weight"):
         build_recipe(BlockDropRecipe, {"entropy_wieght": 0.2})
+
+
+def older(tmp_path, **options):
+    """The file of a recipe as an earlier version resolved it."""
+    found = yaml.safe_load(recipe_text(BlockDropRecipe()))
+    del found["trunk"], found["trunk_rate"]
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump({**found, "pretrained": False, "policy_weights": None, **options}))
+    return file
+
+
+def test_recipe_of_an_older_run_that_left_the_replaced_options_off_is_read_everywhere(tmp_path):
+    file = older(tmp_path)
+    assert build_recipe(BlockDropRecipe, read_recipe(file, BlockDropRecipe)) == BlockDropRecipe()
+
+
+def test_older_run_with_replaced_options_opens_with_the_new_one(tmp_path):
+    file = older(tmp_path, pretrained=True, policy_weights="resnet18.safetensors", policy="resnet10")
+    recipe = build_recipe(BlockDropRecipe, read_recipe(file, BlockDropRecipe, of_run=True))
+    assert recipe.weights == "published"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pretrained": True}, "^pretrained was replaced by weights: published"),
+        ({"policy_weights": "a.safetensors"}, "^policy_weights was replaced by weights"),
+    ],
+)
+def test_recipe_that_uses_replaced_options_is_refused_with_the_new_one(tmp_path, options, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(older(tmp_path, **options), BlockDropRecipe)
+    with pytest.raises(RecipeError, match=message):
+        build_recipe(BlockDropRecipe, options)

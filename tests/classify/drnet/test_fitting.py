@@ -1,14 +1,22 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
+import timm
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 
+from modicum.classify.backbone_options import with_trunk
 from modicum.classify.drnet.fitting import fit
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.recipe import DRNetRecipe
 from modicum.classify.evaluation import calibrate_run, evaluate_run, open_data, read_baselines
-from modicum.classify.notes import read_calibration
+from modicum.classify.notes import read_calibration, read_preprocessing
+from modicum.classify.pictures import prepare_picture
+from modicum.classify.pretrained import read_start
 from modicum.classify.recipe import ImageOptions
+from modicum.classify.trunk import backbone_parts
 from modicum.datasets.splits import Splits
 from modicum.storage.errors import DataError, RecipeError, RunError
 from modicum.storage.files import read_jsonl
@@ -16,6 +24,7 @@ from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
 from modicum.training.checkpoints import load_checkpoint
+from modicum.training.optimisers import build_optimizer
 from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions
 
 CHANCE = 0.2  # five digits
@@ -278,3 +287,63 @@ def test_missing_data_are_refused(short, tmp_path):
 def test_impossible_recipe_is_refused(options, message):
     with pytest.raises(RecipeError, match=message):
         DRNetRecipe(**options)
+
+
+# --- pretrained weights ---
+
+
+@pytest.fixture(scope="module")
+def lite_weights(tmp_path_factory):
+    """The state of an untrained network of timm with ten classes, and its file."""
+    torch.manual_seed(1)
+    state = timm.create_model("tf_efficientnet_lite0", num_classes=10).state_dict()
+    file = tmp_path_factory.mktemp("weights") / "lite.safetensors"
+    save_file(state, file)
+    return str(file), state
+
+
+@pytest.fixture(scope="module")
+def started(short, lite_weights, tmp_path_factory):
+    """A run on a frozen trunk of weights with another number of classes than the data, and its network."""
+    run = new_run(tmp_path_factory.mktemp("runs") / "lite")
+    options = {"backbone": "tf_efficientnet_lite0", "weights": lite_weights[0], "trunk": "frozen", "budget": 1.0}
+    images = replace(short.images, mean=None, std=None, interpolation=None)
+    recipe = replace(short, **options, images=images, resolutions=(64, 32))
+    return recipe, run, fit(recipe, run)
+
+
+def test_frozen_trunk_is_that_of_the_weights_at_every_resolution(started, lite_weights):
+    _, _, network = started
+    for route in range(2):
+        trained = network.static(route)[1].state_dict()
+        for name, value in lite_weights[1].items():
+            assert torch.equal(trained[name], value) == (not name.startswith("classifier.")), name
+
+
+def test_run_remembers_what_it_started_from_and_how_pictures_are_prepared(started):
+    recipe, run, _ = started
+    notes = read_header(run.weights).notes
+    assert notes["start"]["tf_efficientnet_lite0"]["head"] == "new head for 5 classes, the weights have 10"
+    assert notes["preprocessing"]["mean"] == notes["preprocessing"]["std"] == [0.5, 0.5, 0.5]
+    assert notes["preprocessing"]["interpolation"] == "bicubic"
+    assert open_data(recipe, run).preprocessing == read_preprocessing(run.weights)  # not what the recipe left open
+
+
+def test_tuned_trunk_learns_at_its_own_rate(short, lite_weights):
+    start = read_start("tf_efficientnet_lite0", lite_weights[0])
+    recipe = replace(short, backbone="tf_efficientnet_lite0", weights=lite_weights[0], trunk_rate=0.2)
+    options = with_trunk(recipe.optimizer.general(), recipe)
+    trunk, head = build_optimizer(options, backbone_parts(start.create(5), options)).param_groups
+    assert (trunk["lr"], head["lr"]) == pytest.approx((0.02, 0.1))
+    assert [tuple(weight.shape) for weight in head["params"]] == [(5, 1280), (5,)]
+
+
+def test_run_from_weights_is_predicted_with_their_preprocessing(started):
+    _, run, _ = started
+    preprocessing = read_preprocessing(run.weights)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    ours = preprocessing.normalise(preprocessing.eval_transform()(picture)[None])[0].numpy()
+    theirs = prepare_picture(picture, asdict(preprocessing))
+    assert np.abs(ours - theirs).max() < 2.1 / 255 / 0.5  # Pillow rounds after each direction
+    bilinear = prepare_picture(picture, {**asdict(preprocessing), "interpolation": "bilinear"})
+    assert np.abs(ours - bilinear).max() > 0.1

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import load_file, save_file
 
 from modicum.classify.backbones import create_backbone
@@ -12,6 +13,7 @@ from modicum.classify.static.network import rebuild_static
 from modicum.classify.static.recipe import StaticRecipe
 from modicum.storage.errors import DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
+from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
 from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions
@@ -144,7 +146,7 @@ def trained_members(tmp_path):
 def test_given_weights_are_taken_as_they_are_and_nothing_is_trained(recipe, trained_members, tmp_path):
     names, files = tuple(trained_members), tuple(map(str, trained_members.values()))
     run = new_run(tmp_path / "given")
-    family = fit(replace(recipe, members=names, weights=files), run)
+    family = fit(replace(recipe, members=names, weights=files, epochs=0), run)
     assert run.finished_stages() == []
     for name, network in zip(family.names, family.networks, strict=True):
         given = load_file(trained_members[name])
@@ -153,11 +155,30 @@ def test_given_weights_are_taken_as_they_are_and_nothing_is_trained(recipe, trai
 
 def test_weights_of_another_network_are_refused(recipe, trained_members, tmp_path):
     files = tuple(map(str, reversed(trained_members.values())))
-    with pytest.raises(WeightsError, match="does not fit this CIFAR ResNet"):
+    with pytest.raises(WeightsError, match="does not fit cifar_resnet8"):
         fit(replace(recipe, members=tuple(trained_members), weights=files), new_run(tmp_path / "swapped"))
 
 
-def test_weights_for_other_networks_than_cifar_resnets_are_refused(recipe, trained_members, tmp_path):
-    files = tuple(map(str, trained_members.values()))
-    with pytest.raises(RecipeError, match=r"weights: only CIFAR ResNets .* can be given as files, got resnet18"):
-        fit(replace(recipe, members=("resnet18", "cifar_resnet8"), weights=files), new_run(tmp_path / "other"))
+def test_members_with_new_heads_need_a_training(recipe, trained_members, tmp_path):
+    save_file(create_backbone("cifar_resnet8", 7).state_dict(), trained_members["cifar_resnet8"])
+    names, files = tuple(trained_members), tuple(map(str, trained_members.values()))
+    with pytest.raises(RecipeError, match=r"epochs is 0, so every member needs .* 2 classes, but cifar_resnet8 would"):
+        fit(replace(recipe, members=names, weights=files, epochs=0), new_run(tmp_path / "run"))
+
+
+def test_members_of_torchvision_start_from_files_and_only_the_head_learns_on_a_frozen_trunk(recipe, tmp_path):
+    torch.manual_seed(0)
+    state = torchvision.models.get_model("mobilenet_v3_small", num_classes=5).state_dict()
+    torch.save(state, tmp_path / "mobilenet_v3_small.pth")
+    names = ("mobilenet_v3_small", "cifar_resnet8")
+    save_file(create_backbone("cifar_resnet8", 2).state_dict(), tmp_path / "cifar_resnet8.safetensors")
+    files = (str(tmp_path / "mobilenet_v3_small.pth"), str(tmp_path / "cifar_resnet8.safetensors"))
+    run = new_run(tmp_path / "run")
+    family = fit(replace(recipe, members=names, weights=files, epochs=1, trunk="frozen", budget=1.0), run)
+    trained = dict(zip(family.names, family.networks, strict=True))["mobilenet_v3_small"].state_dict()
+    for name, value in state.items():
+        if not name.startswith("classifier.3."):
+            assert torch.equal(trained[name], value), name
+    notes = read_header(run.weights).notes["start"]
+    assert notes["mobilenet_v3_small"]["head"] == "new head for 2 classes, the weights have 5"
+    assert notes["cifar_resnet8"]["head"] == "head kept, 2 classes"

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
-from modicum.classify.backbones import create_backbone, require_published
-from modicum.classify.blockdrop.given_weights import load_backbone_weights
+from modicum.classify.backbone_options import with_trunk
 from modicum.classify.blockdrop.losses import free_blocks
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.policies import start_from_resnet18
@@ -25,13 +24,17 @@ from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
-from modicum.classify.pretrained import read_state
+from modicum.classify.pretrained import read_start
 from modicum.datasets.loaders import derive_seed
-from modicum.storage.errors import RecipeError, WeightsError
+from modicum.nn.pretrained import PretrainedWeights, read_pretrained
+from modicum.nn.weight_names import PUBLISHED
+from modicum.storage.errors import RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders
 
 log = logging.getLogger(__name__)
+
+POLICY_START = "resnet18"  # of torchvision, of which the policy "resnet10" has half the blocks
 
 
 def fit(recipe: BlockDropRecipe, run: RunFolder) -> BlockDrop:
@@ -53,22 +56,26 @@ class _BlockDropFitting:
     """One training of a BlockDrop: its stages in order."""
 
     def __init__(self, recipe: BlockDropRecipe, run: RunFolder) -> None:
-        check_start(recipe)
-        if recipe.pretrained:
-            require_published(recipe.backbone)  # before all images are looked at
-        self.recipe, self.fitting = recipe, ClassifierFitting(recipe, run, planned_epochs(recipe))
+        check_start(recipe, is_trained=recipe.weights is not None)  # before all images are looked at
+        self.start = read_start(recipe.backbone, recipe.weights)
+        self.policy_start = read_policy_start(recipe)
+        self.optimizer = with_trunk(recipe.optimizer.general(), recipe)
+        self.recipe, self.fitting = recipe, ClassifierFitting(recipe, run, {}, starts=[self.start])
+        self.is_trained = self.start.is_trained(self.fitting.num_classes)
+        check_start(recipe, is_trained=self.is_trained)
+        self.fitting.plan_stages(planned_epochs(recipe, is_trained=self.is_trained))
 
     def fit(self) -> BlockDrop:
         recipe = self.recipe
         network = self._build()
         target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
         warn_of_short_curriculum(recipe, len(network.blocks))
-        given = network.plain_network() if is_given_trained(recipe) else None
+        given = network.plain_network() if self.is_trained else None
         if recipe.base_epochs:
             module = (
                 BaseStage(network, recipe, given if recipe.distillation else None)
                 if recipe.base_drop
-                else PlainStage(network.backbone, recipe.optimizer.general(), recipe.schedule)
+                else PlainStage(network.backbone, self.optimizer, recipe.schedule)
             )
             self.fitting.run_stage("base", module, recipe.base_epochs, self._loaders("base", None))
         network.to(self.fitting.device)
@@ -90,19 +97,14 @@ class _BlockDropFitting:
                     num_classes=self.fitting.num_classes,
                     image_px=recipe.image_px,
                     policy=recipe.policy,
-                    pretrained=recipe.pretrained,
+                    loaded_backbone=self.start.create(self.fitting.num_classes),
                 )
             except RecipeError:
                 raise
             except ValueError as error:
                 raise RecipeError(f"backbone: {error}") from error
-        if recipe.weights is not None:
-            load_backbone_weights(network, recipe.backbone, self.fitting.num_classes, recipe.weights)
-        if recipe.policy_weights is not None:
-            try:
-                start_from_resnet18(network.policy_network, read_state(recipe.policy_weights))
-            except ValueError as error:
-                raise WeightsError(f"{recipe.policy_weights} is not that of a ResNet-18: {error}") from error
+        if self.policy_start is not None:
+            start_from_resnet18(network.policy_network, self.policy_start.state)
         return network
 
     def _learn(self, network: BlockDrop, teacher: nn.Module | None) -> None:
@@ -184,8 +186,8 @@ class _BlockDropFitting:
             references["plain network after the base stage"] = plain
         if given is None and recipe.base_drop:
             with self.fitting.seeded():
-                ordinary = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)
-            module = PlainStage(ordinary, recipe.optimizer.general(), recipe.schedule)
+                ordinary = self.start.create(self.fitting.num_classes)
+            module = PlainStage(ordinary, self.optimizer, recipe.schedule)
             epochs = recipe.base_epochs + recipe.joint_epochs
             self.fitting.run_stage("ordinary", module, epochs, self._loaders("ordinary", None))
             references["plain network, trained the ordinary way"] = ordinary
@@ -253,42 +255,54 @@ def static_choices(routes: Tensor, seed: int) -> dict[str, Tensor]:
     }
 
 
-def planned_epochs(recipe: BlockDropRecipe) -> dict[str, int]:
-    """Returns the epochs of each training stage, in the order of the stages."""
+def planned_epochs(recipe: BlockDropRecipe, *, is_trained: bool = False) -> dict[str, int]:
+    """Returns the epochs of each training stage, in the order of the stages; see `check_start`."""
     joint = recipe.joint_epochs
     epochs = {"base": recipe.base_epochs} if recipe.base_epochs else {}
     epochs |= {"policy": recipe.policy_epochs, "joint": joint}
     if recipe.baselines:
         epochs |= dict.fromkeys(_LABELS, joint)
-    if recipe.baselines and recipe.base_drop and not is_given_trained(recipe):
+    if recipe.baselines and recipe.base_drop and not is_trained:
         epochs["ordinary"] = recipe.base_epochs + joint
     return epochs
 
 
-def check_start(recipe: BlockDropRecipe) -> None:
+def check_start(recipe: BlockDropRecipe, *, is_trained: bool) -> None:
     """Refuses a recipe that gives the policy nothing to choose from but random weights, or no teacher to learn from.
+
+    Args:
+        recipe: What was chosen.
+        is_trained: Whether the backbone is a trained classifier of these data before any stage: its weights are given,
+            and bring a head for as many classes.
 
     Raises:
         RecipeError: If the backbone is neither trained nor given, or distillation is asked for without a full network
             to learn from.
     """
-    if recipe.distillation and recipe.base_drop and not is_given_trained(recipe):
+    if recipe.distillation and recipe.base_drop and not is_trained:
         raise RecipeError(
-            f"distillation {recipe.distillation:g} learns from a backbone that was trained in full: give one as "
-            "weights, or choose base_drop 0"
+            f"distillation {recipe.distillation:g} learns from a backbone that was trained in full: give weights with "
+            "a head for the classes of the data, or choose base_drop 0"
         )
-    if not recipe.base_epochs and recipe.weights is None and not recipe.pretrained:
+    if not recipe.base_epochs and not is_trained:
         raise RecipeError(
-            "base_epochs is 0, so a trained backbone must be given: pass weights, a .safetensors file, or pretrained"
+            "base_epochs is 0, so a trained backbone must be given: pass weights with a head for the classes of the "
+            "data, or raise base_epochs"
         )
 
 
-def is_given_trained(recipe: BlockDropRecipe) -> bool:
-    """Tells whether the backbone is a trained classifier of these data before any stage.
+def read_policy_start(recipe: BlockDropRecipe) -> PretrainedWeights | None:
+    """Reads the ResNet-18 that the policy "resnet10" starts from, as published; None where it starts untrained.
 
-    Published weights for other classes need a base stage, since their last layer is then a new one.
+    Raises:
+        WeightsError: If its published weights cannot be fetched.
     """
-    return recipe.weights is not None or (recipe.pretrained and not recipe.base_epochs)
+    is_known = recipe.weights == PUBLISHED or (recipe.weights is not None and recipe.backbone == POLICY_START)
+    if recipe.policy != "resnet10" or recipe.weights is None or not is_known:
+        return None
+    found = read_pretrained(recipe.weights, POLICY_START)
+    log.info("the policy starts from %s of %s", found.source, POLICY_START)
+    return found
 
 
 def warn_of_short_curriculum(recipe: BlockDropRecipe, num_blocks: int) -> None:

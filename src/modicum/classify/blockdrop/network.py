@@ -72,7 +72,7 @@ class BlockDrop(RoutedClassifier):
         image_px: Side S of the images.
         policy: The network from images to one logit per block, or the name of one.
         price: See `KeepThreshold`.
-        pretrained: Start from published weights of the named backbone.
+        loaded_backbone: The named backbone with weights, where a new one will not do.
 
     Raises:
         ValueError: If the backbone has no droppable block or cannot be served at this size, or the policy does not
@@ -91,7 +91,7 @@ class BlockDrop(RoutedClassifier):
         image_px: int = 32,
         policy: PolicyName | nn.Module = "resnet8",
         price: float = 0.0,
-        pretrained: bool = False,
+        loaded_backbone: nn.Module | None = None,
     ) -> None:
         named = {"backbone": backbone, "policy": policy}
         config: dict[str, Any] = {
@@ -102,7 +102,7 @@ class BlockDrop(RoutedClassifier):
         }
         super().__init__(image_px, config)
         if isinstance(backbone, str):
-            backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
+            backbone = loaded_backbone or create_backbone(backbone, num_classes)
         self.switch = BlockSwitch()
         self.backbone = copy.deepcopy(backbone)
         num_blocks = len(make_droppable(self.backbone, self.switch))

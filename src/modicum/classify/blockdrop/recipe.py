@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from modicum.classify.recipe import ImageOptions, settle
+from modicum.classify.backbone_options import REFUSED, settle_backbone, without_pretrained
+from modicum.classify.recipe import ImageOptions
+from modicum.nn.weight_names import describe_start
 from modicum.storage.errors import RecipeError
 from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require, require_unused_allowed
 
@@ -18,12 +20,17 @@ class BlockDropRecipe:
             files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
         backbone: A residual classifier by its name here ("cifar_resnet32", "digit_resnet32_pool"), in torchvision or in
             timm; see `make_droppable` for the kinds known.
-        weights: A .safetensors file of a trained backbone with the classes of the data: a CIFAR ResNet in the usual
-            layout, or the state of the torchvision or timm network.
-        pretrained: Start from published weights (fetched from the internet on first use).
+        weights: Start the backbone from a .safetensors, .pth or .pt file of its state (CIFAR ResNets in the usual
+            layout); from "lite0", "lite1" or "lite2", which the extra "pretrained" brings, for the backbones
+            tf_efficientnet_lite0 to 2; or from "published", fetched from the internet on first use. Its last layer, the
+            head, is kept if it has as many classes as the data, and replaced otherwise. None is random weights.
+        trunk: Where weights are given, whether what precedes the head is "tuned", too, or stays "frozen".
+        trunk_rate: Learning rate of a tuned trunk as a share of the head's, in the training of the backbone; a tenth
+            keeps pretrained weights useful. Stage 2 has a rate of its own for both.
         image_px: Side of the images that the network gets.
         policy: "resnet8" looks at the full image, "resnet10" at half of a large one, "small" is for tiny backbones.
-        policy_weights: A .safetensors file of a ResNet-18 as torchvision has it, to start the policy "resnet10" from.
+            With weights "published", "resnet10" starts from torchvision's published ResNet-18, and with a file for the
+            backbone resnet18 from that file.
         budget: Mean multiply-adds that the knob is calibrated to, as a share of the plain network's, policy included;
             with method "gates" also the target of the training.
         method: How the policy learns: "reinforce" from rewards, as published, each stage ending with the weights of the
@@ -75,10 +82,10 @@ class BlockDropRecipe:
     data: str | None = None
     backbone: str = "cifar_resnet110_pool"
     weights: str | None = None
-    pretrained: bool = False
+    trunk: Literal["tuned", "frozen"] = "tuned"
+    trunk_rate: float = 0.1
     image_px: int = 32
     policy: Literal["resnet8", "resnet10", "small"] = "resnet8"
-    policy_weights: str | None = None
     budget: float = 0.36
     method: Literal["reinforce", "gates"] = "reinforce"
     base_epochs: int = 164
@@ -112,6 +119,12 @@ class BlockDropRecipe:
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        **REFUSED,
+        "policy_weights": 'policy_weights was replaced by weights: "published" also starts the policy "resnet10" from '
+        "torchvision's ResNet-18, a file that was put in place included",
+    }
+
     def __post_init__(self) -> None:
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
         require(self.base_epochs >= 0, "base_epochs", "at least 0", self.base_epochs)
@@ -131,20 +144,12 @@ class BlockDropRecipe:
             require(value is None or value >= 2, name, "at least 2 or none", value)
         holds = self.method == "reinforce" or self.norm == "frozen"
         require(holds, "norm", f'"frozen" with method "{self.method}"', self.norm)
-        given = self.weights is not None
         require_unused_allowed(self.trainer, "a block that no image of a batch keeps gets no gradient")
-        require(not (given and self.pretrained), "pretrained", "off where weights are given", self.pretrained)
-        require(
-            self.policy_weights is None or self.policy == "resnet10",
-            "policy",
-            '"resnet10" with policy_weights',
-            self.policy,
-        )
-        settle(self)
+        settle_backbone(self)
 
     @staticmethod
-    def without_retired(options: Mapping[str, Any]) -> dict[str, Any]:
-        """Drops the options of the former method "doubt", which every older recipe lists.
+    def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
+        """Drops the options of the former method "doubt", and what ``weights`` replaced where it was off or in a run.
 
         Raises:
             RecipeError: If that method is asked for.
@@ -154,11 +159,12 @@ class BlockDropRecipe:
                 'method "doubt" was removed, because one fixed path of the same cost was as accurate: train anew with '
                 'method "gates", or use the version of modicum that made the run'
             )
-        return {name: value for name, value in options.items() if name != "doubt"}
+        found = without_pretrained(options, of_run=of_run)
+        gone = {"doubt"} | ({"policy_weights"} if of_run or found.get("policy_weights") is None else set())
+        return {name: value for name, value in found.items() if name not in gone}
 
     def facts(self) -> dict[str, str]:
         """Returns the facts about the training that a report shows, by name."""
-        start = "pretrained" if self.pretrained else "from given weights" if self.weights else "from scratch"
         base = f"{self.base_epochs} epochs of the backbone, " if self.base_epochs else ""
         counted = "blocks" if self.reward_usage == "blocks" else "multiply-adds"
         learnt = {
@@ -166,7 +172,7 @@ class BlockDropRecipe:
             "gates": "by gradients through gates, towards the budget",
         }[self.method]
         return {
-            "Backbone": f"{self.backbone}, {start}",
+            "Backbone": f"{self.backbone}, {describe_start(self.weights, self.trunk)}",
             "Policy": f"{self.policy}, learnt {learnt}",
             "Training": f"{base}{self.policy_epochs} epochs of the policy, {self.joint_epochs} epochs jointly",
             "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",

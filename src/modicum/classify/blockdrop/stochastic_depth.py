@@ -8,11 +8,13 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from modicum.classify.backbone_options import with_trunk
 from modicum.classify.blockdrop.network import BlockDrop
 from modicum.classify.blockdrop.normalisation import statistics_of_kept_rows
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.data.loading import Batch
 from modicum.classify.distillation import AnswerLoss
+from modicum.classify.trunk import backbone_parts, hold_trunk
 from modicum.training.optimisers import configure_optimizer
 
 
@@ -34,12 +36,18 @@ class BaseStage(LightningModule):
         self.answer_loss = AnswerLoss(teacher, recipe.distillation)
         self.network, self.recipe = network, recipe
         network.train().policy_network.requires_grad_(False)  # which waits for stage 1
+        self.options = with_trunk(recipe.optimizer.general(), recipe)
+        hold_trunk(network.backbone, self.options)
         self.accuracy = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Configures SGD on the backbone."""
-        parts = {"backbone": self.network.backbone.parameters()}
-        return configure_optimizer(self, parts, self.recipe.optimizer.general(), self.recipe.schedule)
+        parts = backbone_parts(self.network.backbone, self.options)
+        return configure_optimizer(self, parts, self.options, self.recipe.schedule)
+
+    def on_train_start(self) -> None:
+        """Holds a frozen trunk still; Lightning keeps modes over a validation."""
+        hold_trunk(self.network.backbone, self.options)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Returns the loss of one batch on random paths."""

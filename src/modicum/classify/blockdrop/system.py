@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modicum.classify.backbone_options import START_OPTIONS
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.recipe import COMMON_OPTIONS
 from modicum.contract import System
@@ -28,10 +29,10 @@ class BlockDropSystem(System[BlockDropRecipe, "BlockDrop"]):
     examples = (
         "modicum train blockdrop                              # the embedded digits",
         "modicum train blockdrop --data photos/ --budget 0.6  # a folder with a sub-folder per class",
-        "modicum train blockdrop --data photos/ --backbone resnet18 --pretrained true",
+        "modicum train blockdrop --data photos/ --backbone resnet18 --weights resnet18.pth",
         "modicum train blockdrop --resume                     # go on after an interruption",
     )
-    options = ("budget", "image_px", "backbone", "pretrained", "weights", *COMMON_OPTIONS)
+    options = ("budget", "image_px", "backbone", *START_OPTIONS, *COMMON_OPTIONS)
 
     def fit(self) -> "Callable[[BlockDropRecipe, RunFolder], BlockDrop]":
         """Returns the training."""

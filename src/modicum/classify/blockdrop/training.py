@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from modicum.classify.backbone_options import with_frozen_trunk
 from modicum.classify.blockdrop.losses import (
     bounded,
     entropies,
@@ -26,6 +27,7 @@ from modicum.classify.blockdrop.normalisation import hold_statistics, statistics
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.data.loading import Batch
 from modicum.classify.distillation import AnswerLoss
+from modicum.classify.trunk import backbone_parts, hold_trunk
 from modicum.storage.errors import RecipeError
 from modicum.training.optimisers import Parts, configure_optimizer
 from modicum.training.recipe import OptimizerOptions
@@ -117,16 +119,19 @@ class JointStage(LightningModule):
         self.network, self.recipe = network, recipe
         self.answer_loss = AnswerLoss(teacher, recipe.distillation)
         train_parts(network, backbone=True)
+        self.options = with_frozen_trunk(adam(recipe.joint_rate), recipe)
+        hold_trunk(network.backbone, self.options)
         self.register_buffer("shares", usage_shares(network.costs.per_unit, recipe.reward_usage), persistent=False)
         self.figures = RoutedFigures(recipe.joint_gamma)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Configures Adam on both parts."""
-        parts, recipe = both_parts(self.network), self.recipe
-        return configure_optimizer(self, parts, adam(recipe.joint_rate), recipe.joint_schedule)
+        parts = both_parts(self.network, self.options)
+        return configure_optimizer(self, parts, self.options, self.recipe.joint_schedule)
 
     def on_train_start(self) -> None:
-        """Holds the backbone's statistics still, if the recipe says so; Lightning keeps modes over a validation."""
+        """Holds still what the recipe says: statistics, the trunk; Lightning keeps modes over a validation."""
+        hold_trunk(self.network.backbone, self.options)
         if self.recipe.norm == "frozen":
             hold_statistics(self.network.backbone)
 
@@ -175,6 +180,8 @@ class GateStage(LightningModule):
         self.answer_loss = AnswerLoss(teacher, recipe.distillation)
         self.network, self.recipe, self.tune_backbone = network, recipe, tune_backbone
         train_parts(network, backbone=tune_backbone)
+        self.options = with_frozen_trunk(adam(recipe.joint_rate), recipe)
+        hold_trunk(network.backbone, self.options)
         self.target = target_cost(network, recipe.budget)
         self.register_buffer("costs", torch.tensor(network.costs.per_unit), persistent=False)
         self.figures = RoutedFigures(recipe.joint_gamma if tune_backbone else recipe.gamma)
@@ -183,12 +190,14 @@ class GateStage(LightningModule):
         """Configures Adam, as in the corresponding stage with rewards."""
         recipe = self.recipe
         if self.tune_backbone:
-            return configure_optimizer(self, both_parts(self.network), adam(recipe.joint_rate), recipe.joint_schedule)
-        parts = {"policy": self.network.policy_network.parameters()}
-        return configure_optimizer(self, parts, adam(recipe.policy_rate), recipe.policy_schedule)
+            parts = both_parts(self.network, self.options)
+            return configure_optimizer(self, parts, self.options, recipe.joint_schedule)
+        policy = {"policy": self.network.policy_network.parameters()}
+        return configure_optimizer(self, policy, adam(recipe.policy_rate), recipe.policy_schedule)
 
     def on_train_start(self) -> None:
         """Holds still what does not learn; Lightning keeps modes over a validation."""
+        hold_trunk(self.network.backbone, self.options)
         hold_statistics(self.network.backbone)
         if not self.tune_backbone:
             self.network.backbone.eval()
@@ -221,15 +230,18 @@ class StaticStage(LightningModule):
         super().__init__()
         self.answer_loss = AnswerLoss(teacher, recipe.distillation)
         self.network, self.recipe = network.train(), recipe
+        self.options = with_frozen_trunk(adam(recipe.joint_rate), recipe)
+        hold_trunk(network, self.options)
         self.accuracy = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Configures Adam on all parameters."""
-        parts = {"network": self.network.parameters()}
-        return configure_optimizer(self, parts, adam(self.recipe.joint_rate), self.recipe.joint_schedule)
+        parts = backbone_parts(self.network, self.options)
+        return configure_optimizer(self, parts, self.options, self.recipe.joint_schedule)
 
     def on_train_start(self) -> None:
-        """Treats statistics as stage 2 does; Lightning keeps modes over a validation."""
+        """Treats trunk and statistics as stage 2 does; Lightning keeps modes over a validation."""
+        hold_trunk(self.network, self.options)
         if self.recipe.norm == "frozen":
             hold_statistics(self.network)
 
@@ -291,9 +303,9 @@ def train_parts(network: BlockDrop, *, backbone: bool) -> None:
     network.policy_network.requires_grad_(True)
 
 
-def both_parts(network: BlockDrop) -> Parts:
-    """Parameters of backbone and policy."""
-    return {"backbone": network.backbone.parameters(), "policy": network.policy_network.parameters()}
+def both_parts(network: BlockDrop, options: OptimizerOptions) -> Parts:
+    """Returns the parameters of backbone, see `backbone_parts`, and policy."""
+    return {**backbone_parts(network.backbone, options), "policy": network.policy_network.parameters()}
 
 
 def adam(learning_rate: float) -> OptimizerOptions:

@@ -8,7 +8,7 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 
 from modicum.adaptive.curve import Point
-from modicum.classify.backbones import create_backbone, require_published
+from modicum.classify.backbone_options import with_trunk
 from modicum.classify.drnet.losses import cheapest_correct
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.recipe import DRNetRecipe
@@ -23,6 +23,7 @@ from modicum.classify.evidence import tabulate_answers
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import EVALUATION_BATCH
+from modicum.classify.pretrained import read_start
 from modicum.storage.runs import RunFolder
 from modicum.training.recipe import Schedule
 
@@ -38,6 +39,7 @@ def fit(recipe: DRNetRecipe, run: RunFolder) -> DRNet:
     Raises:
         DataError: If the data cannot be used.
         RecipeError: If the recipe cannot be followed: an unknown backbone, a budget below the predictor's cost.
+        WeightsError: If given weights cannot be had or do not fit.
     """
     return _DRNetFitting(recipe, run).fit()
 
@@ -57,9 +59,9 @@ class _DRNetFitting:
     """One training of a DRNet: its stages in order."""
 
     def __init__(self, recipe: DRNetRecipe, run: RunFolder) -> None:
-        if recipe.pretrained:
-            require_published(recipe.backbone)  # before all images are looked at
-        self.recipe, self.fitting = recipe, ClassifierFitting(recipe, run, planned_epochs(recipe))
+        self.start = read_start(recipe.backbone, recipe.weights)  # before all images are looked at
+        self.recipe, self.fitting = recipe, ClassifierFitting(recipe, run, planned_epochs(recipe), starts=[self.start])
+        self.optimizer = with_trunk(recipe.optimizer.general(), recipe)
         self.data = self.fitting.data
 
     def fit(self) -> DRNet:
@@ -84,14 +86,14 @@ class _DRNetFitting:
                 predictor=recipe.predictor,
                 shortcut_norm=recipe.shortcut_norm,
                 kernel=recipe.kernel,
-                pretrained=recipe.pretrained,
+                loaded_backbone=self.start.create(self.fitting.num_classes),
             )
 
     def _multi_resolution(self, name: str, network: DRNet, train: list[int] | None = None) -> None:
         recipe = self.recipe
         module = MultiResolutionStage(
             network,
-            recipe.optimizer.general(),
+            self.optimizer,
             recipe.multi_resolution_schedule,
             distillation=recipe.distillation,
             reduction=recipe.resolution_losses,
@@ -124,7 +126,7 @@ class _DRNetFitting:
 
     def _baselines(self, static: DRNet) -> None:
         """Trains and tests, for as many epochs as the DRNet: a plain network, and every fixed resolution."""
-        recipe, optimizer = self.recipe, self.recipe.optimizer.general()
+        recipe, optimizer = self.recipe, self.optimizer
         module = MultiResolutionStage(
             static,
             replace(optimizer, learning_rate=optimizer.learning_rate * recipe.joint_rate),
@@ -134,7 +136,7 @@ class _DRNetFitting:
         )
         self.fitting.run_stage("static", module, recipe.joint_epochs)
         with self.fitting.seeded():
-            plain = create_backbone(recipe.backbone, self.fitting.num_classes, pretrained=recipe.pretrained)
+            plain = self.start.create(self.fitting.num_classes)
         epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
         self.fitting.run_stage("plain", PlainStage(plain, optimizer, recipe.multi_resolution_schedule), epochs)
 

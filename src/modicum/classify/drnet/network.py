@@ -76,7 +76,7 @@ class DRNet(RoutedClassifier):
         predictor: The network that chooses, or the name of one.
         shortcut_norm: Whether the batch normalisation of shortcuts exists per resolution, too.
         kernel: How images are shrunk; the same in training, inference and export.
-        pretrained: Start from published weights of the named backbone.
+        loaded_backbone: The named backbone with weights, where a new one will not do.
 
     Raises:
         ValueError: If the resolutions do not fall, or do not differ in cost, or the backbone cannot be served; the
@@ -96,7 +96,7 @@ class DRNet(RoutedClassifier):
         predictor: PredictorName | ResolutionPredictor = "resnet10",
         shortcut_norm: ShortcutNorm = "switched",
         kernel: Kernel = "antialiased",
-        pretrained: bool = False,
+        loaded_backbone: nn.Module | None = None,
     ) -> None:
         sides = _checked_resolutions(resolutions)
         named = {"backbone": backbone, "predictor": predictor}
@@ -110,7 +110,7 @@ class DRNet(RoutedClassifier):
         super().__init__(sides[0], config)
         self.resolutions = sides
         if isinstance(backbone, str):
-            backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
+            backbone = loaded_backbone or create_backbone(backbone, num_classes)
         if isinstance(predictor, str):
             predictor = create_predictor(predictor, len(self.resolutions), self.resolutions[0])
         check_backbone(backbone, num_classes, self.resolutions)
@@ -193,7 +193,7 @@ def rebuild_drnet(
     kernel: Kernel,
     predictor: PredictorName | ResolutionPredictor,
 ) -> DRNet:
-    """Rebuilds a network from `DRNet.storage_config`; unlike the class, it never fetches weights."""
+    """Rebuilds a network from `DRNet.storage_config`, with random weights."""
     return DRNet(
         backbone,
         num_classes=num_classes,

@@ -1,9 +1,12 @@
 """What can be chosen about training a DRNet; defaults are the published recipe for ResNet-50 on ImageNet."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from modicum.classify.recipe import ImageOptions, settle
+from modicum.classify.backbone_options import REFUSED, settle_backbone, without_pretrained
+from modicum.classify.recipe import ImageOptions
+from modicum.nn.weight_names import describe_start
 from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require
 
 
@@ -16,7 +19,12 @@ class DRNetRecipe:
             files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
         backbone: A classifier that ends in global pooling, by its name here ("digit_resnet", "photo_resnet",
             "cifar_resnet20"), in torchvision or in timm.
-        pretrained: Start from published weights (fetched from the internet on first use).
+        weights: Start the backbone from a .safetensors, .pth or .pt file of its state; from "lite0", "lite1" or
+            "lite2", which the extra "pretrained" brings, for the backbones tf_efficientnet_lite0 to 2; or from
+            "published", fetched from the internet on first use. Its last layer, the head, is kept if it has as many
+            classes as the data, and replaced otherwise. None is random weights.
+        trunk: Where weights are given, whether what precedes the head is "tuned", too, or stays "frozen".
+        trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         resolutions: Candidate sides in pixels, falling; the first is the size of the images.
         predictor: "resnet10" looks at 128 px, "mobile" at 64 px, "small" at half the image's side.
         budget: Target of the mean multiply-adds as a share of the plain network's, predictor included.
@@ -53,7 +61,9 @@ class DRNetRecipe:
 
     data: str | None = None
     backbone: str = "resnet50"
-    pretrained: bool = False
+    weights: str | None = None
+    trunk: Literal["tuned", "frozen"] = "tuned"
+    trunk_rate: float = 0.1
     resolutions: tuple[int, ...] = (224, 168, 112)
     predictor: Literal["resnet10", "mobile", "small"] = "resnet10"
     budget: float = 0.66
@@ -81,6 +91,8 @@ class DRNetRecipe:
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
+    REFUSED: ClassVar[Mapping[str, str]] = REFUSED
+
     def __post_init__(self) -> None:
         require(len(self.resolutions) >= 2, "resolutions", "at least two sides in pixels", self.resolutions)
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and self.resolutions[-1] > 0
@@ -96,7 +108,12 @@ class DRNetRecipe:
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         both = self.auxiliary == 0 or self.routing_gradient == "all"
         require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
-        settle(self)
+        settle_backbone(self)
+
+    @staticmethod
+    def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
+        """Replaces the former option ``pretrained``; see `without_pretrained`."""
+        return without_pretrained(options, of_run=of_run)
 
     @property
     def image_px(self) -> int:
@@ -106,7 +123,7 @@ class DRNetRecipe:
     def facts(self) -> dict[str, str]:
         """Returns the facts about the training that a report shows, by name."""
         return {
-            "Backbone": self.backbone + (", pretrained" if self.pretrained else ", from scratch"),
+            "Backbone": f"{self.backbone}, {describe_start(self.weights, self.trunk)}",
             "Resolutions": ", ".join(f"{side} px" for side in self.resolutions),
             "Predictor": self.predictor,
             "Training": f"{self.multi_resolution_epochs} epochs at all resolutions, {self.joint_epochs} epochs jointly",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modicum.classify.backbone_options import START_OPTIONS
 from modicum.classify.drnet.recipe import DRNetRecipe
 from modicum.classify.recipe import COMMON_OPTIONS
 from modicum.contract import System
@@ -30,7 +31,7 @@ class DRNetSystem(System[DRNetRecipe, "DRNet"]):
         "modicum train drnet --data photos/ --backbone resnet50 --pretrained true --resolutions [224,160,112]",
         "modicum train drnet --resume                     # go on after an interruption",
     )
-    options = ("budget", "resolutions", "backbone", "pretrained", *COMMON_OPTIONS)
+    options = ("budget", "resolutions", "backbone", *START_OPTIONS, *COMMON_OPTIONS)
 
     def fit(self) -> "Callable[[DRNetRecipe, RunFolder], DRNet]":
         """Returns the training."""

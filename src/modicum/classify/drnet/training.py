@@ -15,11 +15,13 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torchmetrics import MeanMetric
 
 from modicum.adaptive.execution import group_rows, select_run_scatter
+from modicum.classify.backbone_options import with_trunk
 from modicum.classify.data.loading import Batch
 from modicum.classify.drnet.losses import cost_penalty, multi_resolution_loss, straight_through_choice
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import ResolutionNorm
 from modicum.classify.drnet.recipe import DRNetRecipe
+from modicum.classify.trunk import backbone_parts, hold_trunk
 from modicum.storage.errors import RecipeError
 from modicum.training.optimisers import configure_optimizer
 from modicum.training.recipe import OptimizerOptions, Reduction, Schedule
@@ -45,13 +47,18 @@ class MultiResolutionStage(LightningModule):
         super().__init__()
         self.network, self.reduction = network, reduction
         train_parts(network, backbone=True, predictor=False)
+        hold_trunk(network.backbone, optimizer)
         self.optimizer_options, self.schedule, self.distillation = optimizer, schedule, distillation
         self.accuracies = nn.ModuleList(MeanMetric() for _ in network.resolutions)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Configures the optimiser on the backbone."""
-        parts = {"backbone": self.network.backbone.parameters()}
+        parts = backbone_parts(self.network.backbone, self.optimizer_options)
         return configure_optimizer(self, parts, self.optimizer_options, self.schedule)
+
+    def on_train_start(self) -> None:
+        """Holds a frozen trunk still; Lightning keeps modes over a validation."""
+        hold_trunk(self.network.backbone, self.optimizer_options)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Returns the loss of one batch over all resolutions."""
@@ -117,6 +124,8 @@ class JointStage(LightningModule):
         super().__init__()
         self.network, self.recipe = network, recipe
         train_parts(network, backbone=True, predictor=True)
+        self.options = self._options()
+        hold_trunk(network.backbone, self.options)
         self.target = target_cost(network, recipe.budget)
         self.register_buffer("route_costs", torch.tensor(network.costs.per_route), persistent=False)
         self.accuracy, self.cost = MeanMetric(), MeanMetric()
@@ -124,14 +133,18 @@ class JointStage(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Configures SGD; the predictor learns at its own, lower rate."""
-        recipe, network = self.recipe, self.network
+        network = self.network
+        parts = {**backbone_parts(network.backbone, self.options), "predictor": network.predictor.parameters()}
+        return configure_optimizer(self, parts, self.options, self.recipe.joint_schedule)
+
+    def _options(self) -> OptimizerOptions:
+        recipe = self.recipe
         rate, rates = recipe.optimizer.learning_rate * recipe.joint_rate, {"predictor": recipe.predictor_rate}
-        options = replace(recipe.optimizer.general(), learning_rate=rate, part_rates=rates)
-        parts = {"backbone": network.backbone.parameters(), "predictor": network.predictor.parameters()}
-        return configure_optimizer(self, parts, options, recipe.joint_schedule)
+        return with_trunk(replace(recipe.optimizer.general(), learning_rate=rate, part_rates=rates), recipe)
 
     def on_train_start(self) -> None:
-        """Holds the backbone's statistics still, if the recipe says so; Lightning keeps modes over a validation."""
+        """Holds still what the recipe says: statistics, the trunk; Lightning keeps modes over a validation."""
+        hold_trunk(self.network.backbone, self.options)
         if self.recipe.statistics == "frozen":
             for norm in batch_norms(self.network.backbone):
                 norm.eval()

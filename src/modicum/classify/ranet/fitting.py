@@ -36,7 +36,7 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
     network.eval()
     fit_exit_rule(network, fitting)
     if plain is not None:
-        fitting.run_plain_stage("plain", plain, recipe.epochs, recipe.optimizer, recipe.schedule)
+        fitting.run_plain_stage("plain", plain, recipe.epochs, recipe.optimizer.general(), recipe.schedule)
         _write_baselines(recipe, fitting, network, plain)
     return fitting.finish(network)
 

@@ -1,7 +1,8 @@
 """What can be chosen about training a RANet; defaults are the published recipe for CIFAR-10 with eight exits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from modicum.classify.ranet.structure import STRUCTURES, HeadName, Structure
 from modicum.classify.recipe import ImageOptions, settle
@@ -55,6 +56,11 @@ class RANetRecipe:
     images: ImageOptions = field(default_factory=ImageOptions)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
+
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "weights": "weights: ranet has a multi-scale network of its own, which no published weights fit; it is trained "
+        "from scratch"
+    }
 
     def __post_init__(self) -> None:
         if isinstance(self.structure, str) and self.structure not in STRUCTURES:

@@ -1,8 +1,9 @@
 """From a recipe to a trained network with both decisions in a run folder: the stages in order, and the baseline."""
 
-from modicum.classify.backbones import create_backbone, require_published
+from modicum.classify.backbone_options import with_trunk
 from modicum.classify.drnet.training import MultiResolutionStage
 from modicum.classify.fitting import ClassifierFitting
+from modicum.classify.pretrained import Start, read_start
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
 from modicum.classify.resolution_and_blocks.training import TwoDecisionsStage, target_cost
@@ -20,15 +21,15 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
         DataError: If the data cannot be used.
         RecipeError: If the recipe cannot be followed: an unknown backbone or one without droppable blocks, a budget
             below the decisions' cost.
+        WeightsError: If given weights cannot be had or do not fit.
     """
-    if recipe.pretrained:
-        require_published(recipe.backbone)  # before all images are looked at
-    fitting = ClassifierFitting(recipe, run, planned_epochs(recipe))
-    network = _build(recipe, fitting)
+    start = read_start(recipe.backbone, recipe.weights)  # before all images are looked at
+    fitting = ClassifierFitting(recipe, run, planned_epochs(recipe), starts=[start])
+    network = _build(recipe, fitting, start)
     target_cost(network, recipe.budget)  # refuses an impossible budget before hours of work
     first = MultiResolutionStage(
         network.drnet,
-        recipe.optimizer.general(),
+        with_trunk(recipe.optimizer.general(), recipe),
         recipe.multi_resolution_schedule,
         distillation=recipe.distillation,
         reduction=recipe.resolution_losses,
@@ -37,7 +38,7 @@ def fit(recipe: ResolutionAndBlocksRecipe, run: RunFolder) -> ResolutionAndBlock
     network.to(fitting.device)
     fitting.run_stage("joint", TwoDecisionsStage(network, recipe), recipe.joint_epochs)
     if recipe.baselines:
-        _plain_baseline(recipe, fitting, network.costs.plain)
+        _plain_baseline(recipe, fitting, start, network.costs.plain)
     return fitting.finish(network)
 
 
@@ -48,7 +49,7 @@ def planned_epochs(recipe: ResolutionAndBlocksRecipe) -> dict[str, int]:
     return epochs | ({"plain": first + joint} if recipe.baselines else {})
 
 
-def _build(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFitting) -> ResolutionAndBlocks:
+def _build(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFitting, start: Start) -> ResolutionAndBlocks:
     with fitting.seeded():
         try:
             return ResolutionAndBlocks(
@@ -58,7 +59,7 @@ def _build(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFitting) -> Res
                 predictor=recipe.predictor,
                 policy=recipe.policy,
                 kernel=recipe.kernel,
-                pretrained=recipe.pretrained,
+                loaded_backbone=start.create(fitting.num_classes),
             )
         except RecipeError:
             raise
@@ -66,10 +67,11 @@ def _build(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFitting) -> Res
             raise RecipeError(f"backbone: {error}") from error
 
 
-def _plain_baseline(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFitting, cost: float) -> None:
+def _plain_baseline(recipe: ResolutionAndBlocksRecipe, fitting: ClassifierFitting, start: Start, cost: float) -> None:
     """Trains and tests the backbone alone, for as many epochs as the network with decisions."""
     with fitting.seeded():
-        plain = create_backbone(recipe.backbone, fitting.num_classes, pretrained=recipe.pretrained)
+        plain = start.create(fitting.num_classes)
     epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
-    fitting.run_plain_stage("plain", plain, epochs, recipe.optimizer, recipe.multi_resolution_schedule)
+    optimizer = with_trunk(recipe.optimizer.general(), recipe)
+    fitting.run_plain_stage("plain", plain, epochs, optimizer, recipe.multi_resolution_schedule)
     fitting.write_plain_baseline(plain, cost)

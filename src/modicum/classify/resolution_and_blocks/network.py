@@ -69,7 +69,7 @@ class ResolutionAndBlocks(RoutedClassifier):
         predictor: The network that chooses the resolution, see `DRNet`.
         policy: The network that chooses the blocks from the full image, see `BlockDrop`.
         kernel: How images are shrunk.
-        pretrained: Start from published weights of the named backbone.
+        loaded_backbone: The named backbone with weights, where a new one will not do.
 
     Raises:
         ValueError: If the backbone cannot be served at the resolutions, or has no droppable block.
@@ -88,7 +88,7 @@ class ResolutionAndBlocks(RoutedClassifier):
         predictor: PredictorName = "resnet10",
         policy: PolicyName = "resnet10",
         kernel: Kernel = "antialiased",
-        pretrained: bool = False,
+        loaded_backbone: nn.Module | None = None,
     ) -> None:
         config: dict[str, Any] = {
             **({"backbone": backbone} if isinstance(backbone, str) else {}),
@@ -100,7 +100,7 @@ class ResolutionAndBlocks(RoutedClassifier):
         }
         super().__init__(max(resolutions, default=0), config)  # DRNet checks them
         if isinstance(backbone, str):
-            backbone = create_backbone(backbone, num_classes, pretrained=pretrained)
+            backbone = loaded_backbone or create_backbone(backbone, num_classes)
         backbone = copy.deepcopy(backbone)
         num_blocks = len(make_droppable(backbone, BlockSwitch()))
         self.drnet = DRNet(

@@ -1,9 +1,12 @@
 """What can be chosen about training a dynamic-resolution network over droppable blocks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from modicum.classify.recipe import ImageOptions, settle
+from modicum.classify.backbone_options import REFUSED, settle_backbone, without_pretrained
+from modicum.classify.recipe import ImageOptions
+from modicum.nn.weight_names import describe_start
 from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require
 
 
@@ -15,7 +18,12 @@ class ResolutionAndBlocksRecipe:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
             files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
         backbone: A residual classifier that ends in global pooling, by its name here, in torchvision or in timm.
-        pretrained: Start from published weights (fetched from the internet on first use).
+        weights: Start the backbone from a .safetensors, .pth or .pt file of its state; from "lite0", "lite1" or
+            "lite2", which the extra "pretrained" brings, for the backbones tf_efficientnet_lite0 to 2; or from
+            "published", fetched from the internet on first use. Its last layer, the head, is kept if it has as many
+            classes as the data, and replaced otherwise. None is random weights.
+        trunk: Where weights are given, whether what precedes the head is "tuned", too, or stays "frozen".
+        trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         resolutions: Candidate sides in pixels, falling; the first is the size of the images.
         predictor: Chooses the resolution: "resnet10" looks at 128 px, "mobile" at 64 px, "small" at half the side.
         policy: Chooses the blocks from the full image: "resnet10", "resnet8" or "small".
@@ -43,7 +51,9 @@ class ResolutionAndBlocksRecipe:
 
     data: str | None = None
     backbone: str = "resnet50"
-    pretrained: bool = False
+    weights: str | None = None
+    trunk: Literal["tuned", "frozen"] = "tuned"
+    trunk_rate: float = 0.1
     resolutions: tuple[int, ...] = (224, 168, 112)
     predictor: Literal["resnet10", "mobile", "small"] = "resnet10"
     policy: Literal["resnet10", "resnet8", "small"] = "resnet10"
@@ -67,6 +77,8 @@ class ResolutionAndBlocksRecipe:
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     seed: int = 0
 
+    REFUSED: ClassVar[Mapping[str, str]] = REFUSED
+
     def __post_init__(self) -> None:
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and min(self.resolutions) > 0
         require(len(self.resolutions) >= 2 and falling, "resolutions", "two or more falling sides", self.resolutions)
@@ -76,7 +88,12 @@ class ResolutionAndBlocksRecipe:
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("temperature", "joint_rate", "decision_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        settle(self)
+        settle_backbone(self)
+
+    @staticmethod
+    def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
+        """Replaces the former option ``pretrained``; see `without_pretrained`."""
+        return without_pretrained(options, of_run=of_run)
 
     @property
     def image_px(self) -> int:
@@ -86,7 +103,7 @@ class ResolutionAndBlocksRecipe:
     def facts(self) -> dict[str, str]:
         """Returns the facts about the training that a report shows, by name."""
         return {
-            "Backbone": self.backbone + (", pretrained" if self.pretrained else ", from scratch"),
+            "Backbone": f"{self.backbone}, {describe_start(self.weights, self.trunk)}",
             "Resolutions": ", ".join(f"{side} px" for side in self.resolutions),
             "Decisions": f"{self.predictor} for the resolution, {self.policy} for the blocks",
             "Training": f"{self.multi_resolution_epochs} epochs at all resolutions, {self.joint_epochs} epochs jointly",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from modicum.classify.backbone_options import START_OPTIONS
 from modicum.classify.recipe import COMMON_OPTIONS
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
 from modicum.contract import System
@@ -27,7 +28,7 @@ class ResolutionAndBlocksSystem(System[ResolutionAndBlocksRecipe, "ResolutionAnd
         "modicum train resolution-and-blocks --data photos/  # a folder with a sub-folder of images per class",
         "modicum train resolution-and-blocks --resume        # go on after an interruption",
     )
-    options = ("budget", "resolutions", "backbone", "pretrained", *COMMON_OPTIONS)
+    options = ("budget", "resolutions", "backbone", *START_OPTIONS, *COMMON_OPTIONS)
 
     def fit(self) -> "Callable[[ResolutionAndBlocksRecipe, RunFolder], ResolutionAndBlocks]":
         """Returns the training."""

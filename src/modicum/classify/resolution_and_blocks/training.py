@@ -10,13 +10,16 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from modicum.classify.backbone_options import with_trunk
 from modicum.classify.blockdrop.losses import straight_through_gates
 from modicum.classify.data.loading import Batch
 from modicum.classify.drnet.losses import straight_through_choice
 from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 from modicum.classify.resolution_and_blocks.recipe import ResolutionAndBlocksRecipe
+from modicum.classify.trunk import backbone_parts, hold_trunk
 from modicum.storage.errors import RecipeError
 from modicum.training.optimisers import configure_optimizer
+from modicum.training.recipe import OptimizerOptions
 
 
 def mean_cost(choice: Tensor, gates: Tensor, floor: Tensor, per_unit: Tensor) -> Tensor:
@@ -47,6 +50,8 @@ class TwoDecisionsStage(LightningModule):
         super().__init__()
         self.network, self.recipe = network, recipe
         network.requires_grad_(True)
+        self.options = self._options()
+        hold_trunk(network.drnet.backbone, self.options)
         self.target = target_cost(network, recipe.budget)
         per_resolution = network.costs.per_resolution
         self.register_buffer("floor", torch.tensor([costs.floor for costs in per_resolution]), persistent=False)
@@ -56,12 +61,19 @@ class TwoDecisionsStage(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Configures SGD; both decisions learn at a rate of their own."""
-        recipe, network = self.recipe, self.network
-        rate, rates = recipe.optimizer.learning_rate * recipe.joint_rate, {"decisions": recipe.decision_rate}
-        options = replace(recipe.optimizer.general(), learning_rate=rate, part_rates=rates)
+        network = self.network
         deciding = (*network.drnet.predictor.parameters(), *network.policy_network.parameters())
-        parts = {"backbone": network.drnet.backbone.parameters(), "decisions": deciding}
-        return configure_optimizer(self, parts, options, recipe.joint_schedule)
+        parts = {**backbone_parts(network.drnet.backbone, self.options), "decisions": deciding}
+        return configure_optimizer(self, parts, self.options, self.recipe.joint_schedule)
+
+    def on_train_start(self) -> None:
+        """Holds a frozen trunk still; Lightning keeps modes over a validation."""
+        hold_trunk(self.network.drnet.backbone, self.options)
+
+    def _options(self) -> OptimizerOptions:
+        recipe = self.recipe
+        rate, rates = recipe.optimizer.learning_rate * recipe.joint_rate, {"decisions": recipe.decision_rate}
+        return with_trunk(replace(recipe.optimizer.general(), learning_rate=rate, part_rates=rates), recipe)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Returns the loss of one batch, with the loss of every resolution on its own as an auxiliary."""

@@ -1,10 +1,11 @@
 """From a recipe to a trained static family in a run folder: one stage per member."""
 
-from torch import nn
+from collections.abc import Sequence
+from dataclasses import replace
 
-from modicum.classify.backbones import SmallResNet, create_backbone
+from modicum.classify.backbone_options import rates_of_trunk
 from modicum.classify.fitting import ClassifierFitting
-from modicum.classify.pretrained import load_cifar_weights
+from modicum.classify.pretrained import Start, read_start
 from modicum.classify.static.network import StaticFamily
 from modicum.classify.static.recipe import StaticRecipe
 from modicum.storage.errors import RecipeError
@@ -22,13 +23,19 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
         RecipeError: If the recipe cannot be followed: an unknown member, a budget below the cheapest one's cost.
         WeightsError: If given weights cannot be read or do not fit.
     """
-    fitting = ClassifierFitting(recipe, run, planned_epochs(recipe))
+    weights = recipe.weights or (None,) * len(recipe.members)
+    starts = [
+        read_start(*pair) for pair in zip(recipe.members, weights, strict=True)
+    ]  # before all images are looked at
+    fitting = ClassifierFitting(recipe, run, planned_epochs(recipe), starts=starts)
+    check_trained(recipe, starts, fitting.num_classes)
     network = _build(recipe, fitting)
     check_budget(network, recipe.budget)  # refuses an impossible budget before hours of work
-    if not recipe.weights:
-        members = dict(zip(network.names, network.networks, strict=True))
-        for name in recipe.members:
-            fitting.run_plain_stage(name, members[name], recipe.epochs, recipe.optimizer, recipe.schedule)
+    members = dict(zip(network.names, network.networks, strict=True))
+    rates = rates_of_trunk(recipe, has_weights=bool(recipe.weights))
+    optimizer = replace(recipe.optimizer.general(), part_rates=rates)
+    for name in planned_epochs(recipe):
+        fitting.run_plain_stage(name, members[name], recipe.epochs, optimizer, recipe.schedule)
     network.to(fitting.device)
     fitting.write_plain_baseline(network.networks[0], network.costs.plain)
     return fitting.finish(network)
@@ -36,7 +43,21 @@ def fit(recipe: StaticRecipe, run: RunFolder) -> StaticFamily:
 
 def planned_epochs(recipe: StaticRecipe) -> dict[str, int]:
     """Returns the epochs of each training stage, in the order of the stages."""
-    return {} if recipe.weights else dict.fromkeys(recipe.members, recipe.epochs)
+    return dict.fromkeys(recipe.members, recipe.epochs) if recipe.epochs else {}
+
+
+def check_trained(recipe: StaticRecipe, starts: Sequence[Start], num_classes: int) -> None:
+    """Refuses members that are neither trained nor given as trained classifiers of the data.
+
+    Raises:
+        RecipeError: If ``epochs`` is 0 and the head of a member would be an untrained one.
+    """
+    untrained = [start.backbone for start in starts if not start.is_trained(num_classes)]
+    if not recipe.epochs and untrained:
+        raise RecipeError(
+            f"epochs is 0, so every member needs weights with a head for {num_classes} classes, but "
+            f"{', '.join(untrained)} would have an untrained one: give other weights, or raise epochs"
+        )
 
 
 def check_budget(network: StaticFamily, budget: float) -> None:
@@ -55,18 +76,10 @@ def check_budget(network: StaticFamily, budget: float) -> None:
 
 def _build(recipe: StaticRecipe, fitting: ClassifierFitting) -> StaticFamily:
     members = {}
-    for name in recipe.members:
-        with fitting.seeded(f"weights of {name}"):  # so that a member does not depend on the others
-            members[name] = create_backbone(name, fitting.num_classes)
-    for name, weights in zip(recipe.members, recipe.weights, strict=False):  # there may be none
-        _fill(name, members[name], weights)
+    for start in fitting.starts:
+        with fitting.seeded(f"weights of {start.backbone}"):  # so that a member does not depend on the others
+            members[start.backbone] = start.create(fitting.num_classes)
     try:
         return StaticFamily(members, num_classes=fitting.num_classes, image_px=recipe.image_px)
     except ValueError as error:
         raise RecipeError(f"members: {error}") from error
-
-
-def _fill(name: str, member: nn.Module, weights: str) -> None:
-    if not isinstance(member, SmallResNet):
-        raise RecipeError(f"weights: only CIFAR ResNets (cifar_resnet20, ...) can be given as files, got {name}")
-    load_cifar_weights(member, weights)

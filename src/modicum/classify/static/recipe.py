@@ -1,8 +1,12 @@
 """What can be chosen about training a static family; defaults are small ResNets for CIFAR-10 on a small machine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from modicum.classify.backbone_options import check_trunk
 from modicum.classify.recipe import ImageOptions, settle
+from modicum.nn.weight_names import check_weights, describe_start
 from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require
 
 
@@ -16,11 +20,15 @@ class StaticRecipe:
         members: At least two classifiers, by their names here ("digit_resnet", "photo_resnet", "cifar_resnet20"), in
             torchvision or in timm.
         image_px: Side of the images that every member gets.
-        weights: Trained members, a .safetensors file each in the order of the members, in the usual layout of CIFAR
-            ResNets; nothing is trained then. Empty: the members are trained from scratch.
+        weights: Start the members from these, one each in their order: a .safetensors, .pth or .pt file of the member's
+            state (CIFAR ResNets in the usual layout); "lite0", "lite1" or "lite2", which the extra "pretrained" brings,
+            for the members tf_efficientnet_lite0 to 2; or "published", fetched from the internet on first use. A head
+            is kept if it has as many classes as the data, and replaced otherwise. Empty is random weights.
+        trunk: Where weights are given, whether what precedes the heads is "tuned", too, or stays "frozen".
+        trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         budget: Target of the multiply-adds as a share of the dearest member's, in (0, 1]: the dearest member within
             it is used.
-        epochs: Length of the training of each member.
+        epochs: Length of the training of each member; may be 0 where weights bring heads that are kept.
         optimizer: Stochastic gradient descent.
         schedule: Learning rate over the training of each member.
         ema_decay: Average the weights exponentially with this decay; None for off.
@@ -33,6 +41,8 @@ class StaticRecipe:
     members: tuple[str, ...] = ("cifar_resnet8", "cifar_resnet20", "cifar_resnet32")
     image_px: int = 32
     weights: tuple[str, ...] = ()
+    trunk: Literal["tuned", "frozen"] = "tuned"
+    trunk_rate: float = 0.1
     budget: float = 0.6
     epochs: int = 30
     optimizer: SgdOptions = field(default_factory=SgdOptions)
@@ -46,17 +56,31 @@ class StaticRecipe:
         several = len(self.members) >= 2 and len(set(self.members)) == len(self.members)
         require(several, "members", "at least two different networks", ", ".join(self.members) or "none")
         each = len(self.weights) in (0, len(self.members))
-        require(each, "weights", "one file per member, or none at all", ", ".join(self.weights))
+        require(each, "weights", "one per member, or none at all", ", ".join(self.weights))
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        settle(self, "the dearest member's cost")
+        require(self.epochs >= 0, "epochs", "at least 0", self.epochs)
+        for member, weights in zip(self.members, self.weights, strict=False):  # there may be none
+            check_weights(weights, member, "members")
+        check_trunk(self, has_weights=bool(self.weights))
+        settle(self, "the dearest member's cost", weights=self.weights[0] if self.weights else None)
+
+    @staticmethod
+    def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
+        """States that a run whose members were given did not train them, which older recipes left to the reader."""
+        was_given = of_run and options.get("weights") and "trunk" not in options
+        return {**options, "epochs": 0} if was_given else dict(options)
 
     def facts(self) -> dict[str, str]:
         """Returns the facts about the training that a report shows, by name."""
         return {
-            "Members": ", ".join(self.members) + (", as given" if self.weights else ", from scratch"),
+            "Members": ", ".join(self.members) + f", {self._start()}",
             "Images": f"{self.image_px} px",
-            "Training": "none" if self.weights else f"{self.epochs} epochs each",
+            "Training": f"{self.epochs} epochs each" if self.epochs else "none",
             "Budget": f"{self.budget:.0%} of the dearest member's multiply-adds",
             "Seed": str(self.seed),
         }
+
+    def _start(self) -> str:
+        if self.weights and not self.epochs:
+            return "as given"
+        return describe_start(", ".join(self.weights) or None, self.trunk)

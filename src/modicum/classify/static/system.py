@@ -30,7 +30,7 @@ class StaticSystem(System[StaticRecipe, "StaticFamily"]):
         "modicum train static --data photos/  # a folder with one sub-folder of images per class",
         "modicum train static --resume        # go on after an interruption",
     )
-    options = ("members", "image_px", "weights", "epochs", *COMMON_OPTIONS)
+    options = ("members", "image_px", "weights", "trunk", "epochs", *COMMON_OPTIONS)
 
     def fit(self) -> "Callable[[StaticRecipe, RunFolder], StaticFamily]":
         """Returns the training."""

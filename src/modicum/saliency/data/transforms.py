@@ -2,6 +2,7 @@
 
 # B batch, H W size of a picture in px, S side of the network's input in px
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import Image
 
-from modicum.datasets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
+from modicum.datasets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Interpolation, normalise
 from modicum.imaging.normalisation import check_normalisation
 from modicum.saliency.data.sources import MaskedImage
 
@@ -29,6 +30,7 @@ class Preprocessing:
         flip: Whether training mirrors half of the pictures left to right.
         min_scale: Smallest share of the picture's area that training takes, in (0, 1]; at 1 it takes all of it.
         jitter: How far training changes brightness, contrast and saturation, as a share in [0, 1).
+        interpolation: How pictures are resized, with antialiasing: ``"bilinear"`` or ``"bicubic"``.
     """
 
     size: int
@@ -37,6 +39,7 @@ class Preprocessing:
     flip: bool = True
     min_scale: float = 0.75
     jitter: float = 0.1
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON and YAML bring lists
@@ -44,6 +47,8 @@ class Preprocessing:
         if self.size < 1:
             raise ValueError(f"size must be at least 1, got {self.size}")
         check_normalisation(self.mean, self.std)
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError(f"interpolation must be bilinear or bicubic, got {self.interpolation!r}")
 
     def normalise(self, batch: Tensor) -> Tensor:
         """Normalises a batch; see `modicum.datasets.preprocessing.normalise`."""
@@ -63,11 +68,13 @@ class PairTransform:
 
     def __init__(self, preprocessing: Preprocessing, *, is_random: bool) -> None:
         size, self.is_random = preprocessing.size, is_random
+        kind = v2.InterpolationMode(preprocessing.interpolation)
         moves: list[torch.nn.Module] = []
         if is_random and preprocessing.min_scale < 1:
-            moves.append(v2.RandomResizedCrop(size, (preprocessing.min_scale, 1.0), _ASPECT, antialias=True))
+            scale = (preprocessing.min_scale, 1.0)
+            moves.append(v2.RandomResizedCrop(size, scale, _ASPECT, interpolation=kind, antialias=True))
         else:
-            moves.append(v2.Resize((size, size), antialias=True))
+            moves.append(v2.Resize((size, size), interpolation=kind, antialias=True))
         if is_random and preprocessing.flip:
             moves.append(v2.RandomHorizontalFlip())
         self._move = v2.Compose(moves)
@@ -84,10 +91,10 @@ class PairTransform:
         return _plain(image), _plain(mask)
 
 
-def to_input(pixels: NDArray[np.uint8], size: int) -> Tensor:
+def to_input(pixels: NDArray[np.uint8], size: int, interpolation: Interpolation = "bilinear") -> Tensor:
     """Stretches a picture (H, W, 3) to the network's input size, (3, S, S) uint8."""
     image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
-    return _plain(F.resize(image, [size, size], antialias=True))
+    return _plain(F.resize(image, [size, size], v2.InterpolationMode(interpolation), antialias=True))
 
 
 def _plain(tensor: Tensor) -> Tensor:
