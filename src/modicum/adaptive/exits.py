@@ -49,7 +49,7 @@ class CommonThreshold(ExitRule):
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Exits (N,), on the CPU, for confidences (N, E)."""
-        return _first_exit(self, scores, knob)
+        return first_exit(self, scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
         """Returns whether the confidence reaches the threshold; at the last exit, all samples leave."""
@@ -111,7 +111,7 @@ class GeometricRule(nn.Module, ExitRule):
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Exits (N,), on the CPU, for confidences (N, E)."""
-        return _first_exit(self, scores, knob)
+        return first_exit(self, scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
         """Returns whether the confidence reaches the threshold; at the last exit, all samples leave."""
@@ -151,7 +151,7 @@ class GainRule(nn.Module, ExitRule):
 
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Exits (N,), on the CPU, for confidences (N, E)."""
-        return _first_exit(self, scores, knob)
+        return first_exit(self, scores, knob)
 
     def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
         """Returns whether every later exit gains less than the knob; at the last exit, all samples leave."""
@@ -276,8 +276,8 @@ def _forget_solution(rule: nn.Module, _: object) -> None:
     rule._solved = None
 
 
-def _first_exit(rule: ExitRule, scores: Tensor, knob: float) -> Tensor:
-    """Returns the first exit at which each sample with scores (N, E) leaves."""
+def first_exit(rule: ExitRule, scores: Tensor, knob: float) -> Tensor:
+    """Returns the first exit (N,), on the CPU, at which each sample with confidences (N, E) leaves."""
     scores, knob = scores.cpu(), check_knob(knob)
     leaves = [rule.leaves(index, scores[:, index], knob) for index in range(scores.shape[1])]
     return torch.stack(leaves, dim=1).int().argmax(dim=1)
