@@ -1,13 +1,17 @@
-"""Measures how sure each exit of a classifier is.
+"""Measures how sure each exit of a classifier, or each member of a cascade, is.
 
-The confidence of an exit is its largest soft-max probability. Exits differ in how much they overstate it, so the logits
-of each may be divided by a temperature of its own (C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern
-Neural Networks*, ICML 2017).
+The confidence of an exit is its largest soft-max probability; a cascade may use other measures of its probabilities.
+Exits differ in how much they overstate it, so the logits of each may be divided by a temperature of its own (C. Guo, G.
+Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017).
 """
 
-# N samples, E exits, K classes
+# N samples, E exits, M members, K classes
+import math
+
 import torch
 from torch import Tensor
+
+from modicum.classify.confidence_names import ConfidenceName
 
 HALVINGS = 30  # of the range of temperatures; what remains is far below what the choice of samples decides
 HOTTEST = 100.0
@@ -16,6 +20,41 @@ HOTTEST = 100.0
 def confidence_of(logits: Tensor, temperatures: Tensor) -> Tensor:
     """Returns largest soft-max probabilities (...), float32 in [1/K, 1], of logits (..., K) over temperatures (...)."""
     return (logits.float() / temperatures[..., None]).softmax(dim=-1).amax(dim=-1)
+
+
+def average_answers(probabilities: Tensor) -> Tensor:
+    """Returns, at each member (N, M, K), the mean of its probabilities and of those of the members before it."""
+    members = torch.arange(1, probabilities.shape[1] + 1, device=probabilities.device)
+    return probabilities.cumsum(dim=1) / members[:, None]
+
+
+def sureness(answers: Tensor, name: ConfidenceName, agree: Tensor | None = None) -> Tensor:
+    """Returns how sure answers are, in [0, 1], higher where surer.
+
+    Args:
+        answers: Probabilities (..., K), K at least 2.
+        name: "margin" is the best probability less the second best, "probability" the best, "entropy" one less the
+            entropy as a share of its largest, and "agreement" the margin, but 0 where members disagree.
+        agree: Shape (...), bool, for "agreement": whether all members so far name the same class.
+    """
+    if name == "entropy":
+        entropy = torch.special.entr(answers).sum(dim=-1)
+        surest: Tensor = 1 - entropy / math.log(answers.shape[-1])
+        return surest.clamp(0, 1)
+    best = answers.topk(2, dim=-1).values
+    if name == "probability":
+        return best[..., 0]
+    margin = best[..., 0] - best[..., 1]
+    if name == "agreement":
+        assert agree is not None
+        return margin * agree
+    return margin
+
+
+def agreement(probabilities: Tensor) -> Tensor:
+    """Tells at each member, (N, M) bool, whether it and those before it name the same class; of (N, M, K)."""
+    named = probabilities.argmax(dim=-1)
+    return (named == named[:, :1]).int().cummin(dim=1).values.bool()
 
 
 def fit_temperatures(logits: Tensor, labels: Tensor) -> Tensor:
