@@ -88,6 +88,7 @@ SYSTEMS: Mapping[str, AnySystem] = OnDemand(
         "blockdrop": _system("classify.blockdrop.system:BlockDropSystem"),
         "static": _system("classify.static.system:StaticSystem"),
         "ranet": _system("classify.ranet.system:RANetSystem"),
+        "cascade": _system("classify.cascade.system:CascadeSystem"),
         "resolution-and-blocks": _system("classify.resolution_and_blocks.system:ResolutionAndBlocksSystem"),
         "rnan": _system("restore.rnan.system:RNANSystem"),
         "saliency": _system("saliency.system:SaliencySystem"),

@@ -73,3 +73,28 @@ def time_left(seconds: float) -> str:
         return f"about {hours} h {rest} min left" if rest else f"about {hours} h left"
     days = round(minutes / (24 * 60), 1)
     return f"about {days:g} days left" if days != 1 else "about 1 day left"
+
+
+class Countdown:
+    """Tells, now and then, how much of some work is done, and how long the rest will take.
+
+    Args:
+        what: The work, e.g. "features of images".
+        total: Its units.
+        tell: Shows a line.
+        clock: Seconds since any moment.
+    """
+
+    def __init__(
+        self, what: str, total: int, tell: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.what, self.total, self.tell, self.done = what, total, tell, 0
+        self.rhythm = Rhythm(LINE_PAUSE_S, clock)
+
+    def advance(self, units: int = 1) -> None:
+        """Counts units as done, and tells so if it is time."""
+        self.done += units
+        if self.done == self.total or self.rhythm.is_due():
+            passed = self.rhythm.clock() - self.rhythm.start
+            left = passed / self.done * (self.total - self.done)
+            self.tell(f"{self.what}: {self.done:,} of {self.total:,}  ({time_left(left)})")

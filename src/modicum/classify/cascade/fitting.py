@@ -1,0 +1,193 @@
+"""From a recipe to a cascade in a run folder: features, heads, temperatures, menu, thresholds, baselines."""
+
+# N training images, V views of each, C candidates (sizes x exits), K classes
+import hashlib
+import itertools
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from modicum.adaptive.cascades import NestedThresholds
+from modicum.adaptive.curve import Point, fixed_point
+from modicum.adaptive.exits import FrozenTable
+from modicum.classify.cascade.features import FeatureStore
+from modicum.classify.cascade.heads import Standardised, fit_head, make_folds, out_of_fold
+from modicum.classify.cascade.menu import Plan, choose_plan, plan_cascades
+from modicum.classify.cascade.network import Step, TrunkCascade, name_step, price_steps, price_trunk
+from modicum.classify.cascade.recipe import CascadeRecipe
+from modicum.classify.cascade.trunk import cut_trunk, feature_widths
+from modicum.classify.confidence import fit_temperatures
+from modicum.classify.evidence import judge_hits
+from modicum.classify.fitting import ClassifierFitting
+from modicum.classify.pretrained import Start, read_start
+from modicum.datasets.sources import Part
+from modicum.storage.runs import RunFolder
+from modicum.training.progress import Countdown
+
+log = logging.getLogger(__name__)
+
+
+def fit(recipe: CascadeRecipe, run: RunFolder) -> TrunkCascade:
+    """Trains a cascade, leaving weights, splits and baselines in the run folder; goes on where a kill left off.
+
+    Returns:
+        The network, in evaluation mode, on the CPU.
+
+    Raises:
+        DataError: If the data cannot be used, or a class has a single training image.
+        RecipeError: If the backbone is unknown or cannot be cut, or a budget is below the cheapest step.
+        WeightsError: If the pretrained weights cannot be had or do not fit.
+    """
+    start = read_start(recipe.backbone, recipe.weights)  # before images are read
+    return _CascadeFitting(recipe, run, start).fit()
+
+
+def planned_epochs(recipe: CascadeRecipe) -> dict[str, int]:
+    """Returns the epochs of each training stage: a frozen trunk has none."""
+    return {"trunk": recipe.epochs} if recipe.trunk == "tuned" else {}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Holds every size and exit that may become a step.
+
+    Attributes:
+        steps: C of them, in rising order.
+        heads: Of each.
+        logits: Shape (N, C, K): out of fold, of the training images.
+    """
+
+    steps: tuple[Step, ...]
+    heads: tuple[nn.Linear, ...]
+    logits: Tensor
+
+
+class _CascadeFitting:
+    """One training of a cascade: its steps in order."""
+
+    def __init__(self, recipe: CascadeRecipe, run: RunFolder, start: Start) -> None:
+        self.recipe = recipe
+        self.fitting = ClassifierFitting(recipe, run, planned_epochs(recipe), starts=[start])
+        self.data, self.num_classes = self.fitting.data, self.fitting.num_classes
+        with self.fitting.seeded():
+            backbone = start.create(self.num_classes)
+        self.trunk = cut_trunk(backbone, recipe.exits, recipe.backbone).eval().to(self.fitting.device)
+        self.widths = feature_widths(self.trunk, recipe.image_px)
+        self.prices = price_trunk(self.trunk, recipe.sizes_px, self.num_classes)
+        self.store = FeatureStore(
+            run.path / "features", self.trunk, recipe.sizes_px, self._digest(), flip=recipe.flip_views
+        )
+
+    def fit(self) -> TrunkCascade:
+        labels = self._labels("train")
+        folds = make_folds(labels, self.data.source.classes, self.recipe.folds, self.recipe.seed)
+        candidates = self._fit_candidates(labels, folds)
+        temperatures = fit_temperatures(candidates.logits, labels)
+        plan = self._plan(candidates, temperatures, labels)
+        network = self._build(candidates, temperatures, plan)
+        self._write_baselines(candidates)
+        self.fitting.finish(network)
+        self.store.remove()
+        return network
+
+    def _fit_candidates(self, labels: Tensor, folds: Sequence[Tensor]) -> Candidates:
+        features = self._features("train")
+        views = next(iter(features.values())).shape[1]
+        steps = tuple(Step(size, exit_) for size in self.recipe.sizes_px for exit_ in range(self.recipe.exits))
+        heads, logits, repeated = [], [], labels.repeat_interleave(views)
+        countdown = Countdown("heads", len(steps), log.info)
+        # All views of an image are fitted on or judged together; it is judged by its first, which is as it is.
+        seen = [torch.cat([fold * views + view for view in range(views)]) for fold in folds]
+        for step in steps:
+            rows = self._read_by(step, features).flatten(0, 1)
+            known = Standardised.of(torch.split(rows, list(self.widths[: step.exit + 1]), dim=1))
+            heads.append(fit_head(known, repeated, self.num_classes, self.recipe.penalty))
+            judged = out_of_fold(known, repeated, self.num_classes, self.recipe.penalty, seen)
+            logits.append(judged[::views])
+            countdown.advance()
+        return Candidates(steps, tuple(heads), torch.stack(logits, dim=1))
+
+    def _plan(self, candidates: Candidates, temperatures: Tensor, labels: Tensor) -> Plan:
+        probabilities = (candidates.logits / temperatures[:, None]).softmax(dim=2)
+        whole = sum(self.prices[candidates.steps[-1]])
+
+        def price(menu: Sequence[int]) -> Tensor:
+            costs = price_steps([candidates.steps[place] for place in menu], self.prices)
+            return torch.tensor(costs, dtype=torch.float64) / whole
+
+        averages = {"average": (True,), "own": (False,), "best": (True, False)}[self.recipe.answers]
+        menus = list(_menus(candidates.steps, self.recipe.steps, self.recipe.exits - 1))
+        plans = plan_cascades(probabilities, labels, menus, price, confidence=self.recipe.confidence, averages=averages)
+        plan = choose_plan(plans, self.recipe.budget)
+        chosen = ", ".join(name_step(candidates.steps[place], self.trunk) for place in plan.members)
+        log.info("of %d cascades, the best for %g of the cost: %s", len(menus), self.recipe.budget, chosen)
+        return plan
+
+    def _build(self, candidates: Candidates, temperatures: Tensor, plan: Plan) -> TrunkCascade:
+        recipe, members = self.recipe, list(plan.members)
+        network = TrunkCascade(
+            recipe.backbone,
+            [candidates.steps[place] for place in members],
+            num_classes=self.num_classes,
+            image_px=recipe.image_px,
+            num_exits=recipe.exits,
+            average=plan.average,
+            confidence=recipe.confidence,
+            trunk=self.trunk,
+        )
+        network.heads = nn.ModuleList(candidates.heads[place] for place in members)
+        network.plain_head = candidates.heads[-1]
+        network.temperatures = FrozenTable(temperatures[members])
+        network.policy = NestedThresholds(plan.tradeoff.thresholds)
+        return network.to(self.fitting.device)
+
+    def _write_baselines(self, candidates: Candidates) -> None:
+        """Keeps what every size and exit alone reaches on the test images."""
+        labels, features = self._labels("test"), self._features("test")
+
+        @torch.inference_mode()
+        def measure() -> Sequence[Point]:
+            points = []
+            for step, head in zip(candidates.steps, candidates.heads, strict=True):
+                rows = self._read_by(step, features)[:, 0]
+                name = "plain network" if step == candidates.steps[-1] else name_step(step, self.trunk)
+                points.append(fixed_point(name, judge_hits(head(rows), labels), sum(self.prices[step])))
+            return points
+
+        self.fitting.write_baselines(measure)
+
+    def _read_by(self, step: Step, features: Mapping[int, Tensor]) -> Tensor:
+        """Returns the features (n, V, D) that the head of a step reads: those of all exits up to its own."""
+        return features[step.size_px][:, :, : sum(self.widths[: step.exit + 1])]
+
+    def _features(self, part: Part) -> dict[int, Tensor]:
+        """Returns the features of a part of the images at each size, (n, V, D)."""
+        indices = self.data.splits.indices(self.data.source, part)
+
+        def batches(places: Sequence[int]) -> Iterable[Tensor]:
+            chosen = [indices[place] for place in places]
+            return (images for images, _ in self.data.evaluate_indices(chosen, self.fitting.device))
+
+        return self.store.features([self.data.source.records[index].id for index in indices], batches)
+
+    def _labels(self, part: Part) -> Tensor:
+        source = self.data.source
+        return torch.tensor([source.records[index].label for index in self.data.splits.indices(source, part)])
+
+    def _digest(self) -> str:
+        """Returns a digest of all that the features depend on beside the images."""
+        digest = hashlib.sha256(repr((self.data.preprocessing, self.recipe.exits)).encode())
+        for name, tensor in self.trunk.state_dict().items():
+            digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _menus(steps: Sequence[Step], most: int, last_exit: int) -> Iterable[tuple[int, ...]]:
+    """Yields the menus that may be chosen: their last step runs the whole trunk, whose answers are the best."""
+    for length in range(1, most + 1):
+        for menu in itertools.combinations(range(len(steps)), length):
+            if steps[menu[-1]].exit == last_exit:
+                yield menu

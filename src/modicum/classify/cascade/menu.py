@@ -1,0 +1,84 @@
+"""Chooses which candidates make up a cascade, from what each said of images that it was not fitted on."""
+
+# N images, C candidates, M members of a cascade, K classes
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from modicum.adaptive.cascades import Tradeoff, fit_thresholds
+from modicum.classify.confidence import agreement, average_answers, sureness
+from modicum.classify.confidence_names import ConfidenceName
+
+SHARES = (0.6, 0.7, 0.8, 0.9, 1.0)  # of a budget, over which a plan's accuracy is averaged: one alone is chance
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cascade, with what it costs and brings on the images that it was chosen on.
+
+    Attributes:
+        members: Places of its candidates, in their order.
+        average: Whether its answers are means over the members so far.
+        tradeoff: Its thresholds, from the most expensive to the cheapest.
+    """
+
+    members: tuple[int, ...]
+    average: bool
+    tradeoff: Tradeoff
+
+    def accuracy_around(self, budget: float) -> float:
+        """Returns the mean, over budgets up to this one, of the best accuracy within each; 0 where nothing is."""
+        found = [self.tradeoff.worths[self.tradeoff.costs <= share * budget] for share in SHARES]
+        return sum(float(worths.max()) if len(worths) else 0.0 for worths in found) / len(found)
+
+
+def judge_members(probabilities: Tensor, confidence: ConfidenceName, *, average: bool) -> tuple[Tensor, Tensor]:
+    """Returns the answers (N, M, K) of a cascade's members, and how sure they are (N, M).
+
+    Args:
+        probabilities: Shape (N, M, K), of each member alone.
+        confidence: How sureness is measured; see `modicum.classify.confidence.sureness`.
+        average: Whether an answer is the mean of the members so far, or the member's own.
+    """
+    answers = average_answers(probabilities) if average else probabilities
+    return answers, sureness(answers, confidence, agreement(probabilities))
+
+
+def plan_cascades(
+    probabilities: Tensor,
+    labels: Tensor,
+    menus: Iterable[tuple[int, ...]],
+    price: Callable[[Sequence[int]], Tensor],
+    *,
+    confidence: ConfidenceName = "margin",
+    averages: Sequence[bool] = (True,),
+) -> list[Plan]:
+    """Fits thresholds for every menu and every way to answer.
+
+    Args:
+        probabilities: Shape (N, C, K): of every candidate alone, after its temperature.
+        labels: Shape (N,), int64.
+        menus: The candidates of each cascade, in the order in which they run.
+        price: Returns the costs (M,) of a menu, up to and with each member, rising.
+        confidence: See `judge_members`.
+        averages: See `judge_members`.
+    """
+    plans = []
+    for menu in menus:
+        costs = price(menu)
+        for average in averages if len(menu) > 1 else averages[:1]:
+            answers, sure = judge_members(probabilities[:, list(menu)], confidence, average=average)
+            hits = answers.argmax(dim=2) == labels[:, None]
+            plans.append(Plan(menu, average, fit_thresholds(sure, hits, costs)))
+    return plans
+
+
+def choose_plan(plans: Sequence[Plan], budget: float) -> Plan:
+    """Chooses the cascade that is most accurate around a budget; of several, the one with the fewest members.
+
+    Args:
+        plans: Those to choose from, at least one.
+        budget: Mean cost allowed, in the unit of the plans' prices.
+    """
+    return max(plans, key=lambda plan: (plan.accuracy_around(budget), -len(plan.members)))

@@ -1,0 +1,98 @@
+"""What can be chosen about training a cascade of sizes and exits; no torch here."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from modicum.classify.confidence_names import ConfidenceName
+from modicum.classify.recipe import ImageOptions, settle
+from modicum.nn.weight_names import check_weights
+from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
+
+
+@dataclass(frozen=True)
+class CascadeRecipe:
+    """Fits a head for every size and exit of a pretrained trunk, and chooses those that make the best cascade.
+
+    Attributes:
+        data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
+            files, or a tar of images; None is the embedded default, photographs of 20 classes.
+        backbone: The network whose trunk is run, by its name in torchvision or timm.
+        weights: Its pretrained weights: "lite0" to "lite2" (the extra ``pretrained``), a .safetensors or .pth file, or
+            "published" for those of torchvision or timm, from the internet; None starts from random weights.
+        trunk: "frozen" fits heads alone, in minutes; "tuned" first trains the trunk for ``epochs``, at all sizes.
+        image_px: Largest side of the images; the whole trunk at this size is the network that costs are shares of.
+        sizes: Sides that a step of the cascade may have, beside ``image_px``.
+        exits: How many of the trunk's last stages a step may end behind.
+        steps: Most steps of the cascade.
+        answers: "average" answers with the mean of the steps so far, "own" with the last step's; "best" is the one that
+            is more accurate on training images that the heads were not fitted on.
+        confidence: How sure a step is: "margin" between the two best probabilities, the best "probability", "entropy",
+            or "agreement" (the margin, where all steps so far name the same class).
+        flip_views: Also fit heads on mirrored training images.
+        penalty: Of half the squared weights of a head, beside the mean cross-entropy.
+        folds: Parts of the training images each of which is judged by heads that were fitted on the others.
+        budget: Target of the mean multiply-adds as a share of the whole trunk's at ``image_px``; the steps are chosen
+            for it, and the knob unless ``max_loss`` is given.
+        epochs: Length of the training of a tuned trunk.
+        optimizer: Of that training; parts "trunk" and "head".
+        schedule: Learning rate of that training.
+        ema_decay: Average the weights of a tuned trunk exponentially with this decay; None for off.
+        images: How images become batches.
+        trainer: Devices and precision.
+        seed: Of everything random.
+    """
+
+    data: str | None = None
+    backbone: str = "tf_efficientnet_lite0"
+    weights: str | None = "lite0"
+    trunk: Literal["frozen", "tuned"] = "frozen"
+    image_px: int = 192
+    sizes: tuple[int, ...] = (64, 96, 128, 160)
+    exits: int = 3
+    steps: int = 3
+    answers: Literal["average", "own", "best"] = "best"
+    confidence: ConfidenceName = "margin"
+    flip_views: bool = False
+    penalty: float = 3e-6
+    folds: int = 5
+    budget: float = 0.35
+    epochs: int = 10
+    optimizer: OptimizerOptions = field(
+        default_factory=lambda: OptimizerOptions("adamw", learning_rate=1e-3, part_rates={"trunk": 0.1})
+    )
+    schedule: Schedule = field(default_factory=lambda: Schedule("one_cycle"))
+    ema_decay: float | None = None
+    images: ImageOptions = field(default_factory=ImageOptions)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
+        within = all(1 <= size < self.image_px for size in self.sizes) and len(set(self.sizes)) == len(self.sizes)
+        require(within, "sizes", f"different sides below image_px, {self.image_px}", ", ".join(map(str, self.sizes)))
+        require(self.exits >= 1, "exits", "at least 1", self.exits)
+        require(1 <= self.steps <= 4, "steps", "from 1 to 4", self.steps)
+        require(self.penalty > 0, "penalty", "above 0", self.penalty)
+        require(self.folds >= 2, "folds", "at least 2", self.folds)
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        check_weights(self.weights, self.backbone)
+        if self.images.resize_short is None:  # whole pictures: what a crop leaves out would be lost to every size
+            object.__setattr__(self, "images", replace(self.images, resize_short=self.image_px))
+        settle(self, "the whole trunk's cost at image_px", weights=self.weights)
+
+    @property
+    def sizes_px(self) -> tuple[int, ...]:
+        """All sides that a step may have, rising."""
+        return (*sorted(self.sizes), self.image_px)
+
+    def facts(self) -> dict[str, str]:
+        """Returns the facts about the training that a report shows, by name."""
+        tuned = f"tuned for {self.epochs} epochs" if self.trunk == "tuned" else "frozen"
+        return {
+            "Trunk": f"{self.backbone}, weights {self.weights or 'random'}, {tuned}",
+            "Sizes": ", ".join(f"{size} px" for size in self.sizes_px),
+            "Heads": f"logistic regression behind the last {self.exits} stages, penalty {self.penalty:g}",
+            "Steps": f"at most {self.steps}, chosen out of fold ({self.folds} folds) for {self.budget:.0%} of the cost",
+            "Confidence": f"{self.confidence}, answers: {self.answers}",
+            "Seed": str(self.seed),
+        }

@@ -1,0 +1,48 @@
+"""Registers `cascade`; its parts are imported when they are asked for."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from modicum.classify.cascade.recipe import CascadeRecipe
+from modicum.classify.recipe import COMMON_OPTIONS
+from modicum.contract import System
+from modicum.storage.runs import RunFolder
+
+if TYPE_CHECKING:
+    from modicum.classify.cascade.network import TrunkCascade
+    from modicum.classify.results import Detail
+
+
+class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
+    """Image classifier that starts small on a pretrained network and goes on only where it is not sure."""
+
+    id = "cascade"
+    wing = "classify"
+    summary = "image classifier that starts small on a pretrained network and goes on only where it is not sure"
+    recipe = CascadeRecipe
+    default_recipe = "cascade-photographs"
+    own_data_recipe = "cascade-photos"
+    examples = (
+        "modicum train cascade                              # the embedded photographs",
+        "modicum train cascade --data photos/ --budget 0.3  # a folder with one sub-folder of images per class",
+        "modicum train cascade --resume                     # go on after an interruption",
+    )
+    options = ("budget", "image_px", "backbone", "weights", "sizes", *COMMON_OPTIONS)
+
+    def fit(self) -> "Callable[[CascadeRecipe, RunFolder], TrunkCascade]":
+        """Returns the training."""
+        from modicum.classify.cascade.fitting import fit
+
+        return fit
+
+    def network(self) -> "Callable[..., TrunkCascade]":
+        """Returns the builder of the network."""
+        from modicum.classify.cascade.network import TrunkCascade
+
+        return TrunkCascade
+
+    def details(self) -> "Callable[..., tuple[Detail, ...]]":
+        """Returns what a report shows of it beside what all show."""
+        from modicum.classify.cascade.details import describe
+
+        return describe
