@@ -17,7 +17,7 @@ class BlockDropRecipe:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
             files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
         backbone: A residual classifier by its name here ("cifar_resnet32", "digit_resnet32_pool"), in torchvision or in
-            timm; see `make_droppable` for the kinds known.
+            timm; see `modicum.classify.blockdrop.droppable` for the kinds known.
         weights: A .safetensors file of a trained backbone with the classes of the data: a CIFAR ResNet in the usual
             layout, or the state of the torchvision or timm network.
         pretrained: Start from published weights (fetched from the internet on first use).
