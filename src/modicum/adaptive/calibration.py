@@ -100,6 +100,10 @@ def bisect_knob(
 
     Raises:
         BudgetError: If ``mean_cost`` exceeds ``target`` at the cheapest knob.
+
+    Example:
+        >>> round(bisect_knob(lambda knob: 10 - knob, target=4, knob_range=(0, 10)), 6)
+        6.0
     """
     highest, cheapest = knob_range
     if not (least := mean_cost(cheapest)) <= target:  # so that nan is refused, too
@@ -122,6 +126,11 @@ def check_disjoint(calibration_ids: Iterable[str], test_ids: Iterable[str]) -> N
 
     Raises:
         ValueError: If a sample is in both sets; the message names some.
+
+    Example:
+        >>> check_disjoint(["a.png", "b.png"], ["b.png"])
+        Traceback (most recent call last):
+        ValueError: 1 samples are in both calibration and test data, e.g. b.png: split them anew
     """
     shared = sorted(set(calibration_ids) & set(test_ids))
     if shared:

@@ -82,6 +82,11 @@ class MenuCosts(CostTable):
         unit: What the figures count.
         alone: Cost of the network that answers without a decision, where that is less than the most expensive route;
             None: the most expensive route.
+
+    Example:
+        >>> costs = MenuCosts(("224 px", "112 px"), (4.0e9, 1.0e9), decision=0.1e9)
+        >>> costs.of(torch.tensor([1, 0])).tolist()
+        [1100000000.0, 4100000000.0]
     """
 
     route_names: tuple[str, ...]
@@ -127,6 +132,11 @@ class UnitCosts(CostTable):
         floor: Cost of what always runs: stem, shortcuts, head.
         decision: Cost of the decision, paid on every route.
         unit: What the figures count.
+
+    Example:
+        >>> costs = UnitCosts(per_unit=(3.0, 5.0), floor=2.0, decision=1.0)
+        >>> costs.of(torch.tensor([[True, False], [True, True]])).tolist()
+        [6.0, 11.0]
     """
 
     per_unit: tuple[float, ...]

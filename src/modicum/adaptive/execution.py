@@ -36,6 +36,11 @@ def select_run_scatter(inputs: Tensor, choices: Tensor, runs: Sequence[Callable[
 
     Raises:
         ValueError: If ``choices`` names a run that does not exist or does not match ``inputs`` in length.
+
+    Example:
+        >>> double, negate = (lambda x: 2 * x), (lambda x: -x)
+        >>> select_run_scatter(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 1, 0]), [double, negate])
+        tensor([ 2., -2.,  6.])
     """
     groups = group_rows(choices, len(runs))
     if len(choices) != len(inputs):

@@ -42,7 +42,13 @@ class ExitRule(Policy):
 
 
 class CommonThreshold(ExitRule):
-    """Lets samples leave at the first exit with a confidence of at least 1 - knob; needs no fitting."""
+    """Lets samples leave at the first exit with a confidence of at least 1 - knob; needs no fitting.
+
+    Example:
+        >>> confidence = torch.tensor([[0.95, 0.99], [0.60, 0.80]])  # of two samples at two exits
+        >>> CommonThreshold(num_exits=2).decide(confidence, knob=0.1).tolist()  # leave from 0.9 on
+        [0, 1]
+    """
 
     def __init__(self, num_exits: int) -> None:
         self.num_exits = num_exits
@@ -250,6 +256,11 @@ def solve_thresholds(confidence: Tensor, shares: Tensor) -> Tensor:
     Returns:
         Shape (E,), of the type of ``confidence``. A sample leaves at the first exit where its confidence is at least
         the threshold: 1e8 where none leaves, -1e8 at the last exit.
+
+    Example:
+        >>> confidence = torch.tensor([[0.9, 0.9], [0.8, 0.9], [0.3, 0.9], [0.2, 0.9]])
+        >>> solve_thresholds(confidence, torch.tensor([0.5, 0.5]))[0]  # half of them leave at the first exit
+        tensor(0.8000)
     """
     num_samples, num_exits = confidence.shape
     thresholds = confidence.new_full((num_exits,), CLOSED)

@@ -58,7 +58,7 @@ def check_content(run: RunFolder, parts: Parts, digest: Callable[[str], str], or
     """Compares samples with the digests in a run folder.
 
     Args:
-        run: The run folder; one that `modicum adopt` took over may have no digests, and nothing is compared.
+        run: The run folder; one that ``modicum adopt`` took over may have no digests, and nothing is compared.
         parts: Ids of the samples to look at, by part.
         digest: From an id to the digest of what is there now; several threads call it.
         origin: Where the data come from, for the message.

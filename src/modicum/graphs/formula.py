@@ -80,6 +80,10 @@ def make_formula(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) ->
 
     Raises:
         ValueError: If there are more or fewer names than inputs or outputs.
+
+    Example:
+        >>> make_formula(Graph(1, 1, (), [0], [1], [2.0], [0.5]), inputs=["x"], outputs=["y"]).outputs
+        ((y, 2.0*x + 0.5),)
     """
     if (len(inputs), len(outputs)) != (graph.num_inputs, graph.num_outputs):
         raise ValueError(

@@ -52,6 +52,11 @@ class Graph:
     Raises:
         ValueError: If the arrays do not fit together, an edge goes backwards, twice, into an input or out of an output,
             an activation is unknown, or a number is not finite or stands where no bias is.
+
+    Example:
+        >>> graph = Graph.layered((2, 3, 1))
+        >>> graph.num_hidden, graph.num_parameters  # 9 weights, 4 biases
+        (3, 13)
     """
 
     num_inputs: int
@@ -147,7 +152,7 @@ class Graph:
 
         Args:
             measure: "parameters" counts weights and biases, "edges" the connections alone, "macs" the multiply-adds of
-                one evaluation: one per edge and what the activations cost (see `Activation.macs`).
+                one evaluation: one per edge and what the activations cost (see `modicum.graphs.activations`).
 
         Raises:
             ValueError: If the measure is unknown.

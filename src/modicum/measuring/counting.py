@@ -1,6 +1,6 @@
 """Counts what a network executes, by kind of operation, in one pass; knows the cost of torch's operators and of ours.
 
-An operator that torch does not bring has its cost registered beside it, under its name:
+An operator that torch does not bring has its cost registered beside it, under its name::
 
     @register_cost("modicum::adder2d")
     def _cost(features: Tensor, filters: Tensor, *, out: Tensor) -> dict[Kind, int]:
@@ -80,7 +80,12 @@ def count_macs(run: Callable[..., object], *inputs: object) -> int:
 
 
 def count_network_macs(network: nn.Module, shape: Sequence[int]) -> int:
-    """Counts the multiply-adds of one evaluation pass of ``network`` on an input of ``shape``, without computing it."""
+    """Counts the multiply-adds of one evaluation pass of ``network`` on an input of ``shape``, without computing it.
+
+    Example:
+        >>> count_network_macs(nn.Conv2d(3, 8, kernel_size=3, padding=1), (1, 3, 32, 32))  # 3 * 8 * 9 * 32 * 32
+        221184
+    """
     on_meta = copy.deepcopy(network).to("meta").float().eval()
     return count_macs(on_meta, torch.empty(tuple(shape), device="meta"))
 

@@ -46,6 +46,13 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, *, scale: float, norma
 
     Raises:
         ValueError: If the shapes do not match or the normalisation is unknown.
+
+    Example:
+        >>> queries, keys, values = torch.zeros(1, 4, 8), torch.zeros(1, 6, 8), torch.ones(1, 6, 3)
+        >>> attend(queries, keys, values, scale=8**-0.5).shape
+        torch.Size([1, 4, 3])
+        >>> attend(queries, keys, values, scale=8**-0.5, normalize="outputs")[0, 0]  # 6 sources, a quarter of each
+        tensor([1.5000, 1.5000, 1.5000])
     """
     _check(queries, keys, values, normalize)
     with _full_precision(queries.device.type):

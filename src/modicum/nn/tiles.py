@@ -111,6 +111,11 @@ def plan_tiling(
 
     Raises:
         ValueError: If even the smallest tile does not fit; the message says how much memory it needs.
+
+    Example:
+        >>> tiling = plan_tiling(3000, 4000, memory_bytes=2**28, bytes_per_pixel=20_000)
+        >>> tiling.tile < Tiling().tile or tiling.batch < Tiling().batch
+        True
     """
     preferred = Tiling() if preferred is None else preferred
     least = smallest_tile(preferred.halo, preferred.feather, preferred.multiple)

@@ -102,6 +102,10 @@ def exact_match(prediction: str, gold: str, rules: Rules | None = None) -> bool:
         prediction: What was answered.
         gold: What is right.
         rules: Rules of comparison; None for the rules that fit both texts.
+
+    Example:
+        >>> exact_match("the Eiffel Tower!", "Eiffel tower")
+        True
     """
     chosen = rules or rules_of(prediction, gold)
     return normalise(prediction, chosen) == normalise(gold, chosen)
@@ -111,6 +115,10 @@ def f1_v1(prediction: str, gold: str, rules: Rules | None = None) -> float:
     """Computes F1 of the words of two normal forms, as multisets; 0 if they share none, so also if both are empty.
 
     See `exact_match` for the arguments.
+
+    Example:
+        >>> round(f1_v1("Eiffel Tower in Paris", "the Eiffel Tower"), 2)  # two words of four and of two
+        0.67
     """
     chosen = rules or rules_of(prediction, gold)
     return _f1(answer_words(prediction, chosen), answer_words(gold, chosen))

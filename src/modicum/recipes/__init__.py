@@ -133,7 +133,12 @@ def with_suggestion(message: str, names: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Returns a hint to the name that was probably meant, or to all names."""
+    """Returns a hint to the name that was probably meant, or to all names.
+
+    Example:
+        >>> closest("drnett", ["drnet", "ranet"])
+        'did you mean drnet?'
+    """
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"

@@ -67,6 +67,10 @@ def mosaic(rgb: Bytes) -> Bytes:
     """Keeps what a Bayer sensor of the order GRBG sees of (H, W, 3): one channel per pixel, the others 0.
 
     The first row reads G R G R ..., the second B G B G ...
+
+    Example:
+        >>> mosaic(np.full((2, 2, 3), 9, dtype=np.uint8)).tolist()  # G R, B G
+        [[[0, 9, 0], [9, 0, 0]], [[0, 0, 9], [0, 9, 0]]]
     """
     kept = np.zeros_like(rgb)
     kept[0::2, 0::2, 1] = rgb[0::2, 0::2, 1]

@@ -50,7 +50,13 @@ def score(restored: NDArray[Any], target: NDArray[Any], task: Task) -> Scores:
 
 
 def psnr(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Returns the PSNR in dB with peak 255, of one mean squared error over all pixels and channels."""
+    """Returns the PSNR in dB with peak 255, of one mean squared error over all pixels and channels.
+
+    Example:
+        >>> grey = np.full((16, 16), 100, dtype=np.uint8)
+        >>> round(psnr(grey, grey + 10), 2)
+        28.13
+    """
     error = np.mean((first.astype(np.float64) - second.astype(np.float64)) ** 2)
     return float(10 * np.log10(PEAK**2 / error)) if error else float("inf")
 

@@ -181,7 +181,12 @@ class Scorer:
 
 
 def f_measure(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns ``(1 + b2) P R / (b2 P + R)`` with b2 = 0.3, of the shape of its arguments; 0 where both are 0."""
+    """Returns ``(1 + b2) P R / (b2 P + R)`` with b2 = 0.3, of the shape of its arguments; 0 where both are 0.
+
+    Example:
+        >>> f_measure(np.array([1.0, 0.5, 0.0]), np.array([1.0, 1.0, 0.0])).round(3).tolist()
+        [1.0, 0.565, 0.0]
+    """
     below = BETA_SQUARED * precision + recall
     return np.asarray((1 + BETA_SQUARED) * precision * recall / np.where(below == 0, 1, below))
 

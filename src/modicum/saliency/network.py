@@ -104,6 +104,11 @@ class SaliencyNet(nn.Module):
 
     Raises:
         ValueError: If an option is out of range or the encoder has too few levels.
+
+    Example:
+        >>> network = SaliencyNet("mobilenetv3_small_050", width=8, steps=1).eval()
+        >>> network.saliency(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     storage_name = "saliency"

@@ -64,7 +64,7 @@ class OnnxSaliency:
         return batch
 
     def find(self, picture: Source) -> NDArray[np.uint8]:
-        """Returns the mask (H, W) of one picture at its full size and upright, enlarged as `modicum predict` does.
+        """Returns the mask (H, W) of one picture at its full size and upright, enlarged as ``modicum predict`` does.
 
         Raises:
             BadImageError: If the file is missing, or the picture cannot be used; see `prepare`.

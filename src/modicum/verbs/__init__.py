@@ -72,7 +72,12 @@ def options_of(verb: str, run: str | Path) -> Callable[..., object]:
 
 
 def list_systems() -> list[AnySystem]:
-    """Lists the systems that can be trained."""
+    """Lists the systems that can be trained.
+
+    Example:
+        >>> [system.id for system in list_systems() if system.wing == "classify"]
+        ['drnet', 'blockdrop', 'static', 'ranet', 'resolution-and-blocks']
+    """
     return list(SYSTEMS.values())
 
 
@@ -99,6 +104,12 @@ def train(
         RunError: If the folder holds something else.
         DataError: If the data cannot be used.
         MissingExtraError: If a package that the system's report needs is not installed.
+
+    Example:
+        >>> import modicum
+        >>> run = modicum.train("graphs", recipe="graphs-quick", out="runs/graph")
+        >>> run.weights.name
+        'model.safetensors'
     """
     chosen = get_system(system)
     if isinstance(options.get("data"), Path):
@@ -145,6 +156,12 @@ def load(path: str | Path, **parts: object) -> "nn.Module":
 
     Raises:
         WeightsError: If the file is missing, damaged, or does not fit its network.
+
+    Example:
+        >>> import modicum
+        >>> network = modicum.load("runs/photos")
+        >>> network.resolutions
+        (32, 16)
     """
     from modicum.storage.weights import load_network
 
@@ -153,12 +170,28 @@ def load(path: str | Path, **parts: object) -> "nn.Module":
 
 
 def predictor(run: str | Path, **options: object) -> Predictor:
-    """Returns a predictor for single inputs of a run's task, such as images, photographs or questions."""
+    """Returns a predictor for single inputs of a run's task, such as images, photographs or questions.
+
+    Example:
+        >>> import modicum
+        >>> predictor = modicum.predictor("runs/photos")
+        >>> answer = predictor("photos/sunny/0.png")  # prints "photos/sunny/0.png: sunny (56.9%), 16 px, ..."
+        >>> answer.label in ("cloudy", "sunny")
+        True
+        >>> predictor("photos/sunny/0.png", knob=-1000.0).route  # this call only
+        '32 px'
+    """
     return open_run(run).predictor(**options)
 
 
 def figures(run: str | Path) -> Report:
-    """Reads what the last evaluation of a run measured, from its folder."""
+    """Reads what the last evaluation of a run measured, from its folder.
+
+    Example:
+        >>> from modicum.verbs import figures
+        >>> figures("runs/photos").classes
+        ('cloudy', 'sunny')
+    """
     return open_run(run).figures()
 
 
@@ -168,6 +201,12 @@ def evaluate(run: str | Path, **options: object) -> Report:
     Args:
         run: The run folder.
         **options: Those of the run's task.
+
+    Example:
+        >>> import modicum
+        >>> evaluation = modicum.evaluate("runs/photos", clock=False)
+        >>> [point.name for point in evaluation.curve.static]
+        ['always 32 px', 'always 16 px']
     """
     return open_run(run).evaluate(**options)
 
@@ -178,6 +217,12 @@ def calibrate(run: str | Path, **options: object) -> Report:
     Args:
         run: The run folder.
         **options: Those of the run's task.
+
+    Example:
+        >>> import modicum
+        >>> calibration = modicum.calibrate("runs/photos", budget=0.8).calibration
+        >>> calibration.achieved <= calibration.target == 0.8 * calibration.plain
+        True
     """
     trained = open_run(run)
     return (trained.calibrate or _refuse("calibrate", trained))(**options)
@@ -190,6 +235,12 @@ def predict(run: str | Path, inputs: Sequence[str | Path] = (), **options: objec
         run: The run folder.
         inputs: Files, folders of files, or patterns.
         **options: Those of the run's task.
+
+    Example:
+        >>> import modicum
+        >>> answers = list(modicum.predict("runs/photos", ["photos/sunny"]))
+        >>> len(answers)
+        20
     """
     return open_run(run).predict(inputs, **options)
 
@@ -213,6 +264,12 @@ def compare(runs: Sequence[str | Path], **options: object) -> Report:
 
     Raises:
         RunError: If there is no run, or the runs are of different tasks.
+
+    Example:
+        >>> import modicum
+        >>> comparison = modicum.compare(["runs/photos"], out="comparison.svg")
+        >>> Path("comparison.svg").exists()
+        True
     """
     opened = [open_run(run).run for run in runs]
     wings = {each.system.wing: run for each, run in zip(opened, runs, strict=True)}

@@ -77,6 +77,12 @@ class BlockDrop(RoutedClassifier):
     Raises:
         ValueError: If the backbone has no droppable block or cannot be served at this size, or the policy does not
             give one logit per block; the message says why.
+
+    Example:
+        >>> network = BlockDrop("cifar_resnet8", num_classes=10).eval()
+        >>> keep = torch.tensor([[True, True, True], [False, False, False]])  # all blocks for one image, none for one
+        >>> network.run(torch.zeros(2, 3, 32, 32), keep).shape
+        torch.Size([2, 10])
     """
 
     storage_name = "blockdrop"

@@ -19,7 +19,7 @@ class BlockDropRecipe:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
             files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
         backbone: A residual classifier by its name here ("cifar_resnet32", "digit_resnet32_pool"), in torchvision or in
-            timm; see `make_droppable` for the kinds known.
+            timm; see `modicum.classify.blockdrop.droppable` for the kinds known.
         weights: Start the backbone from a .safetensors, .pth or .pt file of its state (CIFAR ResNets in the usual
             layout); from "lite0", "lite1" or "lite2", which the extra "pretrained" brings, for the backbones
             tf_efficientnet_lite0 to 2; or from "published", fetched from the internet on first use. Its last layer, the

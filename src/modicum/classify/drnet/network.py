@@ -81,6 +81,12 @@ class DRNet(RoutedClassifier):
     Raises:
         ValueError: If the resolutions do not fall, or do not differ in cost, or the backbone cannot be served; the
             message says why.
+
+    Example:
+        >>> network = DRNet("digit_resnet", num_classes=10, resolutions=(32, 16), predictor="small").eval()
+        >>> routed = network.predict(torch.zeros(5, 3, 32, 32), knob=1000.0)  # so high a price buys the cheapest route
+        >>> routed.outputs.shape, routed.routes.tolist()
+        (torch.Size([5, 10]), [1, 1, 1, 1, 1])
     """
 
     storage_name = "drnet"

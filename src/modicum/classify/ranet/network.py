@@ -175,7 +175,7 @@ class RANet(nn.Module):
     def predict(self, images: Tensor, knob: float) -> Routed:
         """Runs each image until the policy lets it leave; exits where none can at this knob are not computed.
 
-        The multiply-adds reported are those executed: `costs`, which prices closed exits as if they were computed, is
+        The multiply-adds reported are those executed: ``costs``, which prices closed exits as if they were computed, is
         an upper bound, met where none before an image's own exit is closed.
         """
         self.check_images(images)

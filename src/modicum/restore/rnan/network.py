@@ -101,6 +101,11 @@ class RNAN(nn.Module):
 
     Raises:
         ValueError: If an argument is none of those.
+
+    Example:
+        >>> network = RNAN(1, features=8, local_groups=1, non_local=False).eval()
+        >>> network(torch.zeros(1, 1, 24, 24)).shape
+        torch.Size([1, 1, 24, 24])
     """
 
     storage_name: ClassVar[str] = "rnan"
