@@ -13,7 +13,8 @@ class ResolutionAndBlocksRecipe:
 
     Attributes:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
-            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+            files, a tar of images, or "caltech-20", the embedded photographs; None is the embedded default, handwritten
+            digits in procedural scenes.
         backbone: A residual classifier that ends in global pooling, by its name here, in torchvision or in timm.
         pretrained: Start from published weights (fetched from the internet on first use).
         resolutions: Candidate sides in pixels, falling; the first is the size of the images.
