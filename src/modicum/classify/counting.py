@@ -6,6 +6,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from modicum.classify.data.caltech import photograph_names
+from modicum.classify.recipe import PHOTOGRAPHS
 from modicum.imaging.files import is_image_name
 
 
@@ -13,15 +15,16 @@ def holds_fewer(data: str, count: int) -> bool:
     """Tells whether data hold fewer images than ``count``; looks at no more names than it needs.
 
     Args:
-        data: A folder of images at any depth, a folder or file of tars, or an index file (CSV with a header).
+        data: A folder of images at any depth, a folder or file of tars, an index file (CSV with a header), or
+            ``"caltech-20"``, the embedded photographs.
         count: The number to stay below.
 
     Returns:
         False also where no image is found: for CIFAR's files, and for what training will refuse with a reason.
     """
-    path = Path(data).expanduser()
     try:
-        found = sum(1 for _ in itertools.islice(_images(path), count))
+        names = photograph_names() if data == PHOTOGRAPHS else _images(Path(data).expanduser())
+        found = sum(1 for _ in itertools.islice(names, count))
     except (OSError, tarfile.TarError, UnicodeDecodeError):
         return False  # the reader of the data says what is wrong with it
     return 0 < found < count

@@ -21,6 +21,8 @@ EMBEDDED = "digits-scenes"
 """Name of the embedded image set; None as the data of a recipe means the same."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+PHOTOGRAPHS = "caltech-20"
+"""Name of the embedded photographs."""
 SMALL_PX = 64
 """Side up to which pictures are shifted in training, not cropped: a crop would have to be enlarged."""
 
@@ -173,7 +175,8 @@ class ClassifierOptions:
 
     Attributes:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
-            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+            files, a tar of images, or "caltech-20", the embedded photographs; None is the embedded default, handwritten
+            digits in procedural scenes.
         image_px: Side of the images that the network gets.
         budget: Target of the mean multiply-adds as a share of the plain network's, the decision included.
         epochs: Length of each stage of the training.

@@ -239,7 +239,7 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     """Checks an image set: its classes, its unreadable images and copies, and how it would be split.
 
     Args:
-        source: The images, as for training; "digits-scenes" is the embedded default.
+        source: The images, as for training; "caltech-20" and "digits-scenes" are embedded.
         strict: Fail if an image cannot be read.
         preview: Write a sheet of example images here.
     """

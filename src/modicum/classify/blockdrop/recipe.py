@@ -17,7 +17,8 @@ class BlockDropRecipe:
 
     Attributes:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
-            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+            files, a tar of images, or "caltech-20", the embedded photographs; None is the embedded default, handwritten
+            digits in procedural scenes.
         backbone: A residual classifier by its name here ("cifar_resnet32", "digit_resnet32_pool"), in torchvision or in
             timm; see `modicum.classify.blockdrop.droppable` for the kinds known.
         weights: Start the backbone from a .safetensors, .pth or .pt file of its state (CIFAR ResNets in the usual

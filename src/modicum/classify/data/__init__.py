@@ -1,1 +1,1 @@
-"""Labelled images: reading, checking, splitting, preprocessing and batching, and the embedded digits scenes."""
+"""Labelled images: reading, checking, splitting, preprocessing and batching, and the embedded sets."""

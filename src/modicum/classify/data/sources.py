@@ -35,7 +35,7 @@ class ImageSource(ABC):
         name: One line on what the set is and where it comes from.
         classes: Class names; a label is an index into them.
         records: The images, in an order that does not depend on the machine.
-        origin: The path it was read from, or ``"embedded:digits-scenes"``.
+        origin: The path it was read from, or ``"embedded:"`` and the name of the set.
         unread: Files beside the images that may be pictures, but have no suffix that is read.
     """
 

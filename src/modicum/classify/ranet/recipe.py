@@ -17,7 +17,8 @@ class RANetRecipe:
 
     Attributes:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
-            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+            files, a tar of images, or "caltech-20", the embedded photographs; None is the embedded default, handwritten
+            digits in procedural scenes.
         structure: Scales, blocks and widths: the name of a published structure ("cifar-8-exits", "cifar-6-exits",
             "imagenet-large", ...) or of a small one ("digits"), or a mapping of what differs from "cifar-6-exits".
         image_px: Side of the images that the network gets.

@@ -16,7 +16,8 @@ class ResolutionAndBlocksRecipe:
 
     Attributes:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
-            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+            files, a tar of images, or "caltech-20", the embedded photographs; None is the embedded default, handwritten
+            digits in procedural scenes.
         backbone: A residual classifier that ends in global pooling, by its name here, in torchvision or in timm.
         weights: Start the backbone from a .safetensors, .pth or .pt file of its state; from "lite0", "lite1" or
             "lite2", which the extra "pretrained" brings, for the backbones tf_efficientnet_lite0 to 2; or from

@@ -16,7 +16,8 @@ class StaticRecipe:
 
     Attributes:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
-            files, or a tar of images; None is the embedded default, handwritten digits in procedural scenes.
+            files, a tar of images, or "caltech-20", the embedded photographs; None is the embedded default, handwritten
+            digits in procedural scenes.
         members: At least two classifiers, by their names here ("digit_resnet", "photo_resnet", "cifar_resnet20"), in
             torchvision or in timm.
         image_px: Side of the images that every member gets.
