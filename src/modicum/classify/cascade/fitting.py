@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,9 @@ from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.features import FeatureStore
 from modicum.classify.cascade.heads import Standardised, fit_head, make_folds, out_of_fold
 from modicum.classify.cascade.menu import Plan, choose_plan, plan_cascades
-from modicum.classify.cascade.network import Step, TrunkCascade, name_step, price_steps, price_trunk
+from modicum.classify.cascade.network import Step, TrunkCascade, WholeTrunk, name_step, price_steps, price_trunk
 from modicum.classify.cascade.recipe import CascadeRecipe
+from modicum.classify.cascade.training import SizesStage
 from modicum.classify.cascade.trunk import cut_trunk, feature_widths
 from modicum.classify.confidence import fit_temperatures
 from modicum.classify.evidence import judge_hits
@@ -74,9 +75,12 @@ class _CascadeFitting:
         self.data, self.num_classes = self.fitting.data, self.fitting.num_classes
         with self.fitting.seeded():
             backbone = start.create(self.num_classes)
-        self.trunk = cut_trunk(backbone, recipe.exits, recipe.backbone).eval().to(self.fitting.device)
+        self.trunk = cut_trunk(backbone, recipe.exits, recipe.backbone)
         self.widths = feature_widths(self.trunk, recipe.image_px)
         self.prices = price_trunk(self.trunk, recipe.sizes_px, self.num_classes)
+        if recipe.trunk == "tuned":
+            self._tune_trunk()
+        self.trunk.eval().to(self.fitting.device)
         self.store = FeatureStore(
             run.path / "features", self.trunk, recipe.sizes_px, self._digest(), flip=recipe.flip_views
         )
@@ -92,6 +96,14 @@ class _CascadeFitting:
         self.fitting.finish(network)
         self.store.remove()
         return network
+
+    def _tune_trunk(self) -> None:
+        recipe = self.recipe
+        with self.fitting.seeded("tuning"):
+            network = WholeTrunk(self.trunk, nn.Linear(sum(self.widths), self.num_classes))
+        options = replace(recipe.optimizer.general(), part_rates={"trunk": recipe.trunk_rate})
+        stage = SizesStage(network, recipe.sizes_px, options, recipe.schedule)
+        self.fitting.run_stage("trunk", stage, recipe.epochs)
 
     def _fit_candidates(self, labels: Tensor, folds: Sequence[Tensor]) -> Candidates:
         features = self._features("train")

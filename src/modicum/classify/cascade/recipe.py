@@ -6,7 +6,7 @@ from typing import Literal
 from modicum.classify.confidence_names import ConfidenceName
 from modicum.classify.recipe import ImageOptions, settle
 from modicum.nn.weight_names import check_weights
-from modicum.training.recipe import OptimizerOptions, Schedule, TrainerOptions, require
+from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class CascadeRecipe:
         weights: Its pretrained weights: "lite0" to "lite2" (the extra ``pretrained``), a .safetensors or .pth file, or
             "published" for those of torchvision or timm, from the internet; None starts from random weights.
         trunk: "frozen" fits heads alone, in minutes; "tuned" first trains the trunk for ``epochs``, at all sizes.
+        trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         image_px: Largest side of the images; the whole trunk at this size is the network that costs are shares of.
         sizes: Sides that a step of the cascade may have, beside ``image_px``.
         exits: How many of the trunk's last stages a step may end behind.
@@ -34,7 +35,7 @@ class CascadeRecipe:
         budget: Target of the mean multiply-adds as a share of the whole trunk's at ``image_px``; the steps are chosen
             for it, and the knob unless ``max_loss`` is given.
         epochs: Length of the training of a tuned trunk.
-        optimizer: Of that training; parts "trunk" and "head".
+        optimizer: Stochastic gradient descent, of that training.
         schedule: Learning rate of that training.
         ema_decay: Average the weights of a tuned trunk exponentially with this decay; None for off.
         images: How images become batches.
@@ -46,6 +47,7 @@ class CascadeRecipe:
     backbone: str = "tf_efficientnet_lite0"
     weights: str | None = "lite0"
     trunk: Literal["frozen", "tuned"] = "frozen"
+    trunk_rate: float = 0.1
     image_px: int = 192
     sizes: tuple[int, ...] = (64, 96, 128, 160)
     exits: int = 3
@@ -57,9 +59,7 @@ class CascadeRecipe:
     folds: int = 5
     budget: float = 0.35
     epochs: int = 10
-    optimizer: OptimizerOptions = field(
-        default_factory=lambda: OptimizerOptions("adamw", learning_rate=1e-3, part_rates={"trunk": 0.1})
-    )
+    optimizer: SgdOptions = field(default_factory=lambda: SgdOptions(learning_rate=0.02))
     schedule: Schedule = field(default_factory=lambda: Schedule("one_cycle"))
     ema_decay: float | None = None
     images: ImageOptions = field(default_factory=ImageOptions)
@@ -76,6 +76,7 @@ class CascadeRecipe:
         require(self.folds >= 2, "folds", "at least 2", self.folds)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         check_weights(self.weights, self.backbone)
+        require(self.trunk_rate > 0, "trunk_rate", 'above 0 (trunk "frozen" holds it still)', self.trunk_rate)
         if self.images.resize_short is None:  # whole pictures: what a crop leaves out would be lost to every size
             object.__setattr__(self, "images", replace(self.images, resize_short=self.image_px))
         settle(self, "the whole trunk's cost at image_px", weights=self.weights)
