@@ -352,3 +352,23 @@ def test_killed_training_resumes_from_the_command_line_to_the_same_weights(quick
     assert main(["train", "drnet", "--resume", "--out", str(out)]) == 0
     ours, theirs = (load_file(run / "model.safetensors") for run in (out, quick_run("drnet")))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("drnet --pretrained true", "pretrained was replaced by weights: published"),
+        ("blockdrop --policy-weights=a.safetensors", "policy_weights was replaced by weights"),
+        ("saliency --network.checkpoint a.pth", "network.checkpoint was replaced by weights"),
+        ("ranet --weights lite0", "ranet has a multi-scale network of its own"),
+        (
+            "drnet --weights lite0",
+            "weights lite0 belong to tf_efficientnet_lite0, but backbone is digit_resnet: choose",
+        ),
+        ("drnet --weights lite7", "weights must be a file"),
+    ],
+)
+def test_option_that_was_replaced_is_refused_with_the_new_one_before_any_work(words, answer, capsys, tmp_path):
+    assert main(["train", *words.split(), "--out", str(tmp_path / "run")]) == 2
+    assert answer in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()

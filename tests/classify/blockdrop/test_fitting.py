@@ -436,7 +436,9 @@ def test_diverging_stage_ends_with_its_name_and_no_bad_checkpoint(short, tmp_pat
 
 
 def test_distillation_without_a_given_teacher_is_refused(short, tmp_path):
-    with pytest.raises(RecipeError, match="distillation 1 learns from a backbone that was trained in full: give one"):
+    with pytest.raises(
+        RecipeError, match="distillation 1 learns from a backbone that was trained in full: give weights"
+    ):
         fit(replace(short, distillation=1.0, base_drop=0.5), new_run(tmp_path / "run"))
 
 

@@ -11,6 +11,7 @@ from modicum.classify.recipe import ImageOptions
 from modicum.classify.static.fitting import fit
 from modicum.classify.static.network import rebuild_static
 from modicum.classify.static.recipe import StaticRecipe
+from modicum.reporting.runs import start_facts
 from modicum.storage.errors import DivergedError, RecipeError, WeightsError
 from modicum.storage.files import read_jsonl
 from modicum.storage.header import read_header
@@ -182,3 +183,4 @@ def test_members_of_torchvision_start_from_files_and_only_the_head_learns_on_a_f
     notes = read_header(run.weights).notes["start"]
     assert notes["mobilenet_v3_small"]["head"] == "new head for 2 classes, the weights have 5"
     assert notes["cifar_resnet8"]["head"] == "head kept, 2 classes"
+    assert "mobilenet_v3_small.pth: new head for 2 classes, the weights have 5; " in start_facts(run)["Started from"]
