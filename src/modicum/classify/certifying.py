@@ -1,7 +1,8 @@
 """From a trained run to a knob with a guarantee, kept in the run folder; how it is tested says `guarantee`."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -11,8 +12,8 @@ from modicum.classify.evaluation import keep_calibration, open_data
 from modicum.classify.evidence import AdaptiveClassifier, calibration_to_json
 from modicum.classify.guarantee import ReferenceName, certify_on_calibration_part, certify_on_pictures
 from modicum.classify.notes import REFITTED_NOTE, preprocessing_of, read_preprocessing
-from modicum.classify.recipe import ClassifierRecipe
 from modicum.classify.unlabelled import open_pictures
+from modicum.contract import Run
 from modicum.datasets.sources import PARTS, Part
 from modicum.storage.header import read_header
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
@@ -21,69 +22,62 @@ from modicum.storage.weights import save_network
 
 
 def certify_run(
-    run: RunFolder,
+    run: Run[Any, Any],
     model: AdaptiveClassifier,
-    recipe: ClassifierRecipe,
     terms: Terms,
     *,
-    reference: ReferenceName,
-    refit: Callable[..., None] | None = None,
+    reference: ReferenceName = "plain",
+    without_labels: str | Path | None = None,
 ) -> Calibration:
-    """Chooses the cheapest knob that keeps a guarantee on the calibration part, and keeps it in the run folder.
+    """Chooses the cheapest knob that keeps a guarantee, and keeps it in the run folder.
+
+    What training did on the calibration part is allowed for as the run's system declares it: see ``refit``, after which
+    the weights in the run folder are written anew, and ``num_choices`` of `modicum.contract.System`.
 
     Args:
         run: A finished run.
         model: Its network, in evaluation mode.
-        recipe: Its recipe.
         terms: What is to be guaranteed.
         reference: What answers are compared with.
-        refit: See `modicum.contract.System.refit`; the weights in the run folder are then written anew.
-
-    Raises:
-        GuaranteeError: If no knob keeps the terms; nothing is written then.
-        ValueError: If calibration and test data overlap.
-    """
-    data = open_data(recipe, run)
-    check_disjoint(data.splits.calibration, data.splits.test)
-    calibration = certify_on_calibration_part(model, data, terms, reference=reference, refit=refit)
-    if refit is None:
-        keep_calibration(run, calibration)
-    else:
-        _keep_refitted(run, model, calibration)
-    return calibration
-
-
-def certify_run_on_pictures(
-    run: RunFolder,
-    model: AdaptiveClassifier,
-    recipe: ClassifierRecipe,
-    terms: Terms,
-    folder: str | Path,
-    *,
-    reference: ReferenceName,
-    is_calibration_used: bool,
-) -> Calibration:
-    """Does the same as `certify_run` on pictures without classes; the run's own data are not needed.
-
-    Args:
-        run: A finished run.
-        model: Its network, in evaluation mode.
-        recipe: Its recipe.
-        terms: What is to be guaranteed.
-        folder: The pictures; see `modicum.classify.unlabelled.open_pictures`.
-        reference: What answers are compared with.
-        is_calibration_used: Whether the network depends on the calibration part, whose images are then left out, too.
+        without_labels: Pictures to test instead of the calibration part; the run's own data are not needed then. See
+            `modicum.classify.unlabelled.open_pictures`.
 
     Raises:
         GuaranteeError: If no knob keeps the terms; nothing is written then.
         DataError: If there are too few pictures.
+        ValueError: If calibration and test data overlap.
     """
-    parts: tuple[Part, ...] = PARTS if is_calibration_used else ("train", "test")
-    preprocessing = read_preprocessing(run.weights) or preprocessing_of(recipe.images, recipe.image_px)
-    pictures = open_pictures(folder, model, preprocessing, run, parts=parts)
-    calibration = certify_on_pictures(model, pictures, terms, reference=reference, seed=recipe.seed)
-    keep_calibration(run, calibration)
+    system, recipe = run.system, run.recipe
+    refit = system.refit() if system.refit else None
+    num_choices = system.num_choices(recipe) if system.num_choices else 1
+    if without_labels is not None:
+        parts: tuple[Part, ...] = PARTS if refit or num_choices > 1 else ("train", "test")
+        calibration = _certify_on_folder(run, model, terms, without_labels, reference, parts)
+    else:
+        data = open_data(recipe, run.folder)
+        check_disjoint(data.splits.calibration, data.splits.test)
+        terms = replace(terms, num_choices=num_choices)
+        calibration = certify_on_calibration_part(model, data, terms, reference=reference, refit=refit)
+    if refit is None or without_labels is not None:
+        keep_calibration(run.folder, calibration)
+    else:
+        _keep_refitted(run.folder, model, calibration)
     return calibration
+
+
+def _certify_on_folder(
+    run: Run[Any, Any],
+    model: AdaptiveClassifier,
+    terms: Terms,
+    folder: str | Path,
+    reference: ReferenceName,
+    parts: tuple[Part, ...],
+) -> Calibration:
+    """Certifies on the pictures of a folder that are not of these parts of the run's own data."""
+    weights, recipe = run.folder.weights, run.recipe
+    preprocessing = read_preprocessing(weights) or preprocessing_of(recipe.images, recipe.image_px)
+    pictures = open_pictures(folder, model, preprocessing, run.folder, parts=parts)
+    return certify_on_pictures(model, pictures, terms, reference=reference, seed=recipe.seed)
 
 
 def _keep_refitted(run: RunFolder, model: AdaptiveClassifier, calibration: Calibration) -> None:

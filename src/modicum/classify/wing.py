@@ -3,7 +3,7 @@
 import itertools
 import logging
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,6 @@ from modicum.storage.sealing import write_sealed
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modicum.adaptive.calibration import Calibration
     from modicum.classify.comparison import Comparison
     from modicum.classify.evidence import AdaptiveClassifier
     from modicum.classify.predictor import Prediction, Predictor
@@ -123,6 +122,8 @@ class TrainedClassifier:
         """
         from modicum.adaptive.calibration import relative_budget
         from modicum.adaptive.efficiency import measure_route_times
+        from modicum.adaptive.guarantee import Terms
+        from modicum.classify.certifying import certify_run
         from modicum.classify.evaluation import calibrate_run, open_data
         from modicum.classify.results import CalibrationReport
 
@@ -131,7 +132,9 @@ class TrainedClassifier:
                 "give either budget, a share of the plain network's multiply-adds, or budget_ms, or max_loss"
             )
         if max_loss is not None:
-            return CalibrationReport(self._certify(max_loss, confidence, without_labels, reference))
+            terms = Terms(max_loss, confidence)  # refused before the weights are loaded
+            made = certify_run(self.run, self._network(), terms, reference=reference, without_labels=without_labels)
+            return CalibrationReport(made)
         if without_labels is not None:
             raise ValueError("without_labels names pictures to test a loss on: give max_loss instead of a budget")
         if budget is not None:  # refused before the weights are loaded
@@ -147,33 +150,6 @@ class TrainedClassifier:
             images, plain = _some_images(data, model, batch_size), model.plain_network().eval()
             target, costs = budget_ms, measure_route_times(model, plain, images, batch_size)
         return CalibrationReport(calibrate_run(folder, model, data, costs, target))
-
-    def _certify(
-        self,
-        max_loss: float,
-        confidence: float,
-        without_labels: str | Path | None,
-        reference: Literal["plain", "whole"],
-    ) -> "Calibration":
-        from modicum.adaptive.guarantee import Terms
-        from modicum.classify.certifying import certify_run, certify_run_on_pictures
-
-        terms = Terms(max_loss, confidence)  # refused before the weights are loaded
-        folder, recipe, system = self.run.folder, self.run.recipe, self.run.system
-        num_choices = system.num_choices(recipe) if system.num_choices else 1
-        if without_labels is None:
-            terms = replace(terms, num_choices=num_choices)
-            refit = system.refit() if system.refit else None
-            return certify_run(folder, self._network(), recipe, terms, reference=reference, refit=refit)
-        return certify_run_on_pictures(
-            folder,
-            self._network(),
-            recipe,
-            terms,
-            without_labels,
-            reference=reference,
-            is_calibration_used=system.refit is not None or num_choices > 1,
-        )
 
     def predict(
         self, inputs: Sequence[str | Path], *, knob: float | None = None, batch_size: int = 32
