@@ -51,6 +51,8 @@ EXAMPLES: Mapping[str, list[str]] = OnDemand(
         "calibrate": lambda: [
             "modicum calibrate runs/drnet --budget 0.4",
             "modicum calibrate runs/drnet --budget_ms 3.5",
+            "modicum calibrate runs/drnet --max-loss 0.01 --confidence 0.95  # the cheapest knob that loses no more",
+            "modicum calibrate runs/drnet --max-loss 0.01 --without-labels traffic/",
         ],
         "predict": lambda: [
             "modicum predict runs/drnet dog.jpg cats/",

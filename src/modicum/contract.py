@@ -82,6 +82,11 @@ class System(ABC, Generic[R, N]):
         bench: Returns what measures speed and memory; None where only a run's own report times it.
         details: Returns what tells, from (network, data, judged test part, routes), what a report shows of this kind of
             network beside what all show; None for nothing.
+        refit: Returns what fits anew, from (network, batches of inputs and targets), all that training fits on the
+            calibration part; None where it fits nothing there. A guarantee then rests on half of that part, and the
+            other half is what is fitted on.
+        num_choices: Tells, from a recipe, among how many networks training chooses by their results on the calibration
+            part; None for one, so no choice.
     """
 
     id: str
@@ -98,6 +103,8 @@ class System(ABC, Generic[R, N]):
     export: Callable[[], Callable[..., Path]] | None = None
     bench: Callable[[], Callable[..., "Sequence[Measured]"]] | None = None
     details: Callable[[], Callable[..., tuple[Any, ...]]] | None = None
+    refit: Callable[[], Callable[..., None]] | None = None
+    num_choices: Callable[[R], int] | None = None
 
     @abstractmethod
     def fit(self) -> Callable[[R, RunFolder], N]:
@@ -184,7 +191,7 @@ class Trained(Protocol):
 
     @property
     def calibrate(self) -> Callable[..., Report] | None:
-        """Chooses the knob for a budget, and keeps it; None where nothing is decided."""
+        """Chooses the knob for a budget or a guarantee, and keeps it; None where nothing is decided."""
 
     def export(self, *, out: str | Path | None = None) -> Path:
         """Writes the network as a deployable folder, checked against PyTorch, and returns the folder."""

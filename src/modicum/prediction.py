@@ -96,6 +96,19 @@ class Failure:
         return {}
 
 
+class Notice(Protocol):
+    """Something to be told of all answers together, after the last.
+
+    A verb that yields answers returns it at its end, as the value of a generator, where there is something to tell.
+    """
+
+    def __str__(self) -> str:
+        """Returns what a terminal shows."""
+
+    def to_json(self) -> Mapping[str, object]:
+        """Returns plain data, for JSON."""
+
+
 State = TypeVar("State")
 
 

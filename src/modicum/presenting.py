@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from modicum.contract import AnySystem, Measured, Report
-from modicum.prediction import Failure, Prediction
+from modicum.prediction import Failure, Notice, Prediction
 from modicum.reporting.terminal import shown
 from modicum.storage.names import printable
 from modicum.storage.outputs import files_to_json
@@ -49,14 +49,36 @@ def present(result: Printed, *, as_json: bool) -> None:
 
 
 def present_predictions(predictions: Iterable[Prediction | Failure], *, as_json: bool) -> bool:
-    """Prints predictions as they come, one JSON document in each line or a few words; returns whether all succeeded."""
-    failed = False
-    for prediction in predictions:
+    """Prints predictions as they come, one JSON document in each line or a few words; returns whether all succeeded.
+
+    A notice on all of them comes last: among JSON as a line of its own, among words on standard error.
+    """
+    failed, notices = False, list[Notice]()
+    for prediction in _collect_notice(predictions, notices):
         is_failure = isinstance(prediction, Failure)
         failed |= is_failure
         text = _json_text(prediction.to_json()) if as_json else printable(str(prediction), keep="\n")
         print(text, file=sys.stderr if is_failure and not as_json else sys.stdout, flush=True)
+    for notice in notices:
+        if as_json:
+            print(_json_text(notice.to_json()), flush=True)
+        else:
+            print(f"warning: {printable(str(notice))}", file=sys.stderr, flush=True)
     return not failed
+
+
+def _collect_notice(
+    predictions: Iterable[Prediction | Failure], notices: list[Notice]
+) -> Iterator[Prediction | Failure]:
+    """Yields the predictions; adds to ``notices`` what their generator returns at its end, if it returns something."""
+    rest = iter(predictions)
+    while True:
+        try:
+            prediction = next(rest)
+        except StopIteration as end:
+            notices += [] if end.value is None else [end.value]
+            return
+        yield prediction
 
 
 def with_files(report: Report, files: Mapping[str, Path]) -> Printed:

@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from dataclasses import asdict
 
 import pytest
@@ -70,6 +71,8 @@ class TestCalibrate:
             "worth": case.outcome(routes).total(),
             "num_samples": 40,
             "data_hash": hash_ids(f"image{i}" for i in range(40)),
+            "routes": dict(Counter(case.model.costs.names(routes))),
+            "guarantee": None,
         }
 
     def test_budget_below_the_cheapest_routes_is_refused(self, exit_case):

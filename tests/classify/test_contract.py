@@ -2,12 +2,15 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
 
 from modicum import verbs
+from modicum.adaptive.guarantee import GuaranteeError
 from modicum.adaptive.knobs import BudgetError, KnobError
+from modicum.cli import main
 from modicum.storage import RecipeError
 from modicum.systems import SYSTEMS
 
@@ -72,3 +75,40 @@ def test_a_knob_of_a_call_leaves_that_of_the_predictor_alone(name, quick_run, in
     cheapest = predictor(picture, knob=50.0)
     assert cheapest.macs <= before.macs
     assert (predictor(picture), predictor.knob) == (before, knob)
+
+
+@pytest.fixture
+def copied_run(name, quick_run, tmp_path):
+    """The trained run, in a folder that the test may change."""
+    return shutil.copytree(quick_run(name), tmp_path / "copied")
+
+
+def test_a_guarantee_is_kept_told_and_compared_with_the_test_images(name, copied_run, capsys):
+    assert main(["calibrate", str(copied_run), "--max-loss", "0.3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    guarantee, system = told["guarantee"], SYSTEMS[name]
+    assert (guarantee["loss"], guarantee["max_loss"], guarantee["confidence"]) == ("worse", 0.3, 0.95)
+    assert guarantee["num_losses"] / guarantee["num_samples"] < guarantee["bound"] <= 0.3
+    assert told["num_samples"] == guarantee["num_samples"] == (50 if system.refit else 100)
+    assert sum(told["routes"].values()) == told["num_samples"]
+    assert verbs.predictor(copied_run).knob == told["knob"]
+    assert main(["evaluate", str(copied_run), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["calibration"]["guarantee"] == guarantee
+    assert shown["loss_on_test"]["num_images"] == 100
+    assert main(["evaluate", str(copied_run)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert guarantee["statement"] in text
+    assert f"{shown['loss_on_test']['num_losses']} of 100" in text
+
+
+def test_a_loss_too_small_for_so_few_images_is_refused_with_what_would_do(name, quick_run):
+    count = 50 if SYSTEMS[name].refit else 100
+    with pytest.raises(GuaranteeError, match=rf"on {count} calibration images.*598 calibration images without a loss"):
+        verbs.calibrate(quick_run(name), max_loss=0.005)
+
+
+@pytest.mark.parametrize("options", [{"max_loss": 0.0}, {"max_loss": 1.0}, {"max_loss": 0.1, "confidence": 95.0}])
+def test_a_guarantee_that_means_nothing_is_refused(name, options, quick_run):
+    with pytest.raises(GuaranteeError, match="must be a number between 0 and 1"):
+        verbs.calibrate(quick_run(name), **options)

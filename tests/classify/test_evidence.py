@@ -9,8 +9,9 @@ from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import executed_outcome
+from modicum.adaptive.guarantee import Guarantee
 from modicum.classify.evidence import (
-    calibration_fields,
+    calibration_from_json,
     calibration_to_json,
     judge_hits,
     point_from_json,
@@ -90,7 +91,8 @@ class TestStoredForm:
         assert [point_from_json(**point_to_json(point)) for point in (POINT, bare)] == [POINT, bare]
 
     def test_calibrations_are_read_as_they_were_written(self):
-        calibration = Calibration(1.0, "MAC", 0.5, 0.9, 2.0, 0.75, 4, "0")
+        guarantee = Guarantee(0.01, 0.95, "worse", "plain", 1, 600, 0.008, "In one sentence.", "traffic", 3)
+        calibration = Calibration(1.0, "MAC", 0.5, 0.9, 2.0, 0.75, 4, "0", {"32 px": 3, "16 px": 1}, guarantee)
         content = calibration_to_json(calibration)
         assert content["accuracy"] == 0.75
-        assert Calibration(**calibration_fields(content)) == calibration
+        assert calibration_from_json(content) == calibration

@@ -1,6 +1,7 @@
 """The knob that meets a budget, found on data that the test never sees."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from modicum.adaptive.contract import Policy
 from modicum.adaptive.costs import CostTable, Unit, require_plain
 from modicum.adaptive.evidence import Outcome, Scored
+from modicum.adaptive.guarantee import Guarantee
 from modicum.adaptive.knobs import BudgetError, check_knob, check_share
 from modicum.adaptive.samples import Routes
 
@@ -17,24 +19,28 @@ class Calibration:
     """A knob, and what it was chosen for and on.
 
     Attributes:
-        target: Mean cost per sample that was asked for.
+        target: Mean cost per sample that was asked for; None where a guarantee was.
         unit: What costs count.
         knob: The knob that meets it.
         achieved: Mean cost on the calibration samples.
         plain: Cost of the plain network on any sample; None if there is none.
-        worth: Of the calibration samples.
+        worth: Of the calibration samples; None if they have no labels.
         num_samples: How many they were.
         data_hash: Of their ids, so that a later evaluation can tell whether it uses the same.
+        routes: Samples on each route at the knob, by the route's name; None in records of older versions.
+        guarantee: What was guaranteed; None where a budget was met instead.
     """
 
-    target: float
+    target: float | None
     unit: Unit
     knob: float
     achieved: float
     plain: float | None
-    worth: float
+    worth: float | None
     num_samples: int
     data_hash: str
+    routes: dict[str, int] | None = None
+    guarantee: Guarantee | None = None
 
     def __post_init__(self) -> None:
         check_knob(self.knob)
@@ -69,15 +75,17 @@ def calibrate(
         return float(costs.of(policy.decide(scored.scores, knob)).mean())
 
     knob = bisect_knob(mean_cost, target, policy.knob_range(scored.scores), costs.unit, describe=describe)
+    routes = policy.decide(scored.scores, knob)
     return Calibration(
         target=target,
         unit=costs.unit,
         knob=knob,
-        achieved=mean_cost(knob),
+        achieved=float(costs.of(routes).mean()),
         plain=costs.plain,
-        worth=outcome(policy.decide(scored.scores, knob)).total(),
+        worth=outcome(routes).total(),
         num_samples=len(scored.ids),
         data_hash=hash_ids(scored.ids),
+        routes=dict(Counter(costs.names(routes))),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from modicum.adaptive.calibration import bisect_knob
 from modicum.adaptive.contract import Policy
@@ -15,6 +16,8 @@ from modicum.adaptive.costs import CostTable, Unit
 from modicum.adaptive.evidence import Outcome, RouteTable, Scored
 from modicum.adaptive.samples import Routes, take
 from modicum.adaptive.worth import Worth, bootstrap_interval
+
+NUM_KNOBS = 51  # of either kind in a sequence: a step in cost is then about 2 % of the range
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,27 @@ def sweep_knobs(scored: Scored, policy: Policy[Routes], costs: CostTable[Routes]
     targets = np.linspace(mean_cost(ends[0]), mean_cost(ends[1]), num_points)
     knobs = {bisect_knob(mean_cost, target * (1 + 1e-12), ends, costs.unit) for target in targets}
     return sorted(knobs)
+
+
+def knob_sequence(
+    scores: Tensor, policy: Policy[Any], costs: CostTable[Any], num_points: int = NUM_KNOBS
+) -> tuple[float, ...]:
+    """Fixes a sequence of knobs from the most expensive routes to the cheapest.
+
+    Knobs in even steps of mean cost on the given samples, and as many in even steps of the knob between: confidences on
+    samples that a network was trained on crowd near 1, where even steps of cost alone would leave the rest of the range
+    without a knob.
+
+    Args:
+        scores: Shape (N, S), N at least 1: of samples on which nothing is going to be tested.
+        policy: The decision.
+        costs: Its price.
+        num_points: Knobs of either kind, at least 2.
+    """
+    names = tuple(str(row) for row in range(len(scores)))
+    by_cost = sweep_knobs(Scored(names, scores), policy, costs, num_points)
+    by_knob = np.linspace(by_cost[0], by_cost[-1], num_points).tolist()
+    return tuple(sorted({*by_cost, *by_knob}))
 
 
 def fixed_point(name: str, worth: Worth, cost: float) -> Point:

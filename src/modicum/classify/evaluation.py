@@ -31,6 +31,7 @@ from modicum.classify.evidence import (
     point_from_json,
     tabulate_answers,
 )
+from modicum.classify.guarantee import loss_on_test
 from modicum.classify.notes import read_calibration, read_classes, read_preprocessing
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ClassifierRecipe
@@ -94,9 +95,14 @@ def calibrate_run(
     part = judge(model, data, "calibration")
     describe = describe_share(costs) if costs.unit == "MAC" else None
     calibration = calibrate(part.scored, part.outcome, model.policy, costs, target, describe=describe)
+    keep_calibration(run, calibration)
+    return calibration
+
+
+def keep_calibration(run: RunFolder, calibration: Calibration) -> None:
+    """Writes a calibration into the run folder and into the notes of the weights."""
     write_sealed(run.calibration, calibration_to_json(calibration))
     update_notes(run.weights, {CALIBRATION_NOTE: calibration_to_json(calibration)})
-    return calibration
 
 
 def read_baselines(run: RunFolder) -> tuple[Point, ...]:
@@ -142,8 +148,10 @@ def evaluate_run(
     calibration = read_calibration(run)
     if calibration is None:
         calibration = calibrate_run(run, model, data, model.costs, relative_budget(recipe.budget, model.costs))
-    if calibration.data_hash != hash_ids(data.splits.calibration):
+    is_own = calibration.guarantee is None or calibration.guarantee.source is None
+    if is_own and calibration.data_hash != hash_ids(data.splits.calibration):
         raise RunError(f"{run.calibration} was made on other images than {run.splits.name} names: calibrate again")
+    shown = loss_on_test(model, data, calibration) if knob is None else None
     knob = calibration.knob if knob is None else knob
     test = judge(model, data, "test")
     routes = model.policy.decide(test.scored.scores, knob)
@@ -170,6 +178,7 @@ def evaluate_run(
         cheapest=cheapest,
         most_expensive=most_expensive,
         curve_ms=curve_ms,
+        loss_on_test=shown,
         details=describe(model, data, test, routes) if describe else (),
     )
 

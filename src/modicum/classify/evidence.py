@@ -15,7 +15,7 @@ from modicum.adaptive.curve import Curve, Point, routed_point, trace_curve, wort
 from modicum.adaptive.evidence import Batches, Outcome, RouteTable, Scored, judge_every_route
 from modicum.adaptive.worth import MeanWorth
 from modicum.storage.files import JSON
-from modicum.storage.values import Form, renaming, to_plain
+from modicum.storage.values import Form, from_plain, renaming, to_plain
 
 
 class AdaptiveClassifier(AdaptiveNetwork[Tensor, Tensor, Tensor], Protocol):
@@ -181,6 +181,10 @@ def calibration_to_json(calibration: Calibration) -> dict[str, JSON]:
     return to_plain(calibration, FORMS)
 
 
-def calibration_fields(content: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Returns the fields of the calibration that `calibration_to_json` told."""
-    return FORMS[Calibration].read(content)
+def calibration_from_json(content: Mapping[str, JSON]) -> Calibration:
+    """Returns the calibration that `calibration_to_json` told, also one without what later versions note.
+
+    Raises:
+        ValueError: If something is missing, or of another kind.
+    """
+    return from_plain(Calibration, content, FORMS)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from modicum.adaptive.curve import Point, fixed_point
 from modicum.classify.evaluation import BASELINES_NOTE
 from modicum.classify.evidence import judge_hits, point_to_json
-from modicum.classify.notes import calibration_note
+from modicum.classify.guarantee import halves
+from modicum.classify.notes import REFITTED_NOTE, calibration_note, is_refitted
 from modicum.classify.plain import PlainStage
-from modicum.classify.preparation import PreparedData, prepare
+from modicum.classify.preparation import LabelledImages, PreparedData, prepare
 from modicum.classify.pretrained import Start, start_note, with_format_of
 from modicum.classify.recipe import ClassifierRecipe
 from modicum.nn.pretrained import PretrainedWeights
@@ -107,6 +108,18 @@ class ClassifierFitting:
         """Trains an ordinary network, from images to logits, as one stage; see `run_stage`."""
         self.run_stage(name, PlainStage(network, optimizer, schedule), epochs)
 
+    def calibration_images(self) -> LabelledImages:
+        """Returns the images, on `device`, for what a system fits on the calibration part once it is trained.
+
+        All of them, or the half that a guarantee does not rest on, where the run has one (`System.refit`): a training
+        that is resumed then ends with the same network.
+        """
+        indices = self.data.splits.indices(self.data.source, "calibration")
+        if is_refitted(self.run):
+            fitted, _ = halves(len(indices), self.recipe.seed)
+            indices = [indices[row] for row in fitted]
+        return self.data.evaluate_indices(indices, self.device)
+
     @torch.inference_mode()
     def test_point(self, label: str, network: Callable[[Tensor], Tensor], cost: float) -> Point:
         """Measures a network without a decision on the test images.
@@ -145,6 +158,7 @@ class ClassifierFitting:
             BASELINES_NOTE: self.run.baselines.exists(),
             **start_note(self.starts, len(self.data.source.classes)),
             **calibration_note(self.run),
+            **({REFITTED_NOTE: True} if is_refitted(self.run) else {}),
         }
         self._fitting.save(self.run.weights, network, notes)
 

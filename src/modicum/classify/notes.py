@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from modicum.adaptive.calibration import Calibration
-from modicum.classify.evidence import calibration_fields
+from modicum.classify.evidence import calibration_from_json
 from modicum.classify.recipe import ImageOptions, default_crop
 from modicum.datasets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, default_resize_short
 from modicum.storage.errors import RunError, WeightsError
@@ -11,6 +11,8 @@ from modicum.storage.files import JSON
 from modicum.storage.header import read_header, read_note
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
 from modicum.storage.sealing import parse_record, read_sealed
+
+REFITTED_NOTE = "is_fitted_on_half"  # of weights: what training fits on the calibration part saw one half of it alone
 
 
 def read_classes(weights: Path) -> list[str]:
@@ -57,7 +59,7 @@ def read_calibration(run: RunFolder) -> Calibration | None:
     content = read_sealed(run.calibration, remedy=remedy)
     if known != content:
         raise RunError(f"{run.calibration} is not that of the weights beside it: put the file back, or {remedy}")
-    return parse_record(Calibration, calibration_fields(content), run.calibration, remedy=remedy)
+    return parse_record(calibration_from_json, {"content": content}, run.calibration, remedy=remedy)
 
 
 def calibration_note(run: RunFolder) -> dict[str, JSON]:
@@ -65,3 +67,8 @@ def calibration_note(run: RunFolder) -> dict[str, JSON]:
     if not run.calibration.exists():
         return {}
     return {CALIBRATION_NOTE: read_sealed(run.calibration, remedy="remove it, and calibrate again")}
+
+
+def is_refitted(run: RunFolder) -> bool:
+    """Tells whether a guarantee has had everything fitted anew that training fits on the calibration part."""
+    return run.weights.exists() and read_header(run.weights).notes.get(REFITTED_NOTE) is True

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.contract import AdaptiveNetwork, Group, Routed, device_of, dtype_of
 from modicum.adaptive.costs import require_plain
+from modicum.adaptive.drift import Drift, RouteCounts, compare_routes
 from modicum.adaptive.knobs import check_knob
 from modicum.datasets.preprocessing import Preprocessing
 from modicum.imaging.decoding import BadImageError
@@ -17,7 +20,13 @@ from modicum.imaging.pictures import Source, name_of, read_pixels
 from modicum.prediction import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.storage.names import printable
 
-_State = tuple[str, Group]  # of a pending image: its name, and what the network needs of it
+
+class _State(NamedTuple):
+    """Holds what a pending image needs to go on."""
+
+    name: str
+    group: Group  # what the network needs of it
+    knob: float | None  # that its route was decided at; None before
 
 
 @dataclass(frozen=True)
@@ -65,16 +74,24 @@ class Predictor:
         preprocessing: How a picture becomes what the network gets: also says what the network takes.
         classes: Names of the classes.
         knob: Trades accuracy for cost, where a call names none; the higher, the cheaper.
+        calibration: What its knob was chosen on, so that `drift` can tell whether images are still like those.
 
     Raises:
         KnobError: If ``knob`` is not a finite number.
     """
 
     def __init__(
-        self, network: AdaptiveNetwork, *, preprocessing: Preprocessing, classes: Sequence[str], knob: float
+        self,
+        network: AdaptiveNetwork,
+        *,
+        preprocessing: Preprocessing,
+        classes: Sequence[str],
+        knob: float,
+        calibration: Calibration | None = None,
     ) -> None:
         self.network, self.preprocessing, self.classes = network, preprocessing, tuple(classes)
-        self.knob = check_knob(knob)
+        self.knob, self.calibration = check_knob(knob), calibration
+        self._seen = RouteCounts()
         self._transform = preprocessing.eval_transform()
         self._device = device_of(network)
 
@@ -122,24 +139,56 @@ class Predictor:
         """Reads images, each of which waits for the network's first step then; see `modicum.prediction.Predictor`."""
         read = [self._read(place, image) for place, image in enumerate(images)]
         states = [
-            each if isinstance(each, Failure) else (each[0], Group.start(self._batch([each[1]]))) for each in read
+            each if isinstance(each, Failure) else _State(each[0], Group.start(self._batch([each[1]])), None)
+            for each in read
         ]
-        return pend(states, lambda state: state[1].key, is_decided=False)
+        return pend(states, lambda state: state.group.key, is_decided=False)
 
     @torch.inference_mode()
     def advance(self, pendings: Sequence[Pending[_State]], *, knob: float | None = None) -> Advanced:
         """Takes one step of the network with images of one group; see `modicum.prediction.Predictor`."""
-        names, groups = zip(*(pending.state for pending in pendings), strict=True)
-        rows, routed, survivors = self.network.advance(Group.join(groups), self._checked(knob))
-        places = rows.tolist()
-        answers = [] if routed is None else self._answers([names[place] for place in places], routed)
+        states = [pending.state for pending in pendings]
+        knobs = [self._checked(knob) if state.knob is None else state.knob for state in states]
+        stepped = self.network.advance(Group.join([state.group for state in states]), self._checked(knob))
+        places = stepped.rows.tolist()
+        answers = (
+            []
+            if stepped.finished is None
+            else self._answers([states[place].name for place in places], stepped.finished)
+        )
         finished = [(pendings[place].item, answer) for place, answer in zip(places, answers, strict=True)]
+        self._count(
+            [answer for place, answer in zip(places, answers, strict=True) if self._is_calibrated(knobs[place])]
+        )
         waiting = [
-            Pending(pendings[int(one.rows)].item, one.key, (names[int(one.rows)], one), one.is_decided)
-            for survivor in survivors
+            Pending(
+                pendings[int(one.rows)].item,
+                one.key,
+                _State(states[int(one.rows)].name, one, knobs[int(one.rows)] if one.is_decided else None),
+                one.is_decided,
+            )
+            for survivor in stepped.survivors
             for one in survivor.split()
         ]
         return Advanced(finished, waiting)
+
+    def drift(self) -> Drift | None:
+        """Compares the routes of all images so far, at the calibrated knob, with those that this was calibrated on.
+
+        Where they differ by more than chance (`Drift.is_beyond_chance`), the images are no longer like the calibration
+        images, and what was promised of cost and loss no longer holds. Threads may ask at any time.
+
+        Returns:
+            None where there is no calibration, or an older version made it, which noted no routes.
+        """
+        calibrated = self.calibration.routes if self.calibration is not None else None
+        return None if calibrated is None else compare_routes(calibrated, self._seen.counts())
+
+    def _is_calibrated(self, knob: float) -> bool:
+        return self.calibration is not None and knob == self.calibration.knob
+
+    def _count(self, answers: Iterable[Prediction]) -> None:
+        self._seen.add(answer.route for answer in answers)
 
     def _checked(self, knob: float | None) -> float:
         return self.knob if knob is None else check_knob(knob)
@@ -171,7 +220,10 @@ class Predictor:
     @torch.inference_mode()
     def _predict(self, readable: Sequence[tuple[str, Tensor]], knob: float) -> list[Prediction]:
         images = self._batch([image for _, image in readable])
-        return self._answers([name for name, _ in readable], self.network.predict(images, knob))
+        answers = self._answers([name for name, _ in readable], self.network.predict(images, knob))
+        if self._is_calibrated(knob):
+            self._count(answers)
+        return answers
 
     def _batch(self, pixels: Sequence[Tensor]) -> Tensor:
         images = self.preprocessing.normalise(torch.stack(list(pixels)).to(self._device))

@@ -173,9 +173,12 @@ def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> tuple[
 
 def _sample_digest(source: ImageSource, index: int, digest: str) -> str:
     """Returns the digest of an image and its class."""
-    return sample_digest(
-        digest.encode(), source.classes[source.records[index].label].encode("utf-8", "surrogateescape")
-    )
+    return labelled_digest(digest, source.classes[source.records[index].label])
+
+
+def labelled_digest(digest: str, label: str) -> str:
+    """Returns the digest of an image whose content has ``digest``, and of the name of its class."""
+    return sample_digest(digest.encode(), label.encode("utf-8", "surrogateescape"))
 
 
 def scan_with_progress(source: ImageSource, *, keep_contradictions: bool = False) -> Scan:

@@ -1,10 +1,11 @@
 """The reports on classifiers: accuracy against cost, where the effort goes, the clock; runs held against each other."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point, worth_at
 from modicum.classify.comparison import Compared, Comparison, Verdict
@@ -175,18 +176,32 @@ def _calibration(evaluation: Evaluation) -> Section:
         share = value / calibration.plain if calibration.plain else None
         return f"{format_cost(value, unit)}, {format_share(share)} of plain"
 
-    def reached(value: float, accuracy: float) -> str:
-        return f"{cost(value)}; accuracy {format_percent(accuracy)}"
+    def reached(value: float, accuracy: float | None) -> str:
+        return cost(value) if accuracy is None else f"{cost(value)}; accuracy {format_percent(accuracy)}"
 
-    facts = {
-        "asked for": f"at most {cost(calibration.target)}",
-        "on the calibration images": reached(calibration.achieved, calibration.worth),
-    }
+    guarantee = calibration.guarantee
+    images = (
+        "calibration images" if guarantee is None or guarantee.source is None else f"pictures of {guarantee.source}"
+    )
+    facts = {"asked for": _asked(calibration, cost)}
+    facts[f"on the {images}"] = reached(calibration.achieved, calibration.worth)
     if evaluation.curve.unit == unit:
         facts["on the test images"] = reached(calibrated.cost, calibrated.worth)
-    facts |= {"knob": format_number(calibration.knob), "hash of the calibration images": calibration.data_hash}
-    intro = f"The knob was chosen on {calibration.num_samples:,} calibration images, none of which is a test image."
-    return Section("Calibration", (Facts(facts),), intro)
+    if guarantee is not None:
+        facts[f"loss on the {images}"] = f"{guarantee.num_losses:,} of {guarantee.num_samples:,}"
+    if evaluation.loss_on_test is not None:
+        facts["loss on the test images"] = str(evaluation.loss_on_test)
+    facts |= {"knob": format_number(calibration.knob), f"hash of the {images}": calibration.data_hash}
+    intro = f"The knob was chosen on {calibration.num_samples:,} {images}, none of which is a test image."
+    told = (Findings((guarantee.statement,)),) if guarantee is not None else ()
+    return Section("Calibration", (*told, Facts(facts)), intro)
+
+
+def _asked(calibration: Calibration, cost: Callable[[float], str]) -> str:
+    if calibration.guarantee is not None:
+        made = calibration.guarantee
+        return f"a loss of at most {100 * made.max_loss:.4g} %, with {100 * made.confidence:.6g} % confidence"
+    return MISSING if calibration.target is None else f"at most {cost(calibration.target)}"
 
 
 def _data(evaluation: Evaluation) -> Section:

@@ -9,9 +9,11 @@ from PIL import Image
 
 from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.curve import Curve, Point, worth_at
+from modicum.adaptive.drift import P_VALUE, Drift
 from modicum.adaptive.efficiency import Efficiency
 from modicum.classify.evidence import FORMS, calibration_to_json
 from modicum.reporting.quantities import reference_cost
+from modicum.reporting.terminal import shown
 from modicum.storage.errors import DataError
 from modicum.storage.files import JSON
 from modicum.storage.sealing import read_sealed
@@ -66,6 +68,22 @@ class Detail:
 
 
 @dataclass(frozen=True)
+class LossOnTest:
+    """How many test images had the loss that a guarantee limits.
+
+    Attributes:
+        num_losses: Those with a loss.
+        num_images: All of them.
+    """
+
+    num_losses: int
+    num_images: int
+
+    def __str__(self) -> str:
+        return f"{self.num_losses:,} of {self.num_images:,} ({self.num_losses / max(1, self.num_images):.2%})"
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that a report on a trained adaptive classifier shows.
 
@@ -81,6 +99,7 @@ class Evaluation:
         efficiency: The saving in time, per batch size.
         curve_ms: The same accuracies against milliseconds per image, measured on the device that ran the evaluation,
             one route per batch; None where nothing was timed.
+        loss_on_test: What the test images showed of the guarantee; None where none was given.
         details: What this kind of network shows beside that.
         cheapest: Test images with the cheapest routes, cheapest first.
         most_expensive: Test images with the most expensive routes, most expensive first.
@@ -96,6 +115,7 @@ class Evaluation:
     calibrated: Point
     efficiency: tuple[Efficiency, ...]
     curve_ms: Curve | None = None
+    loss_on_test: LossOnTest | None = None
     details: tuple[Detail, ...] = ()
     cheapest: tuple[Example, ...] = field(default=(), metadata=UNSTORED)
     most_expensive: tuple[Example, ...] = field(default=(), metadata=UNSTORED)
@@ -136,6 +156,38 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class DriftNotice:
+    """Says that images take other routes than those that the knob was calibrated on; see `modicum.prediction.Notice`.
+
+    Attributes:
+        drift: The comparison, beyond chance.
+        guarantee: The statement that is void by that; None where a budget was met instead.
+    """
+
+    drift: Drift
+    guarantee: str | None
+
+    def __str__(self) -> str:
+        void = (
+            "the cost at this knob may miss the budget" if self.guarantee is None else "the guarantee no longer holds"
+        )
+        named = sorted({**self.drift.calibrated, **self.drift.shares})
+        shares = "; ".join(
+            f"{route}: {self.drift.shares.get(route, 0):.1%}, calibrated {self.drift.calibrated.get(route, 0):.1%}"
+            for route in named
+        )
+        return (
+            f"these {self.drift.num_samples:,} images are not like the calibration images, so {void}: their routes "
+            f"differ by more than chance (chi-square test, p = {self.drift.p_value:.1e}, below {P_VALUE}): {shares}; "
+            "calibrate anew on images like these"
+        )
+
+    def to_json(self) -> dict[str, JSON]:
+        """Returns plain data, for JSON."""
+        return {"drift": {**to_plain(self.drift), "p_value_limit": P_VALUE, "void_guarantee": self.guarantee}}
+
+
+@dataclass(frozen=True)
 class CalibrationReport:
     """A calibration, as it is told."""
 
@@ -144,23 +196,30 @@ class CalibrationReport:
     def to_json(self) -> dict[str, JSON]:
         """Returns plain data, with the costs as shares of the plain network's, too."""
         made = self.calibration
-        shares = {"target_share": self._share(made.target), "achieved_share": self._share(made.achieved)}
+        asked = None if made.target is None else self._share(made.target)
+        shares = {"target_share": asked, "achieved_share": self._share(made.achieved)}
         return {**calibration_to_json(made), **shares}
 
     def render(self) -> "list[RenderableType]":
-        """Returns a line for a terminal."""
+        """Returns a line for a terminal, and the guarantee if there is one."""
         made = self.calibration
-        asked, achieved = self._share(made.target), self._share(made.achieved)
+        accuracy = "" if made.worth is None else f" and accuracy {made.worth:.1%}"
+        images = "pictures" if made.guarantee and made.guarantee.source else "calibration images"
+        line = (
+            f"knob {made.knob:.6g}: {self._cost()}{accuracy} on {made.num_samples} {images}; "
+            "modicum report shows the test images"
+        )
+        return [line, *([shown(made.guarantee.statement)] if made.guarantee else [])]
+
+    def _cost(self) -> str:
+        made, achieved = self.calibration, self._share(self.calibration.achieved)
+        if made.target is None:
+            return f"{achieved:.1%} of the plain network's multiply-adds per image ({made.achieved:.6g} MAC)"
         if made.unit == "MAC":  # asked for as a share, so answered as one
-            cost = f"{achieved:.1%} of the plain network's multiply-adds per image (at most {asked:.1%} were asked for"
-            cost += f"; {made.achieved:.6g} MAC)"
-        else:
-            cost = f"{made.achieved:.4g} ms per image (at most {made.target:.4g} ms were asked for; "
-            cost += f"{achieved:.1%} of the plain network's)"
-        return [
-            f"knob {made.knob:.6g}: {cost} and accuracy {made.worth:.1%} on {made.num_samples} "
-            "calibration images; modicum report shows the test images"
-        ]
+            cost = f"{achieved:.1%} of the plain network's multiply-adds per image (at most "
+            return cost + f"{self._share(made.target):.1%} were asked for; {made.achieved:.6g} MAC)"
+        cost = f"{made.achieved:.4g} ms per image (at most {made.target:.4g} ms were asked for; "
+        return cost + f"{achieved:.1%} of the plain network's)"
 
     def _share(self, cost: float) -> float:
         plain = self.calibration.plain

@@ -2,15 +2,15 @@
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from modicum.adaptive.knobs import check_knob, check_milliseconds, check_share
 from modicum.contract import Examples, Run, Wing
 from modicum.destinations import claim_file, gather_files, in_order
-from modicum.prediction import Failure
+from modicum.prediction import Failure, Notice
 from modicum.storage.errors import RunError
 from modicum.storage.sealing import write_sealed
 
@@ -56,6 +56,7 @@ class TrainedClassifier:
             preprocessing=read_preprocessing(folder.weights) or preprocessing_of(recipe.images, recipe.image_px),
             classes=read_classes(folder.weights),
             knob=knob if knob is not None else (calibration.knob if calibration else 0.0),
+            calibration=calibration,
         )
 
     def figures(self) -> "Evaluation":
@@ -90,26 +91,52 @@ class TrainedClassifier:
         return result
 
     def calibrate(
-        self, *, budget: float | None = None, budget_ms: float | None = None, batch_size: int = 1
+        self,
+        *,
+        budget: float | None = None,
+        budget_ms: float | None = None,
+        batch_size: int = 1,
+        max_loss: float | None = None,
+        confidence: float = 0.95,
+        without_labels: str | Path | None = None,
+        reference: Literal["plain", "whole"] = "plain",
     ) -> "CalibrationReport":
-        """Chooses the knob for a budget on the run's calibration images, and keeps it for prediction and export.
+        """Chooses the knob for a budget or a guarantee, and keeps it for prediction and export.
 
         Args:
             budget: Mean multiply-adds per image as a share of the plain network's, the decision included.
             budget_ms: Instead: mean milliseconds per image on this machine.
             batch_size: Images per call, for ``budget_ms``.
+            max_loss: Instead: the cheapest knob at which at most this share of images is classified wrongly that the
+                plain network classifies correctly, such as 0.005.
+            confidence: Probability with which ``max_loss`` holds for images like those it was tested on.
+            without_labels: A folder of pictures without classes to test ``max_loss`` on, instead of the run's
+                calibration images; it then limits the share whose class differs from the plain network's.
+            reference: What ``max_loss`` compares with: the plain network, or the whole of the routed one, that is its
+                most expensive route, where that averages several members.
 
         Raises:
             BudgetError: If the budget is no share in (0, 1] or no time, or even the cheapest routes exceed it.
-            ValueError: If not exactly one budget is given.
+            GuaranteeError: If no knob keeps the loss; the message says how many images would be needed.
+            ValueError: If not exactly one of budget, budget_ms and max_loss is given.
         """
         from modicum.adaptive.calibration import relative_budget
         from modicum.adaptive.efficiency import measure_route_times
+        from modicum.adaptive.guarantee import Terms
+        from modicum.classify.certifying import certify_run
         from modicum.classify.evaluation import calibrate_run, open_data
         from modicum.classify.results import CalibrationReport
 
-        if (budget is None) == (budget_ms is None):
-            raise ValueError("give either budget, a share of the plain network's multiply-adds, or budget_ms")
+        if sum(asked is not None for asked in (budget, budget_ms, max_loss)) != 1:
+            raise ValueError(
+                "give either budget, a share of the plain network's multiply-adds, or budget_ms, or max_loss"
+            )
+        if max_loss is not None:
+            terms = Terms(max_loss, confidence)  # refused before the weights are loaded
+            made = certify_run(self.run, self._network(), terms, reference=reference, without_labels=without_labels)
+            return CalibrationReport(made)
+        if without_labels is not None:
+            raise ValueError("without_labels names pictures to test a loss on: give max_loss instead of a budget")
         if budget is not None:  # refused before the weights are loaded
             check_share(budget)
         else:
@@ -133,12 +160,18 @@ class TrainedClassifier:
             inputs: Image files, folders of images, or patterns.
             knob: Instead of the calibrated one; higher is cheaper.
             batch_size: Images per call.
+
+        Returns:
+            An iterator over the answers; as a generator, it returns a `modicum.prediction.Notice` where the routes of
+            these images differ from the calibrated ones by more than chance.
         """
         from modicum.imaging.files import expand_inputs
 
         found, _ = gather_files(inputs, expand_inputs)
         files = (file for file in found if isinstance(file, Path))
-        return in_order(found, self.predictor(knob=knob).predict_all(files, batch_size=batch_size))
+        predictor = self.predictor(knob=knob)
+        answers = predictor.predict_all(files, batch_size=batch_size)
+        return _with_drift(in_order(found, answers), predictor)
 
     def report(self, *, force: bool = False) -> "Evaluation":
         """Evaluates the run and writes its ``report.html``, and the curve by itself as ``curve.png``.
@@ -253,6 +286,19 @@ def examples(folder: Path) -> Examples:
     from modicum.imaging.pictures import example_pictures
 
     return Examples(*example_pictures(folder))
+
+
+def _with_drift(
+    answers: "Iterator[Prediction | Failure]", predictor: "Predictor"
+) -> "Generator[Prediction | Failure, None, Notice | None]":
+    """Yields the answers; returns a notice where their routes are not those that the knob was calibrated on."""
+    from modicum.classify.results import DriftNotice
+
+    yield from answers
+    drift, calibration = predictor.drift(), predictor.calibration
+    if drift is None or calibration is None or not drift.is_beyond_chance:
+        return None
+    return DriftNotice(drift, calibration.guarantee.statement if calibration.guarantee else None)
 
 
 def _time_in_turn(runs: Sequence[Run[Any, Any]], evaluations: "Sequence[Evaluation]") -> "list[Evaluation]":

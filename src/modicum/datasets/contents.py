@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from modicum.storage.errors import DataError, ModicumError, RunError, first_few
@@ -13,6 +14,7 @@ from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import read_sealed, write_sealed
 
 SAMPLES = "samples"
+_REMEDY = "put a copy back, or begin a new run"
 Parts = Mapping[Any, Sequence[str]]
 """Ids of samples by the name of their part."""
 
@@ -25,6 +27,19 @@ def content_digest(content: bytes) -> str:
 def array_digest(array: NDArray[Any]) -> str:
     """Returns 32 hexadecimal digits that differ for arrays of different shapes or values."""
     return content_digest(repr(array.shape).encode() + array.tobytes())
+
+
+def picture_digests(content: bytes, pixels: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Returns the digests that a picture may have as a sample: of its file, of its pixels, of its grey values.
+
+    Args:
+        content: The bytes of its file.
+        pixels: Shape (H, W, 3), RGB.
+    """
+    forms = [content, pixels.tobytes()]
+    if (pixels == pixels[:, :, :1]).all():
+        forms.append(pixels[:, :, 0].tobytes())
+    return tuple(map(content_digest, forms))
 
 
 def sample_digest(*parts: bytes) -> str:
@@ -54,6 +69,16 @@ def keep_content(run: RunFolder, parts: Parts, digest: Callable[[str], str]) -> 
     write_sealed(run.content, {SAMPLES: samples})
 
 
+def kept_samples(run: RunFolder) -> Mapping[str, str] | None:
+    """Reads the digest of each sample of a run's data, by id; None for a run that `modicum adopt` took over.
+
+    Raises:
+        DataError: If the file is missing or damaged.
+    """
+    samples: Mapping[str, str] | None = read_sealed(run.content, remedy=_REMEDY)[SAMPLES]
+    return samples
+
+
 def check_content(run: RunFolder, parts: Parts, digest: Callable[[str], str], origin: str) -> None:
     """Compares samples with the digests in a run folder.
 
@@ -71,7 +96,7 @@ def check_content(run: RunFolder, parts: Parts, digest: Callable[[str], str], or
             f"{run.content} is missing: an older modicum began this run, which did not note the content of its data; "
             f"if they are unchanged, take it over with: modicum adopt {run.path}"
         )
-    kept = read_sealed(run.content, remedy="put a copy back, or begin a new run")[SAMPLES]
+    kept = kept_samples(run)
     if kept is None:
         return
     ids = [name for names in parts.values() for name in names]

@@ -212,7 +212,7 @@ def evaluate(run: str | Path, **options: object) -> Report:
 
 
 def calibrate(run: str | Path, **options: object) -> Report:
-    """Chooses the knob for a budget on the run's calibration data, and keeps it for prediction and export.
+    """Chooses the knob for a budget, or a limit of what it may lose, and keeps it for prediction and export.
 
     Args:
         run: The run folder.

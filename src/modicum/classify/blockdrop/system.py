@@ -63,3 +63,7 @@ class BlockDropSystem(System[BlockDropRecipe, "BlockDrop"]):
         from modicum.classify.blockdrop.details import describe
 
         return describe
+
+    def num_choices(self, recipe: BlockDropRecipe) -> int:
+        """Counts the networks that training chooses from: of each stage that learns from rewards, the best epoch."""
+        return max(1, recipe.policy_epochs) * max(1, recipe.joint_epochs) if recipe.method == "reinforce" else 1

@@ -1,9 +1,7 @@
 """From a recipe to a trained RANet in a run folder: one stage, the exit rule, and the baselines."""
 
-# N samples, E exits, K classes
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
 from modicum.adaptive.curve import Point
@@ -11,6 +9,7 @@ from modicum.classify.backbones import create_backbone
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.recipe import RANetRecipe
+from modicum.classify.ranet.refitting import fit_exit_rule
 from modicum.classify.ranet.training import ExitsStage
 from modicum.measuring.counting import count_network_macs
 from modicum.storage.errors import RecipeError
@@ -34,7 +33,7 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
     module = ExitsStage(network, recipe.optimizer.general(), recipe.schedule, reduction=recipe.exit_losses)
     fitting.run_stage("exits", module, recipe.epochs)
     network.eval()
-    fit_exit_rule(network, fitting)
+    fit_exit_rule(network, fitting.calibration_images())
     if plain is not None:
         fitting.run_plain_stage("plain", plain, recipe.epochs, recipe.optimizer.general(), recipe.schedule)
         _write_baselines(recipe, fitting, network, plain)
@@ -44,16 +43,6 @@ def fit(recipe: RANetRecipe, run: RunFolder) -> RANet:
 def planned_epochs(recipe: RANetRecipe) -> dict[str, int]:
     """Returns the epochs of each training stage, in the order of the stages."""
     return dict.fromkeys(("exits", "plain") if recipe.baselines else ("exits",), recipe.epochs)
-
-
-def fit_exit_rule(network: RANet, fitting: ClassifierFitting) -> None:
-    """Fits the exit rule on the calibration part, whose logits at every exit, N x E x K floats, are held in memory."""
-    rows = []
-    with torch.no_grad():
-        for images, labels in fitting.data.evaluate_on("calibration", fitting.device):
-            rows.append((network.every_exit(images).float().cpu(), labels.cpu()))
-    logits, labels = (torch.cat(column) for column in zip(*rows, strict=True))
-    network.fit_exits(logits, labels)
 
 
 def check_budget(network: RANet, budget: float) -> None:

@@ -61,3 +61,9 @@ class RANetSystem(System[RANetRecipe, "RANet"]):
         from modicum.classify.ranet.details import describe
 
         return describe
+
+    def refit(self) -> "Callable[..., None]":
+        """Returns what fits the exit rule anew."""
+        from modicum.classify.ranet.refitting import fit_exit_rule
+
+        return fit_exit_rule
