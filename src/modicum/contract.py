@@ -85,6 +85,8 @@ class System(ABC, Generic[R, N]):
         refit: Returns what fits anew, from (network, batches of inputs and targets), all that training fits on the
             calibration part; None where it fits nothing there. A guarantee then rests on half of that part, and the
             other half is what is fitted on.
+        first_terms: Tells, from a recipe, the loss and the certainty that the knob of a trained run is chosen for at
+            first; None where that is a budget.
         num_choices: Tells, from a recipe, among how many networks training chooses by their results on the calibration
             part; None for one, so no choice.
     """
@@ -105,6 +107,7 @@ class System(ABC, Generic[R, N]):
     details: Callable[[], Callable[..., tuple[Any, ...]]] | None = None
     refit: Callable[[], Callable[..., None]] | None = None
     num_choices: Callable[[R], int] | None = None
+    first_terms: Callable[[R], tuple[float, float] | None] | None = None
 
     @abstractmethod
     def fit(self) -> Callable[[R, RunFolder], N]:

@@ -76,10 +76,11 @@ class TrainedClassifier:
 
         if knob is not None:  # refused before the weights are loaded
             check_knob(knob)
-        folder, system = self.run.folder, self.run.system
+        folder, system, network = self.run.folder, self.run.system, self._network()
+        self._certify_first(network)
         result = evaluate_run(
             folder,
-            self._network(),
+            network,
             self.run.recipe,
             system=system.id,
             knob=knob,
@@ -213,6 +214,21 @@ class TrainedClassifier:
         noted = calibration_to_json(calibration) if calibration else None
         stated = Stated(asdict(tool.preprocessing), tool.classes, tool.knob, noted)
         return export()(tool.network, out or folder.path / "export", stated)
+
+    def _certify_first(self, network: "AdaptiveClassifier") -> None:
+        """Chooses the knob of a run that has none yet, where its recipe asks for a limit of the loss."""
+        from modicum.adaptive.guarantee import GuaranteeError, Terms
+        from modicum.classify.certifying import certify_run
+        from modicum.classify.notes import read_calibration
+
+        system, recipe = self.run.system, self.run.recipe
+        terms = system.first_terms(recipe) if system.first_terms else None
+        if terms is None or read_calibration(self.run.folder) is not None:
+            return
+        try:
+            certify_run(self.run, network, Terms(*terms))
+        except GuaranteeError as error:
+            log.warning("%s; the knob is chosen for the budget %g instead", error, recipe.budget)
 
     def _network(self) -> "AdaptiveClassifier":
         from modicum.training.devices import inference_device

@@ -34,6 +34,9 @@ class CascadeRecipe:
         folds: Parts of the training images each of which is judged by heads that were fitted on the others.
         budget: Target of the mean multiply-adds as a share of the whole trunk's at ``image_px``; the steps are chosen
             for it, and the knob unless ``max_loss`` is given.
+        max_loss: Choose the knob, instead, as the cheapest that is certified to lose at most this share of images
+            against the whole trunk; None chooses it for the budget.
+        certainty: Probability that this certificate holds, over the draw of the calibration images.
         epochs: Length of the training of a tuned trunk.
         optimizer: Stochastic gradient descent, of that training.
         schedule: Learning rate of that training.
@@ -58,6 +61,8 @@ class CascadeRecipe:
     penalty: float = 3e-6
     folds: int = 5
     budget: float = 0.35
+    max_loss: float | None = None
+    certainty: float = 0.95
     epochs: int = 10
     optimizer: SgdOptions = field(default_factory=lambda: SgdOptions(learning_rate=0.02))
     schedule: Schedule = field(default_factory=lambda: Schedule("one_cycle"))
@@ -74,6 +79,8 @@ class CascadeRecipe:
         require(1 <= self.steps <= 4, "steps", "from 1 to 4", self.steps)
         require(self.penalty > 0, "penalty", "above 0", self.penalty)
         require(self.folds >= 2, "folds", "at least 2", self.folds)
+        for name, share in (("max_loss", self.max_loss), ("certainty", self.certainty)):
+            require(share is None or 0 < share < 1, name, "between 0 and 1, both excluded", share)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         check_weights(self.weights, self.backbone)
         require(self.trunk_rate > 0, "trunk_rate", 'above 0 (trunk "frozen" holds it still)', self.trunk_rate)

@@ -41,6 +41,10 @@ class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
 
         return TrunkCascade
 
+    def first_terms(self, recipe: CascadeRecipe) -> tuple[float, float] | None:
+        """Returns the loss and the certainty that the recipe asks for; None where it asks for a budget."""
+        return None if recipe.max_loss is None else (recipe.max_loss, recipe.certainty)
+
     def details(self) -> "Callable[..., tuple[Detail, ...]]":
         """Returns what a report shows of it beside what all show."""
         from modicum.classify.cascade.details import describe
