@@ -23,6 +23,7 @@ class Routed(NamedTuple, Generic[Outputs, Routes]):
     outputs: Outputs  # of N samples, e.g. logits (N, K)
     routes: Routes  # of N samples, on the CPU
     macs: Tensor  # (N,) float64, on the CPU: multiply-adds executed for each sample, the decision included
+    scores: Tensor | None = None  # (N, S), on the CPU: what the decisions saw, NaN for what did not run; if it is noted
 
 
 class Group(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from modicum.adaptive.contract import Group, Routed, Stepped
 from modicum.adaptive.costs import MenuCosts
-from modicum.adaptive.execution import Leave, Leaving, Stage, pass_exit, run_through_exits
+from modicum.adaptive.execution import Exits, Leave, Leaving, Stage, pass_exit, run_through_exits
 from modicum.adaptive.exits import ExitRule, FrozenTable
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.confidence import sureness
@@ -28,6 +28,7 @@ class Waiting(NamedTuple):
     total: Tensor  # (n, K) float32: the sum of the probabilities of the steps so far
     first: Tensor  # (n,) int64: the class that the first step names
     agree: Tensor  # (n,) bool: whether all steps so far name it
+    sure: Tensor  # (n, M) float32: how sure each step is, NaN for those to come
 
 
 class Answers(NamedTuple):
@@ -40,7 +41,7 @@ class Answers(NamedTuple):
 class ExitingClassifier(nn.Module, ABC):
     """Classifies images (B, 3, S, S) step by step; an image leaves with the answer of the first step that is sure.
 
-    A `modicum.classify.evidence.AdaptiveClassifier` once a subclass sets ``costs`` and ``policy``.
+    A `modicum.classify.evidence.AdaptiveClassifier` once a subclass sets ``costs``, ``policy`` and ``sizes_px``.
 
     Args:
         image_px: Side S of the images.
@@ -52,6 +53,8 @@ class ExitingClassifier(nn.Module, ABC):
 
     policy: ExitRule
     costs: MenuCosts
+    sizes_px: tuple[int, ...]
+    """Side at which each step sees an image."""
 
     def __init__(
         self, image_px: int, num_steps: int, *, average: bool, confidence: ConfidenceName, config: Mapping[str, Any]
@@ -76,9 +79,8 @@ class ExitingClassifier(nn.Module, ABC):
         answers = []
         for stage in self._stages():
             answer, waiting = stage(waiting)
-            answers.append(answer)
-        table = torch.stack(answers, dim=1)
-        return Answers(table[..., 0], table[..., 1:])
+            answers.append(answer[:, self.num_steps :])
+        return Answers(waiting.sure, torch.stack(answers, dim=1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (B, K) at knob 0."""
@@ -99,23 +101,21 @@ class ExitingClassifier(nn.Module, ABC):
 
         def leave(index: int, rows: Tensor, answers: Tensor) -> Leaving:
             mask = routes[rows] == index
-            return Leaving(mask, answers[mask.to(answers.device), 1:])
+            return Leaving(mask, answers[mask.to(answers.device)])
 
-        return run_through_exits(images, self._stages(), leave).outputs
+        return run_through_exits(images, self._stages(), leave).outputs[:, self.num_steps :]
 
     def predict(self, images: Tensor, knob: float = 0.0) -> Routed:
         """Runs each image until a step is sure of it."""
         self.check_images(images)
-        outputs, routes = run_through_exits(images, self._stages(), self._leave_at(knob))
-        return Routed(outputs, routes, self.costs.of(routes))
+        return self._routed(run_through_exits(images, self._stages(), self._leave_at(knob)))
 
     def advance(self, group: Group, knob: float) -> Stepped:
         """Takes one step; the knob of an image must be the same at all of its steps."""
         if group.key == 0:
             self.check_images(group.state)
         rows, exits, survivors = pass_exit(group, self._stages(), self._leave_at(knob))
-        finished = None if exits is None else Routed(*exits, self.costs.of(exits.routes))
-        return Stepped(rows, finished, survivors)
+        return Stepped(rows, None if exits is None else self._routed(exits), survivors)
 
     def check_images(self, images: Tensor) -> None:
         """Raises a `ValueError` that names the shape if ``images`` are not (B, 3, image_px, image_px)."""
@@ -128,8 +128,12 @@ class ExitingClassifier(nn.Module, ABC):
     def _stages(self) -> Sequence[Stage]:
         return [partial(self._answer, index) for index in range(self.num_steps)]
 
+    def _routed(self, exits: Exits) -> Routed:
+        scores, logs = exits.outputs[:, : self.num_steps], exits.outputs[:, self.num_steps :]
+        return Routed(logs, exits.routes, self.costs.of(exits.routes), scores.cpu())
+
     def _answer(self, index: int, before: Any) -> tuple[Tensor, Waiting]:  # noqa: ANN401  images, then `Waiting`
-        """Returns sureness and log-probabilities side by side, (n, 1 + K), and what the images carry on."""
+        """Returns sureness and log-probabilities side by side, (n, M + K), and what the images carry on."""
         logits, state = self.step(index, before.state if index else before)
         logs = (logits.float() / self.temperatures.values()[index]).log_softmax(dim=1)
         total, named = logs.exp(), logs.argmax(dim=1)
@@ -139,15 +143,16 @@ class ExitingClassifier(nn.Module, ABC):
             total = total + before.total
         if self.average:
             logs = (total / (index + 1)).clamp_min(_TINIEST).log()
-        sure = sureness(logs.exp(), self.confidence, agree)
-        return torch.cat([sure[:, None], logs], dim=1), Waiting(state, total, first, agree)
+        sure = before.sure.clone() if index else logs.new_full((len(logs), self.num_steps), float("nan"))
+        sure[:, index] = sureness(logs.exp(), self.confidence, agree)
+        return torch.cat([sure, logs], dim=1), Waiting(state, total, first, agree, sure)
 
     def _leave_at(self, knob: float) -> Leave:
         check_knob(knob)
 
         def leave(index: int, rows: Tensor, answers: Tensor) -> Leaving:
-            mask = self.policy.leaves(index, answers[:, 0], knob)
-            return Leaving(mask, answers[mask.to(answers.device), 1:])
+            mask = self.policy.leaves(index, answers[:, index], knob)
+            return Leaving(mask, answers[mask.to(answers.device)])
 
         return leave
 

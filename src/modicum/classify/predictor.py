@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,9 @@ from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Source, name_of, read_pixels
 from modicum.prediction import PICTURE_KINDS, Advanced, Failure, Limits, Pending, pend
 from modicum.storage.names import printable
+from modicum.storage.outputs import files_to_json, tell_files
+
+NUM_BEST = 5  # classes that an answer names
 
 
 class _State(NamedTuple):
@@ -40,6 +44,9 @@ class Prediction:
         route: Name of the route it took, e.g. ``"112 px"``.
         macs: Multiply-adds that it took, the decision included.
         cost: The same as a share of the plain network's.
+        best: The most probable classes, at most five, with their probabilities, descending.
+        steps: How sure each step was that ran, in order, by its name; empty where a network decides before it runs.
+        files: Where an explanation was written.
     """
 
     name: str
@@ -48,14 +55,19 @@ class Prediction:
     route: str
     macs: float
     cost: float
+    best: tuple[tuple[str, float], ...] = ()
+    steps: tuple[tuple[str, float], ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        what = f"{printable(self.label)} ({self.probability:.1%}), {self.route}"
-        return f"{printable(self.name)}: {what}, {self.cost:.0%} of the plain cost"
+        steps = " > ".join(f"{name} ({sure:.0%} sure)" for name, sure in self.steps)
+        what = f"{printable(self.label)} ({self.probability:.1%}), {steps or self.route}"
+        return f"{printable(self.name)}: {what}, {self.cost:.0%} of the plain cost{tell_files(self.files)}"
 
     def to_json(self) -> dict[str, object]:
         """Returns plain data, for JSON."""
-        return asdict(self)
+        told = {name: value for name, value in asdict(self).items() if name != "files"}
+        return {**told, **files_to_json(self.files)}
 
     def pictures(self) -> Mapping[str, Image]:
         """Returns nothing: there is nothing to see."""
@@ -230,10 +242,19 @@ class Predictor:
         return images.to(dtype_of(self.network))
 
     def _answers(self, names: Sequence[str], routed: Routed) -> list[Prediction]:
-        probabilities, labels = routed.outputs.float().softmax(dim=1).max(dim=1)
+        probabilities, labels = routed.outputs.float().softmax(dim=1).topk(min(NUM_BEST, len(self.classes)), dim=1)
         routes, plain = self.network.costs.names(routed.routes), require_plain(self.network.costs)
-        columns = (names, labels.tolist(), probabilities.tolist(), routes, routed.macs.tolist())
-        return [
-            Prediction(name, self.classes[label], probability, route, macs, macs / plain)
-            for name, label, probability, route, macs in zip(*columns, strict=True)
-        ]
+        columns = (names, labels.tolist(), probabilities.tolist(), routes, routed.macs.tolist(), self._steps(routed))
+        answers = []
+        for name, ordered, shares, route, macs, steps in zip(*columns, strict=True):
+            best = tuple((self.classes[label], share) for label, share in zip(ordered, shares, strict=True))
+            answers.append(Prediction(name, *best[0], route, macs, macs / plain, best, steps))
+        return answers
+
+    def _steps(self, routed: Routed) -> list[tuple[tuple[str, float], ...]]:
+        """Returns how sure each step was that ran for each image; nothing where the network does not note it."""
+        if routed.scores is None:
+            return [()] * len(routed.routes)
+        names = self.network.costs.names(torch.arange(routed.scores.shape[1]))
+        rows = (zip(names, row, strict=True) for row in routed.scores.tolist())
+        return [tuple((name, sure) for name, sure in row if not math.isnan(sure)) for row in rows]

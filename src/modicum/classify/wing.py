@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from modicum.adaptive.knobs import check_knob, check_milliseconds, check_share
 from modicum.contract import Examples, Run, Wing
-from modicum.destinations import claim_file, gather_files, in_order
+from modicum.destinations import claim_file, gather_files, in_order, place_outputs
 from modicum.prediction import Failure, Notice
 from modicum.storage.errors import RunError
 from modicum.storage.sealing import write_sealed
@@ -153,7 +153,13 @@ class TrainedClassifier:
         return CalibrationReport(calibrate_run(folder, model, data, costs, target))
 
     def predict(
-        self, inputs: Sequence[str | Path], *, knob: float | None = None, batch_size: int = 32
+        self,
+        inputs: Sequence[str | Path],
+        *,
+        knob: float | None = None,
+        batch_size: int = 32,
+        explain: str | Path | None = None,
+        force: bool = False,
     ) -> "Iterator[Prediction | Failure]":
         """Classifies image files; unreadable files are reported and skipped.
 
@@ -161,6 +167,8 @@ class TrainedClassifier:
             inputs: Image files, folders of images, or patterns.
             knob: Instead of the calibrated one; higher is cheaper.
             batch_size: Images per call.
+            explain: A folder to draw into, for each picture, what each step saw of it and how sure it was.
+            force: Overwrite drawings that modicum did not write, or that were changed since.
 
         Returns:
             An iterator over the answers; as a generator, it returns a `modicum.prediction.Notice` where the routes of
@@ -168,10 +176,15 @@ class TrainedClassifier:
         """
         from modicum.imaging.files import expand_inputs
 
-        found, _ = gather_files(inputs, expand_inputs)
-        files = (file for file in found if isinstance(file, Path))
+        found, used = gather_files(inputs, expand_inputs)
+        files = [file for file in found if isinstance(file, Path)]
         predictor = self.predictor(knob=knob)
         answers = predictor.predict_all(files, batch_size=batch_size)
+        if explain is not None:
+            from modicum.classify.explaining import explain_all, files_of
+
+            places = place_outputs(used, files, explain, lambda place, _: files_of(place).values(), force=force)
+            answers = explain_all(answers, files, places, predictor)
         return _with_drift(in_order(found, answers), predictor)
 
     def report(self, *, force: bool = False) -> "Evaluation":

@@ -87,6 +87,7 @@ class TrunkCascade(ExitingClassifier):
         self.heads = nn.ModuleList(nn.Linear(sum(self.widths[: step.exit + 1]), num_classes) for step in self.steps)
         self.plain_head = nn.Linear(sum(self.widths), num_classes)
         self.resize = nn.ModuleList(Resize(step.size_px) for step in self.steps)
+        self.sizes_px = tuple(step.size_px for step in self.steps)
         self.policy = blank_thresholds(rows, len(self.steps))
         prices = price_trunk(self.trunk, sorted({image_px, *(step.size_px for step in self.steps)}), num_classes)
         names = tuple(name_step(step, self.trunk) for step in self.steps)

@@ -11,6 +11,7 @@ from modicum.reporting.plots.drawing import (
     write_figure,
 )
 from modicum.reporting.plots.efficiency import draw_efficiency
+from modicum.reporting.plots.explanation import draw_explanation
 from modicum.reporting.plots.learning import draw_learning
 from modicum.reporting.plots.routes import draw_routes
 
@@ -22,6 +23,7 @@ __all__ = [
     "draw_comparison",
     "draw_curve",
     "draw_efficiency",
+    "draw_explanation",
     "draw_learning",
     "draw_routes",
     "figure_to_png",
