@@ -1,13 +1,15 @@
 """Lets docstrings refer to names as their modules know them: `Failure` leads to the class that the module imports.
 
 A Sphinx extension. A name that is on no page becomes plain text; one that does not exist is left to Sphinx, which warns
-of it. Names that modules import for type checkers alone are imported, so that annotations lead somewhere, too.
+of it. Names that modules import for type checkers alone are imported, so that annotations lead somewhere, too. Fields
+of a NamedTuple are described by the comments beside them.
 """
 
 import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -25,6 +27,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connects the extension."""
     app.connect("builder-inited", lambda app: import_for_checkers())
     app.connect("missing-reference", find_name)
+    app.connect("autodoc-process-docstring", describe_field)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -58,6 +61,15 @@ def find_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: E
     if entry is None or app.builder is None:
         return content
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content, home)
+
+
+def describe_field(app: Sphinx, kind: str, name: str, field: object, options: object, lines: list[str]) -> None:
+    """Puts the comment beside a field of a NamedTuple, such as its shape, in place of its number."""
+    if kind == "attribute" and lines and lines[0].startswith("Alias for field number"):
+        owner, _, field_name = name.rpartition(".")
+        source = inspect.getsource(pkgutil.resolve_name(owner))
+        comment = re.search(rf"^ +{field_name}: [^#\n]*# *(.+)$", source, flags=re.MULTILINE)
+        lines[:] = [comment[1]] if comment else []
 
 
 def look_up(target: str, module: str | None, owner: str | None) -> Any:  # noqa: ANN401  whatever has a name

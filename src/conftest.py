@@ -28,8 +28,8 @@ def trained_on_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(folder / "photos")
     with limited_threads(1), pytest.MonkeyPatch.context() as patch:
         patch.setattr(verbs, "report", verbs.evaluate)  # its plots would take most of the time
-        out = folder / "runs" / "photos"
-        verbs.train("drnet", recipe="drnet-quick", data=folder / "photos", baselines=False, out=out)
+        place = folder / "runs" / "photos"
+        verbs.train("drnet", recipe="drnet-quick", out=place, data=folder / "photos", baselines=False)
     return folder
 
 

@@ -175,7 +175,7 @@ def predictor(run: str | Path, **options: object) -> Predictor:
     Example:
         >>> import modicum
         >>> predictor = modicum.predictor("runs/photos")
-        >>> answer = predictor("photos/sunny/0.png")  # prints "photos/sunny/0.png: sunny (56.9%), 16 px, ..."
+        >>> answer = predictor("photos/sunny/0.png")  # prints in one line
         >>> answer.label in ("cloudy", "sunny")
         True
         >>> predictor("photos/sunny/0.png", knob=-1000.0).route  # this call only
