@@ -1,4 +1,4 @@
-"""Draws, for a picture that was classified, what each step saw of it, how sure it was, and the most probable classes."""
+"""Draws what each step saw of a picture that was classified, how sure it was, and the most probable classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -47,8 +47,7 @@ def see_steps(answer: Prediction, picture: Image.Image, predictor: Predictor) ->
     whole = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     if not isinstance(network, ExitingClassifier):
         return [(answer.route, whole)]
-    sizes = zip(answer.steps, network.sizes_px, strict=False)
-    return [
-        (f"{name}: {sure:.0%} sure", whole.resize((size, size), Image.Resampling.BILINEAR))
-        for (name, sure), size in sizes
-    ]
+    seen = []
+    for (name, sure), size in zip(answer.steps, network.sizes_px, strict=False):
+        seen.append((f"{name}: {sure:.0%} sure", whole.resize((size, size), Image.Resampling.BILINEAR)))
+    return seen
