@@ -1,3 +1,5 @@
+import functools
+import gc
 import io
 import os
 import pickle
@@ -33,6 +35,10 @@ IS_LINUX = sys.platform.startswith("linux")  # elsewhere, who started what is no
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # workers of xdist have that of the process that started them
         os.environ[STAMP] = uuid.uuid4().hex
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules and tests stay to the end: the collector need not look through a million objects again
 
 
 @pytest.hookimpl(trylast=True)  # xdist ends its workers before
@@ -182,6 +188,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_table_of_operators() -> Iterator[None]:
+    """PyTorch's exporter builds its table of ONNX operators for each graph, a third of the time of a small one."""
+    original = torch.onnx.export
+
+    @functools.wraps(original)
+    def export(*args, **options):
+        from torch.onnx._internal.exporter._registration import ONNXRegistry  # imports for seconds
+
+        if not isinstance(vars(ONNXRegistry)["from_torchlib"], staticmethod):
+            ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+        return original(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", export)
+        yield
 
 
 @pytest.fixture(scope="session")
