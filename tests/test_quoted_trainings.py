@@ -44,8 +44,12 @@ from modicum.training import stages
 
 PLACES = ("--data", "--recipe", "--vectors", "--weights", "--network.checkpoint")
 """Options that may name something on the reader's disk."""
-SMALL_SETS = {digits: "DigitScenes", scenes: "ProceduralScenes", facts: "draw_lookup"}
-"""Where the embedded data are drawn, by a function of their sizes."""
+SMALL_SETS = {
+    digits: ("DigitScenes", (100, 60, 60)),
+    scenes: ("ProceduralScenes", (16, 8, 8)),
+    facts: ("draw_lookup", (24, 8, 8)),
+}
+"""Where the embedded data are drawn, by a function of their sizes, and small ones."""
 SMALL_PHOTOS = {"train": "moon.png", "calibration": "coins.png", "test": "microaneurysms.png"}
 
 
@@ -101,8 +105,8 @@ def small(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(stages, "Trainer", partial(Trainer, limit_train_batches=1, limit_val_batches=1))
-    for module, name in SMALL_SETS.items():
-        monkeypatch.setattr(module, name, partial(getattr(module, name), sizes=(150, 100, 100)))
+    for module, (name, sizes) in SMALL_SETS.items():
+        monkeypatch.setattr(module, name, partial(getattr(module, name), sizes=sizes))
     photos = {part: {"skimage.data": (name,)} for part, name in SMALL_PHOTOS.items()}
     monkeypatch.setattr(sources, "LIBRARY_PHOTOS", photos)
     monkeypatch.setattr(sources, "packaged_photograph", corner_of_photograph)
