@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from training_process import start_training
-from written_sets import write_crops, write_scenes
+from training_process import start_forked, start_training
+from written_sets import write_crops, write_lookup, write_scenes
 
 from modicum.classify.data.scenes import DigitScenes
+from modicum.measuring import memory
 from modicum.storage.errors import RunError
 from modicum.storage.files import read_jsonl
 from modicum.storage.lock import locked
@@ -232,8 +233,7 @@ def inputs_of(tmp_path: Path) -> Callable[[str], tuple[object, object, object]]:
 def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> Callable[[str], Path]:
     """The run folder of a system, trained by its quick recipe; trained once, by one worker, and copied for the others.
 
-    What is about pictures is trained on a few small ones in a folder, as a user would hold them, the other tasks on
-    their embedded data.
+    It is trained on little data in a folder, as a user would hold it; graphs on what is embedded.
     """
     from modicum import verbs
     from modicum.systems import get_system
@@ -243,6 +243,7 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
     data: dict[str, Callable[[], Path]] = {
         "classify": lambda: digit_folder,
         "restore": lambda: write_crops(tmp_path_factory.mktemp("crops")),
+        "reading": lambda: write_lookup(tmp_path_factory.mktemp("lookup"), sizes=(200, 20, 40)),
         "saliency": lambda: write_scenes(tmp_path_factory.mktemp("scenes"), side=48, sizes=(80, 20, 30)),
     }
 
@@ -273,7 +274,9 @@ def quick_rows(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list
         file = shared / f"rows-{system}"
         with wait_for_lock(file.with_suffix(".lock")):
             if not file.exists():
-                file.write_bytes(pickle.dumps(verbs.bench(system, threads=1, quick=True)))
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(memory, "start_worker", start_forked)  # quicker; a quick figure need not be right
+                    file.write_bytes(pickle.dumps(verbs.bench(system, threads=1, quick=True)))
         return pickle.loads(file.read_bytes())
 
     return measure
