@@ -1,3 +1,5 @@
+import functools
+import gc
 import io
 import os
 import pickle
@@ -14,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from training_process import start_training
-from written_sets import write_crops, write_scenes
+from training_process import start_forked, start_training
+from written_sets import write_crops, write_lookup, write_scenes
 
 from modicum.classify.data.scenes import DigitScenes
+from modicum.measuring import memory
 from modicum.storage.errors import RunError
 from modicum.storage.files import read_jsonl
 from modicum.storage.lock import locked
@@ -33,6 +36,10 @@ IS_LINUX = sys.platform.startswith("linux")  # elsewhere, who started what is no
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # workers of xdist have that of the process that started them
         os.environ[STAMP] = uuid.uuid4().hex
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules and tests stay to the end: the collector need not look through a million objects again
 
 
 @pytest.hookimpl(trylast=True)  # xdist ends its workers before
@@ -184,6 +191,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_table_of_operators() -> Iterator[None]:
+    """PyTorch's exporter builds its table of ONNX operators for each graph, a third of the time of a small one."""
+    original = torch.onnx.export
+
+    @functools.wraps(original)
+    def export(*args, **options):
+        from torch.onnx._internal.exporter._registration import ONNXRegistry  # imports for seconds
+
+        if not isinstance(vars(ONNXRegistry)["from_torchlib"], staticmethod):
+            ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+        return original(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", export)
+        yield
+
+
 @pytest.fixture(scope="session")
 def digit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few hundred digits of 32 pixels as a user would hold them: PNG files, one folder per class, split."""
@@ -208,8 +233,7 @@ def inputs_of(tmp_path: Path) -> Callable[[str], tuple[object, object, object]]:
 def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> Callable[[str], Path]:
     """The run folder of a system, trained by its quick recipe; trained once, by one worker, and copied for the others.
 
-    What is about pictures is trained on a few small ones in a folder, as a user would hold them, the other tasks on
-    their embedded data.
+    It is trained on little data in a folder, as a user would hold it; graphs on what is embedded.
     """
     from modicum import verbs
     from modicum.systems import get_system
@@ -219,6 +243,7 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
     data: dict[str, Callable[[], Path]] = {
         "classify": lambda: digit_folder,
         "restore": lambda: write_crops(tmp_path_factory.mktemp("crops")),
+        "reading": lambda: write_lookup(tmp_path_factory.mktemp("lookup"), sizes=(200, 20, 40)),
         "saliency": lambda: write_scenes(tmp_path_factory.mktemp("scenes"), side=48, sizes=(80, 20, 30)),
     }
 
@@ -249,7 +274,9 @@ def quick_rows(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list
         file = shared / f"rows-{system}"
         with wait_for_lock(file.with_suffix(".lock")):
             if not file.exists():
-                file.write_bytes(pickle.dumps(verbs.bench(system, threads=1, quick=True)))
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(memory, "start_worker", start_forked)  # quicker; a quick figure need not be right
+                    file.write_bytes(pickle.dumps(verbs.bench(system, threads=1, quick=True)))
         return pickle.loads(file.read_bytes())
 
     return measure

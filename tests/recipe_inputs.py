@@ -30,6 +30,8 @@ LIMITS = {
     "per_epoch": 8,
     "least_per_epoch": 0,
     "max_points": 300,
+    "side": 32,
+    "validation_side": 32,
 }
 SIDES = {"image_px": 64, "side": 16, "validation_side": 16}
 SMALLEST = {
@@ -148,11 +150,13 @@ def _usual(name: str) -> str:
 
 
 def reduced(recipe: Any, *, published_size: bool) -> Any:
-    """The recipe with batches of few samples, one epoch, and no worker processes.
+    """The recipe with batches of few samples, one epoch, no worker processes, and small patches and batches of pixels.
+
+    Networks from image to image take any number of pixels.
 
     Args:
         recipe: Any recipe, or options within one.
-        published_size: Leave backbones and the sides of pictures as they are; else both are the smallest there are.
+        published_size: Leave backbones and the sides of images as they are; else both are the smallest there are.
     """
     changes = {}
     for field in fields(recipe):
@@ -167,8 +171,11 @@ def reduced(recipe: Any, *, published_size: bool) -> Any:
 def _reduced_value(name: str, value: Any, *, published_size: bool) -> Any:
     if value is None or isinstance(value, bool):
         return None
-    if name in LIMITS or (not published_size and name in SIDES):
-        return min(value, (LIMITS | SIDES)[name])
+    limits = LIMITS if published_size else LIMITS | SIDES
+    if name in limits:
+        return min(value, limits[name])
+    if name == "batch_px":
+        return tuple(32 if not published_size else min(side, 96) for side in value)
     if name.endswith("batch_size"):
         return min(value, 2)
     if name.endswith("epochs") and not name.startswith(("warmup", "step")):
@@ -179,8 +186,6 @@ def _reduced_value(name: str, value: Any, *, published_size: bool) -> Any:
 def _smallest_value(name: str, value: Any) -> Any:
     if name == "resolutions":
         return SMALL_SIDES[: len(value)]
-    if name == "batch_px":
-        return tuple(32 for _ in value)
     return smallest(value) if name in ("backbone", "encoder") else None
 
 

@@ -1,5 +1,6 @@
 """What every registered system must do, whatever it is; no system is known by name here."""
 
+import functools
 import importlib.util
 import itertools
 import json
@@ -35,6 +36,12 @@ def load_threads():
 
 threads = load_threads()
 pytestmark = pytest.mark.parametrize("name", list(SYSTEMS))
+
+
+@pytest.fixture(scope="module")
+def predictor_of(quick_run):
+    """Function from a system to what answers with its quick run, loaded once; not to be changed."""
+    return functools.cache(lambda system: verbs.predictor(quick_run(system)))
 
 
 def test_named_recipes_of_the_system_are_valid(name):
@@ -82,24 +89,23 @@ def test_loaded_network_has_the_saved_weights(name, quick_run):
     assert all(torch.equal(saved[key], state[key]) for key in saved)
 
 
-def test_a_broken_input_among_good_ones_costs_only_itself(name, quick_run, inputs_of):
-    good, broken, other = inputs_of(name)
-    predictor = verbs.predictor(quick_run(name))
+def test_a_broken_input_among_good_ones_costs_only_itself(name, predictor_of, inputs_of):
+    predictor, (good, broken, other) = predictor_of(name), inputs_of(name)
     results = list(predictor.predict_all([good, broken, other]))
     assert [isinstance(result, Failure) for result in results] == [False, True, False]
     assert results[2].to_json() == pytest.approx(predictor(other).to_json(), abs=1e-4)
 
 
-def test_predictor_declares_what_it_takes_and_answers_draw_themselves(name, quick_run, inputs_of):
-    predictor, (good, _, _) = verbs.predictor(quick_run(name)), inputs_of(name)
+def test_predictor_declares_what_it_takes_and_answers_draw_themselves(name, quick_run, predictor_of, inputs_of):
+    predictor, (good, _, _) = predictor_of(name), inputs_of(name)
     assert ("path" if isinstance(good, Path) else "text") in predictor.limits.inputs
     assert (predictor.limits.knobs is None) == (verbs.open_run(quick_run(name)).calibrate is None)
     assert all(picture.size for picture in predictor(good).pictures().values())
 
 
 def test_eight_threads_get_the_answers_of_one_from_a_shared_predictor(name, quick_run):
-    # A thousand where calls differ in their knob; elsewhere benchmarks/threads.py asks as many.
-    answers = 1000 if verbs.open_run(quick_run(name)).calibrate else 48
+    # More where calls differ in their knob; benchmarks/threads.py asks a thousand of every system.
+    answers = 240 if verbs.open_run(quick_run(name)).calibrate else 48
     assert threads.count_differing(threads.calls_of(quick_run(name)), answers, threads=8) == 0
 
 
@@ -126,9 +132,9 @@ def answer_by_steps(predictor, calls):
     return [[answers[call, place] for place in range(len(inputs))] for call, (inputs, _) in enumerate(calls)]
 
 
-def test_calls_that_share_their_steps_get_the_answers_of_their_own(name, quick_run, inputs_of):
+def test_calls_that_share_their_steps_get_the_answers_of_their_own(name, quick_run, predictor_of, inputs_of):
     trained, broken = verbs.open_run(quick_run(name)), inputs_of(name)[1]
-    predictor, inputs = trained.predictor(), threads.inputs_for(trained.run.system)
+    predictor, inputs = predictor_of(name), threads.inputs_for(trained.run.system)
     parts = [[broken, *inputs[:2]], inputs[1:5]]
     calls = [(part, knob) for knob in threads.knobs_for(trained) for part in parts]
     for found, (part, knob) in zip(answer_by_steps(predictor, calls), calls, strict=True):
@@ -136,16 +142,16 @@ def test_calls_that_share_their_steps_get_the_answers_of_their_own(name, quick_r
             assert answer.to_json() == pytest.approx(expected.to_json(), abs=1e-4)
 
 
-def test_eight_threads_get_the_answers_of_one_step_by_step(name, quick_run):
+def test_eight_threads_get_the_answers_of_one_step_by_step(name, quick_run, predictor_of):
     trained = verbs.open_run(quick_run(name))
-    predictor, knobs = trained.predictor(), threads.knobs_for(trained)
+    predictor, knobs = predictor_of(name), threads.knobs_for(trained)
     ones = itertools.product(threads.inputs_for(trained.run.system)[:4], knobs)
     calls = [lambda one=one, knob=knob: answer_by_steps(predictor, [([one], knob)])[0][0] for one, knob in ones]
     assert threads.count_differing(calls, 8 * len(calls), threads=8) == 0
 
 
-def test_bytes_in_and_bytes_out_are_what_files_in_and_out_are(name, quick_run, inputs_of, tmp_path):
-    predictor, (good, _, _) = verbs.predictor(quick_run(name)), inputs_of(name)
+def test_bytes_in_and_bytes_out_are_what_files_in_and_out_are(name, quick_run, predictor_of, inputs_of, tmp_path):
+    predictor, (good, _, _) = predictor_of(name), inputs_of(name)
     answer = predictor(good)
     if "bytes" in predictor.limits.inputs:
         assert predictor(good.read_bytes()).to_json() | {"name": answer.name} == answer.to_json()

@@ -1,5 +1,6 @@
 """Every training that users are shown runs to its end: the command as it is quoted, on small data, a step per stage."""
 
+import io
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from lightning.pytorch import Trainer
 from markupsafe import Markup
+from PIL import Image
 from quoted_commands import ALL
 from recipe_inputs import (
     picture,
@@ -28,6 +30,7 @@ from recipe_inputs import (
 
 from modicum import cli, verbs
 from modicum.classify.data import opening as digits
+from modicum.datasets.photographs import packaged_photograph
 from modicum.nn.efficientnet_lite import lite_file
 from modicum.nn.published import timm_file
 from modicum.nn.weight_names import LITE_NETWORKS, PUBLISHED
@@ -44,8 +47,12 @@ from modicum.training import stages
 
 PLACES = ("--data", "--recipe", "--vectors", "--weights")
 """Options that may name something on the reader's disk."""
-SMALL_SETS = {digits: "DigitScenes", scenes: "ProceduralScenes", facts: "draw_lookup"}
-"""Where the embedded data are drawn, by a function of their sizes."""
+SMALL_SETS = {
+    digits: ("DigitScenes", (100, 60, 60)),
+    scenes: ("ProceduralScenes", (16, 8, 8)),
+    facts: ("draw_lookup", (24, 8, 8)),
+}
+"""Where the embedded data are drawn, by a function of their sizes, and small ones."""
 SMALL_PHOTOS = {"train": "moon.png", "calibration": "coins.png", "test": "microaneurysms.png"}
 
 
@@ -101,10 +108,11 @@ def small(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(stages, "Trainer", partial(Trainer, limit_train_batches=1, limit_val_batches=1))
-    for module, name in SMALL_SETS.items():
-        monkeypatch.setattr(module, name, partial(getattr(module, name), sizes=(150, 100, 100)))
+    for module, (name, sizes) in SMALL_SETS.items():
+        monkeypatch.setattr(module, name, partial(getattr(module, name), sizes=sizes))
     photos = {part: {"skimage.data": (name,)} for part, name in SMALL_PHOTOS.items()}
     monkeypatch.setattr(sources, "LIBRARY_PHOTOS", photos)
+    monkeypatch.setattr(sources, "packaged_photograph", corner_of_photograph)
     monkeypatch.setattr(page, "embed_plot", lambda *_: EmbeddedPlot(Markup(), Markup()))
     train_recipe = verbs.train_recipe
 
@@ -114,6 +122,14 @@ def small(monkeypatch, tmp_path):
         return train_recipe(system, recipe, out, resume=resume)
 
     monkeypatch.setattr(verbs, "train_recipe", train_reduced)
+
+
+def corner_of_photograph(package: str, file: str, *, extra: str) -> bytes:
+    """The first 64 x 64 px of a photograph, as a file: attention takes the square of their number."""
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(packaged_photograph(package, file, extra=extra))) as photograph:
+        photograph.crop((0, 0, 64, 64)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def write_files(system, options: dict[str, str]) -> None:

@@ -1,26 +1,32 @@
-"""Trainings in processes of their own, to be killed: forked from one that has imported what they share."""
+"""Processes forked from one that has imported what they share: trainings, to be killed, and measurements of memory."""
 
 import json
 import multiprocessing
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from modicum.storage.runs import RunFolder
 
 SHARED = ["modicum.training.stages", "torchvision", "timm", "sklearn.model_selection"]
-"""Modules that take most of the start of a training; importing them once saves each process seconds."""
+"""Modules that take most of the start of a process; importing them once saves each one seconds."""
+
+
+def start_forked(work: Callable[..., object], *arguments: object) -> ForkServerProcess:
+    """Starts ``work(*arguments)`` in another process."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(SHARED)
+    process = context.Process(target=work, args=arguments)
+    process.start()
+    return process
 
 
 def start_training(run: RunFolder, options: dict[str, object], log: Path) -> ForkServerProcess:
     """Trains a run by the options of a recipe in another process, whose output goes to a file."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(SHARED)
-    process = context.Process(target=_train, args=(str(run.path), json.dumps(options), str(log)))
-    process.start()
-    return process
+    return start_forked(_train, str(run.path), json.dumps(options), str(log))
 
 
 def _train(path: str, options: str, log: str) -> None:

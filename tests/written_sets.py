@@ -4,6 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from modicum.reading.data.lookup import draw_lookup
+from modicum.reading.data.squad import write_squad
 from modicum.restore.sources import clean_pixels, library_photos
 from modicum.saliency.data.scenes import ProceduralScenes
 
@@ -28,4 +30,11 @@ def write_scenes(folder: Path, *, side: int, sizes: tuple[int, int, int]) -> Pat
             place = folder / record.split.replace("calibration", "val") / kind / f"{index}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(place)
+    return folder
+
+
+def write_lookup(folder: Path, *, sizes: tuple[int, int, int]) -> Path:
+    """Passages of the look-up task with their questions, so many for train, dev and test."""
+    for name, corpus in zip(("train", "dev", "test"), draw_lookup(sizes=sizes), strict=True):
+        write_squad(folder / f"{name}.json", corpus)
     return folder

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from written_sets import write_lookup
 
 from modicum.reading.data.corpus import Corpus
 from modicum.reading.data.lookup import draw_lookup
@@ -10,10 +11,7 @@ from modicum.reading.data.squad import write_squad
 @pytest.fixture(scope="session")
 def lookup_folder(tmp_path_factory):
     """Files for train, dev and test of a look-up task of dozens of questions."""
-    folder = tmp_path_factory.mktemp("lookup")
-    for name, corpus in zip(("train", "dev", "test"), draw_lookup(sizes=(24, 4, 4)), strict=True):
-        write_squad(folder / f"{name}.json", corpus)
-    return folder
+    return write_lookup(tmp_path_factory.mktemp("lookup"), sizes=(24, 4, 4))
 
 
 def _without_every_third_answer(corpus):

@@ -88,7 +88,7 @@ def prepare_run(features, tile, memory_gib, is_run):
     torch.set_num_threads(1)
     plain = RNAN(1, features=features, local_groups=1).eval()
     inference = make_inference(plain, tile=tile, halo=8, memory_gib=memory_gib)
-    image = np.zeros((200, 300), np.uint8)
+    image = np.zeros((192, 192), np.uint8)
     return (lambda: inference.restore(image)) if is_run else (lambda: None)
 
 

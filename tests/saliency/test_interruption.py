@@ -11,8 +11,6 @@ from modicum.saliency.recipe import SaliencyRecipe
 from modicum.storage.files import read_jsonl
 from modicum.storage.runs import RunFolder
 
-FINISHED = {STAGE: [], BASELINE: [STAGE]}  # stages that are done when one is killed
-
 
 @pytest.fixture(scope="module")
 def options(scenes_folder):
@@ -32,13 +30,15 @@ def new_run(path):
     return RunFolder.create(path, system="saliency", recipe_text="", command="", versions={})
 
 
-@pytest.fixture(scope="module", params=FINISHED)
-def killed(request, options, tmp_path_factory, kill_during):
-    """The run folder of a training that was killed after the first epoch of one of its stages, and then finished."""
+@pytest.fixture(scope="module")
+def killed_twice(options, tmp_path_factory, kill_during):
+    """The run folder of a training that was killed after the first epoch of each of its stages, and then finished."""
     folder = tmp_path_factory.mktemp("killed")
     run = new_run(folder / "run")
-    kill_during(run, options, request.param, folder / "driver.log")
-    assert run.finished_stages() == FINISHED[request.param]
+    kill_during(run, options, STAGE, folder / "first.log")
+    assert run.finished_stages() == []
+    kill_during(run, options, BASELINE, folder / "second.log")
+    assert run.finished_stages() == [STAGE]
     fit(build_recipe(SaliencyRecipe, options), run)
     return run
 
@@ -50,14 +50,14 @@ def undisturbed(options, tmp_path_factory):
     return run
 
 
-def test_killed_network_ends_with_the_same_bits(killed, undisturbed):
-    torch.testing.assert_close(load_file(killed.weights), load_file(undisturbed.weights), rtol=0, atol=0)
+def test_killed_network_ends_with_the_same_bits(killed_twice, undisturbed):
+    torch.testing.assert_close(load_file(killed_twice.weights), load_file(undisturbed.weights), rtol=0, atol=0)
 
 
-def test_killed_baseline_ends_with_the_same_bits(killed, undisturbed):
-    ours, theirs = (load_file(baseline_path(run)) for run in (killed, undisturbed))
+def test_killed_baseline_ends_with_the_same_bits(killed_twice, undisturbed):
+    ours, theirs = (load_file(baseline_path(run)) for run in (killed_twice, undisturbed))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
-def test_killed_network_logs_what_the_undisturbed_one_logs(killed, undisturbed):
-    assert read_jsonl(killed.metrics) == read_jsonl(undisturbed.metrics)
+def test_killed_network_logs_what_the_undisturbed_one_logs(killed_twice, undisturbed):
+    assert read_jsonl(killed_twice.metrics) == read_jsonl(undisturbed.metrics)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from modicum.adaptive.contract import device_of
 from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
+from modicum.classify.drnet.predictors import PredictorName
 from modicum.classify.drnet.runner import OnnxDRNet
 from modicum.datasets.preprocessing import Preprocessing
 from modicum.exporting.writing import Stated
@@ -38,7 +39,10 @@ NUM_CLASSES = 1000
 SINGLES = 20  # images at batch size 1: the fewest that hold the mix exactly
 TARGETS = {BATCH: 0.90, 1: 0.70}  # of S_wall / S_theory, by batch size, in every form
 GPU_BATCHES = (1, 32, 256)
-FULL, QUICK = ("resnet50", (224, 168, 112), 7), ("resnet18", (64, 48, 32), 1)
+
+Setup = tuple[str, PredictorName, tuple[int, ...]]  # backbone, predictor, resolutions
+FULL: Setup = ("resnet50", "resnet10", (224, 168, 112))
+QUICK: Setup = ("digit_resnet", "small", (32, 24, 16))
 
 
 def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
@@ -48,8 +52,8 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
         threads: CPU threads; None measures with one and with two.
         quick: Time a small network in seconds, to check that the benchmark runs; its figures are not meaningful.
     """
-    backbone, resolutions, rounds = QUICK if quick else FULL
-    network, device = fixed_network(backbone, resolutions), inference_device("auto")
+    setup, rounds = (QUICK, 1) if quick else (FULL, 7)
+    network, device = fixed_network(*setup), inference_device("auto")
     rows: list[Row] = []
     for number in (1, 2) if threads is None else (threads,):
         with limited_threads(number):
@@ -59,14 +63,14 @@ def bench(*, threads: int | None = None, quick: bool = False) -> list[Row]:
     if device.type != "cpu":
         for batch_size in GPU_BATCHES:
             rows += clock_rows(network.to(device), batch_size, rounds)
-    return rows + memory_rows(backbone, resolutions)
+    return rows + memory_rows(setup)
 
 
-def fixed_network(backbone: str, resolutions: tuple[int, ...]) -> DRNet:
+def fixed_network(backbone: str, predictor: PredictorName, resolutions: tuple[int, ...]) -> DRNet:
     """Builds a DRNet with random weights for `NUM_CLASSES` classes, ready to be timed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        network = DRNet(backbone, num_classes=NUM_CLASSES, resolutions=resolutions)
+        network = DRNet(backbone, num_classes=NUM_CLASSES, resolutions=resolutions, predictor=predictor)
     return network.eval().to(memory_format=torch.channels_last)
 
 
@@ -178,10 +182,10 @@ def random_images(count: int, side: int) -> Tensor:
     return images.to(memory_format=torch.channels_last)
 
 
-def memory_rows(backbone: str, resolutions: tuple[int, ...]) -> list[Row]:
+def memory_rows(setup: Setup) -> list[Row]:
     """Measures the peak memory of one batch, routed and static, each in its own process."""
-    static = peak_memory(static_work, backbone, resolutions) / 2**20
-    routed = peak_memory(routed_work, backbone, resolutions) / 2**20
+    static = peak_memory(static_work, setup) / 2**20
+    routed = peak_memory(routed_work, setup) / 2**20
     return [
         Row(f"peak memory of the static network, batch {BATCH}", static, "MiB"),
         Row(f"peak memory of the routed network, batch {BATCH}", routed, "MiB"),
@@ -189,22 +193,21 @@ def memory_rows(backbone: str, resolutions: tuple[int, ...]) -> list[Row]:
     ]
 
 
-def static_work(backbone: str, resolutions: tuple[int, ...]) -> Callable[[], object]:
+def static_work(setup: Setup) -> Callable[[], object]:
     """Prepares one batch through the static network."""
-    return _work(backbone, resolutions, lambda network: network.plain_network().eval())
+    return _work(setup, lambda network: network.plain_network().eval())
 
 
-def routed_work(backbone: str, resolutions: tuple[int, ...]) -> Callable[[], object]:
+def routed_work(setup: Setup) -> Callable[[], object]:
     """Prepares one routed batch."""
     routes = mixed_routes(BATCH)
-    return _work(backbone, resolutions, lambda network: lambda images: decide_and_run(network, images, routes))
+    return _work(setup, lambda network: lambda images: decide_and_run(network, images, routes))
 
 
-def _work(
-    backbone: str, resolutions: tuple[int, ...], choose: Callable[[DRNet], Callable[[Tensor], object]]
-) -> Callable[[], object]:
+def _work(setup: Setup, choose: Callable[[DRNet], Callable[[Tensor], object]]) -> Callable[[], object]:
     torch.set_num_threads(1)  # scratch memory grows with threads
-    run, images = choose(fixed_network(backbone, resolutions)), random_images(BATCH, resolutions[0])
+    network = fixed_network(*setup)
+    run, images = choose(network), random_images(BATCH, network.resolutions[0])
 
     def once() -> None:
         with torch.inference_mode():
