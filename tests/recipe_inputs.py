@@ -1,9 +1,12 @@
 """Inputs that suit any recipe, and recipes reduced to seconds; for tests that go through all of them."""
 
+import csv
 import gzip
+import io
 import json
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +145,21 @@ def write_published(name: str) -> None:
     torch.save(torchvision.models.get_model(name).state_dict(), file)
 
 
+def write_small_photographs(read: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
+    """The archive of the embedded photographs with three of each part and class for two classes."""
+    archive = read()
+    rows = list(csv.DictReader(io.StringIO(archive["index.csv"].decode())))
+    chosen = sorted({row["label"] for row in rows})[:2]
+    kept = [
+        row
+        for label in chosen
+        for part in ("train", "calibration", "test")
+        for row in [row for row in rows if (row["label"], row["split"]) == (label, part)][:3]
+    ]
+    lines = ["path,label,split", *(",".join(row[name] for name in ("path", "label", "split")) for row in kept)]
+    return {**archive, "index.csv": "\n".join(lines).encode()}
+
+
 def _usual(name: str) -> str:
     if not name.startswith("layers."):
         return name
@@ -186,6 +204,8 @@ def _reduced_value(name: str, value: Any, *, published_size: bool) -> Any:
 def _smallest_value(name: str, value: Any) -> Any:
     if name == "resolutions":
         return SMALL_SIDES[: len(value)]
+    if name == "sizes":
+        return SMALL_SIDES[1:]
     return smallest(value) if name in ("backbone", "encoder") else None
 
 

@@ -23,12 +23,14 @@ from recipe_inputs import (
     write_published,
     write_questions,
     write_released_rnan,
+    write_small_photographs,
     write_table,
     write_vectors,
     write_weights,
 )
 
 from modicum import cli, verbs
+from modicum.classify.data import caltech
 from modicum.classify.data import opening as digits
 from modicum.datasets.photographs import packaged_photograph
 from modicum.nn.efficientnet_lite import lite_file
@@ -110,6 +112,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(stages, "Trainer", partial(Trainer, limit_train_batches=1, limit_val_batches=1))
     for module, (name, sizes) in SMALL_SETS.items():
         monkeypatch.setattr(module, name, partial(getattr(module, name), sizes=sizes))
+    monkeypatch.setattr(caltech, "_read_archive", partial(write_small_photographs, caltech._read_archive))
     photos = {part: {"skimage.data": (name,)} for part, name in SMALL_PHOTOS.items()}
     monkeypatch.setattr(sources, "LIBRARY_PHOTOS", photos)
     monkeypatch.setattr(sources, "packaged_photograph", corner_of_photograph)

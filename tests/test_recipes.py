@@ -70,5 +70,8 @@ def test_named_recipe_trains_one_step_on_data_of_its_kind(name, inputs, first_st
     if system.wing == "graphs":
         assert system.fit()(replace(recipe, baselines=False), run) is not None
         return
+    if system.id == "cascade":  # a frozen trunk has no steps
+        assert system.fit()(recipe, run) is not None
+        return
     with pytest.raises(OneStepError):
         system.fit()(recipe, run)

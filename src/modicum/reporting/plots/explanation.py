@@ -39,5 +39,4 @@ def draw_explanation(
     show_percent(bars.xaxis)
     bars.grid(axis="y", visible=False)
     figure.suptitle(printable(title), color=MUTED, x=0.01, ha="left", fontsize=9)
-    figure.tight_layout()
     return figure
