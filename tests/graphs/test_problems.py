@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from modicum.graphs.photographs import Picture
 from modicum.graphs.problems import (
@@ -23,7 +24,7 @@ NOISE = PIXELS / 255
 
 def all_pixels(pixels):
     """Every pixel with a whole context, and row and column of each."""
-    picture = Picture.of_array(pixels)
+    picture = Picture(Image.fromarray(pixels))
     squares = Squares(*picture.size)
     places = squares.places(np.ones_like(squares.is_white))
     numbers = np.arange(len(places))
@@ -122,7 +123,7 @@ def test_pixels_are_those_whose_whole_context_lies_in_their_square():
 
 def test_some_pixels_are_the_same_as_those_of_all():
     samples, _ = all_pixels(PIXELS)
-    picture = Picture.of_array(PIXELS)
+    picture = Picture(Image.fromarray(PIXELS))
     places = Squares(*picture.size).places(np.ones((3, 2), dtype=bool))
     numbers = places.draw(50, np.random.default_rng(1))
     np.testing.assert_array_equal(next_pixel(picture, places, numbers).inputs, samples.inputs[numbers])

@@ -12,7 +12,6 @@ from modicum.reading.preparation import (
     open_parts,
     prepare_words,
     reading_batches,
-    require_finished,
     training_batches,
     with_paraphrases,
 )
@@ -208,7 +207,7 @@ def test_watching_shows_every_question(recipe, run, train):
 
 def test_unfinished_run_is_refused(run):
     with pytest.raises(RunError, match=r"no model\.safetensors yet: finish its training with --resume"):
-        require_finished(run)
+        run.require_finished()
 
 
 @pytest.mark.parametrize("what", ["passage", "question", "answer"])

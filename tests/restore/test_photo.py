@@ -11,8 +11,8 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from modicum.imaging.belongings import Belongings
 from modicum.imaging.decoding import BadImageError
-from modicum.restore.photo import Photo, decode_photo, decode_photos, photo_of_picture, read_photo, read_photos
-from modicum.restore.photo_files import check_writable, output_suffix, write_photo, write_photos
+from modicum.restore.photo import Photo, decode_photos, photo_of_picture, read_photos
+from modicum.restore.photo_files import check_writable, output_suffix, write_photos
 from modicum.restore.pixels import as_colour
 from modicum.storage.errors import DataError, MissingExtraError
 
@@ -55,9 +55,9 @@ def exif(orientation=1):
 def test_eight_bit_photographs_come_back_as_they_were(tmp_path, suffix, shape):
     image = values(shape)
     (tmp_path / "in.png").write_bytes(file_of(image))
-    photo = read_photo(tmp_path / "in.png")
-    write_photo(photo, tmp_path / f"out{suffix}")
-    again = read_photo(tmp_path / f"out{suffix}")
+    photo = read_photos(tmp_path / "in.png")[0]
+    write_photos([photo], tmp_path / f"out{suffix}")
+    again = read_photos(tmp_path / f"out{suffix}")[0]
     assert (photo.pixels.dtype, photo.pixels.ndim, photo.bits) == (
         np.float32,
         2 if len(shape) == 2 or shape[2] == 2 else 3,
@@ -73,8 +73,8 @@ def test_eight_bit_photographs_come_back_as_they_were(tmp_path, suffix, shape):
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_sixteen_bit_grey_comes_back_to_the_bit(tmp_path, suffix):
     image = values(GREY, np.uint16)
-    photo = decode_photo(file_of(image))
-    write_photo(photo, tmp_path / f"out{suffix}")
+    photo = decode_photos(file_of(image))[0]
+    write_photos([photo], tmp_path / f"out{suffix}")
     assert (photo.bits, photo.pixels.max() <= 255) == (16, True)
     assert np.array_equal(np.asarray(opened(tmp_path / f"out{suffix}")), image)
 
@@ -83,9 +83,9 @@ def test_sixteen_bit_grey_comes_back_to_the_bit(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_sixteen_bit_colour_comes_back_to_the_bit(tmp_path, shape, suffix):
     image = values(shape, np.uint16)
-    photo = decode_photo(file_of_16_bit(image, suffix))
-    write_photo(photo, tmp_path / "out.png")
-    again = read_photo(tmp_path / "out.png")
+    photo = decode_photos(file_of_16_bit(image, suffix))[0]
+    write_photos([photo], tmp_path / "out.png")
+    again = read_photos(tmp_path / "out.png")[0]
     assert photo.bits == again.bits == 16
     np.testing.assert_allclose(photo.pixels * 257, image[..., :3], atol=0.01)
     assert np.array_equal(again.pixels, photo.pixels)
@@ -101,23 +101,23 @@ def test_sixteen_bit_grey_with_alpha_is_grey():
     header = struct.pack(">IIBBBBB", GREY[1], GREY[0], 16, 4, 0, 0, 0)  # colour type 4: grey with alpha
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in image)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    photo = decode_photo(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
+    photo = decode_photos(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))[0]
     np.testing.assert_allclose(photo.pixels * 257, image[..., 0], atol=0.01)
     assert np.array_equal(photo.alpha, image[..., 1])
 
 
 def test_sixteen_bit_colour_keeps_exif_and_profile(tmp_path):
     photo = Photo(values(COLOUR).astype(np.float32), bits=16, belongings=Belongings(exif().tobytes(), profile()))
-    write_photo(photo, tmp_path / "out.png")
-    again = read_photo(tmp_path / "out.png")
+    write_photos([photo], tmp_path / "out.png")
+    again = read_photos(tmp_path / "out.png")[0]
     assert again.belongings.icc == photo.belongings.icc
     assert opened(tmp_path / "out.png").getexif()[ExifTags.Base.Make] == "Maker"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
 def test_exif_and_profile_survive(tmp_path, suffix):
-    photo = decode_photo(file_of(values(COLOUR), "JPEG", exif=exif(), icc_profile=profile()))
-    write_photo(photo, tmp_path / f"out{suffix}")
+    photo = decode_photos(file_of(values(COLOUR), "JPEG", exif=exif(), icc_profile=profile()))[0]
+    write_photos([photo], tmp_path / f"out{suffix}")
     image = opened(tmp_path / f"out{suffix}")
     assert image.info["icc_profile"] == profile()
     assert image.getexif()[ExifTags.Base.Make] == "Maker"
@@ -127,9 +127,9 @@ def test_exif_and_profile_survive(tmp_path, suffix):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photographs_are_upright_and_say_so(tmp_path, orientation):
     content = file_of(values(COLOUR), exif=exif(orientation))
-    photo = decode_photo(content)
+    photo = decode_photos(content)[0]
     assert np.array_equal(photo.pixels, ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
-    write_photo(photo, tmp_path / "out.png")
+    write_photos([photo], tmp_path / "out.png")
     assert ExifTags.Base.Orientation not in opened(tmp_path / "out.png").getexif()
 
 
@@ -137,12 +137,12 @@ def test_sixteen_bit_colour_is_turned_too():
     image = values(COLOUR, np.uint16)
     block = np.frombuffer(exif(6).tobytes()[6:], np.uint8)
     content = cv2.imencodeWithMetadata(".png", image, [cv2.IMAGE_METADATA_EXIF], [block])[1].tobytes()
-    np.testing.assert_allclose(decode_photo(content).pixels * 257, np.rot90(image[..., ::-1], -1), atol=0.01)
+    np.testing.assert_allclose(decode_photos(content)[0].pixels * 257, np.rot90(image[..., ::-1], -1), atol=0.01)
 
 
 def test_tags_of_a_tiffs_storage_do_not_travel(tmp_path):
-    photo = decode_photo(file_of(values(COLOUR), "TIFF", exif=exif()))
-    write_photo(photo, tmp_path / "out.png")
+    photo = decode_photos(file_of(values(COLOUR), "TIFF", exif=exif()))[0]
+    write_photos([photo], tmp_path / "out.png")
     kept = opened(tmp_path / "out.png").getexif()
     assert kept[ExifTags.Base.Make] == "Maker"
     assert ExifTags.Base.StripOffsets not in kept
@@ -151,34 +151,34 @@ def test_tags_of_a_tiffs_storage_do_not_travel(tmp_path):
 def test_broken_exif_does_not_matter():
     content = file_of(values(COLOUR), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff\x01")
     with pytest.warns(UserWarning, match="Corrupt EXIF"):
-        assert decode_photo(content).belongings.exif == b""
+        assert decode_photos(content)[0].belongings.exif == b""
 
 
 def test_palettes_become_colours(tmp_path):
     image = Image.fromarray(values(COLOUR)).quantize(16)
     image.save(tmp_path / "in.png")
-    assert np.array_equal(read_photo(tmp_path / "in.png").pixels, image.convert("RGB"))
+    assert np.array_equal(read_photos(tmp_path / "in.png")[0].pixels, image.convert("RGB"))
 
 
 def test_palettes_of_greys_become_grey(tmp_path):
     Image.fromarray(values(GREY)).quantize(16).save(tmp_path / "in.gif")
-    assert read_photo(tmp_path / "in.gif").is_grey
+    assert read_photos(tmp_path / "in.gif")[0].is_grey
 
 
 def test_transparent_palettes_get_alpha(tmp_path):
     Image.fromarray(values(COLOUR)).quantize(16).save(tmp_path / "in.png", transparency=3)
-    assert set(np.unique(read_photo(tmp_path / "in.png").alpha)) == {0, 255}
+    assert set(np.unique(read_photos(tmp_path / "in.png")[0].alpha)) == {0, 255}
 
 
 def test_cmyk_becomes_colour_without_its_profile(tmp_path):
     Image.fromarray(values(COLOUR)).convert("CMYK").save(tmp_path / "in.jpg", icc_profile=b"of inks")
-    photo = read_photo(tmp_path / "in.jpg")
+    photo = read_photos(tmp_path / "in.jpg")[0]
     assert (photo.pixels.shape, photo.belongings.icc) == (COLOUR, b"")
 
 
 def test_restored_pixels_are_clipped_and_rounded(tmp_path):
     photo = Photo(np.zeros((2, 2), np.float32)).with_pixels(np.array([[-3, 0.5], [254.4, 300]]))
-    write_photo(photo, tmp_path / "out.png")
+    write_photos([photo], tmp_path / "out.png")
     assert np.asarray(opened(tmp_path / "out.png")).tolist() == [[0, 1], [254, 255]]
 
 
@@ -205,27 +205,27 @@ def test_other_sizes_are_refused():
 )
 def test_what_a_format_cannot_hold_is_refused(tmp_path, photo, name, message):
     with pytest.raises(DataError, match=message):
-        write_photo(photo, tmp_path / name)
+        write_photos([photo], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"", "the file is empty"), (b"text", "not an image")])
 def test_unusable_files_are_refused_with_the_reason(content, message):
     with pytest.raises(BadImageError, match=message):
-        decode_photo(content)
+        decode_photos(content)[0]
 
 
 def test_truncated_file_is_refused():
     content = file_of(values((64, 64, 3)))
     with pytest.raises(BadImageError, match="truncated"):
-        decode_photo(content[: len(content) // 2])
+        decode_photos(content[: len(content) // 2])[0]
 
 
 def test_missing_library_for_sixteen_bit_colour_is_named(monkeypatch):
     content = file_of_16_bit(values(COLOUR, np.uint16), ".png")
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match=r"opencv-python-headless is not .*pip install -e '\.\[restore\]'"):
-        decode_photo(content)
+        decode_photos(content)[0]
 
 
 @pytest.mark.parametrize(("bits", "white"), [(8, 255), (16, 65535)])
@@ -233,12 +233,12 @@ def test_writing_takes_little_memory_beside_the_photograph(tmp_path, bits, white
     rows, columns = 1500, 1000
     values = np.random.default_rng(0).uniform(0, 255, (rows, columns)).astype(np.float32)
     tracemalloc.start()
-    write_photo(Photo(values, bits=bits), tmp_path / "large.tif")
+    write_photos([Photo(values, bits=bits)], tmp_path / "large.tif")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 14 * rows * columns  # bytes; doubles of the whole alone would take 24 and more
     whole = np.floor(values.astype(np.float64) * (white / 255) + 0.5)
-    assert np.array_equal(np.rint(read_photo(tmp_path / "large.tif").pixels * (white / 255)), whole)
+    assert np.array_equal(np.rint(read_photos(tmp_path / "large.tif")[0].pixels * (white / 255)), whole)
 
 
 def pages(*images):
@@ -310,8 +310,8 @@ def test_alpha_is_refused_by_bmp():
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
 def test_resolution_survives(tmp_path, suffix):
-    photo = decode_photo(file_of(values(COLOUR), dpi=(300, 200)))
-    write_photo(photo, tmp_path / f"out{suffix}")
+    photo = decode_photos(file_of(values(COLOUR), dpi=(300, 200)))[0]
+    write_photos([photo], tmp_path / f"out{suffix}")
     with opened(tmp_path / f"out{suffix}") as image:
         tags = image.getexif()
         found = image.info.get("dpi") or (tags[ExifTags.Base.XResolution], tags[ExifTags.Base.YResolution])
@@ -320,24 +320,24 @@ def test_resolution_survives(tmp_path, suffix):
 
 def test_resolution_and_xmp_of_sixteen_bit_colour_survive(tmp_path):
     photo = Photo(values(COLOUR).astype(np.float32), bits=16, belongings=Belongings(xmp=b"<x>mine</x>", dpi=(300, 300)))
-    write_photo(photo, tmp_path / "out.png")
+    write_photos([photo], tmp_path / "out.png")
     with opened(tmp_path / "out.png") as image:
         assert image.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
         assert b"mine" in image.info["xmp"]
-    assert np.array_equal(read_photo(tmp_path / "out.png").pixels, photo.pixels)
+    assert np.array_equal(read_photos(tmp_path / "out.png")[0].pixels, photo.pixels)
 
 
 def test_declared_white_is_white_and_comes_back_as_white(tmp_path):
     image = np.linspace(0, 4095, 168).astype(np.uint16).reshape(GREY)
-    photo = decode_photo(file_of(image, "TIFF", tiffinfo={281: 4095}))
-    write_photo(photo, tmp_path / "out.png")
+    photo = decode_photos(file_of(image, "TIFF", tiffinfo={281: 4095}))[0]
+    write_photos([photo], tmp_path / "out.png")
     assert (photo.bits, photo.pixels.max()) == (16, 255)
     assert np.array_equal(np.asarray(opened(tmp_path / "out.png")), np.rint(image / 4095 * 65535))
 
 
 def test_opened_pictures_are_upright_and_keep_their_belongings():
     content = file_of(values(COLOUR), exif=exif(6), dpi=(300, 300))
-    by_path, by_picture = decode_photo(content), photo_of_picture(Image.open(io.BytesIO(content)))
+    by_path, by_picture = decode_photos(content)[0], photo_of_picture(Image.open(io.BytesIO(content)))
     assert np.array_equal(by_path.pixels, by_picture.pixels)
     assert by_path.belongings == by_picture.belongings
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from modicum.restore.metrics import Scores
-from modicum.restore.report import evaluation_report, survey_report
+from modicum.restore.report import evaluation_report
 from modicum.restore.results import Evaluation, Example, ImageScore, Method, TileRow
-from modicum.restore.survey import Survey
 
 INFINITE = float("inf")
 
@@ -108,13 +107,3 @@ def test_many_images_are_drawn_instead_of_listed():
 def test_strip_tells_the_decibels_of_each_picture():
     strip = evaluation_report(evaluation()).sections[2].blocks[1]
     assert [picture.caption for picture in strip.pictures] == ["input: 15.00 dB", "network: 25.00 dB", "true"]
-
-
-def test_survey_tells_sizes_parts_and_what_is_left_out():
-    survey = Survey("3 images", "photos", 3, 1, (20, 30), (400, 300), (("bad.png", "empty"),), {"train": 1, "test": 2})
-    report = survey_report(survey)
-    assert report.headline == "3 images of photos can be used, 1 left out"
-    rows = dict(row.cells for row in report.sections[0].table.rows)
-    assert rows["smallest"] == "20x30"
-    assert rows["test images, by default"] == "2"
-    assert rows["left out: bad.png"] == "empty"

@@ -16,11 +16,13 @@ def folder(tmp_path, picture):
 
 
 def test_counts_sizes_and_parts(folder):
-    found = survey(str(folder))
-    assert (found.images, found.grey, found.left_out) == (4, 1, ())
-    assert (found.smallest_px, found.largest_px) == ((64, 64), (90, 100))
-    assert found.splits == {"train": 2, "calibration": 1, "test": 1}
-    assert (found.name, found.origin) == ("4 images of photos", str(folder))
+    report = survey(str(folder))
+    found = report.figures
+    assert (found["images"], found["grey"], found["left_out"]) == (4, 1, [])
+    assert (found["smallest_px"], found["largest_px"]) == ((64, 64), (90, 100))
+    assert found["splits"] == {"train": 2, "calibration": 1, "test": 1}
+    assert (found["name"], found["origin"]) == ("4 images of photos", str(folder))
+    assert report.headline == f"4 images of {folder} can be used, 0 left out"
 
 
 def test_what_cannot_be_used_is_named_with_the_reason(folder):
@@ -28,13 +30,16 @@ def test_what_cannot_be_used_is_named_with_the_reason(folder):
     (folder / "copy.png").write_bytes((folder / "3.png").read_bytes())
     Image.new("L", (20, 30)).save(folder / "small.png")
 
-    found = survey(str(folder))
+    report = survey(str(folder))
 
-    assert found.images == 4
-    reasons = dict(found.left_out)
+    assert report.figures["images"] == 4
+    reasons = dict(report.figures["left_out"])
     assert reasons["bad.png"] == "the file is empty"
     assert reasons["copy.png"] == "equals 3.png"
     assert reasons["small.png"] == "its 20x30 pixels do not hold a patch of 48 pixels"
+    rows = dict(row.cells for row in report.sections[0].table.rows)
+    assert (rows["smallest"], rows["test images, by default"]) == ("64x64", "1")
+    assert rows["left out: bad.png"] == "the file is empty"
 
 
 def test_strictness_refuses_the_set(folder):

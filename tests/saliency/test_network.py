@@ -101,17 +101,6 @@ def test_attention_can_be_looked_at(images, kind):
     torch.testing.assert_close(fine.weights.sum(2), torch.ones(2, 120))
 
 
-def test_attention_row_is_that_of_the_position_under_the_pixel(small, images):
-    coarse = small.attention_weights(images)[1]
-    row = small.attention_row(images, (30, 37), level=1)
-    torch.testing.assert_close(row, coarse.weights[:, 4 * 5 + 4].view(2, 6, 5), rtol=0, atol=0)
-
-
-def test_attention_row_of_a_pixel_outside_is_refused(small, images):
-    with pytest.raises(ValueError, match=r"45 rows and 38 columns, got \(45, 0\)"):
-        small.attention_row(images, (45, 0))
-
-
 def test_network_without_attention_has_none_to_look_at(images):
     with pytest.raises(ValueError, match="no attention to look at"):
         SaliencyNet("small", width=16, deep_attention="none").attention_weights(images)

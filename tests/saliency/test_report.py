@@ -8,9 +8,8 @@ from modicum.datasets.duplicates import Duplicate
 from modicum.reporting.page import write_page
 from modicum.saliency.attention_mass import AttentionMass
 from modicum.saliency.metrics import Curves, Figures, ImageScore
-from modicum.saliency.report import evaluation_report, survey_report
+from modicum.saliency.report import evaluation_report
 from modicum.saliency.results import Evaluation, Example, MethodScores
-from modicum.saliency.survey import Survey
 from modicum.storage import RunFolder
 
 CURVES = Curves(*(tuple(np.linspace(start, end, 256).tolist()) for start, end in ((0.3, 1), (1, 0), (0.4, 0.7))))
@@ -136,33 +135,3 @@ def test_page_is_written_with_plots_pictures_and_tables(evaluation, tmp_path):
     for words in ("<svg", "data:image/png", "0.912", "worst.png", "train/1.jpg", "small, from scratch"):
         assert words in page
     assert page.count('class="ours"') == 1
-
-
-def test_survey_report_says_what_can_be_used_and_what_cannot():
-    found = Survey(
-        name="1,200 images with masks in photos",
-        origin="photos",
-        images=1199,
-        salient_share=0.234,
-        unreadable=(("images/a.jpg", "the file is empty"),),
-        copies=2,
-        splits={"train": 1000, "calibration": 99, "test": 100},
-        unread=("images/b.heic", "images/c.HEIC"),
-        contradictions=(("images/d.jpg", "images/e.jpg"),),
-        blank=("images/f.jpg",),
-    )
-    report = survey_report(found)
-    assert report.headline == "1,199 images of photos can be used, 1 cannot"
-    assert [row.cells for row in report.sections[0].table.rows] == [
-        ("images with masks", "1,199"),
-        ("mean share of salient pixels", "23.4 %"),
-        ("copies, byte for byte", "2"),
-        ("train images, by default", "1,000"),
-        ("calibration images, by default", "99"),
-        ("test images, by default", "100"),
-        ("unreadable: images/a.jpg", "the file is empty"),
-        ("contradiction: images/d.jpg, images/e.jpg", "one image, different masks"),
-        ("not read for their suffix", "2 .heic"),
-        ("masks that are empty or full", "1: 'images/f.jpg'"),
-    ]
-    assert json.loads(json.dumps(report.to_json()))["figures"]["copies"] == 2

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -28,14 +30,43 @@ def folder(tmp_path):
 
 
 def test_survey_counts_what_can_be_used_and_what_cannot(folder):
-    found = survey(str(folder))
-    assert (found.images, found.copies, found.origin) == (11, 1, str(folder))
-    assert found.unreadable == (("images/broken.png", "the file is empty"),)
-    assert found.salient_share == pytest.approx(0.25)
+    report = survey(str(folder))
+    found = report.figures
+    assert (found["images"], found["copies"], found["origin"]) == (11, 1, str(folder))
+    assert found["unreadable"] == [("images/broken.png", "the file is empty")]
+    assert found["salient_share"] == pytest.approx(0.25)
+    assert report.headline == f"11 images of {folder} can be used, 1 cannot"
+    assert [row.cells for row in report.sections[0].table.rows] == [
+        ("images with masks", "11"),
+        ("mean share of salient pixels", "25.0 %"),
+        ("copies, byte for byte", "1"),
+        ("train images, by default", "8"),
+        ("calibration images, by default", "1"),
+        ("test images, by default", "2"),
+        ("unreadable: images/broken.png", "the file is empty"),
+    ]
+
+
+def test_survey_names_contradictions_blank_masks_and_files_of_other_suffixes(folder):
+    empty = Image.new("L", (SIDE, SIDE))
+    for name in ("copy", "3"):
+        empty.save(folder / "masks" / f"{name}.png")
+    (folder / "images" / "b.heic").write_bytes(b"?")
+    report = survey(str(folder))
+    assert [row.cells for row in report.sections[0].table.rows[-3:]] == [
+        ("contradiction: images/0.png, images/copy.png", "one image, different masks"),
+        ("not read for their suffix", "1 .heic"),
+        ("masks that are empty or full", "1: 'images/3.png'"),
+    ]
+    assert json.loads(json.dumps(report.to_json()))["figures"]["blank"] == ["images/3.png"]
 
 
 def test_survey_splits_as_a_training_would(folder):
-    assert survey(str(folder)).splits == {"train": 8, "calibration": 1, "test": 2}  # shares of 0.1 and 0.2 of 11
+    assert survey(str(folder)).figures["splits"] == {
+        "train": 8,
+        "calibration": 1,
+        "test": 2,
+    }  # shares of 0.1 and 0.2 of 11
 
 
 def test_strict_survey_refuses_a_damaged_file(folder):

@@ -1,8 +1,8 @@
-"""Writing an exported classifier: its folder appears once its graphs were proven to answer as the network does."""
+"""Writing an exported network: its folder appears once its graphs were proven to answer as the network does."""
 
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -84,7 +84,7 @@ class Written(NamedTuple):
     """The graphs of an export by role, and what the manifest states beside them."""
 
     graphs: dict[str, Graph]
-    details: dict[str, JSON]
+    details: Mapping[str, JSON] = {}
 
 
 def write_export(
@@ -95,6 +95,8 @@ def write_export(
     system: str,
     write: Callable[[N, Path], Written],
     check: Callable[[N, Path], float],
+    others: Collection[str] = (),
+    unit: str = "",
 ) -> Path:
     """Writes graphs and manifest in single precision and checks them; ``network`` is not changed.
 
@@ -107,6 +109,8 @@ def write_export(
         system: Which system's runner reads it.
         write: Writes the graphs of a copy of the network, on the CPU and in evaluation mode, into a folder.
         check: Returns the worst difference between that copy and what was written; raises `ExportError`.
+        others: Names of files and folders that exports of this system hold beside graphs and manifest.
+        unit: What that difference is measured in, for the log; empty for the outputs' own.
 
     Returns:
         The folder.
@@ -116,11 +120,11 @@ def write_export(
         ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
     plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    with replaced_folder(folder) as new:
+    with replaced_folder(folder, others=others) as new:
         written = write(plain, new)
         write_manifest(new, system=system, graphs=written.graphs, details={**details, **written.details})
         worst = check(plain, new)
-    logger.info("exported to %s; worst difference from PyTorch %.1e", folder, worst)
+    logger.info("exported to %s; worst difference from PyTorch %.1e%s", folder, worst, f" {unit}" if unit else "")
     return Path(folder)
 
 

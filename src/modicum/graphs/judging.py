@@ -17,7 +17,7 @@ from modicum.graphs.torch_module import GraphNetwork, rebuild_graph
 from modicum.graphs.training import BASELINES, REMEDY, check_same_data, layered_path, read_baselines, read_front
 from modicum.storage.errors import RunError
 from modicum.storage.runs import RunFolder
-from modicum.storage.weights import load_network
+from modicum.storage.weights import load_left
 
 SHOWN_PX = 1024  # sides of the part of a large picture that a report shows
 
@@ -98,14 +98,5 @@ def _middle(length: int) -> tuple[int, int]:
 
 
 def load_layered(run: RunFolder) -> GraphNetwork | None:
-    """Loads the layered network of a run; None if there was no search for one.
-
-    Raises:
-        RunError: If one was found, but its file is gone.
-        WeightsError: If its file is damaged.
-    """
-    if (path := run.weights_left_by(BASELINES, layered_path(run), remedy=REMEDY)) is None:
-        return None
-    network = load_network(path, {GraphNetwork.storage_name: rebuild_graph})
-    assert isinstance(network, GraphNetwork)  # the only one that may be built
-    return network
+    """Loads the layered network of a run; None if there was no search for one; see `load_left`."""
+    return load_left(run, BASELINES, layered_path(run), {GraphNetwork.storage_name: rebuild_graph}, remedy=REMEDY)

@@ -3,7 +3,6 @@
 # H W size of a picture in px
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from PIL import Image
 
 from modicum.datasets.photographs import packaged_photograph
 from modicum.graphs.activations import Array
-from modicum.imaging.decoding import BadImageError, decode
+from modicum.imaging.decoding import decode
 from modicum.imaging.files import IMAGE_SUFFIXES, is_image_name, read_content
 from modicum.storage.errors import DataError
 
@@ -49,18 +48,6 @@ class Picture:
     def __init__(self, image: Image.Image) -> None:
         self._image = image
         self.size = (image.height, image.width)
-
-    @classmethod
-    def of_array(cls, pixels: NDArray[np.uint8]) -> Self:
-        """Returns the picture of an array, (H, W, 3) or (H, W) uint8.
-
-        Raises:
-            BadImageError: If the array has another shape or type, or no pixels.
-        """
-        is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
-        if pixels.dtype != np.uint8 or not is_picture or not pixels.size:
-            raise BadImageError(f"an array must be (H, W, 3) or (H, W) uint8, got {pixels.shape} {pixels.dtype}")
-        return cls(Image.fromarray(np.ascontiguousarray(pixels)))
 
     def brightness(self, rows: slice | None = None) -> Array:
         """Returns the brightness of some rows, or of all, (rows, W) in [0, 1]."""
@@ -117,11 +104,6 @@ def open_picture(data: str | None) -> Picture:
         return Picture(decode(read_content(path)))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def open_brightness(data: str | None) -> Array:
-    """Returns the whole brightness of a picture, (H, W) in [0, 1]; see `open_picture`."""
-    return open_picture(data).brightness()
 
 
 def to_brightness(pixels: NDArray[np.uint8]) -> Array:

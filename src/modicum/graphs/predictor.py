@@ -166,13 +166,6 @@ class Predictor:
         """Predicts from tables or pictures, one after the other; see `modicum.prediction.Predictor`."""
         return Advanced([(pending.item, self._answer(pending.state)) for pending in pendings], [])
 
-    def predict_rows(self, table: Mapping[str, Any] | Table) -> tuple[NDArray[Any], Array | None]:
-        """Returns the values (N,) of the rows of a table and, for classes, their probabilities (N,).
-
-        Rows that cannot be answered have NaN, and None as class.
-        """
-        return self._answers(self._read(as_table(table)))
-
     def _read(self, table: Table) -> EncodedRows:
         rows = self.encoding.read(table, self.graph.used_inputs)
         if rows.problems and (self.unseen == "refuse" or not rows.is_usable.any()):

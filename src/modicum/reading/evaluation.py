@@ -23,15 +23,16 @@ from modicum.reading.lstm_readers import LstmReader, rebuild_lstm_reader
 from modicum.reading.matching import WordWeights
 from modicum.reading.metrics import Scores, score, score_v2
 from modicum.reading.normalisation import rules_of
-from modicum.reading.preparation import ReadingRecipe, Words, open_parts, require_finished
+from modicum.reading.preparation import Words, open_parts
 from modicum.reading.qanet.network import QANet
+from modicum.reading.qanet.recipe import QANetRecipe
 from modicum.reading.readers import make_reader
 from modicum.reading.recipe import TextOptions
 from modicum.reading.results import Abstention, Evaluation, Method
 from modicum.storage.counting import counted
 from modicum.storage.header import read_header
-from modicum.storage.runs import WRITE_AGAIN, RunFolder
-from modicum.storage.weights import load_network
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import load_left
 
 BASELINE = "lstm"  # the stage that trains the reader with LSTMs
 LOGISTIC_QUESTIONS = 10_000  # that the logistic regression learns from: about a minute
@@ -46,7 +47,7 @@ class Answered(NamedTuple):
     questions_per_second: float
 
 
-def evaluate_run(run: RunFolder, network: QANet, recipe: ReadingRecipe, *, system: str) -> Evaluation:
+def evaluate_run(run: RunFolder, network: QANet, recipe: QANetRecipe, *, system: str) -> Evaluation:
     """Measures everything a report shows on the test questions of a run.
 
     Args:
@@ -59,7 +60,7 @@ def evaluate_run(run: RunFolder, network: QANet, recipe: ReadingRecipe, *, syste
         RunError: If the training is not finished.
         DataError: If the questions have changed since the run began.
     """
-    require_finished(run)
+    run.require_finished()
     parts, source = open_parts(recipe, run)
     text, has_no_answer = recipe.text, network.has_no_answer
     collator = Words.load(run).collator(text, has_no_answer=has_no_answer)
@@ -131,17 +132,8 @@ def baseline_path(run: RunFolder) -> Path:
 
 
 def load_baseline(run: RunFolder) -> LstmReader | None:
-    """Loads the LSTM reader of a run; returns None if none was trained.
-
-    Raises:
-        RunError: If it was trained, but its file is gone.
-        WeightsError: If its file is damaged.
-    """
-    if (path := run.weights_left_by(BASELINE, baseline_path(run), remedy=WRITE_AGAIN)) is None:
-        return None
-    network = load_network(path, {LstmReader.storage_name: rebuild_lstm_reader})
-    assert isinstance(network, LstmReader)  # the only one that may be built
-    return network
+    """Loads the LSTM reader of a run; returns None if none was trained; see `load_left`."""
+    return load_left(run, BASELINE, baseline_path(run), {LstmReader.storage_name: rebuild_lstm_reader})
 
 
 def _method(name: str, network: nn.Module, answered: Answered) -> Method:

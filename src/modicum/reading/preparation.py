@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader
@@ -22,54 +22,19 @@ from modicum.reading.data.opening import Source, open_source
 from modicum.reading.data.splits import Parts, choose, divide, paraphrases_of, splits_of
 from modicum.reading.data.squad import read_squad
 from modicum.reading.data.tokens import Tokenizer, tokenizer
-from modicum.reading.data.vector_sources import Fallback, make_vectors, open_vectors
+from modicum.reading.data.vector_sources import make_vectors, open_vectors
 from modicum.reading.data.vector_storage import load_vectors, save_vectors
 from modicum.reading.data.vectors import WordVectors
 from modicum.reading.data.vocabulary import Vocabulary, count_words, make_vocabulary
+from modicum.reading.qanet.recipe import QANetRecipe
 from modicum.reading.recipe import AugmentationOptions, TextOptions
 from modicum.storage.counting import counted
-from modicum.storage.errors import DataError, RunError
+from modicum.storage.errors import DataError
 from modicum.storage.header import read_header
 from modicum.storage.runs import RunFolder
 
 WORDS_NOTE = "words"  # of weights: the digest of the words that they were trained on
 _log = logging.getLogger(__name__)
-
-
-class ReadingRecipe(Protocol):
-    """What preparation needs to know of any reader's recipe."""
-
-    @property
-    def data(self) -> str | None:
-        """Where the questions are."""
-
-    @property
-    def vectors(self) -> str | None:
-        """The file of word vectors."""
-
-    @property
-    def vector_cache(self) -> str | None:
-        """Where vectors that were read are kept for other runs."""
-
-    @property
-    def words(self) -> Fallback:
-        """What vectors are without a file."""
-
-    @property
-    def text(self) -> TextOptions:
-        """How text becomes batches."""
-
-    @property
-    def augmentation(self) -> AugmentationOptions:
-        """What is trained on beside what people wrote."""
-
-    @property
-    def baselines(self) -> bool:
-        """Whether baselines are trained, too."""
-
-    @property
-    def seed(self) -> int:
-        """Of everything random."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +83,7 @@ class Words:
         return Collator(self.vocabulary, self.vectors, text.word_characters, has_no_answer)
 
 
-def open_parts(recipe: ReadingRecipe, run: RunFolder) -> tuple[Parts, Source]:
+def open_parts(recipe: QANetRecipe, run: RunFolder) -> tuple[Parts, Source]:
     """Opens the questions of a run by part, and their source; the first time, divides them and keeps the split.
 
     Raises:
@@ -150,7 +115,7 @@ def _digests(parts: Parts) -> dict[str, str]:
     return digests
 
 
-def prepare_words(recipe: ReadingRecipe, word_dim: int, parts: Parts, run: RunFolder) -> Words:
+def prepare_words(recipe: QANetRecipe, word_dim: int, parts: Parts, run: RunFolder) -> Words:
     """Loads the words and vectors that a run keeps, or makes new ones and keeps them.
 
     Args:
@@ -242,7 +207,7 @@ class TrainingBatches:
         return [crop_at_random(example, self.text.passage_tokens, rng) for example in self.examples]
 
 
-def training_batches(recipe: ReadingRecipe, train: Corpus, collator: Collator, seed: int) -> TrainingBatches:
+def training_batches(recipe: QANetRecipe, train: Corpus, collator: Collator, seed: int) -> TrainingBatches:
     """Makes the batches of a training; logs what is left out, and why.
 
     Args:
@@ -275,12 +240,6 @@ def reading_batches(corpus: Corpus, text: TextOptions, collator: Collator) -> Da
     order = sorted(range(len(examples)), key=lengths.__getitem__)
     limits = {"max_tokens": text.batch_tokens, "max_examples": 2 * text.batch_size}  # nothing is kept for gradients
     return _loader(examples, length_batches(order, lengths, **limits), collator, text.num_workers)
-
-
-def require_finished(run: RunFolder) -> None:
-    """Raises `RunError` if a run has no weights."""
-    if not run.weights.exists():
-        raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
 
 
 def _loader(

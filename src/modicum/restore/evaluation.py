@@ -6,27 +6,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from modicum.datasets.sources import Part
 from modicum.restore.baselines import Baseline, baselines_for
 from modicum.restore.dncnn import DnCNN, UnitRange
 from modicum.restore.inference import Inference, count_parameters
 from modicum.restore.metrics import Scores, mean_scores, psnr, score
-from modicum.restore.patch_options import PatchOptions
 from modicum.restore.patches import DegradedImages, Pair
 from modicum.restore.pixels import quantise, same_size
 from modicum.restore.preparation import open_parts
 from modicum.restore.results import Evaluation, Example, ImageScore, Method, TileRow
-from modicum.restore.task import Task
-from modicum.storage.errors import RunError
-from modicum.storage.runs import WRITE_AGAIN, RunFolder
-from modicum.storage.weights import load_network
+from modicum.restore.rnan.recipe import RNANRecipe
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import load_left
 
 Restore = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -38,38 +35,10 @@ PLENTY_GIB = 64.0
 TRIED_TILES = ((48, 0, 0), (48, 8, 0), (96, 0, 0), (96, 12, 0), (96, 12, 4), (96, 24, 4))  # tile, halo, feather
 
 
-class RestorationRecipe(Protocol):
-    """What evaluation needs to know of any restoration network's recipe."""
-
-    @property
-    def data(self) -> str | None:
-        """Where the images are."""
-
-    @property
-    def task(self) -> Task:
-        """What is undone."""
-
-    @property
-    def patches(self) -> PatchOptions:
-        """How the images were divided."""
-
-    @property
-    def tile(self) -> int:
-        """Side of the tiles."""
-
-    @property
-    def halo(self) -> int:
-        """What is thrown away of them."""
-
-    @property
-    def seed(self) -> int:
-        """Of everything random."""
-
-
 def evaluate_run(
     run: RunFolder,
     inference: Inference,
-    recipe: RestorationRecipe,
+    recipe: RNANRecipe,
     *,
     system: str,
     classics: bool = True,
@@ -91,8 +60,7 @@ def evaluate_run(
         DataError: If the images have changed since the run began.
         MissingExtraError: If the libraries for the measures are not installed.
     """
-    if not run.weights.exists():
-        raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
+    run.require_finished()
     used: tuple[Part, ...] = ("test",)
     prepared = open_parts(recipe.data, recipe.task, recipe.patches, recipe.seed, run, parts=used)
     images = DegradedImages(prepared.part("test"), recipe.task, seed=recipe.seed)
@@ -128,18 +96,10 @@ def baseline_path(run: RunFolder) -> Path:
     return run.path / "dncnn.safetensors"
 
 
-def load_baseline(run: RunFolder, device: torch.device | str) -> nn.Module | None:
-    """Loads the plain network of a run, ready to run on ``device``; returns None if none was trained.
-
-    Raises:
-        RunError: If it was trained, but its file is gone.
-        WeightsError: If its file is damaged.
-    """
-    if (path := run.weights_left_by(BASELINE, baseline_path(run), remedy=WRITE_AGAIN)) is None:
-        return None
-    plain = load_network(path, {DnCNN.storage_name: DnCNN})
-    assert isinstance(plain, DnCNN)  # the only one that may be built
-    return UnitRange(plain).eval().to(device)
+def load_baseline(run: RunFolder, device: torch.device | str) -> UnitRange | None:
+    """Loads the plain network of a run, ready to run on ``device``; None if none was trained; see `load_left`."""
+    plain = load_left(run, BASELINE, baseline_path(run), {DnCNN.storage_name: DnCNN})
+    return None if plain is None else UnitRange(plain).eval().to(device)
 
 
 def measure(name: str, restore: Restore, images: DegradedImages, *, note: str = "") -> tuple[Method, list[Scores]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modicum.storage.errors import RecipeError
+from modicum.training.recipe import require
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,12 @@ class PatchOptions:
     def __post_init__(self) -> None:
         for name in ("side", "validation_side"):
             value = getattr(self, name)
-            if value < 16 or value % 2:
-                raise RecipeError(f"patches.{name} must be an even number of pixels, at least 16, got {value}")
+            is_even = value >= 16 and value % 2 == 0
+            require(is_even, f"patches.{name}", "an even number of pixels, at least 16", value)
         for name in ("batch_size", "per_epoch"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"patches.{name} must be at least 1, got {getattr(self, name)}")
-        if self.memory_gib < 0:
-            raise RecipeError(f"patches.memory_gib must be at least 0, got {self.memory_gib}")
-        if min(self.calibration_share, self.test_share) <= 0 or self.calibration_share + self.test_share >= 1:
-            raise RecipeError(
-                "patches.calibration_share and patches.test_share must be above 0 and leave something to train on, "
-                f"got {self.calibration_share} and {self.test_share}"
-            )
+            require(getattr(self, name) >= 1, f"patches.{name}", "at least 1", getattr(self, name))
+        require(self.memory_gib >= 0, "patches.memory_gib", "at least 0", self.memory_gib)
+        shares = self.calibration_share, self.test_share
+        names = "patches.calibration_share and patches.test_share"
+        is_whole = min(shares) > 0 and sum(shares) < 1
+        require(is_whole, names, "above 0 and leave something to train on", "{} and {}".format(*shares))

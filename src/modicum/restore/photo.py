@@ -72,19 +72,9 @@ class Photo:
         return replace(self, pixels=pixels.astype(np.float32, copy=False), alpha=alpha)
 
 
-def read_photo(path: str | Path) -> Photo:
-    """Reads the photograph in a file, the first of several; raises `BadImageError` if it cannot be used."""
-    return read_photos(path)[0]
-
-
 def read_photos(path: str | Path) -> tuple[Photo, ...]:
     """Reads all pages or frames of a file; raises `BadImageError` with the reason if it cannot be used."""
     return decode_photos(read_content(Path(path)), str(path))
-
-
-def decode_photo(content: bytes) -> Photo:
-    """Decodes the photograph in the bytes of a file, the first of several; see `decode_photos`."""
-    return decode_photos(content)[0]
 
 
 def decode_photos(content: bytes, name: str = "") -> tuple[Photo, ...]:

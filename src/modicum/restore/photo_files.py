@@ -64,11 +64,6 @@ def check_writable(photos: Sequence[Photo], path: str | Path, *, scale: int = 1)
         _check_fits(photo, path, file_format)
 
 
-def write_photo(photo: Photo, path: str | Path) -> None:
-    """Writes one photograph; see `write_photos`."""
-    write_photos([photo], path)
-
-
 def write_photos(photos: Sequence[Photo], path: str | Path) -> None:
     """Writes the pages of one file in the format that the suffix names; a crash leaves the old file or the new one.
 

@@ -1,18 +1,16 @@
 """The report on a restoration network: decibels beside the baselines', each image, pictures, and what tiles change."""
 
 import math
-from dataclasses import asdict
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
-from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots.drawing import BLUE, MUTED, STYLE, is_narrow, new_figure
 from modicum.reporting.report import Note, Picture, Plot, Report, Row, Section, Strip, Table
 from modicum.restore.inference import FEATHER
 from modicum.restore.results import Evaluation, Example, ImageScore, Method
-from modicum.restore.survey import Survey
+from modicum.storage.counting import counted
 from modicum.storage.values import finite
 
 _LISTED = 24  # images with a row of their own
@@ -38,7 +36,7 @@ def evaluation_report(evaluation: Evaluation) -> Report:
 def _headline(evaluation: Evaluation) -> str:
     network, *others = evaluation.methods
     baselines = [method for method in others if not method.name.startswith("network")]
-    text = f"{evaluation.task}: {network.scores.psnr:.2f} dB on {_count(len(evaluation.images), 'test image')}"
+    text = f"{evaluation.task}: {network.scores.psnr:.2f} dB on {counted(len(evaluation.images), 'test image')}"
     if not baselines:
         return f"{text}."
     best = max(baselines, key=lambda method: method.scores.psnr)
@@ -146,28 +144,6 @@ def _tiles(evaluation: Evaluation) -> Section:
         "computed over those of the part."
     )
     return Section("What tiles change", (Table(columns, rows, note),))
-
-
-def survey_report(survey: Survey) -> Report:
-    """Reports what a check of a set of clean images found."""
-    rows = [
-        ("images", f"{survey.images:,}"),
-        ("grey", f"{survey.grey:,}"),
-        ("smallest", f"{survey.smallest_px[0]}x{survey.smallest_px[1]}"),
-        ("largest", f"{survey.largest_px[0]}x{survey.largest_px[1]}"),
-        *((f"{part} images, by default", f"{count:,}") for part, count in survey.splits.items()),
-        *((f"left out: {name}", reason) for name, reason in survey.left_out),
-    ]
-    if survey.unread:
-        rows.append(("not read for their suffix", count_suffixes(survey.unread)))
-    section = Section(survey.name, (Table(("what", "found"), tuple(Row(row) for row in rows)),))
-    usable = _count(survey.images, "image")
-    headline = f"{usable} of {survey.origin} can be used, {len(survey.left_out)} left out"
-    return Report("restore", headline, survey.origin, (section,), asdict(survey))
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _signed(value: float, digits: int = 2) -> str:

@@ -1,6 +1,6 @@
 """What is in a set of clean images, before anything is trained on it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,44 +8,21 @@ import torch
 from modicum.datasets.images import StoredImage
 from modicum.datasets.sources import PARTS
 from modicum.imaging.previews import check_preview_name, write_sheet
+from modicum.reporting.report import Report
+from modicum.reporting.surveys import rows_of_parts, rows_of_unread, survey_report
 from modicum.restore.patch_options import PatchOptions
 from modicum.restore.pixels import as_colour, channels_first, is_grey
-from modicum.restore.preparation import prepare_images
+from modicum.restore.preparation import PreparedImages, prepare_images
 from modicum.restore.sources import clean_pixels, open_images
 from modicum.restore.task import Task
+from modicum.storage.counting import counted
+from modicum.storage.files import JSON
 
 PREVIEW_PX, PREVIEW_IMAGES, PREVIEW_COLUMNS = 96, 32, 8
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What a check of a set found.
-
-    Attributes:
-        name: One line on the set.
-        origin: Where it is.
-        images: Images that can be used.
-        grey: Those of them that are grey.
-        smallest_px: Width and height of the image with the fewest pixels.
-        largest_px: Width and height of the one with the most.
-        left_out: Name of each image that is not used, and why.
-        splits: Images of each part, as a training with the default options would split them.
-        unread: Files that may be pictures, but have no suffix that is read.
-    """
-
-    name: str
-    origin: str
-    images: int
-    grey: int
-    smallest_px: tuple[int, int]
-    largest_px: tuple[int, int]
-    left_out: tuple[tuple[str, str], ...]
-    splits: dict[str, int]
-    unread: tuple[str, ...] = ()
-
-
-def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
-    """Decodes every image of a set once and says what it found.
+def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Report:
+    """Decodes every image of a set once and reports its findings.
 
     Args:
         source: As for training.
@@ -67,17 +44,34 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         sizes.append((pixels.shape[1], pixels.shape[0]))
         grey += is_grey(pixels)
     sizes.sort(key=lambda size: size[0] * size[1])
-    return Survey(
-        name=images.name,
-        origin=images.origin,
-        images=len(usable),
-        grey=grey,
-        smallest_px=sizes[0],
-        largest_px=sizes[-1],
-        left_out=tuple((failure.name, failure.reason) for failure in prepared.left_out),
-        unread=images.unread,
-        splits=prepared.splits.sizes(),
-    )
+    return _report(prepared, sizes, grey)
+
+
+def _report(prepared: PreparedImages, sizes: Sequence[tuple[int, int]], grey: int) -> Report:
+    """Reports on images whose widths and heights are given, the fewest pixels first."""
+    images, left_out, splits = prepared.images, prepared.left_out, prepared.splits.sizes()
+    rows = [
+        ("images", f"{len(sizes):,}"),
+        ("grey", f"{grey:,}"),
+        ("smallest", "{}x{}".format(*sizes[0])),
+        ("largest", "{}x{}".format(*sizes[-1])),
+        *rows_of_parts(splits),
+        *((f"left out: {failure.name}", failure.reason) for failure in left_out),
+        *rows_of_unread(images.unread),
+    ]
+    figures: dict[str, JSON] = {
+        "name": images.name,
+        "origin": images.origin,
+        "images": len(sizes),
+        "grey": grey,
+        "smallest_px": sizes[0],
+        "largest_px": sizes[-1],
+        "left_out": [(failure.name, failure.reason) for failure in left_out],
+        "splits": splits,
+        "unread": images.unread,
+    }
+    headline = f"{counted(len(sizes), 'image')} of {images.origin} can be used, {len(left_out)} left out"
+    return survey_report("restore", headline, images.name, rows, figures)
 
 
 def _write_preview(images: list[StoredImage], path: Path) -> None:

@@ -12,7 +12,6 @@ TaskName = Literal["denoise", "jpeg", "demosaic", "super-resolution"]
 LumaRule = Literal["full-range", "studio"]
 
 SCALES = (2, 3, 4)
-LEVEL_NAMES: dict[TaskName, str] = {"denoise": "sigma", "jpeg": "quality", "super-resolution": "scale"}
 
 
 @dataclass(frozen=True)

@@ -168,9 +168,8 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         preview: Write a sheet of example images here.
     """
     from modicum.restore import survey as surveying
-    from modicum.restore.report import survey_report
 
-    return survey_report(surveying.survey(source, strict=strict, preview=preview))
+    return surveying.survey(source, strict=strict, preview=preview)
 
 
 def examples(folder: Path) -> Examples:

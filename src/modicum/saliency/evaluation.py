@@ -3,6 +3,7 @@
 # H W size of an image in px
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from modicum.measuring.counting import count_macs
 from modicum.saliency.attention_mass import measure_attention
 from modicum.saliency.baselines import baselines
 from modicum.saliency.data.scenes import ProceduralScenes
-from modicum.saliency.data.sources import MaskedImage
 from modicum.saliency.data.transforms import PairTransform
 from modicum.saliency.metrics import ImageScore, Scorer, Scores
 from modicum.saliency.network import SaliencyNet
@@ -25,9 +25,8 @@ from modicum.saliency.preparation import PreparedPairs, prepare, read_preprocess
 from modicum.saliency.recipe import SaliencyRecipe
 from modicum.saliency.results import Evaluation, Example, MethodScores
 from modicum.saliency.unet import UNet, unet_macs
-from modicum.storage.errors import RunError
-from modicum.storage.runs import WRITE_AGAIN, RunFolder
-from modicum.storage.weights import load_network
+from modicum.storage.runs import RunFolder
+from modicum.storage.weights import load_left
 
 BASELINE = "unet"  # the stage that trains it
 BATCH = 8  # pictures in memory at their full size
@@ -51,8 +50,7 @@ def evaluate_run(
         DataError: If the data have changed since the run.
         MissingExtraError: If the packages for measures and baselines are not installed.
     """
-    if not run.weights.exists():
-        raise RunError(f"{run.path} has no {run.weights.name} yet: finish its training with --resume")
+    run.require_finished()
     used: tuple[Part, ...] = ("test",)
     data = prepare(recipe, run, parts=used)
     trained_with = read_preprocessing(run.weights)  # which may come from pretrained weights, not from the recipe
@@ -84,18 +82,10 @@ def baseline_path(run: RunFolder) -> Path:
     return run.path / "unet.safetensors"
 
 
-def load_baseline(run: RunFolder, device: torch.device) -> UNet | None:
-    """Loads the U-Net of a run, in evaluation mode, on a device; None if none was trained.
-
-    Raises:
-        RunError: If it was trained, but its file is gone.
-        WeightsError: If its file is damaged.
-    """
-    if (path := run.weights_left_by(BASELINE, baseline_path(run), remedy=WRITE_AGAIN)) is None:
-        return None
-    network = load_network(path, {UNet.storage_name: UNet})
-    assert isinstance(network, UNet)  # the only one that may be built
-    return network.to(device)
+def load_baseline(run: RunFolder, device: torch.device | str) -> UNet | None:
+    """Loads the U-Net of a run, in evaluation mode, on a device; None if none was trained; see `load_left`."""
+    plain = load_left(run, BASELINE, baseline_path(run), {UNet.storage_name: UNet})
+    return None if plain is None else plain.to(device)
 
 
 def _sized(name: str, scores: Scores, network: nn.Module, macs: int) -> MethodScores:
@@ -105,8 +95,8 @@ def _sized(name: str, scores: Scores, network: nn.Module, macs: int) -> MethodSc
 
 def score_network(predictor: Predictor, data: PreparedPairs) -> Scores:
     """Scores the network on the test part, with masks as `Predictor` gives them."""
-    scorer = Scorer()
-    for chunk in _chunks(data.pairs("test")):
+    scorer, pairs = Scorer(), data.pairs("test")
+    while chunk := list(islice(pairs, BATCH)):
         maps = predictor.maps([pair.pixels for _, pair in chunk])
         for (name, pair), saliency in zip(chunk, maps, strict=True):
             scorer.add(name, predictor.enlarge(saliency, pair.pixels), pair.mask)
@@ -173,14 +163,3 @@ def _attention_batches(network: SaliencyNet, data: PreparedPairs) -> Iterator[tu
         samples = [transform(data.source.pair(indices[place])) for place in spread[start : start + BATCH].tolist()]
         images, masks = (torch.stack(each).to(device) for each in zip(*samples, strict=True))
         yield data.preprocessing.normalise(images), masks.float() / 255
-
-
-def _chunks(pairs: Iterator[tuple[str, MaskedImage]]) -> Iterator[list[tuple[str, MaskedImage]]]:
-    chunk: list[tuple[str, MaskedImage]] = []
-    for pair in pairs:
-        chunk.append(pair)
-        if len(chunk) == BATCH:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -163,24 +163,6 @@ class SaliencyNet(nn.Module):
             for level, features in zip(self._deep_levels(), reduced, strict=True)
         )
 
-    def attention_row(self, images: Tensor, pixel: tuple[int, int], *, level: int = 0) -> Tensor:
-        """Returns what the position of a pixel attends to, as a map (B, h, w) that sums to 1.
-
-        Args:
-            images: (B, 3, H, W).
-            pixel: Row and column in the images.
-            level: Of the deep levels, the finer first.
-
-        Raises:
-            ValueError: If the network has no attention, or the pixel lies outside.
-        """
-        (row, column), (height, width) = pixel, images.shape[-2:]
-        if not (0 <= row < height and 0 <= column < width):
-            raise ValueError(f"pixel must lie in images of {height} rows and {width} columns, got {pixel}")
-        weights, (rows, columns) = self.attention_weights(images)[level]
-        position = row * rows // height * columns + column * columns // width
-        return weights[:, position].reshape(-1, rows, columns)
-
     def storage_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {

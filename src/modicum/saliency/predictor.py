@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -161,13 +161,9 @@ class Predictor:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        waiting: list[_Read | Failure] = []
-        for place, image in enumerate(images):
-            waiting.append(_read(place, image))
-            if len(waiting) == batch_size:
-                yield from self._flush(waiting)
-                waiting = []
-        yield from self._flush(waiting)
+        read = map(_read, count(), images)
+        while batch := list(islice(read, batch_size)):
+            yield from self._find_all(batch)
 
     def start(self, images: Iterable[Source]) -> list[Pending[_Read] | Failure]:
         """Reads pictures, which can take their one step together; see `modicum.prediction.Predictor`."""
@@ -175,7 +171,7 @@ class Predictor:
 
     def advance(self, pendings: Sequence[Pending[_Read]], *, knob: float | None = None) -> Advanced:
         """Finds what is salient in pictures; see `modicum.prediction.Predictor`."""
-        found = self._flush([pending.state for pending in pendings])
+        found = self._find_all([pending.state for pending in pendings])
         return Advanced([(pending.item, each) for pending, each in zip(pendings, found, strict=True)], [])
 
     @torch.inference_mode()
@@ -192,10 +188,10 @@ class Predictor:
         """Enlarges a map (S, S) to the full size of its picture, (H, W) uint8."""
         return enlarge(saliency.numpy(), pixels, is_guided=self.is_guided)
 
-    def _flush(self, waiting: Sequence[_Read | Failure]) -> Iterator[Salience | Failure]:
-        readable = [each[1].pixels for each in waiting if not isinstance(each, Failure)]
+    def _find_all(self, batch: Sequence[_Read | Failure]) -> Iterator[Salience | Failure]:
+        readable = [each[1].pixels for each in batch if not isinstance(each, Failure)]
         maps = iter(self.maps(readable) if readable else ())
-        for each in waiting:
+        for each in batch:
             if isinstance(each, Failure):
                 yield each
             else:

@@ -5,17 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from PIL import Image
 
-from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots.drawing import CYCLE, STYLE, is_narrow, new_figure
 from modicum.reporting.report import Note, Picture, Plot, Report, Row, Section, Strip, Table
 from modicum.saliency.results import Evaluation, Example, MethodScores
-from modicum.saliency.survey import Survey
-from modicum.storage.errors import first_few
 
 _DRAWN = 4  # methods in a plot: the network and the best of the others
 _COLUMNS = {
@@ -127,14 +122,10 @@ def _strip(example: Example) -> Strip:
         example.name,
         (
             Picture(Image.fromarray(example.pixels), "picture"),
-            Picture(_grey(example.mask), "truth"),
-            Picture(_grey(example.saliency), f"map: S {score.s_measure:.3f}, MAE {score.mae:.3f}"),
+            Picture(Image.fromarray(example.mask), "truth"),
+            Picture(Image.fromarray(example.saliency), f"map: S {score.s_measure:.3f}, MAE {score.mae:.3f}"),
         ),
     )
-
-
-def _grey(values: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(values)
 
 
 def _attention(evaluation: Evaluation) -> list[Section]:
@@ -168,22 +159,3 @@ def _care(evaluation: Evaluation) -> list[Section]:
     note = "Images of the training and of the test part that look alike, by a perceptual hash."
     note = note if rows else "No training image looks like a test image."
     return [Section("Duplicates", (Table(columns, rows, note),))]
-
-
-def survey_report(survey: Survey) -> Report:
-    """Reports what a check of a set of images with masks found."""
-    rows = [
-        ("images with masks", f"{survey.images:,}"),
-        ("mean share of salient pixels", f"{100 * survey.salient_share:.1f} %"),
-        ("copies, byte for byte", str(survey.copies)),
-        *((f"{part} images, by default", f"{count:,}") for part, count in survey.splits.items()),
-        *((f"unreadable: {name}", reason) for name, reason in survey.unreadable),
-        *((f"contradiction: {', '.join(group)}", "one image, different masks") for group in survey.contradictions),
-    ]
-    if survey.unread:
-        rows.append(("not read for their suffix", count_suffixes(survey.unread)))
-    if survey.blank:
-        rows.append(("masks that are empty or full", f"{len(survey.blank)}: {first_few(survey.blank, 3)}"))
-    section = Section(survey.name, (Table(("what", "found"), tuple(Row(row) for row in rows)),))
-    headline = f"{survey.images:,} images of {survey.origin} can be used, {len(survey.unreadable)} cannot"
-    return Report("saliency", headline, survey.origin, (section,), asdict(survey))

@@ -1,6 +1,6 @@
 """What is in a set of images with masks, before anything is trained on it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -8,45 +8,20 @@ import torch
 from modicum.datasets.scan import Scan, require_clean
 from modicum.datasets.splits import make_splits
 from modicum.imaging.previews import check_preview_name, write_sheet
+from modicum.reporting.report import Report
+from modicum.reporting.surveys import rows_of_parts, rows_of_unread, survey_report
 from modicum.saliency.data.opening import open_source
 from modicum.saliency.data.scanning import scan
 from modicum.saliency.data.sources import PairSource
 from modicum.saliency.data.transforms import to_input
 from modicum.saliency.recipe import PairOptions
+from modicum.storage.errors import first_few
+from modicum.storage.files import JSON
 
 PREVIEW_PX, PREVIEW_IMAGES, PREVIEW_COLUMNS = 128, 24, 8
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What a check of a set found.
-
-    Attributes:
-        name: One line on the set.
-        origin: Where it is.
-        images: Images that can be used, each with its mask.
-        salient_share: Mean share of their pixels that are salient, in [0, 1].
-        unreadable: Id and reason of each image that cannot be used.
-        copies: Images that repeat another one, byte for byte.
-        splits: Images of each part, as a training with the default options would split them.
-        unread: Files that may be pictures, but have no suffix that is read.
-        contradictions: Ids of copies of one image with different masks, by image; they are left out.
-        blank: Ids of images whose mask is empty or full.
-    """
-
-    name: str
-    origin: str
-    images: int
-    salient_share: float
-    unreadable: tuple[tuple[str, str], ...]
-    copies: int
-    splits: dict[str, int]
-    unread: tuple[str, ...] = ()
-    contradictions: tuple[tuple[str, ...], ...] = ()
-    blank: tuple[str, ...] = ()
-
-
-def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Survey:
+def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> Report:
     """Decodes every image and mask of a set once and reports its findings.
 
     Args:
@@ -62,23 +37,38 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
     found, blank = scan(pairs)
     if strict:
         require_clean(found, pairs.origin)
-    splits = make_splits(pairs, found, calibration=options.calibration_share, test=options.test_share)
+    splits = make_splits(pairs, found, calibration=options.calibration_share, test=options.test_share).sizes()
     if preview is not None:
         _write_preview(pairs, found, Path(preview))
-    masks = (pairs.pair(index).mask for index in found.good)
-    salient = sum(float((mask > 128).mean()) for mask in masks)
-    return Survey(
-        name=pairs.name,
-        origin=pairs.origin,
-        images=len(found.good),
-        salient_share=salient / len(found.good),
-        unreadable=tuple((failure.name, failure.reason) for failure in found.bad),
-        copies=found.copies,
-        unread=found.unread,
-        contradictions=found.contradictions,
-        blank=blank,
-        splits=splits.sizes(),
-    )
+    return _report(pairs, found, blank, splits)
+
+
+def _report(pairs: PairSource, found: Scan, blank: Sequence[str], splits: Mapping[str, int]) -> Report:
+    share = sum(float((pairs.pair(index).mask > 128).mean()) for index in found.good) / len(found.good)
+    rows = [
+        ("images with masks", f"{len(found.good):,}"),
+        ("mean share of salient pixels", f"{100 * share:.1f} %"),
+        ("copies, byte for byte", str(found.copies)),
+        *rows_of_parts(splits),
+        *((f"unreadable: {failure.name}", failure.reason) for failure in found.bad),
+        *((f"contradiction: {', '.join(group)}", "one image, different masks") for group in found.contradictions),
+        *rows_of_unread(found.unread),
+        *([("masks that are empty or full", f"{len(blank)}: {first_few(blank, 3)}")] if blank else []),
+    ]
+    figures: dict[str, JSON] = {
+        "name": pairs.name,
+        "origin": pairs.origin,
+        "images": len(found.good),
+        "salient_share": share,
+        "unreadable": [(failure.name, failure.reason) for failure in found.bad],
+        "copies": found.copies,
+        "splits": splits,
+        "unread": found.unread,
+        "contradictions": found.contradictions,
+        "blank": blank,
+    }
+    headline = f"{len(found.good):,} images of {pairs.origin} can be used, {len(found.bad)} cannot"
+    return survey_report("saliency", headline, pairs.name, rows, figures)
 
 
 def _write_preview(pairs: PairSource, found: Scan, path: Path) -> None:

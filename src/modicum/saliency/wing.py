@@ -97,9 +97,8 @@ def survey(source: str, *, strict: bool = False, preview: str | Path | None = No
         preview: Write a sheet of examples with their masks here.
     """
     from modicum.saliency import survey as surveying
-    from modicum.saliency.report import survey_report
 
-    return survey_report(surveying.survey(source, strict=strict, preview=preview))
+    return surveying.survey(source, strict=strict, preview=preview)
 
 
 def examples(folder: Path) -> Examples:

@@ -149,6 +149,11 @@ class RunFolder:
         others = (done for done in state.stages if done.name != stage)
         self._write(replace(state, stages=(*others, FinishedStage(stage, utc_now(), notes or {}))))
 
+    def require_finished(self) -> None:
+        """Raises RunError if the training has not left its weights yet."""
+        if not self.weights.exists():
+            raise RunError(f"{self.path} has no {self.weights.name} yet: finish its training with --resume")
+
     def weights_left_by(self, stage: str, path: Path, *, remedy: str) -> Path | None:
         """Returns the weights that a stage left beside the network's; None if this run has not finished that stage.
 

@@ -27,10 +27,11 @@ from modicum.storage.header import (
 )
 from modicum.storage.limits import Limits
 from modicum.storage.provenance import modicum_version
+from modicum.storage.runs import WRITE_AGAIN, RunFolder
 from modicum.storage.states import refuse_endless
 from modicum.storage.tensors import read_tensors
 
-__all__ = ["Header", "Storable", "load_network", "read_header", "save_network"]
+__all__ = ["Header", "Storable", "load_left", "load_network", "read_header", "save_network"]
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -97,6 +98,26 @@ def load_network(path: str | Path, builders: Mapping[str, Callable[..., N]], **p
     _refuse_misfits(raw.tensors, network, header, file)
     network.load_state_dict(_read_tensors(file), strict=True)
     return network.eval()
+
+
+def load_left(
+    run: RunFolder, stage: str, path: Path, builders: Mapping[str, Callable[..., N]], *, remedy: str = WRITE_AGAIN
+) -> N | None:
+    """Loads the network that a stage left beside that of its run; None if the run has not finished that stage.
+
+    Args:
+        run: The run folder.
+        stage: Name of the stage.
+        path: The file that it wrote.
+        builders: As for `load_network`.
+        remedy: What the user can do if the file is gone; ends the message.
+
+    Raises:
+        RunError: If the stage is finished but its file is gone.
+        WeightsError: If the file is damaged.
+    """
+    left = run.weights_left_by(stage, path, remedy=remedy)
+    return None if left is None else load_network(left, builders)
 
 
 def _read_tensors(file: Path) -> dict[str, Tensor]:

@@ -1,20 +1,18 @@
 """Writes a trained QANet as one ONNX graph that runs without PyTorch, and proves that it answers alike."""
 
 # B windows of passages with a question, L passage words, M question words, V distinct words
-import copy
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from modicum.exporting.folders import replaced_folder
-from modicum.exporting.manifest import write_manifest
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.parity import check_parity
+from modicum.exporting.writing import Written, write_export
 from modicum.reading.data.batches import Collator
 from modicum.reading.data.examples import Example, Tokenised
 from modicum.reading.data.tokens import Token
@@ -24,8 +22,6 @@ from modicum.reading.qanet.network import QANet
 from modicum.reading.qanet.runner import INPUT_NAMES, OUTPUT_NAMES, SYSTEM, WORDS, OnnxQANet
 from modicum.reading.recipe import TextOptions
 from modicum.storage.files import JSON
-
-logger = logging.getLogger(__name__)
 
 _PASSAGE, _QUESTION = {0: "batch", 1: "passage_words"}, {0: "batch", 1: "question_words"}
 _TABLE = {0: "distinct_words"}
@@ -41,7 +37,7 @@ def export_qanet(
 
     Batch, lengths and the number of distinct words are free. The folder appears when all is written and the graph has
     given what the network gives, to 1e-4, for batches of one and of several, of one word and of more. An earlier export
-    in its place is replaced. ``network`` is not changed.
+    in its place is replaced. ``network`` is not changed. Returns the folder.
 
     Args:
         network: On any device, in any mode.
@@ -50,31 +46,27 @@ def export_qanet(
         text: Of the training: how text is cut.
         margin: Log probability by which an answer must beat "no answer".
 
-    Returns:
-        The folder.
-
     Raises:
         MissingExtraError: If the packages for ONNX are not installed.
         ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    examples = sample_examples(collator)
-    with replaced_folder(folder, others=[WORDS]) as new:
+
+    def write(plain: QANet, new: Path) -> Written:
         collator.vocabulary.save(new / WORDS / "vocabulary.json")
         save_vectors(collator.vectors, new / WORDS)
         graph = export_graph(
             plain,
-            collator(examples).inputs,
+            collator(sample_examples(collator)).inputs,
             new / "qanet.onnx",
             input_names=INPUT_NAMES,
             output_names=OUTPUT_NAMES,
             free=FREE,
         )
-        details: dict[str, JSON] = {"has_no_answer": network.has_no_answer, "margin": margin, "text": asdict(text)}
-        write_manifest(new, system=SYSTEM, graphs={"reader": graph}, details=details)
-        worst = check_export(plain, new, collator)
-    logger.info("exported to %s; worst difference from PyTorch %.1e", folder, worst)
-    return Path(folder)
+        return Written({"reader": graph})
+
+    details: dict[str, JSON] = {"has_no_answer": network.has_no_answer, "margin": margin, "text": asdict(text)}
+    check = partial(check_export, collator=collator)
+    return write_export(network, folder, details, system=SYSTEM, write=write, check=check, others=[WORDS])
 
 
 @torch.inference_mode()

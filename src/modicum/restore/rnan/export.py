@@ -1,8 +1,6 @@
 """Writes a trained RNAN as one ONNX graph that runs without PyTorch, and proves that it answers alike."""
 
 # B batch, c channels, T side of a tile in px, H W size of an image in px, s scale
-import copy
-import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modicum.exporting.folders import replaced_folder
-from modicum.exporting.manifest import write_manifest
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.parity import check_parity
 from modicum.exporting.samples import sample_images
+from modicum.exporting.writing import Written, write_export
 from modicum.nn.tiling import Tiling, run_tiled
 from modicum.restore.inference import FEATHER
 from modicum.restore.pixels import Bytes, channels_first, channels_last
@@ -22,8 +19,6 @@ from modicum.restore.rnan.network import PEAK, RNAN
 from modicum.restore.rnan.runner import SYSTEM, OnnxRNAN
 from modicum.restore.task import Task
 from modicum.storage.files import JSON
-
-logger = logging.getLogger(__name__)
 
 
 def export_rnan(network: RNAN, folder: str | Path, *, task: Task, tile: int, halo: int) -> Path:
@@ -34,7 +29,8 @@ def export_rnan(network: RNAN, folder: str | Path, *, task: Task, tile: int, hal
     pixels takes 686 MiB at its peak.
 
     The folder appears when all is written and the graph has given what the network gives, to 1e-4 of the range, for
-    tiles and for an image of odd size. An earlier export in its place is replaced. ``network`` is not changed.
+    tiles and for an image of odd size. An earlier export in its place is replaced. ``network`` is not changed. Returns
+    the folder.
 
     Args:
         network: On any device, in any mode.
@@ -42,9 +38,6 @@ def export_rnan(network: RNAN, folder: str | Path, *, task: Task, tile: int, hal
         task: What the network undoes.
         tile: Side of the tiles, in pixels of the input, even.
         halo: What is thrown away at each inner side.
-
-    Returns:
-        The folder.
 
     Raises:
         ValueError: If the tile is too small for its halo, or the network has other channels or another scale than the
@@ -58,19 +51,14 @@ def export_rnan(network: RNAN, folder: str | Path, *, task: Task, tile: int, hal
             f"{network.channels} at scale {network.scale}"
         )
     tiling = Tiling(tile, halo, FEATHER, multiple=network.size_multiple, is_fixed=True)
-    plain = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    with replaced_folder(folder) as new:
-        graph = export_graph(
-            plain,
-            (sample_tiles(network.channels, tile)[:2],),
-            new / "rnan.onnx",
-            input_names=["degraded"],
-            output_names=["restored"],
-        )
-        write_manifest(new, system=SYSTEM, graphs={"restoration": graph}, details=_details(task, tiling))
-        worst = check_export(plain, new)
-    logger.info("exported to %s; worst difference from PyTorch %.1e of the range", folder, worst)
-    return Path(folder)
+
+    def write(plain: RNAN, new: Path) -> Written:
+        samples = sample_tiles(network.channels, tile)[:2]
+        graph = export_graph(plain, (samples,), new / "rnan.onnx", input_names=["degraded"], output_names=["restored"])
+        return Written({"restoration": graph})
+
+    details = _details(task, tiling)
+    return write_export(network, folder, details, system=SYSTEM, write=write, check=check_export, unit="of the range")
 
 
 def _details(task: Task, tiling: Tiling) -> dict[str, JSON]:

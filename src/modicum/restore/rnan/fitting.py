@@ -112,19 +112,13 @@ def load_start(weights: str, task: Task) -> RNAN:
     """
     if not Path(weights).exists():
         raise WeightsError(f"{weights} does not exist: give a run folder, a .safetensors or a .pt file")
-    network = load_published(weights) if is_foreign(Path(weights)) else load_own(weights)
+    is_ours = not is_foreign(Path(weights))
+    network = load_network(weights, {RNAN.storage_name: RNAN}) if is_ours else load_published(weights)
     if (network.channels, network.scale) != (task.channels, task.scale):
         raise WeightsError(
             f"{weights} is for {network.channels} channel(s) at scale {network.scale}, but the task, {task.title}, "
             f"needs {task.channels} at scale {task.scale}"
         )
-    return network
-
-
-def load_own(weights: str) -> RNAN:
-    """Loads the network of a file that modicum saved, or of a run folder; raises `WeightsError`."""
-    network = load_network(weights, {RNAN.storage_name: RNAN})
-    assert isinstance(network, RNAN)  # the only one that may be built
     return network
 
 
