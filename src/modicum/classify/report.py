@@ -189,12 +189,19 @@ def _calibration(evaluation: Evaluation) -> Section:
         facts["on the test images"] = reached(calibrated.cost, calibrated.worth)
     if guarantee is not None:
         facts[f"loss on the {images}"] = f"{guarantee.num_losses:,} of {guarantee.num_samples:,}"
-    if evaluation.loss_on_test is not None:
-        facts["loss on the test images"] = str(evaluation.loss_on_test)
     facts |= {"knob": format_number(calibration.knob), f"hash of the {images}": calibration.data_hash}
     intro = f"The knob was chosen on {calibration.num_samples:,} {images}, none of which is a test image."
-    told = (Findings((guarantee.statement,)),) if guarantee is not None else ()
+    told = (Findings(tuple(_guaranteed(evaluation))),) if guarantee is not None else ()
     return Section("Calibration", (*told, Facts(facts)), intro)
+
+
+def _guaranteed(evaluation: Evaluation) -> Iterator[str]:
+    """Yields what was guaranteed, and what the test images then showed of it, in a sentence each."""
+    guarantee, shown = evaluation.calibration.guarantee, evaluation.loss_on_test
+    if guarantee is not None:
+        yield guarantee.statement
+    if shown is not None:
+        yield f"On the test images it was {shown}."
 
 
 def _asked(calibration: Calibration, cost: Callable[[float], str]) -> str:

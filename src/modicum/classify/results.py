@@ -80,7 +80,7 @@ class LossOnTest:
     num_images: int
 
     def __str__(self) -> str:
-        return f"{self.num_losses:,} of {self.num_images:,} ({self.num_losses / max(1, self.num_images):.2%})"
+        return f"{self.num_losses:,} of {self.num_images:,} ({100 * self.num_losses / max(1, self.num_images):.3g} %)"
 
 
 @dataclass(frozen=True)
