@@ -28,7 +28,7 @@ class DRNetSystem(System[DRNetRecipe, "DRNet"]):
     examples = (
         "modicum train drnet                              # the embedded digits: minutes on two cores",
         "modicum train drnet --data photos/ --budget 0.5  # a folder with one sub-folder of images per class",
-        "modicum train drnet --data photos/ --backbone resnet50 --pretrained true --resolutions [224,160,112]",
+        "modicum train drnet --data photos/ --backbone tf_efficientnet_lite0 --weights lite0",
         "modicum train drnet --resume                     # go on after an interruption",
     )
     options = ("budget", "resolutions", "backbone", *START_OPTIONS, *COMMON_OPTIONS)
