@@ -1,5 +1,7 @@
 """A believable evaluation: handwritten digits, routes at 48, 32 and 16 px, drawn from a fixed seed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -8,6 +10,7 @@ from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
 from modicum.classify.results import Detail, Evaluation, Example
+from modicum.classify.standings import Standing, Standings
 
 NAMES = ("48 px", "32 px", "16 px")
 MACS = np.array([4.60e6, 2.05e6, 0.51e6])
@@ -101,6 +104,24 @@ def evaluation(curve):
         cheapest=tuple(make_example(n, route="16 px", cost=0.124, predicted=str(n)) for n in range(6)),
         most_expensive=tuple(make_example(n, route="48 px", cost=1.013, predicted=str(n % 8)) for n in range(4, 10)),
     )
+
+
+@pytest.fixture(scope="session")
+def contested(evaluation):
+    """The same beside simple rivals of equal cost, the cascade the strongest in multiply-adds, a mix in time."""
+    curve, cost = evaluation.curve, evaluation.calibrated.cost
+    cascade = tuple(
+        Point("cascade of 16 px, 32 px", share * float(MACS[1]), worth, worth - 0.01, worth + 0.01)
+        for share, worth in ((1.25, 0.985), (0.9, 0.98), (0.5, 0.96), (0.25, 0.88))
+    )
+    static = Standing("static", "16 px", 0.88, 0.101, 0.07, 0.13)
+    mix = Standing("mix", "mix of 16 px and 32 px", 0.97, 0.011, 0.001, 0.02)
+    chain = Standing("cascade", "cascade of 16 px, 32 px", 0.979, 0.002, -0.006, 0.01)
+    in_macs = Standings("MAC", cost, (static, mix, chain))
+    in_ms = Standings("ms", 0.25, (static, mix), untimed=("half a network",))
+    curve = replace(curve, cascade=cascade)
+    timed = replace(curve, unit="ms", routed=curve.routed, random=(), oracle=None)
+    return replace(evaluation, curve=curve, curve_ms=timed, standings=(in_macs, in_ms))
 
 
 @pytest.fixture(scope="session")

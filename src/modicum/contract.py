@@ -89,6 +89,11 @@ class System(ABC, Generic[R, N]):
             first; None where that is a budget.
         num_choices: Tells, from a recipe, among how many networks training chooses by their results on the calibration
             part; None for one, so no choice.
+        fixed_routes: Returns what lists, from (network, scores of samples that nothing is tested on), the routes that
+            serve as static rivals and of which a confidence cascade is made; None where the routes of a menu are static
+            rivals, but no cascade is made of them.
+        alone: Returns what builds, from (network, name of a baseline), a network that runs what the baseline runs and
+            no route does, so that it can be timed; None where routes run what baselines do.
     """
 
     id: str
@@ -108,6 +113,8 @@ class System(ABC, Generic[R, N]):
     refit: Callable[[], Callable[..., None]] | None = None
     num_choices: Callable[[R], int] | None = None
     first_terms: Callable[[R], tuple[float, float] | None] | None = None
+    fixed_routes: Callable[[], Callable[..., Any]] | None = None
+    alone: Callable[[], "Callable[..., nn.Module | None]"] | None = None
 
     @abstractmethod
     def fit(self) -> Callable[[R, RunFolder], N]:

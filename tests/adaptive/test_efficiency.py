@@ -90,6 +90,15 @@ class TestMeasureEfficiency:
         measure_efficiency(case.model, plain, case.images, [40], knob=0.0)
         assert modes == [True]
 
+    def test_single_samples_have_a_slowest_hundredth_that_is_that_of_their_routes(self, case, macs_as_seconds):
+        knob, images = case.knobs[4], case.images[::4]
+        one_by_one, batches = measure_efficiency(case.model, case.model.plain_network(), images, [1, 4], knob=knob)
+        most_expensive = float(case.model.predict(images, knob).macs.max())
+        assert one_by_one.routed_p99_ms == pytest.approx(1e-3 * most_expensive)
+        assert one_by_one.plain_p99_ms == pytest.approx(1e-3 * case.model.costs.plain)
+        assert one_by_one.num_samples == len(images)
+        assert (batches.plain_p99_ms, batches.routed_p99_ms, batches.num_samples) == (None, None, None)
+
 
 @pytest.mark.parametrize("knob", range(10))
 def test_mean_macs_are_those_that_predict_reports(case, knob):

@@ -10,6 +10,8 @@ import torch
 from modicum import verbs
 from modicum.adaptive.guarantee import GuaranteeError
 from modicum.adaptive.knobs import BudgetError, KnobError
+from modicum.classify.report import evaluation_report
+from modicum.classify.results import evaluation_from_json, read_evaluation
 from modicum.cli import main
 from modicum.storage import RecipeError
 from modicum.systems import SYSTEMS
@@ -23,8 +25,41 @@ def test_curve_stands_beside_all_baselines_that_its_kind_of_route_allows(name, q
     assert curve["random"]
     assert curve["plain"]
     has_menu = verbs.load(quick_run(name)).costs.menu() is not None
-    assert bool(curve["static"]) == has_menu
+    assert curve["static"]
     assert bool(curve["oracle"]) == has_menu
+    is_cascade = SYSTEMS[name].fixed_routes is None
+    assert bool(curve["cascade"]) != is_cascade
+
+
+def test_calibrated_network_stands_against_the_strongest_simple_rival_in_multiply_adds_and_time(name, quick_run):
+    evaluation = read_evaluation(quick_run(name) / "curve.json")
+    assert [standings.unit for standings in evaluation.standings] == ["MAC", "ms"]
+    report = evaluation_report(evaluation)
+    (table,) = [section.table for section in report.sections if section.title.startswith("Against simple rivals")]
+    assert len(table.rows) == sum(len(standings.rivals) for standings in evaluation.standings)
+    for standings in evaluation.standings:
+        for rival in standings.rivals:
+            assert rival.low <= rival.gain <= rival.high
+    strongest = evaluation.standing_in("MAC").strongest
+    assert strongest is None or strongest.name in report.headline
+
+
+def test_slowest_images_are_told_beside_the_mean(name, quick_run):
+    one_by_one, batches = read_evaluation(quick_run(name) / "curve.json").efficiency
+    assert one_by_one.plain_p99_ms >= one_by_one.plain_ms
+    assert one_by_one.routed_p99_ms >= one_by_one.routed_ms
+    assert one_by_one.num_samples >= 32
+    assert batches.routed_p99_ms is None
+
+
+def test_record_from_before_there_were_rivals_opens(name, quick_run):
+    raw = json.loads((quick_run(name) / "curve.json").read_text())
+    del raw["standings"], raw["curve"]["cascade"], raw["curve_ms"]["cascade"]
+    for row in raw["efficiency"]:
+        del row["plain_p99_ms"], row["routed_p99_ms"], row["num_samples"]
+    evaluation = evaluation_from_json(raw)
+    assert evaluation.standings == evaluation.curve.cascade == ()
+    assert evaluation_report(evaluation).render()
 
 
 def test_calibrated_cost_is_within_the_budget(name, quick_run):

@@ -259,3 +259,53 @@ def test_verdict_in_milliseconds_says_where_they_come_from(evaluation):
     _, in_macs, in_ms = comparison_report(Comparison((Compared("a", timed),))).sections
     assert "its own evaluation" in in_ms.table.note
     assert "its own evaluation" not in in_macs.table.note
+
+
+def test_rivals_are_tabulated_in_every_unit_with_the_strongest_named(contested):
+    rows = rows_of(evaluation_report(contested), "Against simple rivals of equal cost")
+    assert [row[0] for row in rows] == [
+        "always 16 px",
+        "mix of 16 px and 32 px",
+        "cascade of 16 px, 32 px, the strongest",
+        "always 16 px",
+        "mix of 16 px and 32 px, the strongest",
+    ]
+    assert rows[2][2:] == ("97.9 %", "+0.2 points", "-0.6 to +1.0")
+    assert rows[4][1] == "0.250 ms"
+
+
+def test_networks_without_times_are_named(contested):
+    (section,) = [each for each in evaluation_report(contested).sections if each.title.startswith("Against simple")]
+    assert "Not timed, so no part of rivals of equal time: half a network." in section.table.note
+
+
+def test_page_draws_the_cascade_with_a_label(read_page, contested):
+    page = read_page(contested)
+    assert "confidence cascade" in page.text
+    assert "1.1 points above the strongest simple rival of equal time" in page.text
+
+
+def test_comparison_tells_each_runs_strongest_rival(contested):
+    report = comparison_report(Comparison((Compared("a", contested),)))
+    rows = rows_of(report, "Against the strongest simple rival")
+    assert rows[0][3:] == ("cascade of 16 px, 32 px", "97.9 %", "+0.2 points", "-0.6 to +1.0")
+    assert rows[1][:2] == ("a", "0.250 ms")
+    assert report.to_json()["figures"]["a"]["standings"][0]["rivals"][2]["accuracy"] == 0.979
+
+
+def test_percentiles_are_shown_where_images_were_timed_one_by_one(evaluation):
+    first, *others = evaluation.efficiency
+    timed = replace(first, plain_p99_ms=1.5, routed_p99_ms=1.75, num_samples=64)
+    (section,) = [
+        each
+        for each in evaluation_report(replace(evaluation, efficiency=(timed, *others))).sections
+        if each.title == "What the clock says"
+    ]
+    table = section.blocks[1]
+    places = [table.columns.index(name) for name in ("plain p99", "routed p99")]
+    assert [[row.cells[place] for place in places] for row in table.rows] == [
+        ["1.500", "1.750"],
+        ["–", "–"],
+        ["–", "–"],
+    ]
+    assert "99th percentile over 64 images" in table.note

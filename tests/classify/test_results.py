@@ -10,6 +10,7 @@ from modicum.adaptive.curve import Curve, Point
 from modicum.adaptive.efficiency import Efficiency
 from modicum.adaptive.guarantee import Guarantee
 from modicum.classify.results import Detail, Evaluation, LossOnTest, evaluation_from_json, read_evaluation
+from modicum.classify.standings import Standing, Standings
 from modicum.storage.errors import DataError
 from modicum.storage.files import read_json_object, write_json
 from modicum.storage.sealing import write_sealed
@@ -26,7 +27,6 @@ SHARES = st.none() | st.dictionaries(TEXT, FLOATS, max_size=3)
 ALSO = st.none() | FLOATS.map(lambda share: {"top5": share})
 POINTS = st.builds(Point, TEXT, FLOATS, FLOATS, FLOATS, FLOATS, st.none() | FLOATS, SHARES, ALSO)
 MANY_POINTS = st.lists(POINTS, max_size=3).map(tuple)
-CURVES = st.builds(Curve, UNITS, COUNTS, MANY_POINTS, MANY_POINTS, MANY_POINTS, st.none() | POINTS, MANY_POINTS)
 ROUTES = st.none() | st.dictionaries(TEXT, COUNTS, max_size=3)
 GUARANTEES = st.builds(
     Guarantee, FLOATS, FLOATS, TEXT, TEXT, COUNTS, COUNTS, FLOATS, TEXT, source=st.none() | TEXT, num_choices=COUNTS
@@ -35,8 +35,16 @@ MAYBE = st.none() | FLOATS
 CALIBRATIONS = st.builds(
     Calibration, MAYBE, UNITS, KNOBS, FLOATS, FLOATS, MAYBE, COUNTS, TEXT, ROUTES, st.none() | GUARANTEES
 )
-EFFICIENCIES = st.builds(Efficiency, COUNTS, COUNTS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS)
+CURVES = st.builds(
+    Curve, UNITS, COUNTS, MANY_POINTS, MANY_POINTS, MANY_POINTS, st.none() | POINTS, MANY_POINTS, MANY_POINTS
+)
+EFFICIENCIES = st.builds(
+    Efficiency, COUNTS, COUNTS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS, MAYBE, MAYBE, st.none() | COUNTS
+)
+KINDS = st.sampled_from(["static", "mix", "cascade"])
+STANDING = st.builds(Standing, KINDS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS)
 WORDS = st.lists(TEXT, max_size=3).map(tuple)
+STANDINGS = st.builds(Standings, UNITS, FLOATS, st.lists(STANDING, max_size=3).map(tuple), WORDS, WORDS)
 DETAILS = st.builds(Detail, TEXT, TEXT, WORDS, st.lists(WORDS, max_size=2).map(tuple))
 EVALUATIONS = st.builds(
     Evaluation,
@@ -50,6 +58,7 @@ EVALUATIONS = st.builds(
     calibrated=POINTS,
     efficiency=st.lists(EFFICIENCIES, max_size=2).map(tuple),
     loss_on_test=st.none() | st.builds(LossOnTest, COUNTS, COUNTS),
+    standings=st.lists(STANDINGS, max_size=2).map(tuple),
     details=st.lists(DETAILS, max_size=2).map(tuple),
 )
 

@@ -2,16 +2,22 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from modicum.adaptive.costs import UnitCosts
+from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
 from modicum.classify import retiming
 from modicum.classify.drnet.network import DRNet
-from modicum.classify.evidence import Judged, tabulate_answers
+from modicum.classify.evidence import Baseline, Judged, tabulate_answers
+from modicum.classify.fixed_routes import separate_routes as fixed_routes
 from modicum.classify.retiming import Subject, retime
+from modicum.classify.rival_cascade import Known
+from modicum.classify.rivals import Contest
 from modicum.classify.static.network import rebuild_static
 
 BATCH = 4
+BASELINES = (Baseline(Point("thumbnail", 1.0, 0.5, 0.4, 0.6), torch.tensor([True, False] * 3)),)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +32,10 @@ def subject_of(evaluation):
         judged = Judged(score(model, batches, ids), labels, answers, answers.hits.outcome)
         curve = judged.curve(model.policy, model.costs, num_shuffles=3)
         calibration = replace(evaluation.calibration, knob=curve.routed[-1].knob)
-        return Subject(replace(evaluation, curve=curve, calibration=calibration), model, images, judged)
+        known = Known.of(answers, labels, fixed_routes(model, judged.scored.scores).routes)
+        contest = Contest(model.costs, fixed_routes(model, judged.scored.scores), known, known, BASELINES)
+        alone = {"thumbnail": nn.AdaptiveAvgPool2d(1)}
+        return Subject(replace(evaluation, curve=curve, calibration=calibration), model, images, judged, contest, alone)
 
     return make
 
@@ -53,7 +62,7 @@ def fake_clock(monkeypatch):
         for run in runs.values():
             run()
         words = {name: name.split()[1:] for name in runs}
-        return {name: BATCH * (int(word[1]) + 1 if len(word) > 1 else 10) / 1000 for name, word in words.items()}
+        return {name: BATCH * (int(word[1]) + 1 if word[0] == "route" else 10) / 1000 for name, word in words.items()}
 
     monkeypatch.setattr(retiming, "time_in_turn", clock)
     return calls
@@ -61,8 +70,8 @@ def fake_clock(monkeypatch):
 
 def test_all_runs_are_timed_in_one_go(family, routed, fake_clock):
     retime([family, routed], batch_size=BATCH)
-    first = ["0 route 0", "0 route 1", "0 plain", "0 routed"]
-    second = ["1 route 0", "1 route 1", "1 plain", "1 routed", "1 decision"]
+    first = ["0 route 0", "0 route 1", "0 plain", "0 routed", "0 alone thumbnail"]
+    second = ["1 route 0", "1 route 1", "1 plain", "1 routed", "1 alone thumbnail", "1 decision"]
     assert fake_clock == [[*first, *second]]
 
 
@@ -77,6 +86,16 @@ def test_each_route_gets_its_own_time(family, fake_clock):
 def test_decision_is_paid_on_every_route(routed, fake_clock):
     (result,) = retime([routed], batch_size=BATCH)
     assert all(11.0 <= point.cost <= 12.0 for point in result.curve_ms.routed)
+
+
+def test_rivals_of_equal_time_are_made_of_these_times(routed, fake_clock):
+    (result,) = retime([routed], batch_size=BATCH)
+    standings = result.standing_in("ms")
+    assert 11.0 <= standings.cost <= 12.0
+    assert standings.untimed == ()
+    # 32 px take 1 ms and 16 px 2 ms, one after the other 3 ms; the baseline's own network takes 10 ms.
+    assert (result.curve_ms.cascade[0].cost, result.curve_ms.cascade[-1].cost) == (3.0, 2.0)
+    assert {rival.kind for rival in standings.rivals} == {"static", "mix", "cascade"}
 
 
 def test_accuracies_and_knobs_are_those_of_the_multiply_adds(family):

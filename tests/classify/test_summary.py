@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modicum.adaptive.curve import worth_at
-from modicum.classify.summary import matched_accuracy, result_line, summarise
+from modicum.classify.summary import count_dominated, gain_line, matched_accuracy, result_line, summarise
 
 
 def test_headline_says_result_and_baselines(evaluation):
@@ -62,8 +62,49 @@ def test_no_share_without_any_plain_cost(evaluation):
 
 def test_matched_accuracy_says_at_which_cost_or_that_none_reaches_it(evaluation):
     plain = evaluation.curve.plain[0]
-    points = replace(plain, name="plain network", worth=1.0), replace(plain, worth=0.95)
+    points = replace(plain, name="plain network", worth=1.0), replace(plain, cost=plain.cost / 2, worth=0.95)
     reached = replace(evaluation, curve=replace(evaluation.curve, plain=points))
     never, at_cost = matched_accuracy(reached)
     assert never == "No setting reaches the plain network's accuracy (100.0 %)."
     assert at_cost.startswith("Routing reaches the accuracy of “plain SmallResNet at 48 px” (95.0 %) at ")
+
+
+def test_headline_ends_with_the_gain_over_the_strongest_simple_rival(contested):
+    assert result_line(contested).endswith(
+        "88.1 %; 0.2 points above the strongest simple rival of equal multiply-adds, cascade of 16 px, 32 px "
+        "(95 % interval of the difference -0.6 to +1.0)."
+    )
+
+
+def test_a_rival_that_is_better_is_said_to_be_so(contested):
+    standings = contested.standing_in("ms")
+    better = replace(standings.rivals[0], worth=0.99, gain=-0.02, low=-0.03, high=-0.01)
+    line = gain_line(replace(standings, rivals=(better,)))
+    assert line.startswith("2.0 points below the strongest simple rival of equal time, always 16 px (95 % ")
+    assert better.is_clear
+
+
+def test_nothing_is_said_where_no_rival_is_so_cheap(contested):
+    assert gain_line(replace(contested.standing_in("ms"), rivals=())) is None
+
+
+def test_cascade_has_a_row_at_the_calibrated_cost(contested):
+    (row,) = [row for row in summarise(contested) if row.what.startswith("cascade")]
+    assert (row.cost, row.accuracy) == (contested.calibrated.cost, 0.979)
+
+
+def crowded(evaluation):
+    """Seven plain networks, of which the frontier is "a", "c" and "e"; "g" is what costs are shares of."""
+    model = replace(evaluation.curve.plain[0], low=0.5, high=1.0)
+    reached = {"a": (1, 0.80), "b": (2, 0.79), "c": (3, 0.90), "d": (3, 0.85), "e": (4, 0.95), "f": (5, 0.94)}
+    points = [replace(model, name=name, cost=cost * 5e5, worth=worth) for name, (cost, worth) in reached.items()]
+    largest = replace(model, name="g", cost=evaluation.plain_cost, worth=0.95)
+    return replace(evaluation, curve=replace(evaluation.curve, plain=(*points, largest)))
+
+
+def test_networks_that_a_cheaper_one_equals_or_beats_are_left_out_but_the_one_that_costs_are_shares_of(evaluation):
+    many = crowded(evaluation)
+    assert [row.what for row in summarise(many)][:4] == ["a", "c", "e", "g"]
+    assert len(matched_accuracy(many)) == 4
+    assert count_dominated(many) == 3
+    assert count_dominated(evaluation) == 0

@@ -94,7 +94,6 @@ def tabulate(
     return RouteTable(tuple(_joined(parts) for parts in judge_every_route(model, batches, judge)))
 
 
-@torch.inference_mode()
 def judge_every_route(
     model: AdaptiveNetwork[Inputs, Tensor, Outputs],
     batches: Batches[Inputs, Targets],
@@ -108,10 +107,22 @@ def judge_every_route(
     menu = model.costs.menu()
     if menu is None:
         raise ValueError("the routes of this model are too many to list: use executed_outcome instead")
-    judged: list[list[Judged]] = [[] for _ in menu]
+    return judge_routes(model, batches, judge, torch.arange(len(menu)))
+
+
+@torch.inference_mode()
+def judge_routes(
+    model: AdaptiveNetwork[Inputs, Routes, Outputs],
+    batches: Batches[Inputs, Targets],
+    judge: Judge[Outputs, Targets, Judged],
+    routes: Routes,
+) -> list[list[Judged]]:
+    """Runs each of ``routes`` (R, ...) on every sample; returns, for each, what ``judge`` makes of each batch."""
+    judged: list[list[Judged]] = [[] for _ in range(len(routes))]
     for inputs, targets in batches:
-        for route, parts in enumerate(judged):
-            parts.append(judge(model.run(inputs, torch.full((len(inputs),), route)), targets))
+        for number, parts in enumerate(judged):
+            same = take(routes, torch.full((len(inputs),), number))
+            parts.append(judge(model.run(inputs, same), targets))
     return judged
 
 

@@ -3,11 +3,12 @@
 The same for every adaptive classifier. Only whether routes can be listed differs, which the cost table says.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from modicum.adaptive.calibration import (
     Calibration,
@@ -20,22 +21,31 @@ from modicum.adaptive.calibration import (
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.costs import CostTable, require_plain
 from modicum.adaptive.curve import Point
-from modicum.adaptive.efficiency import Efficiency, measure_efficiency, measure_route_times
+from modicum.adaptive.efficiency import (
+    Efficiency,
+    measure_efficiency,
+    measure_network_times,
+    measure_route_times,
+)
 from modicum.adaptive.evidence import cached, executed_outcome, score
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.evidence import (
     AdaptiveClassifier,
+    Baseline,
     Judged,
     calibration_to_json,
     judge_hits,
     point_from_json,
     tabulate_answers,
 )
+from modicum.classify.fixed_routes import FixedRoutes, listed_routes
 from modicum.classify.guarantee import loss_on_test
 from modicum.classify.notes import read_calibration, read_classes, read_preprocessing
 from modicum.classify.preparation import PreparedData, prepare
 from modicum.classify.recipe import ClassifierRecipe
 from modicum.classify.results import Detail, Evaluation, Example
+from modicum.classify.rival_cascade import Known
+from modicum.classify.rivals import Contest, scatter_hits
 from modicum.datasets.sources import Part
 from modicum.storage.errors import RunError
 from modicum.storage.header import read_header, update_notes
@@ -43,8 +53,19 @@ from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
 from modicum.storage.sealing import parse_record, read_sealed, write_sealed
 
 BASELINES_NOTE = "has_baselines"  # of weights: whether the training left some
+BASELINES_REMEDY = "put a copy back, or begin a new run"
 NUM_EXAMPLES = 12  # images in each gallery of a report
 TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches of 32
+
+
+class RivalParts(NamedTuple):
+    """What a system tells of its simple rivals; see the parts of these names of `modicum.contract.System`."""
+
+    fixed_routes: Callable[[Any, Tensor], FixedRoutes | None] | None = None
+    alone: Callable[[Any, str], nn.Module | None] | None = None
+
+
+NO_PARTS = RivalParts()  # the routes of a menu are static rivals, and no cascade is made
 
 
 class DescribeDetails(Protocol):
@@ -107,12 +128,74 @@ def keep_calibration(run: RunFolder, calibration: Calibration) -> None:
 
 def read_baselines(run: RunFolder) -> tuple[Point, ...]:
     """Reads the results of networks without a decision on the test data, as the training stored them."""
+    rows = _read_baselines_file(run).get("points", ())
+    return tuple(parse_record(point_from_json, row, run.baselines, remedy=BASELINES_REMEDY) for row in rows)
+
+
+def read_contestants(run: RunFolder, num_images: int) -> tuple[tuple[Baseline, ...], tuple[str, ...]]:
+    """Reads the same with the hits on single images, and the names of those whose hits an older training did not keep.
+
+    Raises:
+        RunError: If they were tested on another number of images.
+    """
+    points, found = read_baselines(run), _read_baselines_file(run).get("hits")
+    if found is None:
+        scattered = tuple(Baseline(point, scatter_hits(point, num_images)) for point in points)
+        return scattered, tuple(point.name for point in points)
+    if len(found) != len(points) or any(len(hits) != num_images for hits in found):
+        raise RunError(f"{run.baselines} was made on other test images than {run.splits.name} names: begin a new run")
+    hits = [torch.tensor([hit == "1" for hit in word]) for word in found]
+    return tuple(map(Baseline, points, hits)), ()
+
+
+def _read_baselines_file(run: RunFolder) -> dict[str, Any]:
     known = read_header(run.weights).notes.get(BASELINES_NOTE, False) if run.weights.exists() else False
     if not run.baselines.exists() and not known:
-        return ()
-    remedy = "put a copy back, or begin a new run"
-    rows = read_sealed(run.baselines, remedy=remedy).get("points", ())
-    return tuple(parse_record(point_from_json, row, run.baselines, remedy=remedy) for row in rows)
+        return {}
+    return read_sealed(run.baselines, remedy=BASELINES_REMEDY)
+
+
+def prepare_contest(
+    run: RunFolder,
+    model: AdaptiveClassifier,
+    data: PreparedData,
+    test: Judged,
+    fixed_routes: Callable[[Any, Tensor], FixedRoutes | None] | None,
+) -> Contest:
+    """Gathers what simple rivals of a network are made of; runs the network on the calibration part if it needs to.
+
+    Args:
+        run: The run folder, with its baselines.
+        model: Its network, in evaluation mode.
+        data: Its data.
+        test: The judged test part.
+        fixed_routes: See `modicum.contract.System`.
+    """
+    baselines, unpaired = read_contestants(run, len(test.labels))
+    if fixed_routes is None:
+        fixed, known = listed_routes(model.costs, "own cascade"), None
+    else:
+        calibration = judge(model, data, "calibration")
+        fixed = fixed_routes(model, calibration.scored.scores)
+        known = None if fixed is None else _know(model, data, "calibration", calibration, fixed)
+    seen = None if fixed is None else _know(model, data, "test", test, fixed)
+    return Contest(model.costs, fixed, known, seen, baselines, unpaired)
+
+
+def _know(model: AdaptiveClassifier, data: PreparedData, part: Part, judged: Judged, fixed: FixedRoutes) -> Known:
+    """Returns what fixed routes say of a part; runs them if they are no routes of a menu."""
+    if judged.answers is not None:
+        return Known.of(judged.answers, judged.labels, fixed.routes)
+    batches = data.evaluate_on(part, device_of(model))
+    return Known.of(tabulate_answers(model, batches, fixed.routes), judged.labels)
+
+
+def networks_alone(
+    model: AdaptiveClassifier, contest: Contest, alone: Callable[[Any, str], nn.Module | None] | None
+) -> dict[str, nn.Module]:
+    """Returns networks to be timed in place of baselines that run what no route runs, by name."""
+    built = {name: alone(model, name) for name in contest.without_route()} if alone else {}
+    return {name: network.eval() for name, network in built.items() if network is not None}
 
 
 def evaluate_run(
@@ -124,6 +207,7 @@ def evaluate_run(
     knob: float | None = None,
     batch_sizes: tuple[int, ...] = (1, 32),
     describe: DescribeDetails | None = None,
+    rivals: RivalParts = NO_PARTS,
 ) -> Evaluation:
     """Measures everything that a report shows on the test part.
 
@@ -135,6 +219,7 @@ def evaluate_run(
         knob: Used instead of the calibrated one.
         batch_sizes: Batch sizes to time; empty for none.
         describe: Gives the details that only this kind of network has.
+        rivals: What the system tells of its simple rivals.
 
     Raises:
         RunError: If the training is not finished.
@@ -155,16 +240,21 @@ def evaluate_run(
     knob = calibration.knob if knob is None else knob
     test = judge(model, data, "test")
     routes = model.policy.decide(test.scored.scores, knob)
-    baselines = read_baselines(run)
     cheapest, most_expensive = choose_examples(model, data, test, routes)
     timed = timed_images(model, data)
-    num_shuffles = 20 if test.answers is not None else 3
-    curve = test.curve(model.policy, model.costs, plain=baselines, num_shuffles=num_shuffles)
+    calibrated, hits = test.point("calibrated", routes, model.costs, knob), test.outcome(routes).each()
+    contest = prepare_contest(run, model, data, test, rivals.fixed_routes)
+    plain, num_shuffles = tuple(each.point for each in contest.baselines), 20 if test.answers is not None else 3
+    curve = test.curve(model.policy, model.costs, plain=plain, num_shuffles=num_shuffles)
+    curve, *standings = contest.stand(curve, model.costs, calibrated.cost, hits)
     curve_ms = None
     if batch_sizes:
         costs_ms = measure_route_times(model, model.plain_network().eval(), timed, max(batch_sizes))
+        times = measure_network_times(networks_alone(model, contest, rivals.alone), timed, max(batch_sizes))
         knobs = [point.knob for point in curve.routed if point.knob is not None]
         curve_ms = test.curve(model.policy, costs_ms, knobs=knobs, num_shuffles=3)
+        curve_ms, in_ms = contest.stand(curve_ms, costs_ms, float(costs_ms.of(routes).mean()), hits, times)
+        standings.append(in_ms)
     return Evaluation(
         system=system,
         data=data.source.name,
@@ -173,12 +263,13 @@ def evaluate_run(
         resolution_px=recipe.image_px,
         curve=curve,
         calibration=calibration,
-        calibrated=test.point("calibrated", routes, model.costs, knob),
+        calibrated=calibrated,
         efficiency=measure_on_test(model, timed, knob, batch_sizes),
         cheapest=cheapest,
         most_expensive=most_expensive,
         curve_ms=curve_ms,
         loss_on_test=shown,
+        standings=tuple(standings),
         details=describe(model, data, test, routes) if describe else (),
     )
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -11,11 +12,15 @@ from torch import Tensor, nn
 from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.contract import AdaptiveNetwork, Policy
 from modicum.adaptive.costs import CostTable
-from modicum.adaptive.curve import Curve, Point, routed_point, trace_curve, worths_of
-from modicum.adaptive.evidence import Batches, Outcome, RouteTable, Scored, judge_every_route
+from modicum.adaptive.curve import Curve, Point, fixed_point, routed_point, trace_curve, worths_of
+from modicum.adaptive.evidence import Batches, Outcome, RouteTable, Scored, judge_every_route, judge_routes
 from modicum.adaptive.worth import MeanWorth
+from modicum.classify.standings import Standing
 from modicum.storage.files import JSON
 from modicum.storage.values import Form, from_plain, renaming, to_plain
+
+MOST_EXACT = 1024  # logarithms of probabilities per image, over all routes, that are kept in full precision
+LEAST_LOG = -6e4  # of a probability, so that half precision can hold it
 
 
 class AdaptiveClassifier(AdaptiveNetwork[Tensor, Tensor, Tensor], Protocol):
@@ -30,6 +35,18 @@ def judge_hits(logits: Tensor, labels: Tensor) -> MeanWorth:
     return MeanWorth((logits.argmax(dim=1) == labels.to(logits.device)).cpu())
 
 
+class Baseline(NamedTuple):
+    """What a network without a decision reached on the test images."""
+
+    point: Point
+    hits: Tensor  # (N,) bool, in the order of the test part: whether each image was classified right
+
+    @classmethod
+    def of(cls, name: str, hits: MeanWorth, cost: float) -> "Baseline":
+        """Returns the result of a network that costs the same for every image."""
+        return cls(fixed_point(name, hits, cost), hits.values)
+
+
 class _Answers(NamedTuple):
     """One route's answers to a batch; see `AnswerTable`."""
 
@@ -37,6 +54,7 @@ class _Answers(NamedTuple):
     confidence: Tensor  # (n,)
     top1: Tensor  # (n,)
     top5: Tensor  # (n,)
+    logs: Tensor  # (n, K) float32
 
 
 @dataclass(frozen=True)
@@ -48,12 +66,15 @@ class AnswerTable:
         confidence: Shape (N, R), float32 in [0, 1]: its probability.
         top1: Shape (N, R), bool: the most probable class is the label.
         top5: Shape (N, R), bool: the label is among the five most probable classes.
+        logs: Shape (N, R, K), logarithms of probabilities, of which cascades are made: float32, or float16 where an
+            image has more than `MOST_EXACT` of them (300 MB for 50,000 images, 3 routes and 1,000 classes).
     """
 
     predicted: Tensor
     confidence: Tensor
     top1: Tensor
     top5: Tensor
+    logs: Tensor
 
     @property
     def hits(self) -> RouteTable:
@@ -70,26 +91,35 @@ def _table_of(hits: Tensor) -> RouteTable:
     return RouteTable(tuple(MeanWorth(column) for column in hits.unbind(dim=1)))
 
 
-def tabulate_answers(model: AdaptiveNetwork, batches: Batches) -> AnswerTable:
-    """Runs every route of the menu on every sample; one pass over ``batches`` of images and labels.
+def tabulate_answers(model: AdaptiveNetwork, batches: Batches, routes: Tensor | None = None) -> AnswerTable:
+    """Runs routes on every sample; one pass over ``batches`` of images and labels.
+
+    Args:
+        model: The network.
+        batches: Images and labels.
+        routes: Shape (R, ...); None for every route of the menu.
 
     Raises:
-        ValueError: If the routes of this model are too many to list.
+        ValueError: If every route is asked for and there are too many to list.
     """
-    by_route = [[torch.cat(column) for column in zip(*parts, strict=True)] for parts in _judged(model, batches)]
+    if routes is None:
+        menu = model.costs.menu()
+        judged = judge_every_route(model, batches, partial(_judge_answers, num_routes=0 if menu is None else len(menu)))
+    else:
+        judged = judge_routes(model, batches, partial(_judge_answers, num_routes=len(routes)), routes)
+    by_route = [[torch.cat(column) for column in zip(*parts, strict=True)] for parts in judged]
     return AnswerTable(*(torch.stack(columns, dim=1) for columns in zip(*by_route, strict=True)))
 
 
-def _judged(model: AdaptiveNetwork, batches: Batches) -> list[list[_Answers]]:
-    return judge_every_route(model, batches, _judge_answers)
-
-
-def _judge_answers(logits: Tensor, labels: Tensor) -> _Answers:
+def _judge_answers(logits: Tensor, labels: Tensor, *, num_routes: int) -> _Answers:
     logits, labels = logits.cpu(), labels.cpu()
     predicted = logits.argmax(dim=1)  # not of the probabilities, which may tie where logits differ
     best = logits.topk(min(5, logits.shape[1]), dim=1).indices
     confidence = logits.float().softmax(dim=1).amax(dim=1)
-    return _Answers(predicted, confidence, predicted == labels, (best == labels[:, None]).any(dim=1))
+    logs = logits.float().log_softmax(dim=1).clamp_min(LEAST_LOG)
+    if num_routes * logits.shape[1] > MOST_EXACT:
+        logs = logs.half()
+    return _Answers(predicted, confidence, predicted == labels, (best == labels[:, None]).any(dim=1), logs)
 
 
 @dataclass(frozen=True)
@@ -153,7 +183,11 @@ def _point_fields(raw: Mapping[str, JSON]) -> dict[str, JSON]:
     return {**fields, "also": None if top5 is None else {"top5": top5}}
 
 
-FORMS: Mapping[type, Form] = {Point: Form(_point_keys, _point_fields), Calibration: renaming(worth="accuracy")}
+FORMS: Mapping[type, Form] = {
+    Point: Form(_point_keys, _point_fields),
+    Calibration: renaming(worth="accuracy"),
+    Standing: renaming(worth="accuracy"),
+}
 """The keys under which files and the command line tell points and calibrations of classifiers."""
 
 

@@ -11,9 +11,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from modicum.adaptive.curve import Point, fixed_point
 from modicum.classify.evaluation import BASELINES_NOTE
-from modicum.classify.evidence import judge_hits, point_to_json
+from modicum.classify.evidence import Baseline, judge_hits, point_to_json
 from modicum.classify.guarantee import halves
 from modicum.classify.notes import REFITTED_NOTE, calibration_note, is_refitted
 from modicum.classify.plain import PlainStage
@@ -121,7 +120,7 @@ class ClassifierFitting:
         return self.data.evaluate_indices(indices, self.device)
 
     @torch.inference_mode()
-    def test_point(self, label: str, network: Callable[[Tensor], Tensor], cost: float) -> Point:
+    def test_point(self, label: str, network: Callable[[Tensor], Tensor], cost: float) -> Baseline:
         """Measures a network without a decision on the test images.
 
         Args:
@@ -131,12 +130,15 @@ class ClassifierFitting:
         """
         batches = self.data.evaluate_on("test", self.device)
         first, *others = (judge_hits(network(images), labels) for images, labels in batches)
-        return fixed_point(label, first.join(others), cost)
+        return Baseline.of(label, first.join(others), cost)
 
     @rank_zero_only
-    def write_baselines(self, measure: Callable[[], Sequence[Point]]) -> None:
+    def write_baselines(self, measure: Callable[[], Sequence[Baseline]]) -> None:
         """Keeps, in the run folder, what networks without a decision reached; one process measures."""
-        write_sealed(self.run.baselines, {"points": [point_to_json(point) for point in measure()]})
+        found = measure()
+        hits = ["".join("1" if hit else "0" for hit in baseline.hits.tolist()) for baseline in found]
+        points = [point_to_json(baseline.point) for baseline in found]
+        write_sealed(self.run.baselines, {"points": points, "hits": hits})
 
     def write_plain_baseline(self, network: nn.Module, cost: float) -> None:
         """Keeps what the plain network, at ``cost`` multiply-adds, reaches on the test images as the one baseline."""

@@ -10,7 +10,8 @@ from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point, worth_at
 from modicum.classify.comparison import Compared, Comparison, Verdict
 from modicum.classify.results import Detail, Evaluation, Example
-from modicum.classify.summary import SummaryRow, matched_accuracy, result_line, summarise
+from modicum.classify.standings_report import compared_standings, standings_section
+from modicum.classify.summary import SummaryRow, count_dominated, matched_accuracy, result_line, summarise
 from modicum.classify.survey import Survey
 from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots import draw_curve, draw_efficiency, draw_routes
@@ -27,6 +28,7 @@ from modicum.reporting.quantities import (
 from modicum.reporting.report import Block, Card, Facts, Findings, Gallery, Note, Plot, Report, Row, Section, Table
 
 _NUM_MATCHED = 5  # costs at which networks are compared
+_SAVED = ("MAC saved", "time saved", "ratio")
 _MAX_NAMED = 10  # contradictions in a survey
 
 
@@ -34,6 +36,7 @@ def evaluation_report(evaluation: Evaluation) -> Report:
     """Reports on a classifier; what was not measured is left out."""
     sections = (
         Section("Accuracy against cost", tuple(_accuracy(evaluation))),
+        standings_section(evaluation),
         _effort(evaluation),
         *map(_detail, evaluation.details),
         _clock(evaluation),
@@ -56,7 +59,7 @@ def _accuracy(evaluation: Evaluation) -> Iterator[Block]:
     scale = cost_scale([row.cost for row in rows], curve.unit)
     columns = ("network", scale.short_name, "of plain", "accuracy", "95 % interval")
     cells = tuple(Row(_summary_cells(row, scale), row.is_calibrated) for row in rows)
-    yield Table(columns, cells, _notes_on_baselines(curve))
+    yield Table(columns, cells, _notes_on_baselines(curve, count_dominated(evaluation)))
     yield Findings(matched_accuracy(evaluation))
     if (in_ms := evaluation.curve_ms) is not None:
         yield Plot(
@@ -87,8 +90,11 @@ def _swept_row(evaluation: Evaluation, point: Point, scale: CostScale) -> Row:
     )
 
 
-def _notes_on_baselines(curve: Curve) -> str:
+def _notes_on_baselines(curve: Curve, num_dominated: int) -> str:
     notes = ["Costs are means per image, the decision included."]
+    if num_dominated:
+        are = "networks are" if num_dominated > 1 else "network is"
+        notes.append(f"{num_dominated} more {are} left out, because a cheaper one is as accurate or better.")
     if curve.static:
         notes.append("Static routes are priced without it.")
     if curve.oracle:
@@ -99,6 +105,11 @@ def _notes_on_baselines(curve: Curve) -> str:
         notes.append(
             "Random routing deals the same routes to the images by chance; its accuracy at the calibrated cost is read "
             "off between points of the sweep."
+        )
+    if curve.cascade:
+        notes.append(
+            "The cascade asks the confidence of static members, cheapest first; all that it needs was fitted on the "
+            "calibration images."
         )
     return " ".join(notes)
 
@@ -148,6 +159,10 @@ def _clock(evaluation: Evaluation) -> Section:
                 str(timed.threads),
                 f"{timed.plain_ms:.3f}",
                 f"{timed.routed_ms:.3f}",
+                *(
+                    MISSING if slowest is None else f"{slowest:.3f}"
+                    for slowest in (timed.plain_p99_ms, timed.routed_p99_ms)
+                ),
                 format_percent(timed.saved_in_theory),
                 format_percent(timed.saved_on_clock),
                 f"{timed.realised:.2f}" if math.isfinite(timed.realised) else MISSING,
@@ -161,10 +176,13 @@ def _clock(evaluation: Evaluation) -> Section:
         "Saving in multiply-adds and in time per batch size; the table below has the numbers.",
     )
     note = (
-        "Milliseconds per image, medians of both networks run in turn on the same images. The ratio is the share of "
-        "the saving in multiply-adds that the clock confirms."
+        "Mean milliseconds per image, medians of both networks run in turn on the same images. The ratio is the share "
+        "of the saving in multiply-adds that the clock confirms."
     )
-    columns = ("batch", "device", "threads", "plain, ms", "routed, ms", "MAC saved", "time saved", "ratio")
+    numbers = [timed.num_samples for timed in evaluation.efficiency if timed.num_samples is not None]
+    if numbers:
+        note += f" p99 is the 99th percentile over {max(numbers):,} images, each timed by itself several times."
+    columns = ("batch", "device", "threads", "plain, ms", "routed, ms", "plain p99", "routed p99", *_SAVED)
     intro = "Fewer multiply-adds are a promise; time is what counts."
     return Section("What the clock says", (plot, Table(columns, tuple(rows), note)), intro)
 
@@ -225,7 +243,12 @@ def comparison_report(comparison: Comparison) -> Report:
         ValueError: If the costs of their curves are in different units.
     """
     verdicts = (_verdicts(comparison, unit) for unit in comparison.units)
-    sections = (_matched(comparison), *(section for section in verdicts if section.blocks))
+    sections = (
+        _matched(comparison),
+        *(section for section in verdicts if section.blocks),
+        compared_standings(comparison),
+    )
+    sections = tuple(section for section in sections if section.blocks)
     data = "; ".join(sorted({run.evaluation.data for run in comparison.runs}))
     system, count = comparison.runs[0].evaluation.system, len(comparison.runs)
     return Report(system, f"{count} runs side by side", data, sections, comparison.to_json())

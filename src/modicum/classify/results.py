@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from modicum.adaptive.calibration import Calibration
+from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point, worth_at
 from modicum.adaptive.drift import P_VALUE, Drift
 from modicum.adaptive.efficiency import Efficiency
 from modicum.classify.evidence import FORMS, calibration_to_json
+from modicum.classify.standings import Standings
 from modicum.reporting.quantities import reference_cost
 from modicum.reporting.terminal import shown
 from modicum.storage.errors import DataError
@@ -100,6 +102,7 @@ class Evaluation:
         curve_ms: The same accuracies against milliseconds per image, measured on the device that ran the evaluation,
             one route per batch; None where nothing was timed.
         loss_on_test: What the test images showed of the guarantee; None where none was given.
+        standings: The calibrated network against simple rivals of equal cost, in each unit that was measured.
         details: What this kind of network shows beside that.
         cheapest: Test images with the cheapest routes, cheapest first.
         most_expensive: Test images with the most expensive routes, most expensive first.
@@ -116,6 +119,7 @@ class Evaluation:
     efficiency: tuple[Efficiency, ...]
     curve_ms: Curve | None = None
     loss_on_test: LossOnTest | None = None
+    standings: tuple[Standings, ...] = ()
     details: tuple[Detail, ...] = ()
     cheapest: tuple[Example, ...] = field(default=(), metadata=UNSTORED)
     most_expensive: tuple[Example, ...] = field(default=(), metadata=UNSTORED)
@@ -139,6 +143,10 @@ class Evaluation:
     def random_accuracy(self) -> float | None:
         """Accuracy of random routing at the calibrated cost; None outside the costs of its points."""
         return worth_at(self.curve.random, self.calibrated.cost)
+
+    def standing_in(self, unit: Unit) -> Standings | None:
+        """Returns how it stands against simple rivals in this unit of cost; None if that was not measured."""
+        return next((each for each in self.standings if each.unit == unit), None)
 
     def share_of_plain(self, cost: float) -> float | None:
         """Returns ``cost`` as a share of the plain network's; None where that is unknown."""

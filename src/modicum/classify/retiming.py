@@ -1,16 +1,18 @@
 """Milliseconds of several runs that can be compared: all their routes are timed in turn, in one run on one device."""
 # N samples
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from modicum.adaptive.costs import CostTable, require_plain
 from modicum.adaptive.efficiency import Efficiency, mean_macs
 from modicum.classify.evidence import AdaptiveClassifier, Judged
 from modicum.classify.results import Evaluation
+from modicum.classify.rivals import Contest
 from modicum.measuring.timing import device_name, time_in_turn
 
 BATCH = 32  # samples per call, the larger of the two sizes that an evaluation reads the clock at
@@ -25,12 +27,16 @@ class Subject:
         model: Its network, in evaluation mode.
         images: Shape (N, 3, S, S), on the device of the model; repeated or cut to fill batches.
         judged: Its test part.
+        contest: What its simple rivals are made of.
+        alone: Networks that are timed in place of baselines, by their names.
     """
 
     evaluation: Evaluation
     model: AdaptiveClassifier
     images: Tensor
     judged: Judged
+    contest: Contest
+    alone: Mapping[str, nn.Module] = field(default_factory=dict)
 
 
 @torch.inference_mode()
@@ -64,6 +70,7 @@ def _work(subject: Subject, batch_size: int) -> dict[str, Callable[[], object]]:
 
     work = {f"route {place}": on_route(route) for place, route in enumerate(_timed_routes(model.costs))}
     work |= {"plain": lambda: plain(batch), "routed": lambda: model.predict(batch, knob)}
+    work |= {f"alone {name}": partial(network, batch) for name, network in subject.alone.items()}
     return work | ({"decision": lambda: model.scores(batch)} if model.costs.decision else {})
 
 
@@ -85,7 +92,13 @@ def _with_times(subject: Subject, per_image: dict[str, float], batch_size: int) 
     costs = model.costs.in_milliseconds(lambda _: next(times), per_image.get("decision", 0.0), per_image["plain"])
     knobs = [point.knob for point in evaluation.curve.routed if point.knob is not None]
     curve = judged.curve(model.policy, costs, knobs=knobs, num_shuffles=3)
-    return replace(evaluation, curve_ms=curve, efficiency=(_efficiency(subject, per_image, batch_size),))
+    routes = model.policy.decide(judged.scored.scores, evaluation.calibration.knob)
+    alone = {name: per_image[f"alone {name}"] for name in subject.alone}
+    cost, hits = float(costs.of(routes).mean()), judged.outcome(routes).each()
+    curve, in_ms = subject.contest.stand(curve, costs, cost, hits, alone)
+    others = [each for each in evaluation.standings if each.unit != "ms"]
+    efficiency = _efficiency(subject, per_image, batch_size)
+    return replace(evaluation, curve_ms=curve, standings=(*others, in_ms), efficiency=(efficiency,))
 
 
 def _efficiency(subject: Subject, per_image: dict[str, float], batch_size: int) -> Efficiency:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modicum.adaptive.curve import Point, cost_at
+from modicum.adaptive.rivals import undominated
 from modicum.classify.results import Evaluation
+from modicum.classify.standings import Standing, Standings
 from modicum.reporting.quantities import format_percent, format_share
 
 
@@ -31,8 +33,25 @@ class SummaryRow:
 
 
 def summarise(evaluation: Evaluation) -> tuple[SummaryRow, ...]:
-    """Returns the plain networks, each static route, the calibrated point, random routing at its cost, the oracle."""
+    """Returns the plain networks, each static route, the calibrated point, what it is held against, the oracle.
+
+    Of the plain networks and of the static routes, those are left out that a cheaper one equals or beats; see
+    `count_dominated`.
+    """
     return tuple(_rows(evaluation))
+
+
+def count_dominated(evaluation: Evaluation) -> int:
+    """Counts the networks without a decision that `summarise` leaves out."""
+    curve = evaluation.curve
+    return len(curve.plain) + len(curve.static) - len(_plain(evaluation)) - len(undominated(curve.static))
+
+
+def _plain(evaluation: Evaluation) -> tuple[Point, ...]:
+    """Returns the frontier of the plain networks, and the one that costs are shares of, in their own order."""
+    points = evaluation.curve.plain
+    kept = [*undominated(points), evaluation.plain_point]
+    return tuple(point for point in points if point in kept)
 
 
 def result_line(evaluation: Evaluation) -> str:
@@ -44,12 +63,36 @@ def result_line(evaluation: Evaluation) -> str:
         result += f" at {format_share(share)} of the plain network's {budget}"
     if baselines := ", ".join(_baselines(evaluation)):
         result += f"; {baselines}"
+    standings = evaluation.standing_in(evaluation.curve.unit)
+    if standings is not None and (gain := gain_line(standings)) is not None:
+        result += f"; {gain}"
     return f"On {evaluation.curve.num_samples:,} test images: {result}."
 
 
 def matched_accuracy(evaluation: Evaluation) -> tuple[str, ...]:
     """Says, for each network without a decision, what the routed one costs at the same accuracy, if it reaches it."""
-    return tuple(_match(point, cost_at(evaluation.curve.routed, point.worth)) for point in evaluation.curve.plain)
+    return tuple(_match(point, cost_at(evaluation.curve.routed, point.worth)) for point in _plain(evaluation))
+
+
+def gain_line(standings: Standings) -> str | None:
+    """Says how far the calibrated network is above the strongest simple rival of its cost; None if there is none."""
+    rival = standings.strongest
+    if rival is None:
+        return None
+    points = f"{100 * abs(rival.gain):.1f} points {'above' if rival.gain >= 0 else 'below'}"
+    what = "multiply-adds" if standings.unit == "MAC" else "time"
+    interval = f"95 % interval of the difference {signed_interval(rival)}"
+    return f"{points} the strongest simple rival of equal {what}, {name_rival(rival)} ({interval})"
+
+
+def name_rival(rival: Standing) -> str:
+    """Names a rival in a sentence: a static network by itself as "always" it."""
+    return f"always {rival.name}" if rival.kind == "static" else rival.name
+
+
+def signed_interval(rival: Standing) -> str:
+    """Returns the ends of the interval of a gain in points, with their signs: "-0.4 to +1.2"."""
+    return f"{100 * rival.low:+.1f} to {100 * rival.high:+.1f}"
 
 
 def _match(plain: Point, cost: float | None) -> str:
@@ -76,9 +119,14 @@ def _rows(evaluation: Evaluation) -> Iterator[SummaryRow]:
         interval = (point.low, point.high) if known else None
         return SummaryRow(what, point.cost, share(point.cost), point.worth, interval, is_calibrated)
 
-    yield from (row(point.name, point) for point in curve.plain)
-    yield from (row(f"{point.name} for every image", point) for point in curve.static)
+    static = undominated(curve.static)
+    yield from (row(point.name, point) for point in _plain(evaluation))
+    yield from (row(f"{point.name} for every image", point) for point in curve.static if point in static)
     yield row("routed, calibrated", calibrated, is_calibrated=True)
+    standings = evaluation.standing_in(curve.unit)
+    for rival in standings.rivals if standings is not None else ():
+        if rival.kind == "cascade":
+            yield SummaryRow(rival.name, calibrated.cost, share(calibrated.cost), rival.worth, None)
     if (random := evaluation.random_accuracy) is not None:
         yield SummaryRow("random, same shares", calibrated.cost, share(calibrated.cost), random, None)
     if curve.oracle is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modicum.adaptive.knobs import check_knob, check_milliseconds, check_share
-from modicum.contract import Examples, Run, Wing
+from modicum.contract import AnySystem, Examples, Run, Wing
 from modicum.destinations import claim_file, gather_files, in_order, place_outputs
 from modicum.prediction import Failure, Notice
 from modicum.storage.errors import RunError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from modicum.classify.comparison import Comparison
+    from modicum.classify.evaluation import RivalParts
     from modicum.classify.evidence import AdaptiveClassifier
     from modicum.classify.predictor import Prediction, Predictor
     from modicum.classify.preparation import PreparedData
@@ -86,6 +87,7 @@ class TrainedClassifier:
             knob=knob,
             batch_sizes=(1, 32) if clock else (),
             describe=system.details() if system.details else None,
+            rivals=_rival_parts(system),
         )
         if knob is None and clock:  # a look at something else does not replace the run's own figures
             write_sealed(folder.curve, result.to_json())
@@ -332,16 +334,27 @@ def _with_drift(
 
 def _time_in_turn(runs: Sequence[Run[Any, Any]], evaluations: "Sequence[Evaluation]") -> "list[Evaluation]":
     """Times runs in turn, on the accelerator if there is one, and returns their evaluations with these milliseconds."""
-    from modicum.classify.evaluation import judge, open_data, timed_images
+    from modicum.classify.evaluation import judge, networks_alone, open_data, prepare_contest, timed_images
     from modicum.classify.retiming import Subject, retime
     from modicum.training.devices import inference_device
 
     subjects = []
     for run, evaluation in zip(runs, evaluations, strict=True):
         model = run.network().to(inference_device("auto"))
-        data = open_data(run.recipe, run.folder)
-        subjects.append(Subject(evaluation, model, timed_images(model, data), judge(model, data, "test")))
+        data, rivals = open_data(run.recipe, run.folder), _rival_parts(run.system)
+        test = judge(model, data, "test")
+        contest = prepare_contest(run.folder, model, data, test, rivals.fixed_routes)
+        alone = networks_alone(model, contest, rivals.alone)
+        subjects.append(Subject(evaluation, model, timed_images(model, data), test, contest, alone))
     return retime(subjects)
+
+
+def _rival_parts(system: AnySystem) -> "RivalParts":
+    """Imports what a system tells of its simple rivals."""
+    from modicum.classify.evaluation import RivalParts
+
+    fixed_routes = system.fixed_routes() if system.fixed_routes else None
+    return RivalParts(fixed_routes, system.alone() if system.alone else None)
 
 
 def _some_images(data: "PreparedData", model: "AdaptiveClassifier", count: int) -> "Tensor":

@@ -17,7 +17,9 @@ TINY = Structure(scales=(1,), growth_factors=(1,), bottleneck_factors=(1,), base
 def judged_of(logits, labels, temperatures):
     predicted = logits.argmax(2)
     hits = predicted == labels[:, None]
-    table = AnswerTable(predicted, confidence_of(logits, torch.ones(logits.shape[1])), hits, hits)
+    table = AnswerTable(
+        predicted, confidence_of(logits, torch.ones(logits.shape[1])), hits, hits, logits.log_softmax(dim=2)
+    )
     ids = tuple(map(str, range(len(labels))))
     return Judged(Scored(ids, confidence_of(logits, temperatures)), labels, table, table.hits.outcome)
 

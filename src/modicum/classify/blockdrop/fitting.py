@@ -13,7 +13,6 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from modicum.adaptive.calibration import bisect_knob
-from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import score
 from modicum.classify.backbone_options import with_trunk
 from modicum.classify.blockdrop.losses import free_blocks
@@ -22,6 +21,7 @@ from modicum.classify.blockdrop.policies import start_from_resnet18
 from modicum.classify.blockdrop.recipe import BlockDropRecipe
 from modicum.classify.blockdrop.stochastic_depth import BaseStage
 from modicum.classify.blockdrop.training import GateStage, JointStage, PolicyStage, StaticStage, target_cost
+from modicum.classify.evidence import Baseline
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.pretrained import read_start
@@ -160,7 +160,7 @@ class _BlockDropFitting:
             self.fitting.run_stage(name, module, self.recipe.joint_epochs, loaders, ends_with=self._ends_with)
         references = self._references(*untouched)
 
-        def measure() -> Sequence[Point]:
+        def measure() -> Sequence[Baseline]:
             costs, num_blocks = base.costs, routes.shape[1]
             points = []
             for name, keep in keeps.items():

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from modicum.adaptive.execution import select_run_scatter
 from modicum.classify.blockdrop.droppable import view_without_droppable
 from modicum.classify.blockdrop.network import BlockDrop
+from modicum.classify.fixed_routes import FixedRoutes, nested_keeps
+
+NUM_PATHS = 4  # fixed ones, that serve as static rivals of the policy
 
 
 class StaticPaths:
@@ -76,6 +79,16 @@ class StaticPaths:
             self._paths[key] = self.prepare(view_without_droppable(self.network.backbone, policy))
         self._paths.move_to_end(key)
         return self._paths[key]
+
+
+def list_paths(network: BlockDrop, scores: Tensor) -> FixedRoutes:
+    """Returns nested paths of blocks that the policy keeps most readily, the longest with all blocks.
+
+    Args:
+        network: The network.
+        scores: Shape (N, U): its policy's probabilities on images that nothing is tested on.
+    """
+    return FixedRoutes(nested_keeps(scores, NUM_PATHS), "apart")
 
 
 def _key(policy: Tensor) -> bytes:

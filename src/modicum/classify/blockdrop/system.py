@@ -12,6 +12,7 @@ from modicum.storage.runs import RunFolder
 
 if TYPE_CHECKING:
     from modicum.classify.blockdrop.network import BlockDrop
+    from modicum.classify.fixed_routes import FixedRoutes
     from modicum.classify.results import Detail
     from modicum.measuring.rows import Row
 
@@ -67,3 +68,9 @@ class BlockDropSystem(System[BlockDropRecipe, "BlockDrop"]):
     def num_choices(self, recipe: BlockDropRecipe) -> int:
         """Counts the networks that training chooses from: of each stage that learns from rewards, the best epoch."""
         return max(1, recipe.policy_epochs) * max(1, recipe.joint_epochs) if recipe.method == "reinforce" else 1
+
+    def fixed_routes(self) -> "Callable[..., FixedRoutes]":
+        """Returns what lists its static rivals."""
+        from modicum.classify.blockdrop.paths import list_paths
+
+        return list_paths

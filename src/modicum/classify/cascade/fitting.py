@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.cascades import NestedThresholds
-from modicum.adaptive.curve import Point, fixed_point
 from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.features import FeatureStore
 from modicum.classify.cascade.heads import Standardised, fit_head, make_folds, out_of_fold
@@ -21,7 +20,7 @@ from modicum.classify.cascade.recipe import CascadeRecipe
 from modicum.classify.cascade.training import SizesStage
 from modicum.classify.cascade.trunk import cut_trunk, feature_widths
 from modicum.classify.confidence import fit_temperatures
-from modicum.classify.evidence import judge_hits
+from modicum.classify.evidence import Baseline, judge_hits
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.pretrained import Start, read_start
 from modicum.datasets.sources import Part
@@ -161,12 +160,12 @@ class _CascadeFitting:
         labels, features = self._labels("test"), self._features("test")
 
         @torch.inference_mode()
-        def measure() -> Sequence[Point]:
+        def measure() -> Sequence[Baseline]:
             points = []
             for step, head in zip(candidates.steps, candidates.heads, strict=True):
                 rows = self._read_by(step, features)[:, 0]
                 name = "plain network" if step == candidates.steps[-1] else name_step(step, self.trunk)
-                points.append(fixed_point(name, judge_hits(head(rows), labels), sum(self.prices[step])))
+                points.append(Baseline.of(name, judge_hits(head(rows), labels), sum(self.prices[step])))
             return points
 
         self.fitting.write_baselines(measure)

@@ -148,6 +148,42 @@ def name_step(step: Step, trunk: Trunk) -> str:
     return f"{step.size_px} px" if ends else f"{step.size_px} px to stage {trunk.stages[step.exit]}"
 
 
+def build_alone(network: TrunkCascade, name: str) -> nn.Module | None:
+    """Returns a network that runs the size and exit called ``name``, with a head that was not fitted, to be timed.
+
+    None if there is no such size and exit.
+    """
+    trunk = network.trunk
+    for size_px in range(1, network.image_px + 1):
+        for exit_ in range(len(trunk.pieces)):
+            if name_step(Step(size_px, exit_), trunk) == name:
+                head = nn.Linear(sum(network.widths[: exit_ + 1]), network.plain_head.out_features)
+                return StepAlone(
+                    copy.deepcopy(trunk), Resize(size_px), exit_, head.to(network.plain_head.weight.device)
+                )
+    return None
+
+
+class StepAlone(nn.Module):
+    """Answers every image with one size and exit.
+
+    Args:
+        trunk: The trunk.
+        resize: Shrinks images to the size.
+        exit_: The exit, counted from 0.
+        head: Reads the features of the exits up to it.
+    """
+
+    def __init__(self, trunk: Trunk, resize: nn.Module, exit_: int, head: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.resize, self.exit, self.head = trunk, resize, exit_, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns logits (B, K) of images (B, 3, S, S)."""
+        logits: Tensor = self.head(self.trunk(self.resize(images), 0, self.exit + 1)[1])
+        return logits
+
+
 def price_trunk(trunk: Trunk, sizes_px: Sequence[int], num_classes: int) -> dict[Step, Price]:
     """Counts the multiply-adds of every exit at every size, by itself."""
     on_meta, prices, widths = copy.deepcopy(trunk).to("meta").eval(), {}, feature_widths(trunk, max(sizes_px))

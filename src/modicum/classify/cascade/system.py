@@ -9,6 +9,8 @@ from modicum.contract import System
 from modicum.storage.runs import RunFolder
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from modicum.classify.cascade.network import TrunkCascade
     from modicum.classify.results import Detail
 
@@ -50,3 +52,9 @@ class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
         from modicum.classify.cascade.details import describe
 
         return describe
+
+    def alone(self) -> "Callable[[TrunkCascade, str], nn.Module | None]":
+        """Returns what builds a size and exit by itself."""
+        from modicum.classify.cascade.network import build_alone
+
+        return build_alone

@@ -7,7 +7,6 @@ from dataclasses import replace
 import torch
 from sklearn.model_selection import StratifiedKFold
 
-from modicum.adaptive.curve import Point
 from modicum.classify.backbone_options import with_trunk
 from modicum.classify.drnet.losses import cheapest_correct
 from modicum.classify.drnet.network import DRNet
@@ -19,7 +18,7 @@ from modicum.classify.drnet.training import (
     reestimate_statistics,
     target_cost,
 )
-from modicum.classify.evidence import tabulate_answers
+from modicum.classify.evidence import Baseline, tabulate_answers
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import EVALUATION_BATCH
@@ -140,7 +139,7 @@ class _DRNetFitting:
         epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
         self.fitting.run_stage("plain", PlainStage(plain, optimizer, recipe.multi_resolution_schedule), epochs)
 
-        def measure() -> Sequence[Point]:
+        def measure() -> Sequence[Baseline]:
             points = [self.fitting.test_point("plain network", plain.eval(), static.costs.plain)]
             for index, (side, cost) in enumerate(zip(static.resolutions, static.costs.per_route, strict=True)):
                 label = f"always {side} px, no predictor"

@@ -12,6 +12,7 @@ from modicum.storage.runs import RunFolder
 
 if TYPE_CHECKING:
     from modicum.classify.drnet.network import DRNet
+    from modicum.classify.fixed_routes import FixedRoutes
     from modicum.measuring.rows import Row
 
 
@@ -56,3 +57,9 @@ class DRNetSystem(System[DRNetRecipe, "DRNet"]):
         from modicum.classify.drnet.bench import bench
 
         return bench
+
+    def fixed_routes(self) -> "Callable[..., FixedRoutes | None]":
+        """Returns what lists its static rivals."""
+        from modicum.classify.fixed_routes import separate_routes
+
+        return separate_routes

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from modicum.adaptive.curve import Point
 from modicum.classify.backbones import create_backbone
+from modicum.classify.evidence import Baseline
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.recipe import RANetRecipe
@@ -82,7 +82,7 @@ def _write_baselines(recipe: RANetRecipe, fitting: ClassifierFitting, network: R
     """Tests the plain network, and the RANet's last exit alone, which savings are measured against."""
     macs = count_network_macs(plain, (1, 3, recipe.image_px, recipe.image_px))
 
-    def measure() -> Sequence[Point]:
+    def measure() -> Sequence[Baseline]:
         return [
             fitting.test_point("last exit alone", network.plain_network().eval(), network.costs.plain),
             fitting.test_point(f"plain {recipe.plain}", plain.eval(), float(macs)),

@@ -10,6 +10,7 @@ from modicum.contract import System
 from modicum.storage.runs import RunFolder
 
 if TYPE_CHECKING:
+    from modicum.classify.fixed_routes import FixedRoutes
     from modicum.classify.ranet.network import RANet
     from modicum.classify.results import Detail
     from modicum.measuring.rows import Row
@@ -67,3 +68,9 @@ class RANetSystem(System[RANetRecipe, "RANet"]):
         from modicum.classify.ranet.refitting import fit_exit_rule
 
         return fit_exit_rule
+
+    def fixed_routes(self) -> "Callable[..., FixedRoutes | None]":
+        """Returns what lists its static rivals."""
+        from modicum.classify.fixed_routes import continued_routes
+
+        return continued_routes

@@ -10,6 +10,7 @@ from modicum.contract import System
 from modicum.storage.runs import RunFolder
 
 if TYPE_CHECKING:
+    from modicum.classify.fixed_routes import FixedRoutes
     from modicum.classify.resolution_and_blocks.network import ResolutionAndBlocks
 
 
@@ -41,3 +42,9 @@ class ResolutionAndBlocksSystem(System[ResolutionAndBlocksRecipe, "ResolutionAnd
         from modicum.classify.resolution_and_blocks.network import rebuild_resolution_and_blocks
 
         return rebuild_resolution_and_blocks
+
+    def fixed_routes(self) -> "Callable[..., FixedRoutes]":
+        """Returns what lists its static rivals."""
+        from modicum.classify.resolution_and_blocks.paths import list_paths
+
+        return list_paths

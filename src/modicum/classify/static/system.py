@@ -10,6 +10,7 @@ from modicum.contract import System
 from modicum.storage.runs import RunFolder
 
 if TYPE_CHECKING:
+    from modicum.classify.fixed_routes import FixedRoutes
     from modicum.classify.static.network import StaticFamily
     from modicum.measuring.rows import Row
 
@@ -55,3 +56,9 @@ class StaticSystem(System[StaticRecipe, "StaticFamily"]):
         from modicum.classify.static.bench import bench
 
         return bench
+
+    def fixed_routes(self) -> "Callable[..., FixedRoutes | None]":
+        """Returns what lists its static rivals."""
+        from modicum.classify.fixed_routes import separate_routes
+
+        return separate_routes

@@ -160,15 +160,15 @@ def _panel(entries: Sequence[Entry], names: Sequence[str]) -> Panel:
 
 def _drawn(entry: Entry) -> tuple[Point, ...]:
     calibrated = () if entry.calibrated is None else (entry.calibrated,)
-    return (*entry.curve.routed, *entry.curve.plain, *calibrated)
+    cascade = () if entry.members else entry.curve.cascade
+    return (*entry.curve.routed, *entry.curve.plain, *cascade, *calibrated)
 
 
 def _visible(entry: Entry) -> Curve:
     """Returns the drawn part of a curve; every static network counts as a plain one."""
     routed = () if entry.members else entry.curve.routed
-    return replace(
-        entry.curve, routed=routed, plain=entry.members or entry.curve.plain, static=(), random=(), oracle=None
-    )
+    plain = entry.members or entry.curve.plain
+    return replace(entry.curve, routed=routed, plain=plain, static=(), random=(), oracle=None)
 
 
 def _draw_panel(axes: Axes, panel: Panel, window: Window) -> None:
@@ -178,7 +178,9 @@ def _draw_panel(axes: Axes, panel: Panel, window: Window) -> None:
     axes.set_xlabel(f"mean cost per image, {panel.scale.name}")
     axes.set_title("accuracy", color=MUTED)
     has_plain = any(line.entry.curve.plain for line in panel.lines)
+    has_cascade = any(line.entry.curve.cascade for line in panel.lines)
     legend = [*(["hollow: plain networks"] if has_plain else []), *(["grey: static"] if panel.members else [])]
+    legend += ["dotted: confidence cascade"] if has_cascade else []
     axes.set_title(", ".join(legend), loc="right", color=MUTED)
     _draw_frontier(axes, panel)
     for line in panel.lines:
@@ -203,6 +205,8 @@ def _draw_line(axes: Axes, line: Line, panel: Panel) -> None:
     axes.fill_between(costs, low, high, color=line.colour, alpha=0.12, linewidth=0)
     accuracies = [point.worth for point in curve.routed]
     axes.plot(costs, accuracies, color=line.colour, marker=line.marker, markersize=3.5, linestyle=style)
+    if curve.cascade:
+        axes.plot(*np.transpose([panel.place(point) for point in curve.cascade]), color=line.colour, linestyle=":")
     for point in curve.plain:
         axes.plot(*panel.place(point), marker=line.marker, markersize=7, color=line.colour, fillstyle="none")
     if calibrated is not None:
@@ -214,6 +218,7 @@ def _label_panel(axes: Axes, panel: Panel, window: Window) -> None:
     lines = [
         [panel.place(point) for point in line.entry.curve.routed or line.entry.curve.plain] for line in panel.lines
     ]
+    dotted = [[panel.place(point) for point in line.entry.curve.cascade] for line in panel.lines]
     # A static network has one place only, an adaptive one a whole line: so the static ones choose first.
     labels = [Label(point.name, (panel.place(point),), MUTED) for point in panel.members]
     for line, places in zip(panel.lines, lines, strict=True):
@@ -223,7 +228,7 @@ def _label_panel(axes: Axes, panel: Panel, window: Window) -> None:
     marks = [point for line in panel.lines for point in _marked(line.entry)] + list(panel.members)
     bars = [[(panel.place(point)[0], end) for end in (point.low, point.high)] for point in panel.members]
     spots = [panel.place(point) for point in marks]
-    place_labels(axes, labels, lines=[*lines, panel.frontier(), *bars], spots=spots, avoidance=8.0)
+    place_labels(axes, labels, lines=[*lines, *dotted, panel.frontier(), *bars], spots=spots, avoidance=8.0)
 
 
 def _marked(entry: Entry) -> Iterable[Point]:

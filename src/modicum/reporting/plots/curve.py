@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from modicum.adaptive.curve import Curve, Point
+from modicum.adaptive.rivals import undominated
 from modicum.reporting.plots.drawing import (
     BLUE,
     GREEN,
     INK,
     MUTED,
     PAPER,
+    PURPLE,
     STYLE,
     VERMILION,
     WIDE_IN,
@@ -95,7 +97,8 @@ def draw_curve(
     _draw_points(axes, curve, marks, axis, window)
     if overview is not None:
         _draw_overview(overview, curve, marks, axis, window)
-    lines = [[(point.cost / axis.divisor, point.worth) for point in line] for line in (curve.routed, curve.random)]
+    drawn = (curve.routed, curve.random, curve.cascade)
+    lines = [[(point.cost / axis.divisor, point.worth) for point in line] for line in drawn]
     spots = [_place(mark.point, axis, window) for mark in marks]
     place_labels(axes, list(_labels(curve, marks, axis, window)), lines=lines, spots=spots)
     figure = axes.get_figure(root=True)
@@ -121,10 +124,19 @@ def _panels(width_in: float, *, has_overview: bool) -> tuple[Axes, Axes | None]:
 
 def _marks(curve: Curve, calibrated: Point | None) -> list[Mark]:
     """Returns the marks, the most important last so that it is drawn on top; points without accuracy are left out."""
-    marks = [Mark(point, point.name, MUTED, "s", 5.5) for point in curve.static]
+    labelled = {*map(id, undominated(curve.static)), *map(id, undominated(curve.plain))}
+    labelled |= {id(max(curve.plain, key=lambda point: point.cost))} if curve.plain else set()
+
+    def mark(point: Point, colour: str, shape: str, size: float) -> Mark:
+        """Names only the frontier: many networks may be static, and a name tells nothing of one that is beaten."""
+        return (
+            Mark(point, point.name, colour, shape, size) if id(point) in labelled else Mark(point, "", MUTED, shape, 3)
+        )
+
+    marks = [mark(point, MUTED, "s", 5.5) for point in curve.static]
     if curve.oracle is not None:
         marks.append(Mark(curve.oracle, "oracle", GREEN, "*", 10))
-    marks.extend(Mark(point, point.name, INK, "D", 6) for point in curve.plain)
+    marks.extend(mark(point, INK, "D", 6) for point in curve.plain)
     if calibrated is not None:
         marks.append(Mark(calibrated, f"calibrated: {format_percent(calibrated.worth)}", BLUE, "o", 10))
     return [mark for mark in marks if np.isfinite(mark.point.worth)]
@@ -143,6 +155,7 @@ def _set_axes(axes: Axes, curve: Curve, window: Window, axis: CostAxis) -> None:
 
 def _draw_points(axes: Axes, curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window) -> None:
     _draw_line(axes, curve.random, axis, color=VERMILION, linestyle=(0, (4, 2)), linewidth=1.4)
+    _draw_line(axes, curve.cascade, axis, color=PURPLE, linestyle=(0, (1, 1)), linewidth=1.8)
     _draw_line(axes, curve.routed, axis, color=BLUE, marker="o", markersize=3)
     for mark in marks:
         x, y = _place(mark.point, axis, window)
@@ -164,7 +177,7 @@ def _place(point: Point, axis: CostAxis, window: Window) -> tuple[float, float]:
 
 
 def _labels(curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window) -> Iterator[Label]:
-    for mark in reversed(marks):
+    for mark in reversed([mark for mark in marks if mark.text]):
         place = _place(mark.point, axis, window)
         is_outside = place[1] != mark.point.worth
         text = f"{mark.text}: {format_percent(mark.point.worth)}" if is_outside else mark.text
@@ -172,6 +185,7 @@ def _labels(curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window)
     for points, text, colour in (
         (curve.routed, "routed, 95 % band", BLUE),
         (curve.random, "random, same shares", VERMILION),
+        (curve.cascade, "confidence cascade", PURPLE),
     ):
         visible = [_place(point, axis, window) for point in points if point.worth > window.low]
         # The middle of a line is where it is furthest from the crowd at its ends.

@@ -53,12 +53,12 @@ def choose_window(curves: Iterable[Curve], calibrated: Point | None = None) -> W
 def all_points(curve: Curve) -> tuple[Point, ...]:
     """Returns every point of a curve, whatever it stands for."""
     oracle = () if curve.oracle is None else (curve.oracle,)
-    return (*curve.routed, *curve.random, *curve.static, *oracle, *curve.plain)
+    return (*curve.routed, *curve.random, *curve.static, *oracle, *curve.plain, *curve.cascade)
 
 
 def _reached(curve: Curve) -> tuple[Point, ...]:
     """Returns the points that a network does reach, unlike the oracle."""
-    return (*curve.routed, *curve.random, *curve.static, *curve.plain)
+    return (*curve.routed, *curve.random, *curve.static, *curve.plain, *curve.cascade)
 
 
 def _important(curve: Curve, calibrated: Point | None) -> list[float]:
