@@ -6,8 +6,10 @@ fixed before the data of the test are seen (see `modicum.adaptive.guarantee`).
 """
 
 # N samples, M members of a cascade, L levels of confidence at a member, P rows of a sequence
+from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,9 @@ from modicum.adaptive.exits import CLOSED, ExitRule, FrozenTable, first_exit
 from modicum.adaptive.knobs import check_knob
 
 NUM_LEVELS = 33  # thresholds tried per member: the shares 0, 1/32, ... of samples that reach them
+BETWEEN = 8  # rows that `refine` makes of the way from one to the next
 NUM_PRICES = 200  # of a unit of cost in worth, for each of which the best thresholds are sought
+PRICES_AT_ONCE = 20
 MOST_MEMBERS = 4  # of a cascade: the table of worths grows as NUM_LEVELS ** (members - 1)
 
 
@@ -100,17 +104,54 @@ def fit_thresholds(confidence: Tensor, worth: Tensor, costs: Tensor) -> Tradeoff
         raise ValueError(f"a cascade has at most {MOST_MEMBERS} members, got {len(costs)}")
     if len(costs) == 1:
         return Tradeoff(torch.empty(1, 0), costs.double(), worth.double().mean(dim=0))
-    levels = _levels(confidence[:, :-1])
+    levels = _levels(confidence[:, :-1], NUM_LEVELS)
     mean_cost, mean_worth = _tabulate(confidence, worth.double(), costs.double(), levels)
-    chosen = _descend(mean_cost, mean_worth)
-    places = torch.stack(torch.unravel_index(chosen, mean_cost.shape), dim=1)  # (P, M - 1)
-    thresholds = torch.stack([levels[member, column] for member, column in enumerate(places.T)], dim=1)
-    return Tradeoff(thresholds, mean_cost.flatten()[chosen], mean_worth.flatten()[chosen])
+    places = _descend(mean_cost, mean_worth)  # (P, M - 1)
+    at = tuple(places.T)
+    return Tradeoff(_at_levels(levels, places), mean_cost[at], mean_worth[at])
 
 
-def _levels(confidence: Tensor) -> Tensor:
+def refine(tradeoff: Tradeoff, confidence: Tensor, worth: Tensor, costs: Tensor) -> Tradeoff:
+    """Divides the way from each row of a sequence to the next, so that a knob meets a mean cost more closely.
+
+    Args:
+        tradeoff: What `fit_thresholds` made of the other arguments.
+        confidence: As of `fit_thresholds`.
+        worth: As of `fit_thresholds`.
+        costs: As of `fit_thresholds`.
+
+    Returns:
+        The longer sequence, as nested as the first: between two rows, the shares of samples that reach a threshold
+        change in equal parts.
+    """
+    if len(tradeoff.thresholds) < 2:
+        return tradeoff
+    coarse = _levels(confidence[:, :-1], NUM_LEVELS)
+    # Levels fall: as many as are no lower than a threshold stand up to it, the last of equal ones included.
+    columns = zip(tradeoff.thresholds.T, coarse, strict=True)
+    places = torch.stack([(levels >= column[:, None]).sum(dim=1) - 1 for column, levels in columns], dim=1)
+    steps = [BETWEEN * a + (b - a) * part for a, b in pairwise(places) for part in range(BETWEEN)]
+    fine = _levels(confidence[:, :-1], (NUM_LEVELS - 1) * BETWEEN + 1)
+    thresholds = _at_levels(fine, torch.stack([*steps, BETWEEN * places[-1]])).unique_consecutive(dim=0)
+    leavers = torch.stack([_first_reached(confidence, row) for row in thresholds])  # (P, N)
+    worths = torch.stack([worth.double().gather(1, row[:, None]).mean() for row in leavers])
+    return Tradeoff(thresholds, costs.double()[leavers].mean(dim=1), worths)
+
+
+def _first_reached(confidence: Tensor, thresholds: Tensor) -> Tensor:
+    """Returns the first member (N,) whose threshold (M - 1,) the confidence (N, M) reaches, else the last."""
+    reached = torch.cat([confidence[:, :-1] >= thresholds, torch.ones(len(confidence), 1, dtype=torch.bool)], dim=1)
+    return reached.int().argmax(dim=1)
+
+
+def _at_levels(levels: Tensor, places: Tensor) -> Tensor:
+    """Looks up the thresholds (P, M - 1) at places (P, M - 1) among levels (M - 1, L)."""
+    return torch.stack([levels[member, column] for member, column in enumerate(places.T)], dim=1)
+
+
+def _levels(confidence: Tensor, num_levels: int) -> Tensor:
     """Returns the thresholds tried at each member (M - 1, L), falling, from one that nobody reaches to one for all."""
-    shares = torch.linspace(1, 0, NUM_LEVELS, dtype=torch.float64)[1:]
+    shares = torch.linspace(1, 0, num_levels, dtype=torch.float64)[1:]
     quantiles = confidence.double().quantile(shares, dim=0, interpolation="lower").T.float()
     closed = torch.full((len(quantiles), 1), CLOSED)
     quantiles[:, -1] = 0.0  # not the least seen: at the last level, all leave, those to come included
@@ -155,18 +196,22 @@ def _leaving(reached: Tensor, weights: Tensor, num_levels: int, member: int) -> 
 
 
 def _descend(mean_cost: Tensor, mean_worth: Tensor) -> Tensor:
-    """Returns the places (P,) in the flat tables of the best thresholds for rising prices, no level ever falling."""
-    spread = float(mean_cost.max() - mean_cost.min()) or 1.0
-    prices = torch.logspace(-4, 2, NUM_PRICES, dtype=torch.float64) / spread
-    axes = torch.meshgrid(*(torch.arange(size) for size in mean_cost.shape), indexing="ij")
-    allowed = torch.ones_like(mean_cost, dtype=torch.bool)
-    places = [0]  # nobody leaves early
-    for price in prices.tolist():
-        net = (mean_worth - price * mean_cost).masked_fill(~allowed, float("-inf"))
-        place = int(net.argmax())
-        if place != places[-1]:
-            places.append(place)
-            at = torch.unravel_index(torch.tensor(place), mean_cost.shape)
-            for axis, level in zip(axes, at, strict=True):
-                allowed &= axis >= level
-    return torch.tensor(places)
+    """Returns the levels (P, M - 1) of the best thresholds for rising prices, none ever falling.
+
+    What may follow a row is the rest of the tables from it on, on which many prices are tried at once until one asks
+    for other thresholds; in NumPy, whose calls on tables of this size take less time than torch's.
+    """
+    costs, worths = mean_cost.numpy(), mean_worth.numpy()
+    prices = np.logspace(-4, 2, NUM_PRICES) / (float(costs.max() - costs.min()) or 1.0)
+    rows = [np.zeros(costs.ndim, dtype=np.int64)]  # nobody leaves early
+    done = 0
+    while done < NUM_PRICES:
+        rest = tuple(slice(level, None) for level in rows[-1])
+        tried = prices[done : done + PRICES_AT_ONCE]
+        net = worths[rest].reshape(1, -1) - tried[:, None] * costs[rest].reshape(1, -1)
+        best = net.argmax(axis=1)
+        moved = best.nonzero()[0]
+        done += int(moved[0]) + 1 if len(moved) else len(tried)
+        if len(moved):
+            rows.append(rows[-1] + np.array(np.unravel_index(best[moved[0]], costs[rest].shape)))
+    return torch.from_numpy(np.stack(rows))

@@ -3,7 +3,9 @@
 # N images, C candidates, M members of a cascade, K classes
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from modicum.adaptive.cascades import Tradeoff, fit_thresholds
@@ -65,13 +67,65 @@ def plan_cascades(
         averages: See `judge_members`.
     """
     plans = []
-    for menu in menus:
+    judges = {average: _Judge(probabilities, confidence, average=average) for average in averages}
+    for menu in sorted(menus):  # those that begin alike one after the other: judges remember how the last one began
         costs = price(menu)
         for average in averages if len(menu) > 1 else averages[:1]:
-            answers, sure = judge_members(probabilities[:, list(menu)], confidence, average=average)
-            hits = answers.argmax(dim=2) == labels[:, None]
-            plans.append(Plan(menu, average, fit_thresholds(sure, hits, costs)))
+            named, sure = judges[average].judge(menu)
+            plans.append(Plan(menu, average, fit_thresholds(sure, named == labels[:, None], costs)))
     return plans
+
+
+class _Opinion(NamedTuple):
+    """Holds what a cascade says up to one of its members."""
+
+    total: Tensor  # (N, K): the sum of the probabilities so far
+    own: Tensor  # (N,): the class that this member names by itself
+    agree: Tensor  # (N,) bool: whether all so far name it
+    named: Tensor  # (N,): the class that the answer names
+    sure: Tensor  # (N,)
+
+
+class _Judge:
+    """Judges menu after menu as `judge_members` does, computing what one shares with the menu before it only once.
+
+    Takes memory for as many tables (N, K) as a menu has members.
+    """
+
+    def __init__(self, probabilities: Tensor, confidence: ConfidenceName, *, average: bool) -> None:
+        self.probabilities, self.confidence, self.average = probabilities, confidence, average
+        self._named = probabilities.argmax(dim=2)
+        self._alone = [sureness(alone, _without_agreement(confidence)) for alone in probabilities.unbind(dim=1)]
+        self._menu: tuple[int, ...] = ()
+        self._opinions: list[_Opinion] = []
+
+    def judge(self, menu: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Returns the classes (N, M) that the answers of a menu's members name, and how sure they are (N, M)."""
+        same = 0
+        while same < min(len(menu), len(self._menu)) and menu[same] == self._menu[same]:
+            same += 1
+        del self._opinions[same:]
+        for place in menu[same:]:
+            self._opinions.append(self._next(place))
+        self._menu = menu
+        named = torch.stack([opinion.named for opinion in self._opinions], dim=1)
+        return named, torch.stack([opinion.sure for opinion in self._opinions], dim=1)
+
+    def _next(self, place: int) -> _Opinion:
+        alone, own, sure = self.probabilities[:, place], self._named[:, place], self._alone[place]
+        if not self._opinions:
+            return _Opinion(alone, own, torch.ones_like(own, dtype=torch.bool), own, sure)
+        before, named, total = self._opinions[-1], own, alone
+        if self.average:
+            total = before.total + alone
+            answers = total / (len(self._opinions) + 1)
+            named, sure = answers.argmax(dim=1), sureness(answers, _without_agreement(self.confidence))
+        agree = before.agree & (own == before.own)
+        return _Opinion(total, own, agree, named, sure * agree if self.confidence == "agreement" else sure)
+
+
+def _without_agreement(confidence: ConfidenceName) -> ConfidenceName:
+    return "margin" if confidence == "agreement" else confidence
 
 
 def choose_plan(plans: Sequence[Plan], budget: float) -> Plan:
