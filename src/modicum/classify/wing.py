@@ -182,10 +182,7 @@ class TrainedClassifier:
         return export()(tool.network, out or folder.path / "export", stated)
 
     def _network(self) -> "AdaptiveClassifier":
-        from modicum.training.devices import inference_device
-
-        network: AdaptiveClassifier = self.run.network().to(inference_device(self.run.recipe.trainer.accelerator))
-        return network
+        return _open_network(self.run, self.run.recipe.trainer.accelerator)
 
 
 def compare(
@@ -259,14 +256,22 @@ def _time_in_turn(runs: Sequence[Run[Any, Any]], evaluations: "Sequence[Evaluati
     """Times runs in turn, on the accelerator if there is one, and returns their evaluations with these milliseconds."""
     from modicum.classify.evaluation import judge, open_data, timed_images
     from modicum.classify.retiming import Subject, retime
-    from modicum.training.devices import inference_device
 
     subjects = []
     for run, evaluation in zip(runs, evaluations, strict=True):
-        model = run.network().to(inference_device("auto"))
+        model = _open_network(run, "auto")
         data = open_data(run.recipe, run.folder)
         subjects.append(Subject(evaluation, model, timed_images(model, data), judge(model, data, "test")))
     return retime(subjects)
+
+
+def _open_network(run: Run[Any, Any], accelerator: str) -> "AdaptiveClassifier":
+    """Returns the network of a run as it predicts and is timed, on the device that an accelerator's name stands for."""
+    from modicum.training.devices import inference_device
+
+    network, prepared = run.network(), run.system.prepared
+    model: AdaptiveClassifier = (prepared()(network) if prepared else network).to(inference_device(accelerator))
+    return model
 
 
 def _some_images(data: "PreparedData", model: "AdaptiveClassifier", count: int) -> "Tensor":

@@ -1,6 +1,7 @@
 """Registers `cascade`; its parts are imported when they are asked for."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modicum.classify.cascade.recipe import CascadeRecipe
@@ -11,6 +12,7 @@ from modicum.storage.runs import RunFolder
 if TYPE_CHECKING:
     from modicum.classify.cascade.network import TrunkCascade
     from modicum.classify.results import Detail
+    from modicum.measuring.rows import Row
 
 
 class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
@@ -40,6 +42,24 @@ class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
         from modicum.classify.cascade.network import TrunkCascade
 
         return TrunkCascade
+
+    def export(self) -> Callable[..., Path]:
+        """Returns the export."""
+        from modicum.classify.cascade.export import export_cascade
+
+        return export_cascade
+
+    def prepared(self) -> "Callable[[TrunkCascade], TrunkCascade]":
+        """Returns the folding of the normalisation."""
+        from modicum.classify.cascade.folding import fold_cascade
+
+        return fold_cascade
+
+    def bench(self) -> "Callable[..., list[Row]]":
+        """Returns the benchmark."""
+        from modicum.classify.cascade.bench import bench
+
+        return bench
 
     def details(self) -> "Callable[..., tuple[Detail, ...]]":
         """Returns what a report shows of it beside what all show."""
