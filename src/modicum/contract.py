@@ -80,6 +80,8 @@ class System(ABC, Generic[R, N]):
         options: Flags that its help begins with, beside those of every training.
         export: Returns what writes the network as a deployable folder; None where it has no such form yet.
         bench: Returns what measures speed and memory; None where only a run's own report times it.
+        prepared: Returns what makes a trained network faster for prediction and measuring, with the same answers up to
+            rounding; None where it is used as it is stored.
         details: Returns what tells, from (network, data, judged test part, routes), what a report shows of this kind of
             network beside what all show; None for nothing.
         refit: Returns what fits anew, from (network, batches of inputs and targets), all that training fits on the
@@ -109,6 +111,7 @@ class System(ABC, Generic[R, N]):
     options: tuple[str, ...]
     export: Callable[[], Callable[..., Path]] | None = None
     bench: Callable[[], Callable[..., "Sequence[Measured]"]] | None = None
+    prepared: Callable[[], Callable[[Any], Any]] | None = None
     details: Callable[[], Callable[..., tuple[Any, ...]]] | None = None
     refit: Callable[[], Callable[..., None]] | None = None
     num_choices: Callable[[R], int] | None = None

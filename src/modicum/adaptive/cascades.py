@@ -132,7 +132,8 @@ def refine(tradeoff: Tradeoff, confidence: Tensor, worth: Tensor, costs: Tensor)
     places = torch.stack([(levels >= column[:, None]).sum(dim=1) - 1 for column, levels in columns], dim=1)
     steps = [BETWEEN * a + (b - a) * part for a, b in pairwise(places) for part in range(BETWEEN)]
     fine = _levels(confidence[:, :-1], (NUM_LEVELS - 1) * BETWEEN + 1)
-    thresholds = _at_levels(fine, torch.stack([*steps, BETWEEN * places[-1]])).unique_consecutive(dim=0)
+    every = _at_levels(fine, torch.stack([*steps, BETWEEN * places[-1]]))
+    thresholds = every[torch.cat([torch.ones(1, dtype=torch.bool), (every.diff(dim=0) != 0).any(dim=1)])]
     leavers = torch.stack([_first_reached(confidence, row) for row in thresholds])  # (P, N)
     worths = torch.stack([worth.double().gather(1, row[:, None]).mean() for row in leavers])
     return Tradeoff(thresholds, costs.double()[leavers].mean(dim=1), worths)

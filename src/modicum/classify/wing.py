@@ -246,10 +246,7 @@ class TrainedClassifier:
             log.warning("%s; the knob is chosen for the budget %g instead", error, recipe.budget)
 
     def _network(self) -> "AdaptiveClassifier":
-        from modicum.training.devices import inference_device
-
-        network: AdaptiveClassifier = self.run.network().to(inference_device(self.run.recipe.trainer.accelerator))
-        return network
+        return _open_network(self.run, self.run.recipe.trainer.accelerator)
 
 
 def compare(
@@ -336,11 +333,10 @@ def _time_in_turn(runs: Sequence[Run[Any, Any]], evaluations: "Sequence[Evaluati
     """Times runs in turn, on the accelerator if there is one, and returns their evaluations with these milliseconds."""
     from modicum.classify.evaluation import judge, networks_alone, open_data, prepare_contest, timed_images
     from modicum.classify.retiming import Subject, retime
-    from modicum.training.devices import inference_device
 
     subjects = []
     for run, evaluation in zip(runs, evaluations, strict=True):
-        model = run.network().to(inference_device("auto"))
+        model = _open_network(run, "auto")
         data, rivals = open_data(run.recipe, run.folder), _rival_parts(run.system)
         test = judge(model, data, "test")
         contest = prepare_contest(run.folder, model, data, test, rivals.fixed_routes)
@@ -355,6 +351,15 @@ def _rival_parts(system: AnySystem) -> "RivalParts":
 
     fixed_routes = system.fixed_routes() if system.fixed_routes else None
     return RivalParts(fixed_routes, system.alone() if system.alone else None)
+
+
+def _open_network(run: Run[Any, Any], accelerator: str) -> "AdaptiveClassifier":
+    """Returns the network of a run as it predicts and is timed, on the device that an accelerator's name stands for."""
+    from modicum.training.devices import inference_device
+
+    network, prepared = run.network(), run.system.prepared
+    model: AdaptiveClassifier = (prepared()(network) if prepared else network).to(inference_device(accelerator))
+    return model
 
 
 def _some_images(data: "PreparedData", model: "AdaptiveClassifier", count: int) -> "Tensor":

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from modicum.adaptive.exits import ExitRule
 from modicum.adaptive.knobs import check_knob
 from modicum.exporting.classifiers import PREPROCESSING
 from modicum.exporting.folders import replaced_folder
@@ -143,3 +144,24 @@ def compare_answers(
     """
     samples = sample_images(image_px)
     return max(check_parity(*answers(batch), tolerance) for batch in (samples[:1], samples[1:]))
+
+
+def excuse_routes(policy: ExitRule, scores: Tensor, routes: Tensor, knob: float, tolerance: float) -> Tensor:
+    """Returns the routes that a run may have taken: its own where its scores, up to a tolerance, may lead to them.
+
+    Args:
+        policy: Decides exit by exit.
+        scores: Shape (B, E), of the export.
+        routes: Shape (B,), that its run took.
+        knob: Of the run.
+        tolerance: By how much each score may be off.
+
+    Returns:
+        Shape (B,): ``routes`` where that is so, elsewhere the decision on ``scores``.
+    """
+    exits, nearby = range(scores.shape[1]), (scores - tolerance, scores, scores + tolerance)
+    leaves = torch.stack([torch.stack([policy.leaves(k, near[:, k], knob) for k in exits], dim=1) for near in nearby])
+    must = leaves.all(dim=0).int()
+    may_get_there = must.cumsum(dim=1) == must  # it had to leave nowhere before
+    allowed = (leaves.any(dim=0) & may_get_there).gather(1, routes[:, None])[:, 0]
+    return torch.where(allowed, routes, policy.decide(scores, knob))

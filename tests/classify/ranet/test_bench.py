@@ -3,11 +3,12 @@ import math
 import pytest
 import torch
 
+from modicum.adaptive.exits import CommonThreshold
+from modicum.adaptive.planned import PlannedExits
 from modicum.classify.ranet import bench
 from modicum.classify.ranet.bench import (
     BUDGETS,
     MIX,
-    PlannedExits,
     clock_rows,
     fixed_network,
     planned_mixes,
@@ -16,12 +17,12 @@ from modicum.classify.ranet.bench import (
     run_simulated,
     runner_rows,
     shares_at,
-    threads_text,
 )
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
 from modicum.measuring.counting import count_macs
+from modicum.measuring.timing import threads_text
 
 TINY = Structure((1, 2), (2, 1), (2, 1), base_channels=4, growth=4, first_blocks=1, block_step=1, layers=2)
 
@@ -29,7 +30,7 @@ TINY = Structure((1, 2), (2, 1), (2, 1), base_channels=4, growth=4, first_blocks
 @pytest.fixture(scope="module")
 def network():
     network = fixed_network(TINY)
-    network.policy = PlannedExits(2)
+    network.policy = PlannedExits(CommonThreshold(2), 2)
     return network
 
 

@@ -109,8 +109,11 @@ class TrunkCascade(ExitingClassifier):
             pooled = torch.cat([before, pooled], dim=1)
         else:
             maps, pooled = self.trunk(self.resize[index](images), 0, step.exit + 1)
-        goes_on = index + 1 < len(self.steps) and self.steps[index + 1].size_px == step.size_px
-        return self.heads[index](pooled), (images, maps, pooled) if goes_on else (images,)
+        return self.heads[index](pooled), (images, maps, pooled) if self.goes_on(index) else (images,)
+
+    def goes_on(self, index: int) -> bool:
+        """Tells whether the step after ``index`` has the same size, so that it goes on where this one stops."""
+        return index + 1 < len(self.steps) and self.steps[index + 1].size_px == self.steps[index].size_px
 
     def plain_network(self) -> nn.Module:
         """Returns a copy of the whole trunk at full size with its head."""

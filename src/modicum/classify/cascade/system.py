@@ -1,6 +1,7 @@
 """Registers `cascade`; its parts are imported when they are asked for."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modicum.classify.cascade.recipe import CascadeRecipe
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from modicum.classify.cascade.network import TrunkCascade
     from modicum.classify.results import Detail
+    from modicum.measuring.rows import Row
 
 
 class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
@@ -46,6 +48,24 @@ class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
     def first_terms(self, recipe: CascadeRecipe) -> tuple[float, float] | None:
         """Returns the loss and the certainty that the recipe asks for; None where it asks for a budget."""
         return None if recipe.max_loss is None else (recipe.max_loss, recipe.certainty)
+
+    def export(self) -> Callable[..., Path]:
+        """Returns the export."""
+        from modicum.classify.cascade.export import export_cascade
+
+        return export_cascade
+
+    def prepared(self) -> "Callable[[TrunkCascade], TrunkCascade]":
+        """Returns the folding of the normalisation."""
+        from modicum.classify.cascade.folding import fold_cascade
+
+        return fold_cascade
+
+    def bench(self) -> "Callable[..., list[Row]]":
+        """Returns the benchmark."""
+        from modicum.classify.cascade.bench import bench
+
+        return bench
 
     def details(self) -> "Callable[..., tuple[Detail, ...]]":
         """Returns what a report shows of it beside what all show."""

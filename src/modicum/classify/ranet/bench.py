@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modicum.adaptive.contract import device_of
-from modicum.adaptive.exits import CommonThreshold, ExitRule, geometric_shares
+from modicum.adaptive.exits import CommonThreshold, geometric_shares
+from modicum.adaptive.planned import PlannedExits, PlannedNumpyExits, shuffled_routes
 from modicum.classify.confidence import confidence_of
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
@@ -31,7 +32,7 @@ from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
 from modicum.datasets.preprocessing import Preprocessing
 from modicum.exporting.writing import Stated
 from modicum.measuring.rows import Row
-from modicum.measuring.timing import device_name, limited_threads, time_in_turn
+from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
 from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
 
@@ -92,7 +93,7 @@ def planned_mixes(network: RANet, count: int) -> dict[str, Tensor]:
     mixes = {"mix": mix / mix.sum()}
     for budget in BUDGETS:
         mixes[f"geometric mix at {budget:.0%}"] = shares_at(network, budget)
-    return {name: _routes(shares, count) for name, shares in mixes.items()}
+    return {name: shuffled_routes(shares, count) for name, shares in mixes.items()}
 
 
 def shares_at(network: RANet, budget: float) -> Tensor:
@@ -104,68 +105,6 @@ def shares_at(network: RANet, budget: float) -> Tensor:
         too_dear = geometric_shares(middle, len(costs)) @ costs > budget
         dear, cheap = (middle, cheap) if too_dear else (dear, middle)
     return geometric_shares(cheap, len(costs))
-
-
-def _routes(shares: Tensor, count: int) -> Tensor:
-    """Returns shuffled routes (count,) with these shares (E,), to the nearest image."""
-    ends = (shares.cumsum(0) * count).round().long()
-    ends[-1] = count
-    routes = torch.repeat_interleave(torch.arange(len(shares)), ends.diff(prepend=ends.new_zeros(1)))
-    return routes[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
-
-
-class PlannedExits(ExitRule):
-    """Pays for the decision of an unfitted network, then lets each image leave at the exit that was planned for it."""
-
-    def __init__(self, num_exits: int) -> None:
-        self._paid = CommonThreshold(num_exits)
-        self._planned = torch.empty(0, dtype=torch.int64)  # exits of the images still running
-
-    def plan(self, routes: Tensor) -> None:
-        """Sets the exits (B,) for the next run."""
-        self._planned = routes
-
-    def decide(self, scores: Tensor, knob: float) -> Tensor:
-        """Returns the decisions of the unfitted network."""
-        return self._paid.decide(scores, knob)
-
-    def leaves(self, index: int, confidence: Tensor, knob: float) -> Tensor:
-        """Returns whether the exit is the planned one; the images that have not left come in their order."""
-        assert len(confidence) == len(self._planned)
-        self._paid.leaves(index, confidence, knob)
-        mask = self._planned == index
-        self._planned = self._planned[~mask]
-        return mask
-
-    def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """Returns True for every exit."""
-        return (True,) * self._paid.num_exits
-
-    def knob_range(self, scores: Tensor) -> tuple[float, float]:
-        """Returns the range of the unfitted network."""
-        return self._paid.knob_range(scores)
-
-
-class PlannedNumpyExits:
-    """`PlannedExits` for the runner of an exported network.
-
-    Args:
-        routes: Exits (B,) of the images of the next run.
-    """
-
-    def __init__(self, routes: NDArray[np.int64], num_exits: int) -> None:
-        self._planned, self._num_exits = routes, num_exits
-
-    def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
-        """Returns whether the exit is the planned one."""
-        assert len(confidence) == len(self._planned)
-        mask: NDArray[np.bool_] = self._planned == index
-        self._planned = self._planned[~mask]
-        return mask
-
-    def open_exits(self, knob: float) -> tuple[bool, ...]:
-        """Returns True for every exit."""
-        return (True,) * self._num_exits
 
 
 def run_planned(network: RANet, images: Tensor, routes: Tensor) -> Tensor:
@@ -191,7 +130,8 @@ def clock_rows(network: RANet, batch_size: int, rounds: int) -> list[Row]:
     count, device = max(batch_size, IMAGES), device_of(network)
     images = random_images(count, network.image_px).to(device)
     mixes, last = planned_mixes(network, count), network.plain_network().eval()
-    network.policy = PlannedExits(network.structure.num_exits)
+    num_exits = network.structure.num_exits
+    network.policy = PlannedExits(CommonThreshold(num_exits), num_exits)
 
     def over_batches(run: _Run, routes: Tensor) -> Callable[[], None]:
         batches = list(zip(torch.split(images, batch_size), torch.split(routes, batch_size), strict=True))
@@ -294,11 +234,6 @@ def _rows(
             if key in seconds
         ]
     return rows
-
-
-def threads_text(number: int) -> str:
-    """Returns a text such as "2 threads"."""
-    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 def random_images(count: int, side: int) -> Tensor:

@@ -27,7 +27,7 @@ from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.samples import sample_images
-from modicum.exporting.writing import Outputs, Stated, Written, compare_answers, write_export
+from modicum.exporting.writing import Outputs, Stated, Written, compare_answers, excuse_routes, write_export
 from modicum.storage.files import JSON
 
 TOLERANCE = 1e-4
@@ -202,21 +202,10 @@ def _answers(network: RANet, runner: OnnxRANet, images: Tensor) -> tuple[Outputs
         "logits of every exit": network.every_exit(images),
         "scores": network.scores(images),
         "routes": network.policy.decide(torch.from_numpy(scores), runner.knob),
-        "routes of the run": _excused(network, torch.from_numpy(scores), routes, runner.knob),
+        "routes of the run": excuse_routes(network.policy, torch.from_numpy(scores), routes, runner.knob, TOLERANCE),
         "logits": network.run(images, routes),
         "macs": network.executed_macs(routes, runner.knob),
     }
     found: Outputs = {"logits of every exit": logits, "scores": scores, "routes": runner.decide(scores)}
     found |= {"routes of the run": result.routes, "logits": result.logits, "macs": result.macs}
     return {name: value.numpy() for name, value in expected.items()}, found
-
-
-def _excused(network: RANet, scores: Tensor, routes: Tensor, knob: float) -> Tensor:
-    """Returns ``routes`` (B,) where scores (B, E) within the tolerance may lead to them, else the scores' decision."""
-    policy, exits = network.policy, range(scores.shape[1])
-    nearby = (scores - TOLERANCE, scores, scores + TOLERANCE)
-    leaves = torch.stack([torch.stack([policy.leaves(k, near[:, k], knob) for k in exits], dim=1) for near in nearby])
-    must = leaves.all(dim=0).int()
-    may_get_there = must.cumsum(dim=1) == must  # it had to leave nowhere before
-    allowed = (leaves.any(dim=0) & may_get_there).gather(1, routes[:, None])[:, 0]
-    return torch.where(allowed, routes, policy.decide(scores, knob))

@@ -1,0 +1,176 @@
+"""Writes a trained cascade as ONNX graphs that run without PyTorch, and proves that they answer alike.
+
+One graph per step, from the images or from what the step before left at the same size, to log-probabilities; see
+`modicum.classify.cascade.runner` for how they work together. Batch normalisation is folded, the temperature is inside.
+"""
+
+# B batch, M steps, K classes, C channels, H W positions, D features, S side of the images in pixels
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from modicum.adaptive.cascades import NestedThresholds
+from modicum.classify.cascade.deciding import describe
+from modicum.classify.cascade.network import TrunkCascade
+from modicum.classify.cascade.runner import ANSWER, IMAGES, STEP, SYSTEM, OnnxCascade
+from modicum.classify.cascade.trunk import Trunk
+from modicum.exporting.classifiers import stated_costs
+from modicum.exporting.folding import fold_batch_norms
+from modicum.exporting.manifest import Graph
+from modicum.exporting.onnx_graphs import export_graph
+from modicum.exporting.resizing import exportable_resize
+from modicum.exporting.samples import sample_images
+from modicum.exporting.writing import Outputs, Stated, Written, compare_answers, excuse_routes, write_export
+from modicum.nn.resizing import Resize
+from modicum.storage.files import JSON
+
+TOLERANCE = 1e-4
+WEIGHTS_NOTE = (
+    "each graph holds the pieces of the trunk that it runs; sizes do not share a file, because a graph of a fixed size "
+    "is faster"
+)
+
+
+def export_cascade(network: TrunkCascade, folder: str | Path, stated: Stated) -> Path:
+    """Writes the graphs and the manifest that `OnnxCascade` runs, and checks them; see `write_export`.
+
+    Args:
+        network: On any device, in any mode; all rows of its thresholds are exported, for any knob.
+        folder: Where to write.
+        stated: What the manifest states beside what the network knows.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If what is stated and the network do not fit each other.
+        MissingExtraError: If the packages for ONNX are not installed.
+        ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
+    """
+    stated.check_fit(image_px=network.image_px, num_classes=network.plain_head.out_features)
+    details = {**stated.to_json(network.image_px), **_details(network)}
+    return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
+
+
+def check_export(network: TrunkCascade, folder: str | Path) -> float:
+    """Compares an exported folder with the network that it was made of, by running both.
+
+    Every step is run on every sample; then the decision is compared on the same scores, so that samples at the edge
+    between two steps cannot fail for their last digit, and the compacted run on the steps that it took.
+
+    Args:
+        network: On the CPU, in single precision and evaluation mode.
+        folder: Its export.
+
+    Returns:
+        The worst difference.
+
+    Raises:
+        ExportError: If it exceeds 1e-4; the message names the output.
+    """
+    runner = OnnxCascade(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
+    return compare_answers(partial(_answers, network, runner), network.image_px, TOLERANCE)
+
+
+class _Opening(nn.Module):
+    """A step at a new size, from full-size images; what the next step needs follows the answer."""
+
+    def __init__(self, resize: nn.Module, trunk: Trunk, head: nn.Module, temperature: float, *, goes_on: bool) -> None:
+        super().__init__()
+        self.resize, self.trunk, self.head = resize, trunk, head
+        self.temperature, self.goes_on = temperature, goes_on
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Returns log-probabilities (B, K), and maps and pooled features where the next step has the same size."""
+        maps, pooled = self.trunk(self.resize(images), 0, len(self.trunk.pieces))
+        logs = (self.head(pooled) / self.temperature).log_softmax(dim=1)
+        return (logs, maps, pooled) if self.goes_on else (logs,)
+
+
+class _Continuing(nn.Module):
+    """A step at the size of the step before, from what that one left."""
+
+    def __init__(self, trunk: Trunk, head: nn.Module, temperature: float, *, goes_on: bool) -> None:
+        super().__init__()
+        self.trunk, self.head, self.temperature, self.goes_on = trunk, head, temperature, goes_on
+
+    def forward(self, maps: Tensor, pooled: Tensor) -> tuple[Tensor, ...]:
+        """Returns what `_Opening` does."""
+        maps, new = self.trunk(maps, 0, len(self.trunk.pieces))
+        pooled = torch.cat([pooled, new], dim=1)
+        logs = (self.head(pooled) / self.temperature).log_softmax(dim=1)
+        return (logs, maps, pooled) if self.goes_on else (logs,)
+
+
+@torch.inference_mode()
+def _write_graphs(network: TrunkCascade, folder: Path) -> Written:
+    tensors = {IMAGES: sample_images(network.image_px)[:2]}
+    pieces = [fold_batch_norms(piece) for piece in network.trunk.pieces]
+    graphs: dict[str, Graph] = {}
+    for index in range(network.num_steps):
+        module, reads = _cut(network, pieces, index)
+        writes = [ANSWER, *(_passed(index) if network.goes_on(index) else ())]
+        role, inputs = STEP.format(index + 1), [tensors[name] for name in reads]
+        path = folder / f"{role.replace(' ', '_')}.onnx"
+        graphs[role] = export_graph(module, inputs, path, input_names=reads, output_names=writes)
+        tensors |= zip(writes, module(*inputs), strict=True)
+    return Written(graphs, {})
+
+
+def _cut(network: TrunkCascade, pieces: Sequence[nn.Module], index: int) -> tuple[nn.Module, tuple[str, ...]]:
+    """Returns a step as a module of its own, made of the folded pieces, and the names of what it reads."""
+    stop, goes_on = network.steps[index].exit + 1, network.goes_on(index)
+    head, temperature = copy.deepcopy(network.heads[index]), float(network.temperatures.values()[index])
+    if index and network.goes_on(index - 1):
+        start = network.steps[index - 1].exit + 1
+        trunk = Trunk(pieces[start:stop], network.trunk.stages[start:stop])
+        return _Continuing(trunk, head, temperature, goes_on=goes_on).eval(), _passed(index - 1)
+    trunk = Trunk(pieces[:stop], network.trunk.stages[:stop])
+    resize = exportable_resize(Resize(network.steps[index].size_px), network.image_px)
+    return _Opening(resize, trunk, head, temperature, goes_on=goes_on).eval(), (IMAGES,)
+
+
+def _passed(index: int) -> tuple[str, str]:
+    """Returns the names of the tensors that a step passes on."""
+    return f"maps_{index + 1}", f"pooled_{index + 1}"
+
+
+def _details(network: TrunkCascade) -> dict[str, JSON]:
+    rule = network.policy
+    assert isinstance(rule, NestedThresholds)  # a cascade is built and stored with no other
+    table = rule.table.values().cpu().numpy()
+    return {
+        "image_px": network.image_px,
+        "steps": [{"size_px": step.size_px, "exit": step.exit + 1} for step in network.steps],
+        "decision": {
+            **describe(table, average=network.average, confidence=network.confidence),
+            "temperatures": network.temperatures.values().tolist(),  # for the record: they are in the graphs
+        },
+        "costs": stated_costs(asdict(network.costs)),
+        "weights": WEIGHTS_NOTE,
+    }
+
+
+@torch.inference_mode()
+def _answers(network: TrunkCascade, runner: OnnxCascade, images: Tensor) -> tuple[Outputs, Outputs]:
+    """Outputs by name, of the network and of its export."""
+    array = images.numpy()
+    every, answers, result = network.every_step(images), runner.every_step(array), runner.predict(array)
+    sure, routes = torch.from_numpy(answers.sure), torch.from_numpy(result.routes)
+    expected = {
+        "log-probabilities of every step": every.logs,
+        "scores": every.sure,
+        "routes": network.policy.decide(sure, runner.knob),
+        "routes of the run": excuse_routes(network.policy, sure, routes, runner.knob, TOLERANCE),
+        "logits": network.run(images, routes),
+        "macs": network.costs.of(routes),
+    }
+    found: Outputs = {"log-probabilities of every step": answers.logs, "scores": answers.sure}
+    found |= {"routes": runner.decide(answers.sure), "routes of the run": result.routes}
+    found |= {"logits": result.logits, "macs": result.macs}
+    return {name: value.numpy() for name, value in expected.items()}, found
