@@ -114,7 +114,7 @@ def test_samples_of_different_groups_share_no_step(case):
 
 
 def test_empty_batch_is_legal(case):
-    outputs, routes, macs = case.model.predict(case.images[:0], case.knobs[4])
+    outputs, routes, macs, _ = case.model.predict(case.images[:0], case.knobs[4])
     assert outputs.shape == (0, 7)
     assert len(routes) == len(macs) == 0
 

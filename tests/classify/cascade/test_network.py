@@ -16,11 +16,13 @@ TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
 @pytest.mark.parametrize("confidence", ["margin", "probability", "entropy", "agreement"])
 def test_predicting_is_deciding_by_the_scores_and_then_running(images, knob, average, confidence):
     network = build(average=average, confidence=confidence)
-    outputs, routes, macs = network.predict(images, knob)
+    outputs, routes, macs, sure = network.predict(images, knob)
     decided = network.policy.decide(network.scores(images), knob)
     assert routes.tolist() == decided.tolist()
     assert_close(outputs, network.run(images, decided), **TOLERANCE)
     assert macs.tolist() == network.costs.of(routes).tolist()
+    assert (sure.isnan() == (torch.arange(3) > routes[:, None])).all()  # told of every step that ran, and of no other
+    assert_close(sure.nan_to_num(), network.scores(images).masked_fill(sure.isnan(), 0), **TOLERANCE)
 
 
 def test_images_do_leave_at_every_step(cascade, images):
@@ -81,7 +83,7 @@ def test_saved_network_answers_alike(cascade, images, tmp_path):
 
 
 def test_empty_batch_gives_no_answers(cascade):
-    outputs, routes, macs = cascade.predict(torch.empty(0, 3, 48, 48), 0.5)
+    outputs, routes, macs, _ = cascade.predict(torch.empty(0, 3, 48, 48), 0.5)
     assert (outputs.shape, len(routes), len(macs)) == ((0, 5), 0, 0)
 
 
