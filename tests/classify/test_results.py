@@ -42,7 +42,7 @@ EFFICIENCIES = st.builds(
     Efficiency, COUNTS, COUNTS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS, MAYBE, MAYBE, st.none() | COUNTS
 )
 KINDS = st.sampled_from(["static", "mix", "cascade"])
-STANDING = st.builds(Standing, KINDS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS)
+STANDING = st.builds(Standing, KINDS, TEXT, FLOATS, FLOATS, FLOATS, FLOATS, FLOATS)
 WORDS = st.lists(TEXT, max_size=3).map(tuple)
 STANDINGS = st.builds(Standings, UNITS, FLOATS, st.lists(STANDING, max_size=3).map(tuple), WORDS, WORDS)
 DETAILS = st.builds(Detail, TEXT, TEXT, WORDS, st.lists(WORDS, max_size=2).map(tuple))

@@ -66,6 +66,11 @@ def test_work_that_goes_on_is_paid_once():
     assert apart.cascade[0].cost == pytest.approx(5.0)
 
 
+def test_a_mix_of_one_network_is_no_rival_of_its_own():
+    _, standings = contest().stand(EMPTY, COSTS, 4.0, torch.ones(200))
+    assert {kind: rival.name for kind, rival in kinds(standings).items() if kind != "cascade"} == {"static": "large"}
+
+
 def test_no_cascade_is_made_of_the_steps_of_one():
     curve, standings = contest("own cascade").stand(EMPTY, COSTS, 2.6, torch.ones(200))
     assert curve.cascade == ()

@@ -84,6 +84,12 @@ def test_a_rival_that_is_better_is_said_to_be_so(contested):
     assert better.is_clear
 
 
+def test_no_gain_is_called_level(contested):
+    standings = contested.standing_in("ms")
+    equal = replace(standings.rivals[0], worth=0.99, gain=-1e-9)
+    assert gain_line(replace(standings, rivals=(equal,))).startswith("level with the strongest simple rival of equal")
+
+
 def test_nothing_is_said_where_no_rival_is_so_cheap(contested):
     assert gain_line(replace(contested.standing_in("ms"), rivals=())) is None
 

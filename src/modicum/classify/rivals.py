@@ -58,11 +58,10 @@ class Contest:
         """
         static, untimed = self._static(costs, times or {})
         settings = self._cascade(costs, cost)
-        found: dict[Kind, Offer | None] = {
-            "static": static_at(static, cost),
-            "mix": mix_at(static, cost),
-            "cascade": between(settings, cost),
-        }
+        alone, mix = static_at(static, cost), mix_at(static, cost)
+        found: dict[Kind, Offer | None] = {"static": alone, "mix": mix, "cascade": between(settings, cost)}
+        if alone is not None and mix is not None and mix.name == alone.name:
+            del found["mix"]
         rivals = tuple(_stand(kind, offer, hits) for kind, offer in found.items() if offer is not None)
         standings = Standings(costs.unit, cost, rivals, untimed, self.unpaired)
         points = tuple(_point(offer._replace(name=f"always {offer.name}")) for offer in self._fixed(costs)[::-1])
@@ -121,8 +120,8 @@ def scatter_hits(point: Point, num_images: int) -> Tensor:
 
 
 def _stand(kind: Kind, offer: Offer, hits: Tensor) -> Standing:
-    name = f"mix of {offer.name}" if kind == "mix" and " and " in offer.name else offer.name
-    return Standing(kind, name, offer.worth, *paired_gain(hits, offer.each))
+    name = f"mix of {offer.name}" if kind == "mix" else offer.name
+    return Standing(kind, name, offer.cost, offer.worth, *paired_gain(hits, offer.each))
 
 
 def _point(offer: Offer) -> Point:

@@ -16,6 +16,7 @@ class Standing:
         kind: "static" is one network for all images, "mix" two of them by lot, "cascade" asks the confidence of the
             system's own static members.
         name: What it consists of.
+        cost: Its mean cost, at most that of the calibrated network.
         worth: Its accuracy on the test images.
         gain: Accuracy of the calibrated network above it; negative where it is below.
         low: Lower end of the gain's paired bootstrap 95 % interval.
@@ -24,6 +25,7 @@ class Standing:
 
     kind: Kind
     name: str
+    cost: float
     worth: float
     gain: float
     low: float
@@ -42,7 +44,8 @@ class Standings:
     Attributes:
         unit: What costs count.
         cost: Mean cost of the calibrated network, which no rival exceeds.
-        rivals: At most one of each kind; a kind is missing if it has nothing so cheap.
+        rivals: At most one of each kind; a kind is missing if it has nothing so cheap, and the mix if the best is a
+            static network by itself.
         untimed: Networks without a decision that were not timed, so that none of the rivals consists of them.
         unpaired: Networks without a decision whose answers to single images were not kept, by an older training: the
             interval of a gain over them is wider than need be.

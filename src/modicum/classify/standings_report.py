@@ -17,8 +17,8 @@ def standings_section(evaluation: Evaluation) -> Section:
     """Tabulates the gain over each simple rival at the mean cost of the calibrated network, in each unit."""
     rows, notes = [], []
     for standings in evaluation.standings:
-        cost = format_cost(standings.cost, standings.unit)
         for rival in standings.rivals:
+            cost = format_cost(rival.cost, standings.unit)
             name = name_rival(rival) + (", the strongest" if rival == standings.strongest else "")
             gain = f"{100 * rival.gain:+.1f} points"
             rows.append(Row((name, cost, format_percent(rival.worth), gain, signed_interval(rival))))

@@ -11,6 +11,9 @@ from modicum.classify.standings import Standing, Standings
 from modicum.reporting.quantities import format_percent, format_share
 
 
+LEAST_GAIN = 5e-4  # less is written as 0.0 points
+
+
 @dataclass(frozen=True)
 class SummaryRow:
     """One way to classify the test images.
@@ -79,7 +82,9 @@ def gain_line(standings: Standings) -> str | None:
     rival = standings.strongest
     if rival is None:
         return None
-    points = f"{100 * abs(rival.gain):.1f} points {'above' if rival.gain >= 0 else 'below'}"
+    points = f"{100 * abs(rival.gain):.1f} points {'above' if rival.gain > 0 else 'below'}"
+    if abs(rival.gain) < LEAST_GAIN:
+        points = "level with"
     what = "multiply-adds" if standings.unit == "MAC" else "time"
     interval = f"95 % interval of the difference {signed_interval(rival)}"
     return f"{points} the strongest simple rival of equal {what}, {name_rival(rival)} ({interval})"
