@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from modicum.exporting.resizing import exportable_resize
+from modicum.exporting.resizing import MatrixResize, StridedResize, exportable_resize, resize_weights
 from modicum.nn.resizing import Resize
 
 
 @pytest.mark.parametrize("kernel", ["antialiased", "bilinear"])
-@pytest.mark.parametrize(("side", "size"), [(224, 168), (64, 32), (48, 16), (37, 29), (32, 48)])
-def test_matrices_equal_the_resize(side, size, kernel):
+@pytest.mark.parametrize(("side", "size"), [(224, 168), (192, 128), (64, 32), (48, 16), (37, 29), (32, 48), (4, 2)])
+def test_exportable_form_equals_the_resize(side, size, kernel):
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     resize = Resize(size, kernel)
     # Two sums of at most 10 products in single precision, whose order differs.
@@ -20,5 +20,17 @@ def test_nothing_is_computed_for_the_same_size():
 
 
 def test_weights_of_each_pixel_sum_to_one():
-    weights = exportable_resize(Resize(16), 48).weights
+    weights = resize_weights(Resize(16), 48)
     torch.testing.assert_close(weights.sum(1), torch.ones(16))
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "form"), [(192, 64, StridedResize), (192, 128, StridedResize), (37, 29, MatrixResize)]
+)
+def test_weights_that_repeat_are_convolved_with(side, size, form):
+    assert isinstance(exportable_resize(Resize(size), side), form)
+
+
+def test_weights_that_do_not_repeat_are_refused_as_kernels():
+    with pytest.raises(ValueError, match="weights from 37 to 29 pixels do not repeat"):
+        StridedResize(Resize(29), 37)
