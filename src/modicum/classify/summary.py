@@ -10,7 +10,6 @@ from modicum.classify.results import Evaluation
 from modicum.classify.standings import Standing, Standings
 from modicum.reporting.quantities import format_percent, format_share
 
-
 LEAST_GAIN = 5e-4  # less is written as 0.0 points
 
 
