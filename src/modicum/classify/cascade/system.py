@@ -9,11 +9,11 @@ from modicum.contract import System
 from modicum.storage.runs import RunFolder
 
 if TYPE_CHECKING:
-    from modicum.classify.cascade.network import TrunkCascade
+    from modicum.classify.exiting import ExitingClassifier
     from modicum.classify.results import Detail
 
 
-class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
+class CascadeSystem(System[CascadeRecipe, "ExitingClassifier"]):
     """Image classifier that starts small on a pretrained network and goes on only where it is not sure."""
 
     id = "cascade"
@@ -25,21 +25,22 @@ class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
     examples = (
         "modicum train cascade                              # the embedded photographs",
         "modicum train cascade --data photos/ --budget 0.3  # a folder with one sub-folder of images per class",
+        "modicum train cascade --data photos/ --members runs/a runs/b  # networks that you have; trains nothing",
         "modicum train cascade --resume                     # go on after an interruption",
     )
-    options = ("budget", "image_px", "backbone", "weights", "sizes", *COMMON_OPTIONS)
+    options = ("budget", "members", "image_px", "backbone", "weights", "sizes", *COMMON_OPTIONS)
 
-    def fit(self) -> "Callable[[CascadeRecipe, RunFolder], TrunkCascade]":
+    def fit(self) -> "Callable[[CascadeRecipe, RunFolder], ExitingClassifier]":
         """Returns the training."""
         from modicum.classify.cascade.fitting import fit
 
         return fit
 
-    def network(self) -> "Callable[..., TrunkCascade]":
-        """Returns the builder of the network."""
-        from modicum.classify.cascade.network import TrunkCascade
+    def network(self) -> "Callable[..., ExitingClassifier]":
+        """Returns the builder of the network, of either kind."""
+        from modicum.classify.cascade.members import rebuild_cascade
 
-        return TrunkCascade
+        return rebuild_cascade
 
     def details(self) -> "Callable[..., tuple[Detail, ...]]":
         """Returns what a report shows of it beside what all show."""
