@@ -195,15 +195,23 @@ def _options(recipe_class: type, prefix: str = "") -> Iterator[tuple[str, object
 
 
 def _as_yaml(recipe_class: type, words: Sequence[str]) -> list[str]:
-    """Spells out ``--strict`` as the option of the recipe's data, and lists of texts, such as ``no,2019``, as JSON."""
+    """Spells out ``--strict`` as the option of the recipe's data, and lists of texts, ``a,2`` or ``a 2``, as JSON."""
     first = _first_parser()
     for name, hint in _options(recipe_class):
         if hint in TEXT_LISTS:
-            first.add_argument(f"--{name}", type=_text_list)
+            first.add_argument(f"--{name}", nargs="+", type=_text_list)
         elif name.endswith(".strict"):
             first.add_argument("--strict", dest=name, action="store_const", const="true")
     given, rest = _parse_known(first, words)
-    return [*(f"--{name}={value}" for name, value in vars(given).items() if value is not None), *rest]
+    listed = {name: _joined(value) if isinstance(value, list) else value for name, value in vars(given).items()}
+    return [*(f"--{name}={value}" for name, value in listed.items() if value is not None), *rest]
+
+
+def _joined(lists: Sequence[str]) -> str:
+    """Joins the JSON lists of an option that was given several words, ``--members a b``; one alone stays as it is."""
+    if len(lists) == 1:
+        return lists[0]
+    return json.dumps([text for each in lists for text in json.loads(each)])
 
 
 def _text_list(value: str) -> str:

@@ -17,7 +17,7 @@ from modicum.adaptive.exits import CLOSED, ExitRule, FrozenTable, first_exit
 from modicum.adaptive.knobs import check_knob
 
 NUM_LEVELS = 33  # thresholds tried per member: the shares 0, 1/32, ... of samples that reach them
-BETWEEN = 8  # rows that `refine` makes of the way from one to the next
+FINER = 8  # times as many levels for `refine` as are tried
 NUM_PRICES = 200  # of a unit of cost in worth, for each of which the best thresholds are sought
 PRICES_AT_ONCE = 20
 MOST_MEMBERS = 4  # of a cascade: the table of worths grows as NUM_LEVELS ** (members - 1)
@@ -130,13 +130,21 @@ def refine(tradeoff: Tradeoff, confidence: Tensor, worth: Tensor, costs: Tensor)
     # Levels fall: as many as are no lower than a threshold stand up to it, the last of equal ones included.
     columns = zip(tradeoff.thresholds.T, coarse, strict=True)
     places = torch.stack([(levels >= column[:, None]).sum(dim=1) - 1 for column, levels in columns], dim=1)
-    steps = [BETWEEN * a + (b - a) * part for a, b in pairwise(places) for part in range(BETWEEN)]
-    fine = _levels(confidence[:, :-1], (NUM_LEVELS - 1) * BETWEEN + 1)
-    every = _at_levels(fine, torch.stack([*steps, BETWEEN * places[-1]]))
-    thresholds = every[torch.cat([torch.ones(1, dtype=torch.bool), (every.diff(dim=0) != 0).any(dim=1)])]
+    ways = [_way(FINER * a, FINER * b) for a, b in pairwise(places)]
+    fine = _levels(confidence[:, :-1], (NUM_LEVELS - 1) * FINER + 1)
+    thresholds = _at_levels(fine, torch.cat([*ways, FINER * places[-1:]]))
+    changed = (thresholds[1:] != thresholds[:-1]).any(dim=1)
+    thresholds = thresholds[torch.cat([torch.ones(1, dtype=torch.bool), changed])]
     leavers = torch.stack([_first_reached(confidence, row) for row in thresholds])  # (P, N)
     worths = torch.stack([worth.double().gather(1, row[:, None]).mean() for row in leavers])
     return Tradeoff(thresholds, costs.double()[leavers].mean(dim=1), worths)
+
+
+def _way(start: Tensor, end: Tensor) -> Tensor:
+    """Returns levels (n, M - 1) from ``start`` up to ``end`` (M - 1,), which is left out, in steps of at most one."""
+    count = max(1, int((end - start).max()))
+    shares = torch.arange(count, dtype=torch.float64)[:, None] / count
+    return (start + shares * (end - start)).round().long()
 
 
 def _first_reached(confidence: Tensor, thresholds: Tensor) -> Tensor:

@@ -260,7 +260,7 @@ def evaluate_run(
         data=data.source.name,
         num_images=data.splits.sizes(),
         classes=tuple(data.source.classes),
-        resolution_px=recipe.image_px,
+        resolution_px=data.preprocessing.size,
         curve=curve,
         calibration=calibration,
         calibrated=calibrated,

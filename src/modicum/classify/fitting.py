@@ -16,7 +16,7 @@ from modicum.classify.evidence import Baseline, judge_hits, point_to_json
 from modicum.classify.guarantee import halves
 from modicum.classify.notes import REFITTED_NOTE, calibration_note, is_refitted
 from modicum.classify.plain import PlainStage
-from modicum.classify.preparation import LabelledImages, PreparedData, prepare
+from modicum.classify.preparation import Divide, LabelledImages, PreparedData, prepare
 from modicum.classify.pretrained import Start, start_note, with_format_of
 from modicum.classify.recipe import ClassifierRecipe
 from modicum.nn.pretrained import PretrainedWeights
@@ -41,6 +41,7 @@ class ClassifierFitting:
         run: The run folder.
         epochs: All stages in their order, with the epochs of each.
         starts: Its backbones and the weights that they start from: these say how images are prepared.
+        divide: As of `modicum.classify.preparation.prepare`.
 
     Raises:
         DataError: If the data cannot be used.
@@ -48,12 +49,18 @@ class ClassifierFitting:
     """
 
     def __init__(
-        self, recipe: ClassifierRecipe, run: RunFolder, epochs: Mapping[str, int], *, starts: Sequence[Start] = ()
+        self,
+        recipe: ClassifierRecipe,
+        run: RunFolder,
+        epochs: Mapping[str, int],
+        *,
+        starts: Sequence[Start] = (),
+        divide: Divide | None = None,
     ) -> None:
         self.recipe, self.run, self.starts = recipe, run, tuple(starts)
         self.device = inference_device(recipe.trainer.accelerator)
         options = with_format_of(starts, recipe.images, recipe.image_px)
-        self.data: PreparedData = prepare(recipe.data, options, recipe.image_px, recipe.seed, run)
+        self.data: PreparedData = prepare(recipe.data, options, recipe.image_px, recipe.seed, run, divide=divide)
         self._fitting = Fitting(run, recipe.trainer, recipe.seed, epochs)
         for start in self.starts:
             if start.weights is not None:

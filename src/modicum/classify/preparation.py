@@ -1,7 +1,7 @@
 """The data of a run: found, checked, split once, and handed out as batches."""
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,9 @@ from modicum.datasets.sources import PARTS, Part
 from modicum.datasets.splits import Splits, splits_of_run
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders
+
+Divide = Callable[[ImageSource, Splits, Mapping[str, str]], Splits]
+"""From images, their parts, and the digest of each image with its class by its id, to other parts."""
 
 EVALUATION_BATCH = 100  # images per forward pass where no gradient is kept
 
@@ -123,6 +126,7 @@ def prepare(
     run: RunFolder,
     *,
     parts: Collection[Part] = PARTS,
+    divide: Divide | None = None,
 ) -> PreparedData:
     """Prepares the data of a run; the first time, checks every image and stores the splits in the run folder.
 
@@ -133,6 +137,7 @@ def prepare(
         seed: Seed of the splits, the order and the augmentation.
         run: Where the splits are kept.
         parts: Parts that will be used; their images must be unchanged since the run began.
+        divide: Makes other parts of those that were drawn, once, before they are stored.
 
     Raises:
         DataError: If there is nothing to train on, images have changed, or ``options.strict`` and an image cannot be
@@ -146,7 +151,7 @@ def prepare(
     def draw() -> Splits:
         splits, digests = draw_splits(source, options, seed)
         drawn.update(digests)
-        return splits
+        return divide(source, splits, digests) if divide else splits
 
     def digest(name: str) -> str:
         index = index_of[name]

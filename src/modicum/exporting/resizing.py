@@ -75,10 +75,11 @@ class StridedResize(nn.Module):
         """Returns images (B, 3, T, T) of images (B, 3, S, S)."""
         padded = F.pad(images, (self.before, self.after, self.before, self.after))
         x = F.conv2d(padded, self.columns, stride=(self.stride, 1), groups=3)  # (B, 3p, G, padded S)
-        x = x.unflatten(1, (3, self.repeat)).transpose(2, 3).flatten(2, 3)  # (B, 3, T, padded S)
+        x = x.reshape(len(x), 3, self.repeat, *x.shape[2:]).transpose(2, 3).flatten(2, 3)  # (B, 3, T, padded S)
         x = F.conv2d(x, self.rows, stride=(1, self.stride), groups=3)  # (B, 3p, T, G)
-        x = x.unflatten(1, (3, self.repeat)).permute(0, 1, 3, 4, 2).flatten(3, 4)  # (B, 3, T, T)
-        return x * self.scale
+        x = x.reshape(len(x), 3, self.repeat, *x.shape[2:]).permute(0, 1, 3, 4, 2).flatten(3, 4)  # (B, 3, T, T)
+        resized: Tensor = x * self.scale
+        return resized
 
     def _cut_kernels(self, weights: Tensor, group: int) -> tuple[Tensor, int, int]:
         """Returns the kernels (p, k) of a group, and how far they reach beyond its q pixels on both sides."""

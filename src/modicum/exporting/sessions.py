@@ -29,7 +29,7 @@ class GraphRunner:
 
     def __init__(self, folder: Path, graph: Graph, *, threads: int | None = None) -> None:
         self._graph = graph
-        self._session = _open_session(folder / graph.file, threads)
+        self._session = open_session(folder / graph.file, threads)
 
     def __call__(self, *inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Returns the outputs by name, for inputs in the order of the graph's ``input_names``."""
@@ -38,7 +38,17 @@ class GraphRunner:
         return dict(zip(self._graph.output_names, outputs, strict=True))
 
 
-def _open_session(path: Path, threads: int | None) -> "InferenceSession":
+def open_session(graph: Path | bytes, threads: int | None) -> "InferenceSession":
+    """Opens a graph in ONNX Runtime, on the CPU.
+
+    Args:
+        graph: Its file, or the content of one that keeps its weights inside.
+        threads: As of `GraphRunner`.
+
+    Raises:
+        MissingExtraError: If ONNX Runtime is not installed.
+        ExportError: If ONNX Runtime cannot load the graph.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -52,6 +62,8 @@ def _open_session(path: Path, threads: int | None) -> "InferenceSession":
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        given = graph if isinstance(graph, bytes) else str(graph)
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own types are private, and share no base but this
-        raise ExportError(f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {error}") from error
+        told = "the graph" if isinstance(graph, bytes) else graph
+        raise ExportError(f"ONNX Runtime {onnxruntime.__version__} cannot load {told}: {error}") from error

@@ -25,7 +25,7 @@ from torch import Tensor
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.planned import PlannedExits, PlannedNumpyExits, shuffled_routes
 from modicum.classify.cascade.export import export_cascade
-from modicum.classify.cascade.folding import fold_cascade
+from modicum.classify.cascade.folding import fold_trunk
 from modicum.classify.cascade.network import TrunkCascade
 from modicum.classify.cascade.runner import OnnxCascade
 from modicum.datasets.preprocessing import Preprocessing
@@ -103,7 +103,7 @@ def fixed_network(extent: Extent) -> TrunkCascade:
         ).train()
         for _ in range(5):  # without them, maps fade to numbers so small that processors are slow with them
             network.trunk(torch.randn(16, 3, extent.steps[0][0], extent.steps[0][0]), 0, extent.num_exits)
-    return fold_cascade(network)
+    return fold_trunk(network)
 
 
 def leaving_as_planned(network: TrunkCascade) -> TrunkCascade:

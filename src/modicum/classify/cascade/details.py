@@ -3,15 +3,16 @@
 # N samples, M steps
 from torch import Tensor
 
-from modicum.classify.cascade.network import TrunkCascade
+from modicum.classify.cascade.members import MemberCascade
 from modicum.classify.evidence import Judged
+from modicum.classify.exiting import ExitingClassifier
 from modicum.classify.preparation import PreparedData
 from modicum.classify.results import Detail
 
 NOBODY = "–"
 
 
-def describe(model: TrunkCascade, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:
+def describe(model: ExitingClassifier, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:
     """Returns the table of steps on the test part.
 
     Args:
@@ -32,7 +33,17 @@ def describe(model: TrunkCascade, data: PreparedData, judged: Judged, routes: Te
     note = (
         f"Costs include the steps before. An image leaves with {answers}, where its {model.confidence} is large enough."
     )
-    return (Detail("Steps", note, columns, tuple(rows)),)
+    steps = Detail("Steps", note, columns, tuple(rows))
+    return (steps, _tell_dropped(model)) if isinstance(model, MemberCascade) and model.dropped else (steps,)
+
+
+def _tell_dropped(model: MemberCascade) -> Detail:
+    """Returns the table of candidates that the cascade does without."""
+    note = "On the images that the cascade was chosen on, none with these was more accurate around the budget."
+    if model.num_steps == 1:
+        note += f" So {model.members[0].name} alone answers every image: no cascade pays here at this budget."
+    rows = tuple((name, f"{macs / 1e6:.4g}") for name, macs in model.dropped)
+    return Detail("Members that do not pay", note, ("member", "M MAC"), rows)
 
 
 def _percent(hits: Tensor) -> str:

@@ -19,10 +19,12 @@ from modicum.classify.cascade.deciding import describe
 from modicum.classify.cascade.network import TrunkCascade
 from modicum.classify.cascade.runner import ANSWER, IMAGES, STEP, SYSTEM, OnnxCascade
 from modicum.classify.cascade.trunk import Trunk
+from modicum.classify.exiting import ExitingClassifier
 from modicum.exporting.classifiers import stated_costs
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph
 from modicum.exporting.onnx_graphs import export_graph
+from modicum.exporting.parity import ExportError
 from modicum.exporting.resizing import exportable_resize
 from modicum.exporting.samples import sample_images
 from modicum.exporting.writing import Outputs, Stated, Written, compare_answers, excuse_routes, write_export
@@ -36,7 +38,7 @@ WEIGHTS_NOTE = (
 )
 
 
-def export_cascade(network: TrunkCascade, folder: str | Path, stated: Stated) -> Path:
+def export_cascade(network: ExitingClassifier, folder: str | Path, stated: Stated) -> Path:
     """Writes the graphs and the manifest that `OnnxCascade` runs, and checks them; see `write_export`.
 
     Args:
@@ -52,6 +54,8 @@ def export_cascade(network: TrunkCascade, folder: str | Path, stated: Stated) ->
         MissingExtraError: If the packages for ONNX are not installed.
         ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
+    if not isinstance(network, TrunkCascade):
+        raise ExportError("a cascade of given networks has no deployable form yet; use modicum.load")
     stated.check_fit(image_px=network.image_px, num_classes=network.plain_head.out_features)
     details = {**stated.to_json(network.image_px), **_details(network)}
     return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)

@@ -14,6 +14,7 @@ from modicum.adaptive.cascades import NestedThresholds
 from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.features import FeatureStore
 from modicum.classify.cascade.heads import Standardised, fit_head, make_folds, out_of_fold
+from modicum.classify.cascade.member_fitting import fit_members
 from modicum.classify.cascade.menu import Plan, choose_plan, plan_cascades
 from modicum.classify.cascade.network import Step, TrunkCascade, WholeTrunk, name_step, price_steps, price_trunk
 from modicum.classify.cascade.recipe import CascadeRecipe
@@ -21,6 +22,7 @@ from modicum.classify.cascade.training import SizesStage
 from modicum.classify.cascade.trunk import cut_trunk, feature_widths
 from modicum.classify.confidence import fit_temperatures
 from modicum.classify.evidence import Baseline, judge_hits
+from modicum.classify.exiting import ExitingClassifier
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.pretrained import Start, read_start
 from modicum.datasets.sources import Part
@@ -30,8 +32,10 @@ from modicum.training.progress import Countdown
 log = logging.getLogger(__name__)
 
 
-def fit(recipe: CascadeRecipe, run: RunFolder) -> TrunkCascade:
+def fit(recipe: CascadeRecipe, run: RunFolder) -> ExitingClassifier:
     """Trains a cascade, leaving weights, splits and baselines in the run folder; goes on where a kill left off.
+
+    With members, nothing is trained: see `modicum.classify.cascade.member_fitting.fit_members`.
 
     Returns:
         The network, in evaluation mode, on the CPU.
@@ -41,13 +45,15 @@ def fit(recipe: CascadeRecipe, run: RunFolder) -> TrunkCascade:
         RecipeError: If the backbone is unknown or cannot be cut, or a budget is below the cheapest step.
         WeightsError: If the pretrained weights cannot be had or do not fit.
     """
+    if recipe.members:
+        return fit_members(recipe, run)
     start = read_start(recipe.backbone, recipe.weights)  # before images are read
     return _CascadeFitting(recipe, run, start).fit()
 
 
 def planned_epochs(recipe: CascadeRecipe) -> dict[str, int]:
     """Returns the epochs of each training stage: a frozen trunk has none."""
-    return {"trunk": recipe.epochs} if recipe.trunk == "tuned" else {}
+    return {"trunk": recipe.epochs} if recipe.trunk == "tuned" and not recipe.members else {}
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ class Plan:
     average: bool
     tradeoff: Tradeoff
 
-    def accuracy_around(self, budget: float) -> float:
-        """Returns the mean, over budgets up to this one, of the best accuracy within each; 0 where nothing is."""
-        found = [self.tradeoff.worths[self.tradeoff.costs <= share * budget] for share in SHARES]
+    def accuracy_around(self, budget: float, floor: float = 0.0) -> float:
+        """Returns the mean, over budgets from above ``floor`` to this one, of the best accuracy; 0 where nothing is."""
+        budgets = [floor + share * (budget - floor) for share in SHARES]
+        found = [self.tradeoff.worths[self.tradeoff.costs <= each] for each in budgets]
         return sum(float(worths.max()) if len(worths) else 0.0 for worths in found) / len(found)
 
 
@@ -128,11 +129,12 @@ def _without_agreement(confidence: ConfidenceName) -> ConfidenceName:
     return "margin" if confidence == "agreement" else confidence
 
 
-def choose_plan(plans: Sequence[Plan], budget: float) -> Plan:
+def choose_plan(plans: Sequence[Plan], budget: float, floor: float = 0.0) -> Plan:
     """Chooses the cascade that is most accurate around a budget; of several, the one with the fewest members.
 
     Args:
         plans: Those to choose from, at least one.
         budget: Mean cost allowed, in the unit of the plans' prices.
+        floor: Cost of the cheapest member, where that is much of a budget: no plan costs less.
     """
-    return max(plans, key=lambda plan: (plan.accuracy_around(budget), -len(plan.members)))
+    return max(plans, key=lambda plan: (plan.accuracy_around(budget, floor), -len(plan.members)))

@@ -151,7 +151,7 @@ def name_step(step: Step, trunk: Trunk) -> str:
     return f"{step.size_px} px" if ends else f"{step.size_px} px to stage {trunk.stages[step.exit]}"
 
 
-def build_alone(network: TrunkCascade, name: str) -> nn.Module | None:
+def build_step(network: TrunkCascade, name: str) -> nn.Module | None:
     """Returns a network that runs the size and exit called ``name``, with a head that was not fitted, to be timed.
 
     None if there is no such size and exit.

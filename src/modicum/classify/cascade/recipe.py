@@ -1,12 +1,20 @@
 """What can be chosen about training a cascade of sizes and exits; no torch here."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Literal
 
+from modicum.classify.cascade.member_names import check_members
 from modicum.classify.confidence_names import ConfidenceName
 from modicum.classify.recipe import ImageOptions, settle
-from modicum.nn.weight_names import check_weights
+from modicum.nn.weight_names import PUBLISHED, check_weights
+from modicum.storage.errors import RecipeError
 from modicum.training.recipe import Schedule, SgdOptions, TrainerOptions, require
+
+OF_TRUNK = (
+    *("backbone", "weights", "trunk", "trunk_rate", "sizes", "exits", "flip_views", "penalty", "folds"),
+    *("epochs", "optimizer", "schedule", "ema_decay"),
+)
+"""Options that say how a trunk is run and trained."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +24,9 @@ class CascadeRecipe:
     Attributes:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
             files, or a tar of images; None is the embedded default, photographs of 20 classes.
+        members: Instead of a trunk, whole networks of the data's classes, of which nothing is trained: run folders,
+            FILE.onnx, timm:NAME, torchvision:NAME or NAME=FILE, each with @PX behind it for images of another size.
+            Temperatures, members and thresholds are from one half of the calibration images, the knob from the other.
         backbone: The network whose trunk is run, by its name in torchvision or timm.
         weights: Its pretrained weights: "lite0" to "lite2" (the extra ``pretrained``), a .safetensors or .pth file, or
             "published" for those of torchvision or timm, from the internet; None starts from random weights.
@@ -47,6 +58,7 @@ class CascadeRecipe:
     """
 
     data: str | None = None
+    members: tuple[str, ...] = ()
     backbone: str = "tf_efficientnet_lite0"
     weights: str | None = "lite0"
     trunk: Literal["frozen", "tuned"] = "frozen"
@@ -72,6 +84,9 @@ class CascadeRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.members:
+            self._settle_members()
+            return
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
         within = all(1 <= size < self.image_px for size in self.sizes) and len(set(self.sizes)) == len(self.sizes)
         require(within, "sizes", f"different sides below image_px, {self.image_px}", ", ".join(map(str, self.sizes)))
@@ -88,6 +103,19 @@ class CascadeRecipe:
             object.__setattr__(self, "images", replace(self.images, resize_short=self.image_px))
         settle(self, "the whole trunk's cost at image_px", weights=self.weights)
 
+    def _settle_members(self) -> None:
+        check_members(self.members)
+        for option in fields(self):
+            default = option.default if option.default_factory is MISSING else option.default_factory()
+            if option.name in OF_TRUNK and getattr(self, option.name) != default:
+                raise RecipeError(
+                    f"{option.name} does not apply with members: nothing is trained, and each member brings its own "
+                    f"network, weights and size; leave {option.name} out"
+                )
+        require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
+        require(1 <= self.steps <= 4, "steps", "from 1 to 4", self.steps)
+        settle(self, "the most expensive member's cost", weights=PUBLISHED)  # which decide on mean and deviation
+
     @property
     def sizes_px(self) -> tuple[int, ...]:
         """All sides that a step may have, rising."""
@@ -95,6 +123,14 @@ class CascadeRecipe:
 
     def facts(self) -> dict[str, str]:
         """Returns the facts about the training that a report shows, by name."""
+        if self.members:
+            return {
+                "Candidates": ", ".join(self.members),
+                "Steps": f"at most {self.steps}, chosen for {self.budget:.0%} of the most expensive candidate's cost",
+                "Training": "none: temperatures, members and thresholds are from one half of the calibration images",
+                "Confidence": f"{self.confidence}, answers: {self.answers}",
+                "Seed": str(self.seed),
+            }
         tuned = f"tuned for {self.epochs} epochs" if self.trunk == "tuned" else "frozen"
         return {
             "Trunk": f"{self.backbone}, weights {self.weights or 'random'}, {tuned}",

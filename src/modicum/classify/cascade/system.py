@@ -12,12 +12,12 @@ from modicum.storage.runs import RunFolder
 if TYPE_CHECKING:
     from torch import nn
 
-    from modicum.classify.cascade.network import TrunkCascade
+    from modicum.classify.exiting import ExitingClassifier
     from modicum.classify.results import Detail
     from modicum.measuring.rows import Row
 
 
-class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
+class CascadeSystem(System[CascadeRecipe, "ExitingClassifier"]):
     """Image classifier that starts small on a pretrained network and goes on only where it is not sure."""
 
     id = "cascade"
@@ -29,21 +29,22 @@ class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
     examples = (
         "modicum train cascade                              # the embedded photographs",
         "modicum train cascade --data photos/ --budget 0.3  # a folder with one sub-folder of images per class",
+        "modicum train cascade --data photos/ --members runs/a runs/b  # networks that you have; trains nothing",
         "modicum train cascade --resume                     # go on after an interruption",
     )
-    options = ("budget", "image_px", "backbone", "weights", "sizes", *COMMON_OPTIONS)
+    options = ("budget", "members", "image_px", "backbone", "weights", "sizes", *COMMON_OPTIONS)
 
-    def fit(self) -> "Callable[[CascadeRecipe, RunFolder], TrunkCascade]":
+    def fit(self) -> "Callable[[CascadeRecipe, RunFolder], ExitingClassifier]":
         """Returns the training."""
         from modicum.classify.cascade.fitting import fit
 
         return fit
 
-    def network(self) -> "Callable[..., TrunkCascade]":
-        """Returns the builder of the network."""
-        from modicum.classify.cascade.network import TrunkCascade
+    def network(self) -> "Callable[..., ExitingClassifier]":
+        """Returns the builder of the network, of either kind."""
+        from modicum.classify.cascade.members import rebuild_cascade
 
-        return TrunkCascade
+        return rebuild_cascade
 
     def first_terms(self, recipe: CascadeRecipe) -> tuple[float, float] | None:
         """Returns the loss and the certainty that the recipe asks for; None where it asks for a budget."""
@@ -55,7 +56,7 @@ class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
 
         return export_cascade
 
-    def prepared(self) -> "Callable[[TrunkCascade], TrunkCascade]":
+    def prepared(self) -> "Callable[[ExitingClassifier], ExitingClassifier]":
         """Returns the folding of the normalisation."""
         from modicum.classify.cascade.folding import fold_cascade
 
@@ -73,8 +74,8 @@ class CascadeSystem(System[CascadeRecipe, "TrunkCascade"]):
 
         return describe
 
-    def alone(self) -> "Callable[[TrunkCascade, str], nn.Module | None]":
-        """Returns what builds a size and exit by itself."""
-        from modicum.classify.cascade.network import build_alone
+    def alone(self) -> "Callable[[ExitingClassifier, str], nn.Module | None]":
+        """Returns what builds a size and exit, or a member, by itself."""
+        from modicum.classify.cascade.members import build_alone
 
         return build_alone

@@ -1,0 +1,238 @@
+"""Classifies an image with a cheap network first and, where that leaves doubt, with more expensive ones, unchanged.
+
+    images -> as the first network wants them  -> its logits > sure? answer
+           -> as the second network wants them -> its logits > answer
+
+The members are whole networks of one task from anywhere: published, trained by modicum, or ONNX files. Each sees the
+image as it was trained to: the cascade gets it once, as large as the most demanding member needs, and each member takes
+its part of it, at its size, with its mean and deviation. After X. Wang et al., *Wisdom of Committees*, ICLR 2022.
+"""
+
+# n images of a batch, M steps, K classes, S side of the images in pixels
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from modicum.adaptive.cascades import blank_thresholds
+from modicum.adaptive.costs import MenuCosts
+from modicum.classify.backbones import create_backbone
+from modicum.classify.cascade.network import TrunkCascade, build_step
+from modicum.classify.cascade.onnx_member import OnnxNetwork
+from modicum.classify.classifier_builders import classifier_builder
+from modicum.classify.confidence_names import ConfidenceName
+from modicum.classify.exiting import ExitingClassifier
+from modicum.nn.pretrained import ImageFormat, Interpolation
+
+
+@dataclass(frozen=True)
+class Member:
+    """Describes one network of a cascade.
+
+    Attributes:
+        name: What reports call it.
+        macs: Its multiply-adds per image.
+        images: The images that it was trained on.
+        build: What rebuilds it, see `rebuild_member`.
+    """
+
+    name: str
+    macs: float
+    images: ImageFormat
+    build: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data, from which `of_json` makes an equal member."""
+        return {"name": self.name, "macs": self.macs, "images": format_to_json(self.images), "build": dict(self.build)}
+
+    @classmethod
+    def of_json(cls, raw: Mapping[str, Any]) -> "Member":
+        """Returns the member that `to_json` told."""
+        return cls(raw["name"], raw["macs"], format_of_json(raw["images"]), raw["build"])
+
+
+class MemberCascade(ExitingClassifier):
+    """Runs whole networks on images (B, 3, S, S), normalised as `images` says, until one is sure.
+
+    Args:
+        members: The networks, in the order in which they run, as `Member.to_json` tells them.
+        plain: The most expensive of all candidates, which answers every image by itself; None is the last member.
+        dropped: Candidates that are no members, as pairs of name and multiply-adds.
+        num_classes: Classes K.
+        images: What the cascade gets, as `format_to_json` tells it.
+        average: As of `ExitingClassifier`.
+        confidence: As of `ExitingClassifier`.
+        rows: Rows of the thresholds.
+        networks: Those of the members, then that of ``plain`` if it is given; not copied. None builds them, with
+            random weights.
+    """
+
+    storage_name = "cascade"
+
+    def __init__(
+        self,
+        members: Sequence[Mapping[str, Any]],
+        *,
+        num_classes: int,
+        images: Mapping[str, Any],
+        plain: Mapping[str, Any] | None = None,
+        dropped: Sequence[Sequence[Any]] = (),
+        average: bool = True,
+        confidence: ConfidenceName = "margin",
+        rows: int = 1,
+        networks: Sequence[nn.Module] | None = None,
+    ) -> None:
+        self.members, self.images = tuple(map(Member.of_json, members)), format_of_json(images)
+        self.dropped = tuple((str(name), float(macs)) for name, macs in dropped)
+        others = [] if plain is None else [Member.of_json(plain)]
+        config = {
+            "members": [member.to_json() for member in self.members],
+            "num_classes": num_classes,
+            "images": format_to_json(self.images),
+            "plain": None if plain is None else others[0].to_json(),
+            "dropped": [list(each) for each in self.dropped],
+            "average": average,
+            "confidence": confidence,
+        }
+        steps = len(self.members)
+        super().__init__(self.images.size_px, steps, average=average, confidence=confidence, config=config)
+        every = (*self.members, *others)
+        parts = networks or [rebuild_member(member.build, num_classes) for member in every]
+        self.networks = nn.ModuleList(
+            nn.Sequential(View(self.images, member.images), part) for member, part in zip(every, parts, strict=True)
+        )
+        # ONNX files have no parameters, and device and precision of a network are read off one.
+        self.anchor = nn.Parameter(torch.zeros(1), requires_grad=False)
+        self.sizes_px = tuple(member.images.size_px for member in self.members)
+        self.policy = blank_thresholds(rows, steps)
+        names, costs = tuple(member.name for member in self.members), [member.macs for member in self.members]
+        self.costs = MenuCosts(names, tuple(accumulate(costs)), alone=every[-1].macs)
+
+    def step(self, index: int, state: Any) -> tuple[Tensor, Any]:  # noqa: ANN401  images
+        """Runs one member on images (n, 3, S, S)."""
+        return self.networks[index](state), state
+
+    def plain_network(self) -> nn.Module:
+        """Returns a copy of the most expensive candidate."""
+        return copy.deepcopy(self.networks[-1])
+
+
+def build_alone(network: ExitingClassifier, name: str) -> nn.Module | None:
+    """Returns the size and exit, or the member, called ``name``, by itself, to be timed; None if there is none."""
+    if isinstance(network, TrunkCascade):
+        return build_step(network, name)
+    assert isinstance(network, MemberCascade)
+    names = [member.name for member in network.members]
+    return copy.deepcopy(network.networks[names.index(name)]) if name in names else None
+
+
+class View(nn.Module):
+    """Shows a member the images of a cascade as it was trained on them: its part of them, its size, its normalisation.
+
+    Args:
+        given: The images (n, 3, S, S) that there are.
+        wanted: Those that the member was trained on.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, given: ImageFormat, wanted: ImageFormat) -> None:
+        super().__init__()
+        self.size, self.interpolation = wanted.size_px, wanted.interpolation
+        whole = (
+            given.short_px * wanted.size_px / wanted.short_px
+        )  # of what the short side of the picture was resized to
+        self.part = min(given.size_px, max(1, round(whole)))
+        mean, std, own_mean, own_std = (
+            torch.tensor(values).view(3, 1, 1) for values in (given.mean, given.std, wanted.mean, wanted.std)
+        )
+        self.is_normalised = given.mean == wanted.mean and given.std == wanted.std
+        self.register_buffer("scale", std / own_std, persistent=False)
+        self.register_buffer("shift", (mean - own_mean) / own_std, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns images (n, 3, size, size)."""
+        edge = (images.shape[-1] - self.part) // 2
+        images = images[..., edge : edge + self.part, edge : edge + self.part]
+        if self.part != self.size:
+            shape, kind = (self.size, self.size), self.interpolation
+            # torch has no antialiased kernel in half precision on a CPU.
+            resized = F.interpolate(images.float(), shape, mode=kind, align_corners=False, antialias=True)
+            images = resized.to(images.dtype)
+        return images if self.is_normalised else images * self.scale + self.shift
+
+
+def common_format(formats: Sequence[ImageFormat]) -> ImageFormat:
+    """Returns the images from which every member's can be made: the widest view, as large as the finest needs.
+
+    Normalisation and interpolation are those of the member that needs the most pixels.
+    """
+    view = min(each.short_px / each.size_px for each in formats)
+    most = max(formats, key=lambda each: each.short_px)
+    size = round(most.short_px / view)
+    return ImageFormat(most.mean, most.std, size, max(size, round(size * view)), most.interpolation)
+
+
+def rebuild_member(build: Mapping[str, Any], num_classes: int) -> nn.Module:
+    """Builds a member's network with random weights, to be loaded.
+
+    Args:
+        build: Its ``kind``: "network" with ``library`` and ``network``, its name; "run" with ``network``, the name of
+            one of this wing, and its ``config``, whose plain network it is; or "onnx" with the arguments of
+            `OnnxNetwork`.
+        num_classes: Classes K, of a named network.
+
+    Raises:
+        ValueError: If the kind is none of these.
+        RecipeError: If the network is unknown.
+        WeightsError: If it is no classifier of this wing.
+    """
+    rest = {name: value for name, value in build.items() if name != "kind"}
+    if build["kind"] == "network":
+        return create_member(rest["library"], rest["network"], num_classes).eval()
+    if build["kind"] == "run":
+        plain: nn.Module = classifier_builder(rest["network"])(**rest["config"]).plain_network()
+        return plain.eval()
+    if build["kind"] == "onnx":
+        return OnnxNetwork(**rest).eval()
+    raise ValueError(f"a member is a network, a run or onnx, got {build['kind']!r}")
+
+
+def create_member(library: str | None, name: str, num_classes: int) -> nn.Module:
+    """Builds an untrained classifier by its name in a library, or by that of `create_backbone` where none is named.
+
+    Raises:
+        RecipeError: If the network is unknown.
+    """
+    if library == "timm" and timm.is_model(name):
+        network: nn.Module = timm.create_model(name, num_classes=num_classes)
+        return network
+    if library == "torchvision" and name in torchvision.models.list_models(torchvision.models):
+        other: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+        return other
+    return create_backbone(name, num_classes)
+
+
+def rebuild_cascade(**config: Any) -> ExitingClassifier:  # noqa: ANN401  of either kind
+    """Rebuilds a cascade of either kind from its ``storage_config``: of members, or of sizes and exits."""
+    return MemberCascade(**config) if "members" in config else TrunkCascade(**config)
+
+
+def format_to_json(images: ImageFormat) -> dict[str, Any]:
+    """Returns a format as plain data, from which `format_of_json` makes an equal one."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(images).items()}
+
+
+def format_of_json(raw: Mapping[str, Any]) -> ImageFormat:
+    """Returns the format that `format_to_json` told."""
+    (red, green, blue), (first, second, third) = raw["mean"], raw["std"]
+    kind: Interpolation = "bicubic" if raw["interpolation"] == "bicubic" else "bilinear"
+    return ImageFormat((red, green, blue), (first, second, third), raw["size_px"], raw["short_px"], kind)
