@@ -1,7 +1,7 @@
 """Samples, routes and answers of any kind: a tensor with a row per sample, or a list with an item per sample.
 
 Networks of fixed size take tensors; lists serve pictures of mixed size, texts, and windows of which each sample has its
-own number. What samples carry from step to step may nest both in tuples and dicts.
+own number. What samples carry from step to step may nest both in tuples and dicts; None in them stays None.
 """
 # N samples, U units (blocks), W windows of one sample
 
@@ -29,12 +29,12 @@ def count(samples: object) -> int:
 
 def take(samples: Nested, rows: Tensor | slice) -> Nested:
     """Returns the samples at the places ``rows``, in that order, nested as they are."""
-    taken: Any
+    taken: Any = None
     if isinstance(samples, Tensor):
         taken = samples[rows.to(samples.device) if isinstance(rows, Tensor) else rows]
     elif isinstance(samples, list):
         taken = samples[rows] if isinstance(rows, slice) else [samples[row] for row in rows.tolist()]
-    else:
+    elif samples is not None:
         taken = _part_by_part(lambda part: take(part, rows), samples)
     return cast(Nested, taken)
 
@@ -47,7 +47,7 @@ def join(several: Sequence[Nested]) -> Nested:
     elif isinstance(first, list):
         joined = [sample for samples in joined for sample in samples]
     else:
-        joined = _part_by_part(lambda *parts: join(parts), *joined)
+        joined = None if first is None else _part_by_part(lambda *parts: join(parts), *joined)
     return cast(Nested, joined)
 
 
