@@ -121,8 +121,8 @@ def run_through_exits(
         if exits is not None:
             left.append(rows)
             parts.append(exits)
-        if not survivors:
-            return take(join(parts), torch.cat(left).argsort())
+        if not survivors:  # of one image, or where all left together, nothing has to be put back in place
+            return parts[0] if len(parts) == 1 else take(join(parts), torch.cat(left).argsort())
         (group,) = survivors
     raise ValueError(f"all samples must leave at the last stage, but {len(group.rows)} did not")
 
@@ -144,10 +144,12 @@ def pass_exit(group: Group, stages: Sequence[Stage], leave: Leave) -> Passed:
     if outputs is None:
         return Passed(rows[:0], None, [Group(stage + 1, rows, state)])
     left, stay = rows[mask], (~mask).nonzero()[:, 0]
+    exits = Exits(outputs, torch.full_like(left, stage))
+    if not len(stay):
+        return Passed(left, exits, [])
     if len(left):
         rows, state = take((rows, state), stay)
-    exits = Exits(outputs, torch.full_like(left, stage))
-    return Passed(left, exits, [Group(stage + 1, rows, state)] if len(stay) else [])
+    return Passed(left, exits, [Group(stage + 1, rows, state)])
 
 
 def decide_then_run(
