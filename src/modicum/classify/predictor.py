@@ -66,8 +66,10 @@ class Prediction:
 
     def to_json(self) -> dict[str, object]:
         """Returns plain data, for JSON."""
-        told = {name: value for name, value in asdict(self).items() if name != "files"}
-        return {**told, **files_to_json(self.files)}
+        told = {name: value for name, value in asdict(self).items() if name not in ("best", "steps", "files")}
+        best = [{"label": label, "probability": share} for label, share in self.best]
+        steps = [{"step": step, "sure": sure} for step, sure in self.steps]
+        return {**told, "best": best, "steps": steps, **files_to_json(self.files)}
 
     def pictures(self) -> Mapping[str, Image]:
         """Returns nothing: there is nothing to see."""

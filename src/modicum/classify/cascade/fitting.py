@@ -27,7 +27,10 @@ from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.pretrained import Start, read_start
 from modicum.datasets.sources import Part
 from modicum.storage.runs import RunFolder
+from modicum.training.logs import JsonLinesLogger
 from modicum.training.progress import Countdown
+
+HEADS = "heads"  # of the log: a row for each size and exit, with its accuracy on images that it was not fitted on
 
 log = logging.getLogger(__name__)
 
@@ -116,14 +119,19 @@ class _CascadeFitting:
         steps = tuple(Step(size, exit_) for size in self.recipe.sizes_px for exit_ in range(self.recipe.exits))
         heads, logits, repeated = [], [], labels.repeat_interleave(views)
         countdown = Countdown("heads", len(steps), log.info)
+        told = JsonLinesLogger(self.fitting.run.metrics, HEADS, step=0)
         # All views of an image are fitted on or judged together; it is judged by its first, which is as it is.
         seen = [torch.cat([fold * views + view for view in range(views)]) for fold in folds]
-        for step in steps:
+        for number, step in enumerate(steps):
             rows = self._read_by(step, features).flatten(0, 1)
             known = Standardised.of(torch.split(rows, list(self.widths[: step.exit + 1]), dim=1))
             heads.append(fit_head(known, repeated, self.num_classes, self.recipe.penalty))
             judged = out_of_fold(known, repeated, self.num_classes, self.recipe.penalty, seen)
             logits.append(judged[::views])
+            right = float((logits[-1].argmax(dim=1) == labels).double().mean())
+            told.log_metrics(
+                {"size_px": step.size_px, "stages": self.trunk.stages[step.exit], "out_of_fold": right}, number
+            )
             countdown.advance()
         return Candidates(steps, tuple(heads), torch.stack(logits, dim=1))
 
