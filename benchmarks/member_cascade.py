@@ -76,7 +76,7 @@ def answer(found: Sequence[Found], data: str) -> tuple[Tensor, Tensor]:
 
 
 def test_half(found: Sequence[Found], logits: Tensor, labels: Tensor, budget: float, seed: int) -> Tested:
-    """Chooses a cascade for a mean cost of ``budget`` multiply-adds on one half of the images, tests it on the other."""
+    """Chooses a cascade for a mean cost of ``budget`` multiply-adds on half of the images, tests it on the rest."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     fitting, knobs, testing = order.split([len(order) // 4, len(order) // 4, len(order) - 2 * (len(order) // 4)])
     macs = torch.tensor([each.member.macs for each in found], dtype=torch.float64)
