@@ -176,6 +176,8 @@ def reduced(recipe: Any, *, published_size: bool) -> Any:
         recipe: Any recipe, or options within one.
         published_size: Leave backbones and the sides of images as they are; else both are the smallest there are.
     """
+    if hasattr(recipe, "sizes") and recipe.members:  # members of a cascade bring their sizes, and nothing is trained
+        return recipe
     changes = {}
     for field in fields(recipe):
         value = getattr(recipe, field.name)
@@ -204,8 +206,6 @@ def _reduced_value(name: str, value: Any, *, published_size: bool) -> Any:
 def _smallest_value(name: str, value: Any) -> Any:
     if name == "resolutions":
         return SMALL_SIDES[: len(value)]
-    if name == "sizes":
-        return SMALL_SIDES[1:]
     return smallest(value) if name in ("backbone", "encoder") else None
 
 

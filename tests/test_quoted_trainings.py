@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pytest
@@ -147,6 +147,14 @@ def write_files(system, options: dict[str, str]) -> None:
         file.write_text(recipe_text(build_recipe(system.recipe, read_recipe(f"{system.id}-quick"))))
 
 
+def train_members(words: list[str], data: str | None) -> None:
+    """Runs that a command cascades, under the names that it has for them; files and published weights wait."""
+    if "--members" in words:
+        members = takewhile(lambda word: not word.startswith("--"), words[words.index("--members") + 1 :])
+        for member in members:
+            verbs.train("drnet", recipe="drnet-quick", data=data, baselines=False, out=member)
+
+
 def write_data(wing: str, place: Path) -> None:
     """Data of a task in the form that the name of a place promises."""
     if wing == "graphs":
@@ -204,6 +212,7 @@ def test_training_that_is_quoted_runs_to_its_end(command, small, monkeypatch):
         monkeypatch.setattr(verbs, "report", lambda run: None)
         monkeypatch.setattr(verbs, "figures", lambda run: Report(system.id, "", "", ()))
     write_files(system, options)
+    train_members(words, options.get("--data"))
 
     assert cli.main(words) == 0
     assert (out / "model.safetensors").stat().st_size > 0

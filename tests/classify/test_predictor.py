@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,7 +162,17 @@ def test_prediction_is_json():
         "route": "112 px",
         "macs": 1.5e9,
         "cost": 0.37,
+        "best": [],
+        "steps": [],
     }
+
+
+def test_prediction_of_a_cascade_tells_its_steps_and_the_best_classes():
+    steps, best = (("64 px", 0.4), ("128 px", 0.9)), (("cat", 0.8125), ("dog", 0.1))
+    prediction = replace(PREDICTION, steps=steps, best=best)
+    assert str(prediction) == "cat.png: cat (81.2%), 64 px (40% sure) > 128 px (90% sure), 37% of the plain cost"
+    assert prediction.to_json()["best"][1] == {"label": "dog", "probability": 0.1}
+    assert prediction.to_json()["steps"][0] == {"step": "64 px", "sure": 0.4}
 
 
 def test_failure_prints_and_is_json():

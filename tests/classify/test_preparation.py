@@ -89,7 +89,8 @@ def test_evaluated_images_are_normalised_crops(folder, run):
     index = data.splits.indices(data.source, "test")[0]
     image = next(iter(data.evaluate_indices([index])))[0]
     shown = np.asarray(data.picture(index), np.float32) / 255
-    expected = (shown - np.array(OPTIONS.mean, np.float32)) / np.array(OPTIONS.std, np.float32)
+    mean, std = data.preprocessing.mean, data.preprocessing.std
+    expected = (shown - np.array(mean, np.float32)) / np.array(std, np.float32)
     np.testing.assert_allclose(image[0].permute(1, 2, 0).numpy(), expected, rtol=0, atol=1e-5)
     assert data.picture(index).size == (16, 16)
 

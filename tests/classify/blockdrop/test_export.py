@@ -142,7 +142,7 @@ def test_the_manifest_states_what_a_port_needs(tiny):
         "decision": network.costs.decision,
         "unit": "MAC",
     }
-    assert details["preprocessing"].keys() == {"size", "resize_short", "mean", "std"}
+    assert details["preprocessing"].keys() == {"size", "resize_short", "mean", "std", "interpolation"}
     assert (details["knob"], details["calibration"]) == (0.01, CALIBRATION)
 
 

@@ -120,7 +120,7 @@ def test_the_manifest_states_what_a_port_needs(digits):
     details = json.loads((folder / "manifest.json").read_text())["details"]
     assert details["resolutions"] == [32, 16]
     assert details["kernel"] == "antialiased"
-    assert details["preprocessing"].keys() == {"size", "resize_short", "mean", "std"}
+    assert details["preprocessing"].keys() == {"size", "resize_short", "mean", "std", "interpolation"}
     assert details["decision"]["relative_costs"] == network.policy.relative_costs.tolist()
     assert details["costs"]["per_route"] == list(network.costs.per_route)
     assert (details["knob"], details["calibration"]) == (0.25, CALIBRATION)

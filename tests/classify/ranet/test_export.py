@@ -93,7 +93,7 @@ def test_the_manifest_states_what_a_port_needs(exported):
     network, _, folder = exported
     details = json.loads((folder / "manifest.json").read_text())["details"]
     assert details["image_px"] == 16
-    assert details["preprocessing"].keys() == {"size", "resize_short", "mean", "std"}
+    assert details["preprocessing"].keys() == {"size", "resize_short", "mean", "std", "interpolation"}
     assert details["decision"]["thresholds"] == network.policy.thresholds(0.25).tolist()
     assert details["decision"]["temperatures"] == network.temperatures.values().tolist()
     assert details["costs"]["per_route"] == list(network.costs.per_route)

@@ -17,6 +17,10 @@ OF_TRUNK = (
 """Options that say how a trunk is run and trained."""
 
 
+SHARES = (1 / 3, 1 / 2, 2 / 3, 5 / 6)
+"""Of the largest side, which other sides are where a recipe does not say."""
+
+
 @dataclass(frozen=True)
 class CascadeRecipe:
     """Fits a head for every size and exit of a pretrained trunk, and chooses those that make the best cascade.
@@ -33,7 +37,8 @@ class CascadeRecipe:
         trunk: "frozen" fits heads alone, in minutes; "tuned" first trains the trunk for ``epochs``, at all sizes.
         trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         image_px: Largest side of the images; the whole trunk at this size is the network that costs are shares of.
-        sizes: Sides that a step of the cascade may have, beside ``image_px``.
+        sizes: Sides that a step of the cascade may have, beside ``image_px``; None means a third, a half, two thirds
+            and five sixths of it.
         exits: How many of the trunk's last stages a step may end behind.
         steps: Most steps of the cascade.
         answers: "average" answers with the mean of the steps so far, "own" with the last step's; "best" is the one that
@@ -64,7 +69,7 @@ class CascadeRecipe:
     trunk: Literal["frozen", "tuned"] = "frozen"
     trunk_rate: float = 0.1
     image_px: int = 192
-    sizes: tuple[int, ...] = (64, 96, 128, 160)
+    sizes: tuple[int, ...] | None = None
     exits: int = 3
     steps: int = 3
     answers: Literal["average", "own", "best"] = "best"
@@ -88,8 +93,9 @@ class CascadeRecipe:
             self._settle_members()
             return
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        within = all(1 <= size < self.image_px for size in self.sizes) and len(set(self.sizes)) == len(self.sizes)
-        require(within, "sizes", f"different sides below image_px, {self.image_px}", ", ".join(map(str, self.sizes)))
+        sizes = self.sizes or ()
+        within = all(1 <= size < self.image_px for size in sizes) and len(set(sizes)) == len(sizes)
+        require(within, "sizes", f"different sides below image_px, {self.image_px}", ", ".join(map(str, sizes)))
         require(self.exits >= 1, "exits", "at least 1", self.exits)
         require(1 <= self.steps <= 4, "steps", "from 1 to 4", self.steps)
         require(self.penalty > 0, "penalty", "above 0", self.penalty)
@@ -119,7 +125,8 @@ class CascadeRecipe:
     @property
     def sizes_px(self) -> tuple[int, ...]:
         """All sides that a step may have, rising."""
-        return (*sorted(self.sizes), self.image_px)
+        sizes = self.sizes if self.sizes is not None else (round(self.image_px * share) for share in SHARES)
+        return tuple(sorted({*(size for size in sizes if size >= 1), self.image_px}))
 
     def facts(self) -> dict[str, str]:
         """Returns the facts about the training that a report shows, by name."""
