@@ -20,7 +20,7 @@ from modicum.training import stages
 
 DOCS = Path(__file__).parents[1] / "docs"
 QUICK = {
-    "cascade": ["--recipe", "cascade-quick"],
+    "cascade": ["--recipe", "cascade-quick", "--sizes", "[8]"],
     # So small a size that the quoted budget can be met.
     "drnet": ["--recipe", "drnet-quick", "--baselines", "false", "--resolutions", "[32,8]"],
     "static": ["--recipe", "static-quick"],

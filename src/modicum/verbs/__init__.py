@@ -76,7 +76,7 @@ def list_systems() -> list[AnySystem]:
 
     Example:
         >>> [system.id for system in list_systems() if system.wing == "classify"]
-        ['drnet', 'blockdrop', 'static', 'ranet', 'resolution-and-blocks']
+        ['drnet', 'blockdrop', 'static', 'ranet', 'cascade', 'resolution-and-blocks']
     """
     return list(SYSTEMS.values())
 
