@@ -320,7 +320,7 @@ def _with_drift(
     answers: "Iterator[Prediction | Failure]", predictor: "Predictor"
 ) -> "Generator[Prediction | Failure, None, Notice | None]":
     """Yields the answers; returns a notice where their routes are not those that the knob was calibrated on."""
-    from modicum.classify.results import DriftNotice
+    from modicum.classify.drift_notice import DriftNotice
 
     yield from answers
     drift, calibration = predictor.drift(), predictor.calibration
