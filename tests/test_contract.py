@@ -152,7 +152,7 @@ def test_calls_that_share_their_steps_get_the_answers_of_their_own(name, quick_r
     calls = [(part, knob) for knob in threads.knobs_for(trained) for part in parts]
     for found, (part, knob) in zip(answer_by_steps(predictor, calls), calls, strict=True):
         for answer, expected in zip(found, predictor.predict_all(part, **knob), strict=True):
-            assert answer.to_json() == pytest.approx(expected.to_json(), abs=1e-4)
+            assert_alike(answer.to_json(), expected.to_json())
 
 
 def test_eight_threads_get_the_answers_of_one_step_by_step(name, quick_run, predictor_of):

@@ -12,7 +12,7 @@ from modicum.storage.errors import RecipeError
         ({"budget": 0.0}, r"budget must be a share of the dearest member's cost, in \(0, 1\], got 0.0"),
         ({"budget": 1.01}, r"budget must be a share of the dearest member's cost, in \(0, 1\], got 1.01"),
         ({"weights": ("a.safetensors",)}, "weights must be one per member, or none at all, got a.safetensors"),
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": -1}, "epochs must be at least 0, got -1"),
         ({"image_px": 0}, "image_px must be a side in pixels, got 0"),
         ({"ema_decay": 1.0}, r"ema_decay must be in \(0, 1\) or none, got 1.0"),
     ],

@@ -59,8 +59,7 @@ class StaticRecipe:
         each = len(self.weights) in (0, len(self.members))
         require(each, "weights", "one per member, or none at all", ", ".join(self.weights))
         require(self.image_px >= 1, "image_px", "a side in pixels", self.image_px)
-        least = 0 if self.weights else 1
-        require(self.epochs >= least, "epochs", f"at least {least}", self.epochs)
+        require(self.epochs >= 0, "epochs", "at least 0", self.epochs)
         for member, weights in zip(self.members, self.weights, strict=False):  # there may be none
             check_weights(weights, member, "members")
         check_trunk(self, has_weights=bool(self.weights))
