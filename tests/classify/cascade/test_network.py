@@ -4,6 +4,7 @@ from classify_cascade import STEPS, build
 from torch.testing import assert_close
 
 from modicum.adaptive.contract import Group
+from modicum.classify.cascade.members import build_alone
 from modicum.classify.cascade.network import Price, Step, TrunkCascade, name_step, price_steps
 from modicum.measuring.counting import count_macs
 from modicum.storage.weights import load_network, save_network
@@ -50,6 +51,19 @@ def test_plain_network_is_the_whole_trunk_at_full_size_and_costs_what_is_stated(
     assert count_macs(plain, images[:1]) == cascade.costs.plain
     plain.head.weight.zero_()
     assert cascade.plain_head.weight.abs().sum() > 0
+
+
+def test_size_and_exit_by_itself_runs_what_its_first_step_would_and_costs_as_much(cascade, images):
+    alone = build_alone(cascade, name_step(Step(32, 0), cascade.trunk)).eval()
+    assert count_macs(alone, images[:1]) == cascade.costs.per_route[0]
+    alone.head.load_state_dict(cascade.heads[0].state_dict())
+    answered = cascade.run(images, torch.zeros(12, dtype=torch.int64))
+    assert_close(alone(images).log_softmax(dim=1), answered, **TOLERANCE)
+
+
+def test_size_that_is_no_step_can_be_built_by_its_name_and_an_unknown_name_cannot(cascade, images):
+    assert build_alone(cascade, "40 px")(images).shape == (12, 5)
+    assert build_alone(cascade, "40 px to the moon") is None
 
 
 def test_second_exit_of_a_size_pays_only_what_is_left_of_the_trunk():
