@@ -4,7 +4,8 @@ from classify_cascade import STEPS, build
 from torch.testing import assert_close
 
 from modicum.adaptive.contract import Group
-from modicum.classify.cascade.network import Price, Step, TrunkCascade, build_alone, name_step, price_steps
+from modicum.classify.cascade.members import build_alone
+from modicum.classify.cascade.network import Price, Step, TrunkCascade, name_step, price_steps
 from modicum.measuring.counting import count_macs
 from modicum.storage.weights import load_network, save_network
 
