@@ -31,4 +31,4 @@ def test_what_does_not_fit_is_refused_by_name(change, message):
 
 def test_other_keys_of_the_preprocessing_are_not_stated():
     stated = replace(STATED, preprocessing=PREPROCESSING | {"flip": True})
-    assert stated.to_json(32)["preprocessing"] == PREPROCESSING
+    assert stated.to_json(32)["preprocessing"] == PREPROCESSING | {"interpolation": "bilinear"}
