@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modicum.adaptive.cascades import NestedThresholds, blank_thresholds, fit_thresholds
+from modicum.adaptive.cascades import NUM_LEVELS, NestedThresholds, blank_thresholds, fit_thresholds, refine
 from modicum.adaptive.knobs import KnobError
 
 SEEDS = st.integers(0, 2**31)
@@ -115,3 +115,34 @@ def test_more_members_than_the_search_can_hold_are_refused():
     confidence, hits = draw(0, 10, 5)
     with pytest.raises(ValueError, match="at most 4 members, got 5"):
         fit_thresholds(confidence, hits, torch.arange(5.0))
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=SEEDS, members=st.integers(2, 3))
+def test_refined_sequence_is_nested_and_priced_as_by_a_loop_over_samples(seed, members):
+    confidence, hits = draw(seed, 60, members)
+    costs = COSTS[:members]
+    fitted = fit_thresholds(confidence, hits, costs)
+    fine = refine(fitted, confidence, hits, costs)
+    assert (fine.thresholds.diff(dim=0) <= 0).all()
+    for row, thresholds in enumerate(fine.thresholds):
+        places = leave(thresholds, confidence)
+        assert float(fine.costs[row]) == pytest.approx(float(costs[places].mean()))
+        assert float(fine.worths[row]) == pytest.approx(float(hits[torch.arange(60), places].double().mean()))
+
+
+def test_refined_sequence_passes_the_first_one_in_small_steps():
+    confidence, hits = draw(0, 4000, 2)
+    costs = COSTS[:2]
+    fitted = fit_thresholds(confidence, hits, costs)
+    fine = refine(fitted, confidence, hits, costs)
+    assert {tuple(row) for row in fitted.thresholds.tolist()} <= {tuple(row) for row in fine.thresholds.tolist()}
+    step = float(costs[1] - costs[0]) / (NUM_LEVELS - 1)
+    assert float(-fine.costs.diff().min()) < step / 4
+    assert float(-fitted.costs.diff().min()) > step
+
+
+def test_sequence_of_a_single_row_stays_as_it_is():
+    confidence, hits = draw(0, 20, 1)
+    fitted = fit_thresholds(confidence, hits, COSTS[:1])
+    assert refine(fitted, confidence, hits, COSTS[:1]) is fitted

@@ -1,8 +1,11 @@
+import itertools
+import time
+
 import pytest
 import torch
 from torch.testing import assert_close
 
-from modicum.adaptive.cascades import Tradeoff
+from modicum.adaptive.cascades import Tradeoff, fit_thresholds
 from modicum.classify.cascade.menu import Plan, choose_plan, judge_members, plan_cascades
 
 LABELS = torch.tensor([0, 1] * 100)
@@ -47,3 +50,43 @@ def test_averages_are_over_the_members_so_far():
     assert_close(judged[:, 1], table[:, :2].mean(dim=1))
     best = judged[:, 1].topk(2, dim=1).values
     assert_close(sure[:, 1], best[:, 0] - best[:, 1])
+
+
+def candidates(count, samples):
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(samples, count, 5, generator=generator), torch.arange(samples) % 5
+    logits[torch.arange(samples), :, labels] += 2
+    return logits.softmax(dim=2), labels
+
+
+@pytest.mark.parametrize("confidence", ["margin", "probability", "entropy", "agreement"])
+@pytest.mark.parametrize("average", [True, False])
+def test_every_menu_is_judged_as_by_itself_whatever_menus_come_before(confidence, average):
+    table, labels = candidates(4, 50)
+    costs = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
+    menus = [menu for size in (3, 1, 2) for menu in itertools.combinations(range(4), size)]
+    plans = plan_cascades(
+        table, labels, menus, lambda menu: costs[list(menu)].cumsum(0), confidence=confidence, averages=(average,)
+    )
+    assert sorted(plan.members for plan in plans) == sorted(menus)
+    for plan in plans:
+        judged, sure = judge_members(table[:, list(plan.members)], confidence, average=average)
+        hits = judged.argmax(dim=2) == labels[:, None]
+        alone = fit_thresholds(sure, hits, costs[list(plan.members)].cumsum(0))
+        assert_close(plan.tradeoff.worths, alone.worths)
+        assert_close(plan.tradeoff.costs, alone.costs)
+
+
+def test_all_cascades_of_ten_candidates_are_tried_on_ten_thousand_images_in_ten_seconds():
+    table, labels = candidates(10, 10_000)
+    menus = [menu for size in (1, 2, 3) for menu in itertools.combinations(range(10), size)]
+    started = time.process_time()  # of the processor: what else runs does not count
+    plans = plan_cascades(table, labels, menus, lambda menu: torch.tensor(menu, dtype=torch.float64).add(1).cumsum(0))
+    assert len(plans) == 175
+    assert time.process_time() - started < 10
+
+
+def test_budgets_below_the_cheapest_member_do_not_count_against_a_plan():
+    plan = Plan((0,), False, Tradeoff(torch.empty(1, 0), torch.tensor([0.4]), torch.tensor([0.9])))
+    assert plan.accuracy_around(0.5) < 0.9
+    assert plan.accuracy_around(0.5, 0.4) == pytest.approx(0.9)
