@@ -83,7 +83,8 @@ def test_routed_classes_are_those_of_a_run_and_only_changed_routes_are_run_again
 
 def test_the_whole_of_a_network_is_its_most_expensive_route(network, pixels):
     images, _ = as_images(pixels)
-    whole, plain = (reference_classes(network, images, name) for name in ("whole", "plain"))
+    routed = RoutedClasses(network, images)
+    whole, plain = (reference_classes(network, images, name, routed) for name in ("whole", "plain"))
     assert torch.equal(whole, plain)  # of these two systems
 
 

@@ -7,7 +7,7 @@ and whoever draws curves or baselines does not know which it has.
 # N samples, R routes, S scores
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -72,10 +72,18 @@ def score(model: AdaptiveNetwork[Inputs, Any, object], batches: Batches[Inputs, 
     Raises:
         ValueError: If ``batches`` does not hold one sample per id.
     """
-    rows = [model.scores(inputs).float().cpu() for inputs, _ in batches]
+    return scored_of(ids, [model.scores(inputs).float().cpu() for inputs, _ in batches])
+
+
+def scored_of(ids: tuple[str, ...], rows: Sequence[Tensor]) -> Scored:
+    """Returns the scores of batches (n, S), one after the other, under the names of their samples.
+
+    Raises:
+        ValueError: If there are none, or not one per id.
+    """
     if not rows:
         raise ValueError("batches hold no samples, so there is nothing to score")
-    scored = Scored(ids, torch.cat(rows))
+    scored = Scored(ids, torch.cat(list(rows)))
     if not len(ids) == len(set(ids)) == len(scored.scores):
         raise ValueError(f"ids must name each sample once: {len(set(ids))} names for {len(scored.scores)} samples")
     return scored

@@ -36,6 +36,7 @@ from modicum.classify.evidence import (
     calibration_to_json,
     judge_hits,
     point_from_json,
+    score_and_tabulate,
     tabulate_answers,
 )
 from modicum.classify.fixed_routes import FixedRoutes, listed_routes
@@ -95,11 +96,12 @@ def open_data(recipe: ClassifierRecipe, run: RunFolder) -> PreparedData:
 def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
     """Scores a part of the data, and runs every route on it where routes can be listed."""
     batches = data.evaluate_on(part, device_of(model))
-    scored = score(model, batches, data.splits.part(part))
+    ids = data.splits.part(part)
     labels = torch.tensor([data.source.records[index].label for index in data.splits.indices(data.source, part)])
     if model.costs.menu() is None:
-        return Judged(scored, labels, None, cached(executed_outcome(model, batches, judge_hits)))
-    answers = tabulate_answers(model, batches)
+        outcome = cached(executed_outcome(model, batches, judge_hits))
+        return Judged(score(model, batches, ids), labels, None, outcome)
+    scored, answers = score_and_tabulate(model, batches, ids)
     return Judged(scored, labels, answers, answers.hits.outcome)
 
 
@@ -236,9 +238,9 @@ def evaluate_run(
     is_own = calibration.guarantee is None or calibration.guarantee.source is None
     if is_own and calibration.data_hash != hash_ids(data.splits.calibration):
         raise RunError(f"{run.calibration} was made on other images than {run.splits.name} names: calibrate again")
-    shown = loss_on_test(model, data, calibration) if knob is None else None
-    knob = calibration.knob if knob is None else knob
     test = judge(model, data, "test")
+    shown = loss_on_test(model, data, calibration, test) if knob is None else None
+    knob = calibration.knob if knob is None else knob
     routes = model.policy.decide(test.scored.scores, knob)
     cheapest, most_expensive = choose_examples(model, data, test, routes)
     timed = timed_images(model, data)

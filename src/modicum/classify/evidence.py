@@ -1,7 +1,7 @@
 """Evidence about classifiers: hits, the five most probable classes, confidences, and the names that files use."""
 # N samples, R routes, K classes
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -13,8 +13,18 @@ from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.contract import AdaptiveNetwork, Policy
 from modicum.adaptive.costs import CostTable
 from modicum.adaptive.curve import Curve, Point, fixed_point, routed_point, trace_curve, worths_of
-from modicum.adaptive.evidence import Batches, Outcome, RouteTable, Scored, judge_every_route, judge_routes
+from modicum.adaptive.evidence import (
+    Batches,
+    Outcome,
+    RouteTable,
+    Scored,
+    judge_every_route,
+    judge_routes,
+    score,
+    scored_of,
+)
 from modicum.adaptive.worth import MeanWorth
+from modicum.classify.exiting import AnswersEveryStep
 from modicum.classify.standings import Standing
 from modicum.storage.files import JSON
 from modicum.storage.values import Form, from_plain, renaming, to_plain
@@ -81,6 +91,10 @@ class AnswerTable:
         """Returns the worth of every route: its hits."""
         return _table_of(self.top1)
 
+    def classes(self, routes: Tensor) -> Tensor:
+        """Returns the most probable class (N,) of each sample on its route (N,)."""
+        return self.predicted.gather(1, routes[:, None])[:, 0]
+
     @property
     def also(self) -> dict[str, Outcome[Tensor]]:
         """Returns top-5 accuracy, which a curve notes beside hits."""
@@ -107,8 +121,38 @@ def tabulate_answers(model: AdaptiveNetwork, batches: Batches, routes: Tensor | 
         judged = judge_every_route(model, batches, partial(_judge_answers, num_routes=0 if menu is None else len(menu)))
     else:
         judged = judge_routes(model, batches, partial(_judge_answers, num_routes=len(routes)), routes)
-    by_route = [[torch.cat(column) for column in zip(*parts, strict=True)] for parts in judged]
-    return AnswerTable(*(torch.stack(columns, dim=1) for columns in zip(*by_route, strict=True)))
+    return _join(judged)
+
+
+@torch.inference_mode()
+def score_and_tabulate(
+    model: AdaptiveClassifier, batches: Batches[Tensor, Tensor], ids: tuple[str, ...]
+) -> tuple[Scored, AnswerTable]:
+    """Scores every sample and runs every route of the menu on it: in one pass where one gives both, else in two.
+
+    Args:
+        model: The network.
+        batches: Images and labels.
+        ids: Name of each image.
+
+    Raises:
+        ValueError: If the routes of this model are too many to list, or ``batches`` does not hold one sample per id.
+    """
+    if not isinstance(model, AnswersEveryStep):
+        return score(model, batches, ids), tabulate_answers(model, batches)
+    sure, judged = [], []
+    for images, labels in batches:
+        every = model.every_step(images)
+        sure.append(every.sure.float().cpu())
+        logits = every.logits.unbind(dim=1)
+        judged.append([_judge_answers(rows, labels, num_routes=len(logits)) for rows in logits])
+    return scored_of(ids, sure), _join(zip(*judged, strict=True))
+
+
+def _join(by_route: Iterable[Iterable[_Answers]]) -> AnswerTable:
+    """Joins the batches of each route, and sets the routes side by side."""
+    columns = [[torch.cat(column) for column in zip(*parts, strict=True)] for parts in by_route]
+    return AnswerTable(*(torch.stack(column, dim=1) for column in zip(*columns, strict=True)))
 
 
 def _judge_answers(logits: Tensor, labels: Tensor, *, num_routes: int) -> _Answers:

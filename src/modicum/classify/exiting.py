@@ -4,7 +4,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +32,18 @@ class Waiting(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Holds what every step answers to images."""
+    """Holds what every step of a network answers to images."""
 
-    sure: Tensor  # (B, M) float32 in [0, 1]
-    logs: Tensor  # (B, M, K) float32: logarithms of probabilities
+    sure: Tensor  # (B, M) float32: the scores
+    logits: Tensor  # (B, M, K) float32: what `run` gives on the route of each step
+
+
+@runtime_checkable
+class AnswersEveryStep(Protocol):
+    """A network whose routes are prefixes of one another: one pass gives the scores and what every route answers."""
+
+    def every_step(self, images: Tensor) -> Answers:
+        """Returns what every step answers to every image of a batch (B, 3, H, W)."""
 
 
 class ExitingClassifier(nn.Module, ABC):

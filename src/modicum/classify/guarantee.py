@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from modicum.adaptive.calibration import Calibration, hash_ids
 from modicum.adaptive.contract import device_of
 from modicum.adaptive.curve import knob_sequence
-from modicum.adaptive.evidence import Scored, score
+from modicum.adaptive.evidence import Scored, score, scored_of
 from modicum.adaptive.guarantee import Guarantee, Passed, Terms, find_last_passing
-from modicum.classify.evidence import AdaptiveClassifier
+from modicum.classify.evidence import AdaptiveClassifier, Judged
+from modicum.classify.exiting import AnswersEveryStep
 from modicum.classify.preparation import EVALUATION_BATCH, PreparedData
 from modicum.classify.results import LossOnTest
 from modicum.datasets.loaders import derive_seed
@@ -70,14 +71,15 @@ class Images:
 
     def scored(self, model: AdaptiveClassifier) -> Scored:
         """Scores every image."""
-        return score(model, ((images, None) for images in self._batches()), self.ids)
+        return score(model, ((images, None) for images in self.batches()), self.ids)
 
     @torch.inference_mode()
     def classes_by(self, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Returns the most probable class (N,) of every image, on the CPU."""
-        return torch.cat([network(images).argmax(dim=1).cpu() for images in self._batches()])
+        return torch.cat([network(images).argmax(dim=1).cpu() for images in self.batches()])
 
-    def _batches(self) -> Iterable[Tensor]:
+    def batches(self) -> Iterable[Tensor]:
+        """Returns batches of all images, in order."""
         return self.batches_of(list(range(len(self.ids))))
 
 
@@ -93,6 +95,21 @@ def images_of(data: PreparedData, part: Part, device: torch.device, *, most: int
 
     labels = torch.tensor([record.label for record in records])
     return Images(tuple(record.id for record in records), batches_of, labels)
+
+
+ClassesOn = Callable[[Tensor], Tensor]
+"""From the routes (N,) or (N, U) of images to the most probable class (N,) of each, on the CPU."""
+
+
+@torch.inference_mode()
+def score_and_classify(model: AdaptiveClassifier, images: Images) -> tuple[Tensor, ClassesOn]:
+    """Returns the scores (N, S) of images, and their classes on any routes: looked up where one pass gives them all."""
+    if not isinstance(model, AnswersEveryStep):
+        return images.scored(model).scores, RoutedClasses(model, images)
+    passed = [model.every_step(batch) for batch in images.batches()]
+    scored = scored_of(images.ids, [every.sure.float().cpu() for every in passed])
+    classes = torch.cat([every.logits.argmax(dim=2).cpu() for every in passed])
+    return scored.scores, lambda routes: classes.gather(1, routes[:, None])[:, 0]
 
 
 class RoutedClasses:
@@ -125,7 +142,7 @@ class RoutedClasses:
         return self._classes.clone()
 
 
-def reference_classes(model: AdaptiveClassifier, images: Images, reference: ReferenceName) -> Tensor:
+def reference_classes(model: AdaptiveClassifier, images: Images, reference: ReferenceName, routed: ClassesOn) -> Tensor:
     """Returns the classes (N,) that answers are compared with.
 
     Args:
@@ -134,10 +151,11 @@ def reference_classes(model: AdaptiveClassifier, images: Images, reference: Refe
         reference: "plain" is the network with everything computed and nothing decided; "whole" the most expensive
             route, which differs from it where answers of several members are averaged. Where routes cannot be listed,
             both are the same.
+        routed: The classes of these images on any routes.
     """
     menu = model.costs.menu()
     if reference == "whole" and menu is not None:
-        return RoutedClasses(model, images)(menu[:1].expand(len(images.ids)))
+        return routed(menu[:1].expand(len(images.ids)))
     plain: nn.Module = model.plain_network().eval()
     return images.classes_by(plain)
 
@@ -175,8 +193,8 @@ def certify(
     Raises:
         GuaranteeError: If no knob keeps the terms.
     """
-    scores, routed = images.scored(model).scores, RoutedClasses(model, images)
-    expected = reference_classes(model, images, reference)
+    scores, routed = score_and_classify(model, images)
+    expected = reference_classes(model, images, reference, routed)
 
     def losses(knob: float) -> Tensor:
         return losses_of(routed(model.policy.decide(scores, knob)), expected, images.labels)
@@ -199,16 +217,19 @@ def certify(
     )
 
 
-def loss_on_test(model: AdaptiveClassifier, data: PreparedData, calibration: Calibration) -> LossOnTest | None:
-    """Counts, on the test part, the losses that a calibration limits; None where it guarantees nothing."""
+def loss_on_test(
+    model: AdaptiveClassifier, data: PreparedData, calibration: Calibration, test: Judged
+) -> LossOnTest | None:
+    """Counts, on the judged test part, the losses that a calibration limits; None where it guarantees nothing."""
     guarantee = calibration.guarantee
     if guarantee is None:
         return None
     images = images_of(data, "test", device_of(model))
-    routes = model.policy.decide(images.scored(model).scores, calibration.knob)
-    expected = reference_classes(model, images, "whole" if guarantee.reference == "whole" else "plain")
+    routes = model.policy.decide(test.scored.scores, calibration.knob)
+    routed = RoutedClasses(model, images) if test.answers is None else test.answers.classes
+    expected = reference_classes(model, images, "whole" if guarantee.reference == "whole" else "plain", routed)
     labels = None if guarantee.loss == "different" else images.labels
-    lost = losses_of(RoutedClasses(model, images)(routes), expected, labels)
+    lost = losses_of(routed(routes), expected, labels)
     return LossOnTest(int(lost.sum()), len(lost))
 
 

@@ -4,8 +4,11 @@ from classify_cascade import STEPS, build
 from torch.testing import assert_close
 
 from modicum.adaptive.contract import Group
+from modicum.adaptive.evidence import score
 from modicum.classify.cascade.members import build_alone
 from modicum.classify.cascade.network import Price, Step, TrunkCascade, name_step, price_steps
+from modicum.classify.evidence import score_and_tabulate, tabulate_answers
+from modicum.classify.guarantee import Images, score_and_classify
 from modicum.measuring.counting import count_macs
 from modicum.storage.weights import load_network, save_network
 
@@ -84,8 +87,8 @@ def test_one_step_at_a_time_gives_the_same_answers(cascade, images):
 
 def test_averaged_answer_is_the_mean_of_the_members_own(images):
     own, averaged = (
-        build(average=False).every_step(images).logs.exp(),
-        build(average=True).every_step(images).logs.exp(),
+        build(average=False).every_step(images).logits.exp(),
+        build(average=True).every_step(images).logits.exp(),
     )
     assert_close(averaged[:, 1], own[:, :2].mean(dim=1), **TOLERANCE)
 
@@ -121,3 +124,26 @@ def test_route_that_is_no_step_is_refused(cascade, images):
 def test_steps_are_named_by_size_and_by_the_stage_at_which_they_leave(cascade):
     assert cascade.costs.route_names == ("32 px to stage 6", "32 px", "48 px")
     assert name_step(Step(32, 0), cascade.trunk) == "32 px to stage 6"
+
+
+def test_one_pass_tells_what_scoring_and_running_every_route_tell(cascade, images):
+    batches = [(images[:7], torch.arange(7)), (images[7:], torch.arange(5))]
+    ids = tuple(map(str, range(12)))
+    scored, table = score_and_tabulate(cascade, batches, ids)
+    assert_close(scored.scores, score(cascade, batches, ids).scores, **TOLERANCE)
+    alone = tabulate_answers(cascade, batches)
+    assert_close(table.logs, alone.logs, **TOLERANCE)
+    assert torch.equal(table.predicted, alone.predicted)
+    assert torch.equal(table.top5, alone.top5)
+    routes = torch.arange(12) % 3
+    assert torch.equal(table.classes(routes), cascade.run(images, routes).argmax(dim=1))
+
+
+def test_classes_on_any_routes_come_from_one_pass(cascade, images, monkeypatch):
+    routes = torch.arange(12) % 3
+    expected = cascade.run(images, routes).argmax(dim=1)
+    given = Images(tuple(map(str, range(12))), lambda places: (images[places],))
+    scores, classes = score_and_classify(cascade, given)
+    monkeypatch.setattr(type(cascade), "run", lambda *_: pytest.fail("run again"))
+    assert torch.equal(classes(routes), expected)
+    assert_close(scores, cascade.scores(images), **TOLERANCE)

@@ -167,7 +167,7 @@ def _answers(network: TrunkCascade, runner: OnnxCascade, images: Tensor) -> tupl
     every, answers, result = network.every_step(images), runner.every_step(array), runner.predict(array)
     sure, routes = torch.from_numpy(answers.sure), torch.from_numpy(result.routes)
     expected = {
-        "log-probabilities of every step": every.logs,
+        "log-probabilities of every step": every.logits,
         "scores": every.sure,
         "routes": network.policy.decide(sure, runner.knob),
         "routes of the run": excuse_routes(network.policy, sure, routes, runner.knob, TOLERANCE),

@@ -188,14 +188,17 @@ class StepAlone(nn.Module):
 
 
 def price_trunk(trunk: Trunk, sizes_px: Sequence[int], num_classes: int) -> dict[Step, Price]:
-    """Counts the multiply-adds of every exit at every size, by itself."""
-    on_meta, prices, widths = copy.deepcopy(trunk).to("meta").eval(), {}, feature_widths(trunk, max(sizes_px))
+    """Counts the multiply-adds of every exit at every size, by itself.
+
+    One image of each size is really computed: operators of convolutional networks take longer on the meta device.
+    """
+    counted, prices, widths = copy.deepcopy(trunk).eval(), {}, feature_widths(trunk, max(sizes_px))
     for size_px in sizes_px:
-        x, macs = torch.empty(1, 3, size_px, size_px, device="meta"), 0
-        for exit_, piece in enumerate(on_meta.pieces):
-            macs += count_macs(piece, x)
-            with torch.no_grad():
-                x = piece(x)
+        x, macs = torch.zeros(1, 3, size_px, size_px).to(next(trunk.parameters())), 0
+        for exit_, piece in enumerate(counted.pieces):
+            maps: list[Tensor] = []
+            macs += count_macs(lambda piece=piece, x=x, maps=maps: maps.append(piece(x)))
+            x = maps[0]
             prices[Step(size_px, exit_)] = Price(float(macs), float(sum(widths[: exit_ + 1]) * num_classes))
     return prices
 

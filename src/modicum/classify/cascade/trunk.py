@@ -96,15 +96,12 @@ def feature_widths(trunk: Trunk, image_px: int) -> tuple[int, ...]:
     Raises:
         RecipeError: If the trunk cannot run images of this size.
     """
-    on_meta, x, widths = (
-        copy.deepcopy(trunk).to("meta").eval(),
-        torch.empty(2, 3, image_px, image_px, device="meta"),
-        [],
-    )
+    still, widths = copy.deepcopy(trunk).eval(), []
+    x = torch.zeros(1, 3, image_px, image_px).to(next(trunk.parameters()))
     try:
         with torch.no_grad():
             for piece in range(len(trunk.pieces)):
-                x, pooled = on_meta(x, piece, piece + 1)
+                x, pooled = still(x, piece, piece + 1)
                 widths.append(pooled.shape[1])
     except (RuntimeError, ValueError) as error:  # what networks raise on a size that they refuse
         raise RecipeError(f"the backbone cannot run images of {image_px} px: {error}") from error
