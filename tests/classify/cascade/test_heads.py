@@ -3,6 +3,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.testing import assert_close
 
+from modicum.classify.cascade import heads
 from modicum.classify.cascade.heads import Standardised, fit_head, make_folds, out_of_fold
 from modicum.storage.errors import DataError
 
@@ -56,3 +57,25 @@ def test_classes_with_fewer_images_than_folds_get_fewer_folds():
 def test_class_with_a_single_image_is_refused_by_name():
     with pytest.raises(DataError, match=r"class 'alone' has 1 training images.*at least 2"):
         make_folds(torch.tensor([0, 0, 1]), ["pair", "alone"], 5, 0)
+
+
+def test_images_are_described_alike_whichever_side_is_the_smaller():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((30, 50), (50, 30)):
+        rows = torch.randn(shape, generator=generator)
+        found = Standardised.of([rows])
+        scaled = (rows - found.mean) * found.scale
+        assert_close(torch.from_numpy(found.rows @ found.rows.T).float(), scaled @ scaled.T, atol=1e-5, rtol=1e-4)
+        assert_close(found.basis.T @ found.basis, torch.eye(found.basis.shape[1]), atol=1e-4, rtol=0)
+
+
+def test_leading_directions_of_many_images_give_nearly_the_same_head(monkeypatch):
+    blocks, labels = draw(count=400)
+    wide = [torch.cat([block, block @ torch.randn(block.shape[1], 40)], dim=1) for block in blocks]
+    whole = fit_head(Standardised.of(wide), labels, 3, PENALTY)
+    monkeypatch.setattr(heads, "MOST_EXACT", 20)
+    monkeypatch.setattr(heads, "MOST_DIRECTIONS", 12)  # of 9 that there are
+    leading = fit_head(Standardised.of(wide), labels, 3, PENALTY)
+    rows = torch.cat(wide, dim=1)
+    with torch.no_grad():
+        assert_close(leading(rows).softmax(dim=1), whole(rows).softmax(dim=1), atol=1e-2, rtol=0)

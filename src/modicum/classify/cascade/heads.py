@@ -9,12 +9,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
 from modicum.storage.errors import DataError
 
 MOST_ITERATIONS = 500  # of the solver, which needs 20 to 60
 SMALLEST_DEVIATION = 1e-6  # of a feature that hardly varies
+MOST_EXACT = 2048  # images or features, whichever are fewer, whose span is kept whole
+MOST_DIRECTIONS = 512  # kept where both are more
 SMALLEST_SHARE = 1e-8  # of the largest variance, of a direction that is kept: the rest is rounding
 
 
@@ -24,7 +27,7 @@ class Standardised:
 
     Every feature has mean 0 and deviation 1, then each block is divided by the root of its width, so that blocks weigh
     alike however wide they are. The coordinates span the images: a penalised head lies in that span, so nothing is lost
-    and a fit takes n x r numbers instead of n x D.
+    and a fit takes n x r numbers instead of n x D. Of many images with many features, only the leading directions stay.
 
     Attributes:
         rows: Shape (n, r), float64.
@@ -46,12 +49,30 @@ class Standardised:
         mean, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
         scale = 1 / (deviation.clamp_min(SMALLEST_DEVIATION) * widths.sqrt())
         scaled = (features - mean) * scale
-        values, vectors = torch.linalg.eigh((scaled @ scaled.T).double())  # n x n: there are far more features
-        kept = values > values[-1] * SMALLEST_SHARE
-        lengths = values[kept].sqrt()
-        rows: NDArray[np.float64] = (vectors[:, kept] * lengths).numpy()
-        basis = scaled.T @ (vectors[:, kept] / lengths).float()
-        return cls(rows, basis, mean, scale)
+        return cls(*_span(scaled), mean, scale)
+
+
+def _span(scaled: Tensor) -> tuple[NDArray[np.float64], Tensor]:
+    """Returns coordinates (n, r) and an orthonormal basis (D, r) of the space that centred rows (n, D) span.
+
+    The eigenvectors of the smaller of the two products give it; where both are large, that would take minutes for each
+    head, and the leading directions are found by random projections.
+    """
+    if min(scaled.shape) > MOST_EXACT:
+        left, lengths, right = randomized_svd(scaled.numpy(), MOST_DIRECTIONS, n_iter=1, random_state=0)
+        return (left * lengths).astype(np.float64), torch.from_numpy(right.T.copy())
+    if scaled.shape[1] < scaled.shape[0]:
+        _, basis = _kept(scaled.T @ scaled)
+        return (scaled.double() @ basis).numpy(), basis.float()
+    values, vectors = _kept(scaled @ scaled.T)
+    return (vectors * values.sqrt()).numpy(), scaled.T @ (vectors / values.sqrt()).float()
+
+
+def _kept(product: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the eigenvalues and eigenvectors, float64, of a symmetric matrix, those that are more than rounding."""
+    values, vectors = torch.linalg.eigh(product.double())
+    kept = values > values[-1] * SMALLEST_SHARE
+    return values[kept], vectors[:, kept]
 
 
 def fit_head(features: Standardised, labels: Tensor, num_classes: int, penalty: float) -> nn.Linear:
