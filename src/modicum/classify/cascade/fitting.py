@@ -149,7 +149,7 @@ class _CascadeFitting:
         plan = choose_plan(plans, self.recipe.budget)
         chosen = ", ".join(name_step(candidates.steps[place], self.trunk) for place in plan.members)
         log.info("of %d cascades, the best for %g of the cost: %s", len(menus), self.recipe.budget, chosen)
-        return plan
+        return plan.refined(probabilities, labels, self.recipe.confidence, price(plan.members))
 
     def _build(self, candidates: Candidates, temperatures: Tensor, plan: Plan) -> TrunkCascade:
         recipe, members = self.recipe, list(plan.members)

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.cascades import NestedThresholds, refine
+from modicum.adaptive.cascades import NestedThresholds
 from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.kept_logits import KeptLogits
 from modicum.classify.cascade.member_sources import Found, find_members
 from modicum.classify.cascade.members import MemberCascade, View, common_format, format_to_json
-from modicum.classify.cascade.menu import Plan, choose_plan, judge_members, plan_cascades
+from modicum.classify.cascade.menu import Plan, choose_plan, plan_cascades
 from modicum.classify.cascade.recipe import CascadeRecipe
 from modicum.classify.confidence import check_outcomes, fit_temperatures
 from modicum.classify.data.opening import open_source
@@ -174,9 +174,7 @@ class _MemberFitting:
         log.info("of %d cascades, the best for %g of the cost: %s", len(menus), recipe.budget, ", ".join(chosen))
         if dropped:
             log.info("members that do not pay: %s", ", ".join(dropped))
-        answers, sure = judge_members(probabilities[:, list(plan.members)], recipe.confidence, average=plan.average)
-        hits = answers.argmax(dim=2) == labels[:, None]
-        return replace(plan, tradeoff=refine(plan.tradeoff, sure, hits, price(plan.members)))
+        return plan.refined(probabilities, labels, recipe.confidence, price(plan.members))
 
     def _build(self, temperatures: Tensor, plan: Plan) -> MemberCascade:
         chosen, last = [self.found[place] for place in plan.members], self.found[-1]

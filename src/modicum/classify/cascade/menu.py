@@ -2,13 +2,13 @@
 
 # N images, C candidates, M members of a cascade, K classes
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from modicum.adaptive.cascades import Tradeoff, fit_thresholds
+from modicum.adaptive.cascades import Tradeoff, fit_thresholds, refine
 from modicum.classify.confidence import agreement, average_answers, sureness
 from modicum.classify.confidence_names import ConfidenceName
 
@@ -34,6 +34,19 @@ class Plan:
         budgets = [floor + share * (budget - floor) for share in SHARES]
         found = [self.tradeoff.worths[self.tradeoff.costs <= each] for each in budgets]
         return sum(float(worths.max()) if len(worths) else 0.0 for worths in found) / len(found)
+
+    def refined(self, probabilities: Tensor, labels: Tensor, confidence: ConfidenceName, costs: Tensor) -> "Plan":
+        """Returns this plan with its thresholds in small steps, so that a knob can meet any budget.
+
+        Args:
+            probabilities: As of `plan_cascades`, where the plan is from.
+            labels: As there.
+            confidence: As there.
+            costs: Shape (M,), up to and with each of its members.
+        """
+        answers, sure = judge_members(probabilities[:, list(self.members)], confidence, average=self.average)
+        hits = answers.argmax(dim=2) == labels[:, None]
+        return replace(self, tradeoff=refine(self.tradeoff, sure, hits, costs))
 
 
 def judge_members(probabilities: Tensor, confidence: ConfidenceName, *, average: bool) -> tuple[Tensor, Tensor]:
