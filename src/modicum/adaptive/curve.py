@@ -143,20 +143,21 @@ def knob_sequence(
 ) -> tuple[float, ...]:
     """Fixes a sequence of knobs from the most expensive routes to the cheapest.
 
-    Knobs in even steps of mean cost on the given samples, and as many in even steps of the knob between: confidences on
-    samples that a network was trained on crowd near 1, where even steps of cost alone would leave the rest of the range
-    without a knob.
+    Knobs in even steps of mean cost on the given samples, as many in even steps of the knob between, and as many from
+    there to the end of the policy's range: confidences on samples that a network was trained on crowd near 1, so these
+    take their cheapest routes at knobs at which others are far from theirs.
 
     Args:
         scores: Shape (N, S), N at least 1: of samples on which nothing is going to be tested.
         policy: The decision.
         costs: Its price.
-        num_points: Knobs of either kind, at least 2.
+        num_points: Knobs of each kind, at least 2.
     """
     names = tuple(str(row) for row in range(len(scores)))
     by_cost = sweep_knobs(Scored(names, scores), policy, costs, num_points)
-    by_knob = np.linspace(by_cost[0], by_cost[-1], num_points).tolist()
-    return tuple(sorted({*by_cost, *by_knob}))
+    between = np.linspace(by_cost[0], by_cost[-1], num_points).tolist()
+    beyond = np.linspace(by_cost[-1], policy.knob_range(scores)[1], num_points).tolist()
+    return tuple(sorted({*by_cost, *between, *beyond}))
 
 
 def fixed_point(name: str, worth: Worth, cost: float) -> Point:
