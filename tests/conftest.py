@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from matplotlib.figure import Figure
 from PIL import Image
 from training_process import start_forked, start_training
@@ -32,6 +33,10 @@ from modicum.storage.lock import locked
 from modicum.storage.runs import RunFolder
 
 pytest_plugins = ["simulated_evaluation"]
+
+# A property is tried on 30 examples where its test names no number; with --hypothesis-profile=default on 100.
+settings.register_profile("brief", settings.get_profile(settings.get_current_profile_name()), max_examples=30)
+settings.load_profile("brief")
 
 DEADLINE_S = 240  # imports alone take 15 s on two busy cores
 STAMP = "MODICUM_TEST_SESSION"  # in the environment of every process that this session starts
