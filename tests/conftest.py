@@ -240,6 +240,25 @@ def inputs_of(tmp_path: Path) -> Callable[[str], tuple[object, object, object]]:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Function from a name and what fills a folder to that folder, filled by one worker for all; not to be changed."""
+    shared = shared_folder(tmp_path_factory)
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = shared / name
+        with wait_for_lock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                begun = shared / f"{name}.begun"
+                shutil.rmtree(begun, ignore_errors=True)
+                begun.mkdir()
+                fill(begun)
+                begun.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> Callable[[str], Path]:
     """The run folder of a system, trained by its quick recipe; trained once, by one worker, and copied for the others.
 
