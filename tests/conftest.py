@@ -8,25 +8,35 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+from matplotlib.figure import Figure
 from PIL import Image
 from training_process import start_forked, start_training
 from written_sets import write_crops, write_lookup, write_scenes
 
+from modicum.adaptive import efficiency
 from modicum.classify.data.scenes import DigitScenes
-from modicum.measuring import memory
+from modicum.measuring import memory, timing
+from modicum.reporting import page
+from modicum.reporting.embedding import EmbeddedPlot, embed_svg
+from modicum.reporting.plots.drawing import WIDE_IN, figure_to_svg
 from modicum.storage.errors import RunError
 from modicum.storage.files import read_jsonl
 from modicum.storage.lock import locked
 from modicum.storage.runs import RunFolder
 
 pytest_plugins = ["simulated_evaluation"]
+
+# A property is tried on 30 examples where its test names no number; with --hypothesis-profile=default on 100.
+settings.register_profile("brief", settings.get_profile(settings.get_current_profile_name()), max_examples=30)
+settings.load_profile("brief")
 
 DEADLINE_S = 240  # imports alone take 15 s on two busy cores
 STAMP = "MODICUM_TEST_SESSION"  # in the environment of every process that this session starts
@@ -230,6 +240,25 @@ def inputs_of(tmp_path: Path) -> Callable[[str], tuple[object, object, object]]:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Function from a name and what fills a folder to that folder, filled by one worker for all; not to be changed."""
+    shared = shared_folder(tmp_path_factory)
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = shared / name
+        with wait_for_lock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                begun = shared / f"{name}.begun"
+                shutil.rmtree(begun, ignore_errors=True)
+                begun.mkdir()
+                fill(begun)
+                begun.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> Callable[[str], Path]:
     """The run folder of a system, trained by its quick recipe; trained once, by one worker, and copied for the others.
 
@@ -252,7 +281,8 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
         with wait_for_lock(shared / f"quick-{system}.lock"):
             if not (trained / "report.html").exists():  # it is written last
                 place = str(data[wing]()) if wing in data else None
-                verbs.train(system, recipe=f"{system}-quick", data=place, out=trained)
+                with hurried_reports():
+                    verbs.train(system, recipe=f"{system}-quick", data=place, out=trained)
         return shutil.copytree(trained, tmp_path_factory.mktemp("runs") / system)
 
     def once(system: str) -> Path:
@@ -280,6 +310,34 @@ def quick_rows(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list
         return pickle.loads(file.read_bytes())
 
     return measure
+
+
+@contextmanager
+def hurried_reports() -> Iterator[None]:
+    """Has evaluations and reports made with one reading of the clock, half the images to time, and plots of one width.
+
+    What is left out takes half of a quick training, and no test of a run looks at the times or at both widths.
+    """
+
+    def in_turn(runs: Mapping[str, Callable[[], object]], **_: int) -> dict[str, float]:
+        return timing.time_in_turn(runs, rounds=1, warm_up=0)
+
+    def at_one_width(draw: Callable[[float], Figure], name: str, description: str) -> EmbeddedPlot:
+        drawn = embed_svg(figure_to_svg(draw(WIDE_IN)), name, description)
+        return EmbeddedPlot(drawn, drawn)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(efficiency, "time_in_turn", in_turn)
+        patch.setattr("modicum.classify.evaluation.TIMED_IMAGES", 32)
+        patch.setattr(page, "embed_plot", at_one_width)
+        yield
+
+
+@pytest.fixture(scope="module")
+def hurried() -> Iterator[None]:
+    """Hurries the evaluations and reports of a module; see `hurried_reports`."""
+    with hurried_reports():
+        yield
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:

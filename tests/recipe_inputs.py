@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from modicum.classify.backbones import create_backbone
+from modicum.classify.ranet.structure import STRUCTURES
 from modicum.nn.published import local_file
 from modicum.restore.rnan.network import RNAN
 from modicum.restore.rnan.published import published_names
@@ -175,6 +176,7 @@ def reduced(recipe: Any, *, published_size: bool) -> Any:
     Args:
         recipe: Any recipe, or options within one.
         published_size: Leave backbones and the sides of images as they are; else both are the smallest there are.
+            Structures keep their blocks, but not the channels that give the published one 149 M parameters.
     """
     if hasattr(recipe, "sizes") and recipe.members:  # members of a cascade bring their sizes, and nothing is trained
         return replace(recipe, budget=1.0)  # those of tests cost the same
@@ -196,6 +198,9 @@ def _reduced_value(name: str, value: Any, *, published_size: bool) -> Any:
         return min(value, limits[name])
     if name == "batch_px":
         return tuple(32 if not published_size else min(side, 96) for side in value)
+    if name == "structure" and value in STRUCTURES:
+        plan = STRUCTURES[value]
+        return replace(plan, base_channels=min(plan.base_channels, 16), growth=min(plan.growth, 8))
     if name.endswith("batch_size"):
         return min(value, 2)
     if name.endswith("epochs") and not name.startswith(("warmup", "step")):

@@ -118,7 +118,7 @@ def test_predictor_declares_what_it_takes_and_answers_draw_themselves(name, quic
 
 def test_eight_threads_get_the_answers_of_one_from_a_shared_predictor(name, quick_run):
     # More where calls differ in their knob; benchmarks/threads.py asks a thousand of every system.
-    answers = 240 if verbs.open_run(quick_run(name)).calibrate else 48
+    answers = 120 if verbs.open_run(quick_run(name)).calibrate else 48
     assert threads.count_differing(threads.calls_of(quick_run(name)), answers, threads=8) == 0
 
 

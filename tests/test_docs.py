@@ -13,8 +13,8 @@ from modicum.systems import WINGS
 from modicum.verbs import OF_RUNS
 
 
-@pytest.mark.parametrize(("page", "command"), ALL)
-def test_command_in_the_docs_is_accepted(page, command):
+@pytest.mark.parametrize("command", dict.fromkeys(command for _, command in ALL))  # pages share many
+def test_command_in_the_docs_is_accepted(command):
     verb, *words = shlex.split(command)
     words = [word for word in words if word not in ("--json", "--check")]
     parser = verb_parser(verb, "")

@@ -27,7 +27,7 @@ def test_all_of_it_is_in_a_folder_of_its_own_but_its_recipe():
 
 def test_classifier_of_the_page_passes_the_contract_tests(tmp_path):
     package = build(tmp_path)
-    command = [sys.executable, "-m", "pytest", *SUITES, "-k", "toy", "-n", "0", "--no-cov", "-q", "-x"]
+    command = [sys.executable, "-m", "pytest", *SUITES, "-k", "toy", "-n", "0", "-q", "-x"]
     environment = {**os.environ, "PYTHONPATH": str(package.parent)}
     cache = ("-p", "no:cacheprovider", "--basetemp", str(tmp_path / "tests"))
     done = subprocess.run([*command, *cache], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

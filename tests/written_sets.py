@@ -14,10 +14,10 @@ def write_crops(folder: Path) -> Path:
     """Middles of the embedded photographs, in train, val and test."""
     for photo in library_photos().records:
         pixels = clean_pixels(photo)
-        top, left = pixels.shape[0] // 2 - 48, pixels.shape[1] // 2 - 64
+        top, left = pixels.shape[0] // 2 - 32, pixels.shape[1] // 2 - 40
         place = folder / str(photo.split).replace("calibration", "val") / f"{Path(photo.id).stem}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels[top : top + 96, left : left + 128]).save(place)
+        Image.fromarray(pixels[top : top + 64, left : left + 80]).save(place)
     return folder
 
 

@@ -16,7 +16,8 @@ from modicum.cli import main
 from modicum.storage import RecipeError
 from modicum.systems import SYSTEMS
 
-pytestmark = pytest.mark.parametrize("name", [system.id for system in SYSTEMS.values() if system.wing == "classify"])
+CLASSIFIERS = [system.id for system in SYSTEMS.values() if system.wing == "classify"]
+pytestmark = [pytest.mark.parametrize("name", CLASSIFIERS), pytest.mark.usefixtures("hurried")]
 
 
 def test_curve_stands_beside_all_baselines_that_its_kind_of_route_allows(name, quick_run):

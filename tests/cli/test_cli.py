@@ -20,6 +20,7 @@ from modicum.storage.sealing import read_sealed, write_sealed
 from modicum.systems import SYSTEMS, WINGS
 from modicum.verbs import OF_RUNS
 
+pytestmark = pytest.mark.usefixtures("hurried")
 OPTIONS = Path(__file__).with_name("options.json")
 
 

@@ -12,6 +12,7 @@ from modicum.graphs import training as graphs_training
 from modicum.stopping import EXIT_CODE, Terminated, terminable
 from modicum.training.checkpoints import AtomicCheckpointIO
 
+pytestmark = pytest.mark.usefixtures("hurried")
 SEARCH = ("--max-error", "0.12", "--image.side", "16", "--search.rounds", "6", "--baselines", "false")
 SIGNALS = pytest.mark.parametrize(
     ("number", "code", "told"),

@@ -11,7 +11,7 @@ from modicum.storage.files import read_json_object, read_jsonl
 from modicum.storage.runs import RunFolder
 
 pytest.importorskip("skimage", reason="the graphs extra is not installed")
-OPTIONS = {"max_error": 0.12, "image": {"side": 16}, "search": {"rounds": 30, "restarts": 2}, "baselines": False}
+OPTIONS = {"max_error": 0.12, "image": {"side": 16}, "search": {"rounds": 14, "restarts": 2}, "baselines": False}
 
 
 def new_run(path):

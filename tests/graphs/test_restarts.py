@@ -19,25 +19,37 @@ def facts(outcome):
     return outcome.best.graph, [(member.complexity, member.loss) for member in outcome.front]
 
 
-def test_processes_change_nothing():
-    assert facts(search_restarts(TASK, PLAN, (0, 1), processes=2)) == facts(search_restarts(TASK, PLAN, (0, 1)))
+@pytest.fixture(scope="module")
+def undisturbed():
+    """The outcome of two seeds, one after the other in this process."""
+    return search_restarts(TASK, PLAN, (0, 1))
 
 
-def test_best_is_that_of_all_seeds():
-    outcome = search_restarts(TASK, PLAN, (0, 1))
-    alone = [search_restarts(TASK, PLAN, (seed,)).best for seed in (0, 1)]
-    assert outcome.best.complexity == min(member.complexity for member in alone)
-    assert len(outcome.histories) == 2
+@pytest.fixture(scope="module")
+def first_alone(tmp_path_factory):
+    """The outcome of the first seed alone, and the folder of its state."""
+    folder = tmp_path_factory.mktemp("first")
+    return search_restarts(TASK, PLAN, (0,), folder=folder), folder
 
 
-def test_an_interrupted_run_goes_on_to_the_same_result(tmp_path):
+def test_processes_change_nothing(undisturbed):
+    assert facts(search_restarts(TASK, PLAN, (0, 1), processes=2)) == facts(undisturbed)
+
+
+def test_best_is_that_of_all_seeds(undisturbed, first_alone):
+    alone = [first_alone[0].best, search_restarts(TASK, PLAN, (1,)).best]
+    assert undisturbed.best.complexity == min(member.complexity for member in alone)
+    assert len(undisturbed.histories) == 2
+
+
+def test_an_interrupted_run_goes_on_to_the_same_result(undisturbed, tmp_path):
     def interrupt(seed, progress):
         if seed == 1:
             raise KeyboardInterrupt
 
     kept = search_restarts(TASK, PLAN, (0, 1), folder=tmp_path, watch=interrupt)
     assert kept.best.loss <= 0.01
-    assert facts(search_restarts(TASK, PLAN, (0, 1), folder=tmp_path)) == facts(search_restarts(TASK, PLAN, (0, 1)))
+    assert facts(search_restarts(TASK, PLAN, (0, 1), folder=tmp_path)) == facts(undisturbed)
 
 
 def test_an_interrupt_before_anything_is_found_goes_through(monkeypatch):
@@ -55,9 +67,9 @@ def test_watch_is_told_seed_and_progress():
     assert told == [(7, 4), (7, 6)]
 
 
-def test_a_finished_search_is_not_repeated(tmp_path):
-    first, told = search_restarts(TASK, PLAN, (0,), folder=tmp_path), []
-    again = search_restarts(TASK, PLAN, (0,), folder=tmp_path, watch=lambda *news: told.append(news))
+def test_a_finished_search_is_not_repeated(first_alone):
+    (first, folder), told = first_alone, []
+    again = search_restarts(TASK, PLAN, (0,), folder=folder, watch=lambda *news: told.append(news))
     assert told == []
     assert facts(again) == facts(first)
 

@@ -1,6 +1,7 @@
 """The named recipes that ship with the package, and reading and writing recipes as YAML."""
 
 import difflib
+import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -95,8 +96,7 @@ def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Reci
         RecipeError: If an option is unknown, of the wrong type, or impossible; the message suggests close names.
     """
     refuse_replaced(recipe_class, _dotted(options))
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(recipe_class, as_group=False)
+    parser = _parser_of(recipe_class)
     try:
         recipe = recipe_class(**vars(parser.instantiate(parser.parse_object(dict(options)))))
     except RecipeError:
@@ -106,6 +106,14 @@ def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Reci
     recipe = _with_given_texts(recipe, options)
     check_numbers(recipe)
     return recipe
+
+
+@functools.cache
+def _parser_of(recipe_class: type) -> ArgumentParser:
+    """Returns the parser of a recipe's options, which takes as long to make as a recipe takes to parse."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(recipe_class, as_group=False)
+    return parser
 
 
 def check_numbers(recipe: object, prefix: str = "") -> None:

@@ -62,9 +62,9 @@ def test_all_are_timed_over_the_same_images(network, monkeypatch, batch_size):
         assert seen == [(batch_size, batch_size)] * (images // batch_size), name
 
 
-def test_quick_benchmark_times_every_form_and_judges_one_at_each_batch_size():
+def test_quick_benchmark_times_every_form_and_judges_one_at_each_batch_size(quick_rows):
     pytest.importorskip("onnxruntime", reason="the export extra is not installed")
-    rows = bench.bench(threads=1, quick=True)
+    rows = quick_rows("cascade")
     assert all(math.isfinite(row.value) for row in rows)
     timed = {row.name: row.target for row in rows if row.name.startswith("time, cascade / full network")}
     forms = [(form, size) for size in (1, 32) for form in ("eager", "folded")] + [("deployed", 1), ("deployed", 32)]

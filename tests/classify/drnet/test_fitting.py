@@ -73,7 +73,7 @@ def trained(recipe, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evaluation(recipe, trained):
+def evaluation(recipe, trained, hurried):
     run, network = trained
     return evaluate_run(run, network, recipe, system="drnet", batch_sizes=(8,))
 

@@ -34,17 +34,21 @@ def network():
     return network
 
 
-def test_the_mix_is_dealt_out_to_the_nearest_image():
-    counts = planned_mixes(RANet(CIFAR_8_EXITS, num_classes=10), 64)["mix"].bincount(minlength=8).tolist()
+@pytest.fixture(scope="module")
+def eight_exits():
+    return RANet(CIFAR_8_EXITS, num_classes=10)
+
+
+def test_the_mix_is_dealt_out_to_the_nearest_image(eight_exits):
+    counts = planned_mixes(eight_exits, 64)["mix"].bincount(minlength=8).tolist()
     assert sum(counts) == 64
     assert all(abs(count - 64 * share) <= 1 for count, share in zip(counts, MIX, strict=True))
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
-def test_geometric_mixes_cost_what_they_should(budget):
-    network = RANet(CIFAR_8_EXITS, num_classes=10)
-    costs = torch.tensor(network.costs.per_route, dtype=torch.float64) / network.costs.plain
-    assert float(shares_at(network, budget) @ costs) == pytest.approx(budget, abs=1e-6)
+def test_geometric_mixes_cost_what_they_should(eight_exits, budget):
+    costs = torch.tensor(eight_exits.costs.per_route, dtype=torch.float64) / eight_exits.costs.plain
+    assert float(shares_at(eight_exits, budget) @ costs) == pytest.approx(budget, abs=1e-6)
 
 
 @torch.inference_mode()

@@ -2,10 +2,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from modicum.reading.inputs import Inputs
+from modicum.reading.qanet.fitting import fit
 from modicum.reading.qanet.network import QANet
 from modicum.reading.qanet.options import DropoutOptions, EmbeddingOptions, EncoderOptions, NetworkOptions
+from modicum.reading.qanet.recipe import QANetRecipe
+from modicum.recipes import build_recipe
+from modicum.storage.runs import RunFolder
 
 CHARACTERS = 20
 TINY = NetworkOptions(
@@ -93,3 +98,19 @@ def make_inputs():
 def make_network():
     """Function from options to a tiny network."""
     return _build
+
+
+@pytest.fixture(scope="session")
+def quick_training(quick_options, made_once):
+    """The run folder of the quick training, and the weights that it returned; not to be changed."""
+
+    def train(folder):
+        run = RunFolder.create(folder / "run", system="qanet", recipe_text="", command="", versions={})
+        network = fit(build_recipe(QANetRecipe, quick_options), run)
+        assert not network.training
+        save_file(
+            {name: value.clone() for name, value in network.state_dict().items()}, folder / "returned.safetensors"
+        )
+
+    folder = made_once("training-qanet", train)
+    return RunFolder.open(folder / "run"), load_file(folder / "returned.safetensors")

@@ -1,4 +1,5 @@
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -29,19 +30,19 @@ def recipe(quick_options):
 
 
 @pytest.fixture(scope="module")
-def trained(recipe, tmp_path_factory):
-    run = new_run(tmp_path_factory.mktemp("run") / "run")
-    return fit(recipe, run), run
+def trained(quick_training):
+    """The network of the quick training as it is loaded, and its run folder."""
+    run, _ = quick_training
+    return load_network(run.weights, {"qanet": rebuild_qanet}), run
 
 
 def rows_of(run, stage, figure):
     return [row[figure] for row in read_jsonl(run.metrics) if row["stage"] == stage and figure in row]
 
 
-def test_saved_network_is_the_trained_one(trained):
-    network, run = trained
-    loaded = load_network(run.weights, {"qanet": rebuild_qanet})
-    torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
+def test_saved_network_is_the_trained_one(trained, quick_training):
+    network, _ = trained
+    torch.testing.assert_close(dict(network.state_dict()), quick_training[1], rtol=0, atol=0)
     assert not network.training
 
 
@@ -87,8 +88,8 @@ def test_reader_with_lstms_is_left_beside_the_network(trained):
     assert not load_baseline(trained[1]).training
 
 
-def test_finished_run_is_not_trained_again(trained, recipe):
-    network, run = trained
+def test_finished_run_is_not_trained_again(trained, recipe, tmp_path):
+    network, run = trained[0], RunFolder(shutil.copytree(trained[1].path, tmp_path / "run"))
     lines = run.metrics.read_text()
     again = fit(recipe, run)
     torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)

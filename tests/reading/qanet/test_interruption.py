@@ -29,11 +29,9 @@ def killed_twice(quick_options, tmp_path_factory, kill_during):
     return run
 
 
-@pytest.fixture(scope="module")
-def undisturbed(quick_options, tmp_path_factory):
-    run = new_run(tmp_path_factory.mktemp("undisturbed") / "run")
-    fit(build_recipe(QANetRecipe, quick_options), run)
-    return run
+@pytest.fixture
+def undisturbed(quick_training):
+    return quick_training[0]
 
 
 def test_killed_network_ends_with_the_same_bits(killed_twice, undisturbed):

@@ -1,4 +1,10 @@
 import pytest
+from safetensors.torch import load_file, save_file
+
+from modicum.recipes import build_recipe
+from modicum.restore.rnan.fitting import fit
+from modicum.restore.rnan.recipe import RNANRecipe
+from modicum.storage.runs import RunFolder
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +24,19 @@ def quick_options(photos_folder):
         "halo": 4,
         "trainer": {"accelerator": "cpu", "threads": 1},
     }
+
+
+@pytest.fixture(scope="session")
+def quick_training(quick_options, made_once):
+    """The run folder of the quick training, and the weights that it returned; not to be changed."""
+
+    def train(folder):
+        run = RunFolder.create(folder / "run", system="rnan", recipe_text="", command="", versions={})
+        network = fit(build_recipe(RNANRecipe, quick_options), run)
+        assert not network.training
+        save_file(
+            {name: value.clone() for name, value in network.state_dict().items()}, folder / "returned.safetensors"
+        )
+
+    folder = made_once("training-rnan", train)
+    return RunFolder.open(folder / "run"), load_file(folder / "returned.safetensors")

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -31,19 +32,19 @@ def recipe(quick_options):
 
 
 @pytest.fixture(scope="module")
-def trained(recipe, tmp_path_factory):
-    run = new_run(tmp_path_factory.mktemp("run") / "run")
-    return fit(recipe, run), run
+def trained(quick_training):
+    """The network of the quick training as it is loaded, and its run folder."""
+    run, _ = quick_training
+    return load_network(run.weights, {"rnan": RNAN}), run
 
 
 def rows_of(run, stage, figure):
     return [row[figure] for row in read_jsonl(run.metrics) if row["stage"] == stage and figure in row]
 
 
-def test_saved_network_is_the_trained_one(trained):
+def test_saved_network_is_the_trained_one(trained, quick_training):
     network, run = trained
-    loaded = load_network(run.weights, {"rnan": RNAN})
-    torch.testing.assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(dict(network.state_dict()), quick_training[1], rtol=0, atol=0)
     assert not network.training
     assert read_header(run.weights).notes["task"] == NOISE.title
 
@@ -77,8 +78,8 @@ def test_plain_baseline_of_equal_cost_is_left_beside_the_network(trained):
     assert plain.macs_per_pixel == pytest.approx(network.macs_per_pixel, rel=0.2)
 
 
-def test_finished_run_is_not_trained_again(trained, recipe):
-    network, run = trained
+def test_finished_run_is_not_trained_again(trained, recipe, tmp_path):
+    network, run = trained[0], RunFolder(shutil.copytree(trained[1].path, tmp_path / "run"))
     lines = run.metrics.read_text()
     again = fit(recipe, run)
     torch.testing.assert_close(again.state_dict(), network.state_dict(), rtol=0, atol=0)

@@ -33,8 +33,10 @@ from modicum.classify.drnet.normalisation import (
 )
 from modicum.classify.drnet.predictors import PredictorName, ResolutionPredictor, create_predictor
 from modicum.classify.routed import RoutedClassifier
-from modicum.measuring.counting import count_network_macs
+from modicum.measuring.counting import UnknownCostError, count_macs, count_network_macs
 from modicum.nn.resizing import Kernel, Resize
+
+_PROBED = 2  # images that a backbone is tried on: batch normalisation in training refuses a single value per channel
 
 
 class PricedChoice(Policy):
@@ -119,9 +121,8 @@ class DRNet(RoutedClassifier):
             backbone = loaded_backbone or create_backbone(backbone, num_classes)
         if isinstance(predictor, str):
             predictor = create_predictor(predictor, len(self.resolutions), self.resolutions[0])
-        check_backbone(backbone, num_classes, self.resolutions)
+        per_route = tuple(map(float, check_backbone(backbone, num_classes, self.resolutions)))
         check_predictor(predictor, len(self.resolutions))
-        per_route = tuple(float(count_network_macs(backbone, (1, 3, side, side))) for side in self.resolutions)
         if len(set(per_route)) < len(per_route):
             raise ValueError(
                 f"resolutions {self.resolutions} include some that cost the same, because the backbone rounds them to "
@@ -210,12 +211,16 @@ def rebuild_drnet(
     )
 
 
-def check_backbone(backbone: nn.Module, num_classes: int, resolutions: Sequence[int]) -> None:
+def check_backbone(backbone: nn.Module, num_classes: int, resolutions: Sequence[int]) -> tuple[int, ...]:
     """Refuses, with the reason, a network that cannot be run at several resolutions.
+
+    Returns:
+        The multiply-adds of an image at each resolution.
 
     Raises:
         ValueError: If the network pools to more than one position, fails at a resolution, or does not return plain
             logits for ``num_classes`` classes.
+        UnknownCostError: If it has an operator whose cost is not known.
     """
     name = type(backbone).__name__
     for module in backbone.modules():
@@ -225,15 +230,10 @@ def check_backbone(backbone: nn.Module, num_classes: int, resolutions: Sequence[
                 "one by one; a backbone must end in global pooling"
             )
     on_meta = copy.deepcopy(backbone).to("meta")
-    for side in resolutions:
-        for mode in (on_meta.eval(), on_meta.train()):
-            logits = _probe(mode, side, name)
-            if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
-                found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise ValueError(
-                    f"backbone {name} cannot be served: for 2 images of {side} px it returns {found}, "
-                    f"not logits of shape (2, {num_classes})"
-                )
+    # A pass takes half a second on MobileNetV2. What differs in training, such as further outputs, does so at any size.
+    _check_logits(on_meta.train(), resolutions[0], name, num_classes)
+    on_meta.eval()
+    return tuple(count_macs(_check_logits, on_meta, side, name, num_classes) // _PROBED for side in resolutions)
 
 
 def check_predictor(predictor: ResolutionPredictor, num_resolutions: int) -> None:
@@ -249,12 +249,21 @@ def check_predictor(predictor: ResolutionPredictor, num_resolutions: int) -> Non
         raise ValueError(f"predictor must give logits (1, {num_resolutions}) per image, got {tuple(logits.shape)}")
 
 
-def _probe(backbone: nn.Module, side: int, name: str) -> object:
+def _check_logits(backbone: nn.Module, side: int, name: str, num_classes: int) -> None:
+    """Raises a ValueError unless the network, on the meta device, gives logits of ``num_classes`` classes."""
     try:
         with torch.no_grad():
-            return backbone(torch.empty(2, 3, side, side, device="meta"))
+            logits = backbone(torch.empty(_PROBED, 3, side, side, device="meta"))
+    except UnknownCostError:
+        raise
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # what networks raise on a size they refuse
         raise ValueError(f"backbone {name} cannot be served: at {side} px it fails with: {error}") from error
+    if not isinstance(logits, Tensor) or logits.shape != (_PROBED, num_classes):
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(
+            f"backbone {name} cannot be served: for {_PROBED} images of {side} px it returns {found}, "
+            f"not logits of shape ({_PROBED}, {num_classes})"
+        )
 
 
 def _checked_resolutions(resolutions: Sequence[int]) -> tuple[int, ...]:
