@@ -60,7 +60,7 @@ class Extent(NamedTuple):
     rounds: int
 
 
-FULL = Extent("tf_efficientnet_lite0", ((64, 0), (128, 2), (192, 2)), 192, 3, 7)
+FULL = Extent("tf_efficientnet_lite0", ((64, 0), (128, 2), (192, 2)), 192, 3, 5)
 QUICK = Extent("mobilenetv2_035", ((32, 0), (48, 1), (64, 1)), 64, 2, 1)
 
 B = TypeVar("B", Tensor, NDArray[np.float32])
