@@ -45,10 +45,6 @@ class NestedThresholds(nn.Module, ExitRule):
         # A knob that was computed as row / (rows - 1) means that row, whatever the last digit.
         return self.table.values().cpu()[int(share * (self.rows - 1) + 1e-9)]
 
-    def knobs(self) -> tuple[float, ...]:
-        """Returns the knob of every row, rising."""
-        return tuple(row / max(self.rows - 1, 1) for row in range(self.rows))
-
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Returns members (N,), on the CPU, for confidences (N, M)."""
         return first_exit(self, scores, knob)
@@ -135,9 +131,12 @@ def refine(tradeoff: Tradeoff, confidence: Tensor, worth: Tensor, costs: Tensor)
     thresholds = _at_levels(fine, torch.cat([*ways, FINER * places[-1:]]))
     changed = (thresholds[1:] != thresholds[:-1]).any(dim=1)
     thresholds = thresholds[torch.cat([torch.ones(1, dtype=torch.bool), changed])]
-    leavers = torch.stack([_first_reached(confidence, row) for row in thresholds])  # (P, N)
-    worths = torch.stack([worth.double().gather(1, row[:, None]).mean() for row in leavers])
-    return Tradeoff(thresholds, costs.double()[leavers].mean(dim=1), worths)
+    mean_costs, mean_worths = [], []
+    for row in thresholds:  # a few hundred; a table (P, N) of all of them would take gigabytes of many samples
+        leavers = _first_reached(confidence, row)
+        mean_costs.append(costs.double()[leavers].mean())
+        mean_worths.append(worth.gather(1, leavers[:, None]).double().mean())
+    return Tradeoff(thresholds, torch.stack(mean_costs), torch.stack(mean_worths))
 
 
 def _way(start: Tensor, end: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from classify_cascade import write_colours
 from safetensors.torch import save_file
 
 from modicum.classify.backbones import create_backbone
@@ -73,16 +73,7 @@ def write_onnx(path, first, last, *, width=1, probabilities=False, batch="n"):
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory):
-    """Noisy pictures of 32 px, a little more red or more blue, some hardly: two rows do not always tell."""
-    root, random = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
-    for part, count in (("train", 40), ("val", 160), ("test", 100)):
-        for number in range(count):
-            pixels = random.integers(0, 200, (32, 32, 3), np.uint8)
-            pixels[..., 2 * (number % 2)] += random.integers(0, 25, dtype=np.uint8)
-            file = root / part / ("red", "blue")[number % 2] / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file)
-    return root
+    return write_colours(tmp_path_factory.mktemp("colours"), train=40, val=160, test=100)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.features import FeatureStore
 from modicum.classify.cascade.heads import Standardised, fit_head, make_folds, out_of_fold
 from modicum.classify.cascade.member_fitting import fit_members
-from modicum.classify.cascade.menu import Plan, choose_plan, plan_cascades
+from modicum.classify.cascade.menu import Plan, choose_cascade
 from modicum.classify.cascade.network import Step, TrunkCascade, WholeTrunk, name_step, price_steps, price_trunk
 from modicum.classify.cascade.recipe import CascadeRecipe
 from modicum.classify.cascade.training import SizesStage
@@ -143,10 +143,16 @@ class _CascadeFitting:
             costs = price_steps([candidates.steps[place] for place in menu], self.prices)
             return torch.tensor(costs, dtype=torch.float64) / whole
 
-        averages = {"average": (True,), "own": (False,), "best": (True, False)}[self.recipe.answers]
         menus = list(_menus(candidates.steps, self.recipe.steps, self.recipe.exits - 1))
-        plans = plan_cascades(probabilities, labels, menus, price, confidence=self.recipe.confidence, averages=averages)
-        plan = choose_plan(plans, self.recipe.budget)
+        plan = choose_cascade(
+            probabilities,
+            labels,
+            menus,
+            price,
+            answers=self.recipe.answers,
+            confidence=self.recipe.confidence,
+            budget=self.recipe.budget,
+        )
         chosen = ", ".join(name_step(candidates.steps[place], self.trunk) for place in plan.members)
         log.info("of %d cascades, the best for %g of the cost: %s", len(menus), self.recipe.budget, chosen)
         return plan

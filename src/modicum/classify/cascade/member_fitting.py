@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.cascades import NestedThresholds, refine
+from modicum.adaptive.cascades import NestedThresholds
 from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.kept_logits import KeptLogits
 from modicum.classify.cascade.member_sources import Found, find_members
 from modicum.classify.cascade.members import MemberCascade, View, common_format, format_to_json
-from modicum.classify.cascade.menu import Plan, choose_plan, judge_members, plan_cascades
+from modicum.classify.cascade.menu import Plan, choose_cascade
 from modicum.classify.cascade.recipe import CascadeRecipe
 from modicum.classify.confidence import check_outcomes, fit_temperatures
 from modicum.classify.data.opening import open_source
@@ -160,23 +160,28 @@ class _MemberFitting:
         return halve(source, splits, digests, self.recipe.seed)
 
     def _plan(self, probabilities: Tensor, labels: Tensor) -> Plan:
-        """Chooses members and thresholds, and divides the latter finely."""
+        """Chooses members and thresholds."""
         recipe, count = self.recipe, len(self.found)
         menus = [menu for size in range(1, recipe.steps + 1) for menu in itertools.combinations(range(count), size)]
 
         def price(menu: Sequence[int]) -> Tensor:
             return self.macs[list(menu)].cumsum(dim=0) / self.macs[-1]
 
-        averages = {"average": (True,), "own": (False,), "best": (True, False)}[recipe.answers]
-        plans = plan_cascades(probabilities, labels, menus, price, confidence=recipe.confidence, averages=averages)
-        plan = choose_plan(plans, recipe.budget, float(self.macs[0] / self.macs[-1]))
+        plan = choose_cascade(
+            probabilities,
+            labels,
+            menus,
+            price,
+            answers=recipe.answers,
+            confidence=recipe.confidence,
+            budget=recipe.budget,
+            floor=float(self.macs[0] / self.macs[-1]),
+        )
         chosen, dropped = self._names(plan.members), self._names(self._dropped(plan))
         log.info("of %d cascades, the best for %g of the cost: %s", len(menus), recipe.budget, ", ".join(chosen))
         if dropped:
             log.info("members that do not pay: %s", ", ".join(dropped))
-        answers, sure = judge_members(probabilities[:, list(plan.members)], recipe.confidence, average=plan.average)
-        hits = answers.argmax(dim=2) == labels[:, None]
-        return replace(plan, tradeoff=refine(plan.tradeoff, sure, hits, price(plan.members)))
+        return plan
 
     def _build(self, temperatures: Tensor, plan: Plan) -> MemberCascade:
         chosen, last = [self.found[place] for place in plan.members], self.found[-1]

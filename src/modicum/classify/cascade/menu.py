@@ -1,17 +1,20 @@
 """Chooses which candidates make up a cascade, from what each said of images that it was not fitted on."""
 
 # N images, C candidates, M members of a cascade, K classes
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from modicum.adaptive.cascades import Tradeoff, fit_thresholds
+from modicum.adaptive.cascades import Tradeoff, fit_thresholds, refine
 from modicum.classify.confidence import agreement, average_answers, sureness
 from modicum.classify.confidence_names import ConfidenceName
 
+AnswersName = Literal["average", "own", "best"]
+AVERAGES: Mapping[AnswersName, tuple[bool, ...]] = {"average": (True,), "own": (False,), "best": (True, False)}
+"""By how a recipe wants answers, whether those that are tried are means over the members so far."""
 SHARES = (0.6, 0.7, 0.8, 0.9, 1.0)  # of a budget, over which a plan's accuracy is averaged: one alone is chance
 
 
@@ -138,3 +141,33 @@ def choose_plan(plans: Sequence[Plan], budget: float, floor: float = 0.0) -> Pla
         floor: Cost of the cheapest member, where that is much of a budget: no plan costs less.
     """
     return max(plans, key=lambda plan: (plan.accuracy_around(budget, floor), -len(plan.members)))
+
+
+def choose_cascade(
+    probabilities: Tensor,
+    labels: Tensor,
+    menus: Iterable[tuple[int, ...]],
+    price: Callable[[Sequence[int]], Tensor],
+    *,
+    answers: AnswersName,
+    confidence: ConfidenceName,
+    budget: float,
+    floor: float = 0.0,
+) -> Plan:
+    """Chooses the best cascade for a budget, and divides its thresholds finely, so that its knob can meet any budget.
+
+    Args:
+        probabilities: As of `plan_cascades`.
+        labels: As of `plan_cascades`.
+        menus: As of `plan_cascades`.
+        price: As of `plan_cascades`.
+        answers: Whether answers are averaged: a key of `AVERAGES`.
+        confidence: As of `judge_members`.
+        budget: As of `choose_plan`.
+        floor: As of `choose_plan`.
+    """
+    plans = plan_cascades(probabilities, labels, menus, price, confidence=confidence, averages=AVERAGES[answers])
+    plan = choose_plan(plans, budget, floor)
+    judged, sure = judge_members(probabilities[:, list(plan.members)], confidence, average=plan.average)
+    hits = judged.argmax(dim=2) == labels[:, None]
+    return replace(plan, tradeoff=refine(plan.tradeoff, sure, hits, price(plan.members)))
