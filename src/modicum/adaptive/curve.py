@@ -138,9 +138,7 @@ def sweep_knobs(scored: Scored, policy: Policy[Routes], costs: CostTable[Routes]
     return sorted(knobs)
 
 
-def knob_sequence(
-    scores: Tensor, policy: Policy[Any], costs: CostTable[Any], num_points: int = NUM_KNOBS
-) -> tuple[float, ...]:
+def knob_sequence(scores: Tensor, policy: Policy[Any], costs: CostTable[Any]) -> tuple[float, ...]:
     """Fixes a sequence of knobs from the most expensive routes to the cheapest.
 
     Knobs in even steps of mean cost on the given samples, and as many in even steps of the knob between: confidences on
@@ -151,11 +149,10 @@ def knob_sequence(
         scores: Shape (N, S), N at least 1: of samples on which nothing is going to be tested.
         policy: The decision.
         costs: Its price.
-        num_points: Knobs of either kind, at least 2.
     """
     names = tuple(str(row) for row in range(len(scores)))
-    by_cost = sweep_knobs(Scored(names, scores), policy, costs, num_points)
-    by_knob = np.linspace(by_cost[0], by_cost[-1], num_points).tolist()
+    by_cost = sweep_knobs(Scored(names, scores), policy, costs, NUM_KNOBS)
+    by_knob = np.linspace(by_cost[0], by_cost[-1], NUM_KNOBS).tolist()
     return tuple(sorted({*by_cost, *by_knob}))
 
 

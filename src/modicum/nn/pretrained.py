@@ -147,7 +147,7 @@ def image_format(network: str, library: Library | None) -> ImageFormat | None:
     return _format(cfg.mean, cfg.std, size, round(size / cfg.crop_pct), cfg.interpolation)
 
 
-def fill_network(network: nn.Module, weights: PretrainedWeights, *, head: Sequence[str] | None = None) -> HeadFate:
+def fill_network(network: nn.Module, weights: PretrainedWeights) -> HeadFate:
     """Fills a network with all tensors of ``weights``; the head is kept if it has as many classes.
 
     Nothing of ``network`` changes unless everything fits. Counters of batches, which evaluation does not need, may be
@@ -156,7 +156,6 @@ def fill_network(network: nn.Module, weights: PretrainedWeights, *, head: Sequen
     Args:
         network: A plain classifier, or a backbone whose head was removed.
         weights: Of a network of this architecture.
-        head: Names of the last layers; None finds them. Empty if the network has none.
 
     Returns:
         Whether the head of the weights was kept.
@@ -164,20 +163,18 @@ def fill_network(network: nn.Module, weights: PretrainedWeights, *, head: Sequen
     Raises:
         WeightsError: If a tensor is missing, unknown, or of another shape, apart from the head.
     """
-    state, fate = fit_state(network, weights, head=head)
+    state, fate = fit_state(network, weights)
     network.load_state_dict(state)
     return fate
 
 
-def fit_state(
-    network: nn.Module, weights: PretrainedWeights, *, head: Sequence[str] | None = None
-) -> tuple[dict[str, Tensor], HeadFate]:
+def fit_state(network: nn.Module, weights: PretrainedWeights) -> tuple[dict[str, Tensor], HeadFate]:
     """Returns the state that `fill_network` would load; changes nothing, so that ``network`` may be on ``meta``.
 
     Raises:
         WeightsError: As `fill_network`.
     """
-    fate, expected, places = judge_head(network, weights, head=head), network.state_dict(), _places(network, head)
+    fate, expected, places = judge_head(network, weights), network.state_dict(), _places(network)
     state = {name: value for name, value in weights.state.items() if fate.kept or not name.startswith(places)}
     own = {} if fate.kept else _under(expected, places)
     counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
@@ -186,9 +183,9 @@ def fit_state(
     return state, fate
 
 
-def judge_head(network: nn.Module, weights: PretrainedWeights, *, head: Sequence[str] | None = None) -> HeadFate:
+def judge_head(network: nn.Module, weights: PretrainedWeights) -> HeadFate:
     """Tells what `fill_network` would do with the head; changes nothing, so that ``network`` may be on ``meta``."""
-    places = _places(network, head)
+    places = _places(network)
     own, given = _under(network.state_dict(), places), _under(weights.state, places)
     kept = bool(own) and all(name in given and given[name].shape == value.shape for name, value in own.items())
     return HeadFate(kept, _outputs(given), _outputs(own))
@@ -285,8 +282,8 @@ def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(_PREFIX) if wrapped else name: value for name, value in state.items()}
 
 
-def _places(network: nn.Module, head: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(f"{name}." for name in (find_heads(network) if head is None else head))
+def _places(network: nn.Module) -> tuple[str, ...]:
+    return tuple(f"{name}." for name in find_heads(network))
 
 
 def _under(state: Mapping[str, Tensor], places: tuple[str, ...]) -> dict[str, Tensor]:

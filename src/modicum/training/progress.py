@@ -82,14 +82,11 @@ class Countdown:
         what: The work, e.g. "features of images".
         total: Its units.
         tell: Shows a line.
-        clock: Seconds since any moment.
     """
 
-    def __init__(
-        self, what: str, total: int, tell: Callable[[str], object], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, what: str, total: int, tell: Callable[[str], object]) -> None:
         self.what, self.total, self.tell, self.done = what, total, tell, 0
-        self.rhythm = Rhythm(LINE_PAUSE_S, clock)
+        self.rhythm = Rhythm(LINE_PAUSE_S)
 
     def advance(self, units: int = 1) -> None:
         """Counts units as done, and tells so if it is time."""
