@@ -96,7 +96,7 @@ def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
     """Scores a part of the data, and runs every route on it where routes can be listed."""
     batches = data.evaluate_on(part, device_of(model))
     scored = score(model, batches, data.splits.part(part))
-    labels = torch.tensor([data.source.records[index].label for index in data.splits.indices(data.source, part)])
+    labels = data.labels(part)
     if model.costs.menu() is None:
         return Judged(scored, labels, None, cached(executed_outcome(model, batches, judge_hits)))
     answers = tabulate_answers(model, batches)

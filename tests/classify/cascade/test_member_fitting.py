@@ -140,7 +140,7 @@ def test_killed_fitting_finds_its_answers_again(recipe, fitted, tmp_path, monkey
         with pytest.raises(ZeroDivisionError):
             fit(recipe, run)
     assert list((run.path / "logits").iterdir())
-    monkeypatch.setattr("modicum.classify.cascade.kept_logits.save", lambda tensors: 1 / 0)  # nothing is computed again
+    monkeypatch.setattr("modicum.classify.cascade.kept_rows.save", lambda tensors: 1 / 0)  # nothing is computed again
     network = fit(recipe, run)
     assert torch.equal(network.policy.table.values(), fitted[1].policy.table.values())
     assert not (run.path / "logits").exists()

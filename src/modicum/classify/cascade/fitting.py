@@ -1,7 +1,6 @@
 """From a recipe to a cascade in a run folder: features, heads, temperatures, menu, thresholds, baselines."""
 
 # N training images, V views of each, C candidates (sizes x exits), K classes
-import hashlib
 import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ from modicum.classify.exiting import ExitingClassifier
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.pretrained import Start, read_start
 from modicum.datasets.sources import Part
+from modicum.nn.pretrained import digest_of
 from modicum.storage.runs import RunFolder
 from modicum.training.logs import JsonLinesLogger
 from modicum.training.progress import Countdown
@@ -94,7 +94,7 @@ class _CascadeFitting:
         )
 
     def fit(self) -> TrunkCascade:
-        labels = self._labels("train")
+        labels = self.data.labels("train")
         folds = make_folds(labels, self.data.source.classes, self.recipe.folds, self.recipe.seed)
         candidates = self._fit_candidates(labels, folds)
         temperatures = fit_temperatures(candidates.logits, labels)
@@ -177,7 +177,7 @@ class _CascadeFitting:
 
     def _write_baselines(self, candidates: Candidates) -> None:
         """Keeps what every size and exit alone reaches on the test images."""
-        labels, features = self._labels("test"), self._features("test")
+        labels, features = self.data.labels("test"), self._features("test")
 
         @torch.inference_mode()
         def measure() -> Sequence[Baseline]:
@@ -204,16 +204,9 @@ class _CascadeFitting:
 
         return self.store.features([self.data.source.records[index].id for index in indices], batches)
 
-    def _labels(self, part: Part) -> Tensor:
-        source = self.data.source
-        return torch.tensor([source.records[index].label for index in self.data.splits.indices(source, part)])
-
     def _digest(self) -> str:
         """Returns a digest of all that the features depend on beside the images."""
-        digest = hashlib.sha256(repr((self.data.preprocessing, self.recipe.exits)).encode())
-        for name, tensor in self.trunk.state_dict().items():
-            digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return f"{self.data.preprocessing} {self.recipe.exits} {digest_of(self.trunk.state_dict())}"
 
 
 def _menus(steps: Sequence[Step], most: int, last_exit: int) -> Iterable[tuple[int, ...]]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from modicum.adaptive.cascades import NestedThresholds
 from modicum.adaptive.exits import FrozenTable
-from modicum.classify.cascade.kept_logits import KeptLogits
+from modicum.classify.cascade.kept_rows import KeptRows
 from modicum.classify.cascade.member_sources import Found, find_members
 from modicum.classify.cascade.members import MemberCascade, View, common_format, format_to_json
 from modicum.classify.cascade.menu import Plan, choose_cascade
@@ -33,6 +33,7 @@ from modicum.storage.runs import RunFolder
 
 log = logging.getLogger(__name__)
 
+PART = 256  # images whose answers are computed and written together
 FAR_BETTER = 4.0  # standard errors by which accuracy on calibration images may exceed that on test images
 
 
@@ -133,7 +134,7 @@ class _MemberFitting:
         )
         settled = replace(recipe, image_px=self.images.size_px, images=wanted)
         self.fitting = ClassifierFitting(settled, run, {}, divide=self._divide)
-        self.kept = KeptLogits(run.path / "logits", self._digest())
+        self.kept = KeptRows(run.path / "logits", "answers of the members", self._digest(), PART)
 
     def fit(self) -> MemberCascade:
         logits, labels = self._answers("train")
@@ -234,15 +235,15 @@ class _MemberFitting:
         indices = data.splits.indices(data.source, part)
         networks = [nn.Sequential(View(self.images, each.member.images), each.network) for each in self.found]
 
-        def compute(places: Sequence[int]) -> Tensor:
+        def compute(places: Sequence[int]) -> Mapping[str, Tensor]:
             batches = data.evaluate_indices([indices[place] for place in places], device)
             rows = [torch.stack([network(x).float().cpu() for network in networks], dim=1) for x, _ in batches]
-            return torch.cat(rows)
+            return {"logits": torch.cat(rows)}
 
         for network in networks:
             network.to(device)
-        logits = self.kept.logits([data.source.records[index].id for index in indices], compute)
-        return logits, torch.tensor([data.source.records[index].label for index in indices])
+        kept = self.kept.rows([data.source.records[index].id for index in indices], compute)
+        return kept["logits"], data.labels(part)
 
     def _dropped(self, plan: Plan) -> list[int]:
         return [place for place in range(len(self.found)) if place not in plan.members]
