@@ -46,6 +46,29 @@ class ImageFormat:
     short_px: int
     interpolation: Interpolation
 
+    @classmethod
+    def of(
+        cls, mean: Sequence[float], std: Sequence[float], size_px: float, short_px: float, interpolation: object
+    ) -> "ImageFormat":
+        """Makes a format of plain data; any interpolation but "bicubic" counts as "bilinear".
+
+        Raises:
+            ValueError: If mean or deviation are not three numbers, or a size is none.
+        """
+        red, green, blue = map(float, mean)
+        first, second, third = map(float, std)
+        kind: Interpolation = "bicubic" if interpolation == "bicubic" else "bilinear"
+        return cls((red, green, blue), (first, second, third), int(size_px), int(short_px), kind)
+
+    @classmethod
+    def of_json(cls, raw: Mapping[str, Any]) -> "ImageFormat":
+        """Returns the format that `to_json` told."""
+        return cls.of(**raw)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data, from which `of_json` makes an equal format."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
 
 @dataclass(frozen=True)
 class PretrainedWeights:
@@ -67,9 +90,7 @@ class PretrainedWeights:
 
     def facts(self) -> dict[str, Any]:
         """Returns all but the tensors as plain JSON data."""
-        images = self.images and {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.images).items()
-        }
+        images = self.images and self.images.to_json()
         return {"network": self.network, "source": self.source, "digest": self.digest, "images": images}
 
 
@@ -139,12 +160,12 @@ def image_format(network: str, library: Library | None) -> ImageFormat | None:
     if library == "torchvision":
         default = torchvision.models.get_model_weights(network)["DEFAULT"].transforms()
         size, short = default.crop_size[0], default.resize_size[0]
-        return _format(default.mean, default.std, size, max(size, short), default.interpolation.value)
+        return ImageFormat.of(default.mean, default.std, size, max(size, short), default.interpolation.value)
     cfg = timm.get_pretrained_cfg(network) if library == "timm" else None
     if cfg is None or not cfg.has_weights:
         return None
     size = cfg.input_size[-1]
-    return _format(cfg.mean, cfg.std, size, round(size / cfg.crop_pct), cfg.interpolation)
+    return ImageFormat.of(cfg.mean, cfg.std, size, round(size / cfg.crop_pct), cfg.interpolation)
 
 
 def fill_network(network: nn.Module, weights: PretrainedWeights) -> HeadFate:
@@ -268,13 +289,6 @@ def _fetch(network: str, library: Library | None) -> dict[str, Tensor]:
     source = {"file": str(file)} if file.exists() else None
     filled = timm.create_model(network, pretrained=True, pretrained_cfg_overlay=source)
     return filled.state_dict()
-
-
-def _format(mean: Sequence[float], std: Sequence[float], size: int, short: int, interpolation: str) -> ImageFormat:
-    red, green, blue = mean
-    first, second, third = std
-    kind: Interpolation = "bicubic" if interpolation == "bicubic" else "bilinear"
-    return ImageFormat((red, green, blue), (first, second, third), int(size), int(short), kind)
 
 
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from modicum.adaptive.cascades import NestedThresholds
 from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.kept_rows import KeptRows
 from modicum.classify.cascade.member_sources import Found, find_members
-from modicum.classify.cascade.members import MemberCascade, View, common_format, format_to_json
+from modicum.classify.cascade.members import MemberCascade, View, common_format
 from modicum.classify.cascade.menu import Plan, choose_cascade
 from modicum.classify.cascade.recipe import CascadeRecipe
 from modicum.classify.confidence import check_outcomes, fit_temperatures
@@ -191,7 +191,7 @@ class _MemberFitting:
         network = MemberCascade(
             [each.member.to_json() for each in chosen],
             num_classes=self.fitting.num_classes,
-            images=format_to_json(self.images),
+            images=self.images.to_json(),
             plain=last.member.to_json() if others else None,
             dropped=[(member.name, member.macs) for member in dropped],
             average=plan.average,
@@ -253,7 +253,7 @@ class _MemberFitting:
 
     def _digest(self) -> str:
         """Returns what tells these candidates from others, for logits on disk."""
-        digest = hashlib.sha256(dump_json(format_to_json(self.images)).encode())
+        digest = hashlib.sha256(dump_json(self.images.to_json()).encode())
         for each in self.found:
             digest.update(dump_json(each.member.to_json()).encode())
             digest.update(digest_of(each.network.state_dict()).encode())

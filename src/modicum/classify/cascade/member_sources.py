@@ -240,15 +240,9 @@ def _stated_beside(file: str, otherwise: ImageFormat) -> tuple[ImageFormat, tupl
     size = stated.get("size", otherwise.size_px)
     short = stated.get("resize_short", round(size * otherwise.short_px / otherwise.size_px))
     try:
-        mean, std = (tuple(map(float, stated.get(key, getattr(otherwise, key)))) for key in ("mean", "std"))
-        images = ImageFormat(
-            (mean[0], mean[1], mean[2]),
-            (std[0], std[1], std[2]),
-            int(size),
-            max(int(size), int(short)),
-            "bicubic" if stated.get("interpolation", otherwise.interpolation) == "bicubic" else "bilinear",
-        )
-    except (TypeError, ValueError, IndexError) as error:
+        mean, std, kind = (stated.get(key, getattr(otherwise, key)) for key in ("mean", "std", "interpolation"))
+        images = ImageFormat.of(mean, std, size, max(int(size), int(short)), kind)
+    except (TypeError, ValueError) as error:
         raise WeightsError(f"{beside} states a size, mean or std that cannot be used: {error}") from error
     classes = stated.get("classes")
     return images, None if classes is None else tuple(map(str, classes))
