@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from modicum.classify.backbone_options import REFUSED, settle_backbone, without_pretrained
 from modicum.classify.recipe import ImageOptions
@@ -93,6 +93,7 @@ class DRNetRecipe:
     seed: int = 0
 
     REFUSED: ClassVar[Mapping[str, str]] = REFUSED
+    without_retired = staticmethod(without_pretrained)
 
     def __post_init__(self) -> None:
         require(len(self.resolutions) >= 2, "resolutions", "at least two sides in pixels", self.resolutions)
@@ -110,11 +111,6 @@ class DRNetRecipe:
         both = self.auxiliary == 0 or self.routing_gradient == "all"
         require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
         settle_backbone(self)
-
-    @staticmethod
-    def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
-        """Replaces the former option ``pretrained``; see `without_pretrained`."""
-        return without_pretrained(options, of_run=of_run)
 
     @property
     def image_px(self) -> int:
