@@ -193,7 +193,7 @@ def test_training_that_goes_on_keeps_what_a_guarantee_was_tested_with(quick_run,
     verbs.calibrate(run, max_loss=0.3)
     refitted = load_file(run / "model.safetensors")
     assert len(fitted["policy.calibration.bits"]) == 2 * len(refitted["policy.calibration.bits"])
-    monkeypatch.setattr(verbs, "report", lambda run: None)
+    monkeypatch.setattr("modicum.verbs.training.write_report", lambda run: None)
     verbs.train("ranet", recipe=run / "recipe.yaml", out=run, resume=True)
     after = load_file(run / "model.safetensors")
     assert all(torch.equal(refitted[key], after[key]) for key in refitted)

@@ -46,6 +46,7 @@ from modicum.classify.recipe import ClassifierRecipe
 from modicum.classify.results import Detail, Evaluation, Example
 from modicum.classify.rival_cascade import Known
 from modicum.classify.rivals import Contest, scatter_hits
+from modicum.contract import AnySystem
 from modicum.datasets.sources import Part
 from modicum.storage.errors import RunError
 from modicum.storage.header import read_header, update_notes
@@ -63,6 +64,12 @@ class RivalParts(NamedTuple):
 
     fixed_routes: Callable[[Any, Tensor], FixedRoutes | None] | None = None
     alone: Callable[[Any, str], nn.Module | None] | None = None
+
+    @classmethod
+    def of(cls, system: AnySystem) -> "RivalParts":
+        """Imports what a system tells."""
+        fixed_routes = system.fixed_routes() if system.fixed_routes else None
+        return cls(fixed_routes, system.alone() if system.alone else None)
 
 
 NO_PARTS = RivalParts()  # the routes of a menu are static rivals, and no cascade is made

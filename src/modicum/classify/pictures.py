@@ -1,6 +1,7 @@
-"""From a picture to a network's input and from its logits to an answer, with numpy and Pillow alone.
+"""Shares what the runners of all exported classifiers do, and what a port to another language has to do alike.
 
-What the runners of all exported classifiers share, and what a port to another language has to do alike.
+From an export to its graphs, from a picture to a network's input, and from its logits to an answer, with numpy, ONNX
+Runtime and Pillow alone.
 """
 
 # B batch, K classes, S side of the network's images in pixels
