@@ -1,4 +1,4 @@
-"""What the examples in docstrings stand on: a folder to work in and, where they speak of it, a run on ``photos/``."""
+"""Prepares what the examples in docstrings need: a folder to work in and, where they name it, a run on ``photos/``."""
 
 import shutil
 from pathlib import Path

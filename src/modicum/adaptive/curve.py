@@ -57,7 +57,7 @@ class Curve:
         static: One route for all samples, without the decision's cost; one point per route of the menu.
         oracle: Each sample on the cheapest route that serves it best, without the decision's cost; needs a menu.
         plain: Networks without any decision, e.g. trained the usual way.
-        cascade: What a confidence cascade of static members can do, without the decision's cost; costs fall.
+        cascade: Points of a confidence cascade of static members, priced without the decision; costs fall.
     """
 
     unit: Unit

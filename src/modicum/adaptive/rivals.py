@@ -1,6 +1,6 @@
-"""What simple rivals of an adaptive network reach at its mean cost, and how far the network is above them.
+"""Simple rivals of an adaptive network at its mean cost, and the gain of the network over them.
 
-A static network costs the same for every sample; a mix sends each sample to one of two static networks by lot; a
+A static network costs the same for every sample; a mix sends each sample to one of two static networks at random; a
 cascade has settings that cost more or less. The gain over a rival is a mean of differences between the same samples, so
 its interval is that of a paired bootstrap.
 """

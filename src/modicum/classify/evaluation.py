@@ -60,14 +60,14 @@ TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches 
 
 
 class RivalParts(NamedTuple):
-    """What a system tells of its simple rivals; see the parts of these names of `modicum.contract.System`."""
+    """Parts of a system that define its simple rivals, named as in `modicum.contract.System`."""
 
     fixed_routes: Callable[[Any, Tensor], FixedRoutes | None] | None = None
     alone: Callable[[Any, str], nn.Module | None] | None = None
 
     @classmethod
     def of(cls, system: AnySystem) -> "RivalParts":
-        """Imports what a system tells."""
+        """Imports the parts of a system."""
         fixed_routes = system.fixed_routes() if system.fixed_routes else None
         return cls(fixed_routes, system.alone() if system.alone else None)
 
@@ -226,7 +226,7 @@ def evaluate_run(
         knob: Used instead of the calibrated one.
         batch_sizes: Batch sizes to time; empty for none.
         describe: Gives the details that only this kind of network has.
-        rivals: What the system tells of its simple rivals.
+        rivals: Parts of the system that define its simple rivals.
 
     Raises:
         RunError: If the training is not finished.

@@ -43,9 +43,9 @@ class ExportedClassifier(ABC):
     """Opens an exported classifier, and classifies pictures with it; a runner adds how it runs images.
 
     Args:
-        folder: What the export of the system wrote.
+        folder: The exported folder.
         system: Id of the system.
-        needed: What the manifest must hold.
+        needed: Entries that the manifest must have.
         threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:

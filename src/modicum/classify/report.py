@@ -108,13 +108,13 @@ def _notes_on_baselines(curve: Curve, num_dominated: int) -> str:
         )
     if curve.random:
         notes.append(
-            "Random routing deals the same routes to the images by chance; its accuracy at the calibrated cost is read "
+            "Random routing gives the same routes to the images at random; its accuracy at the calibrated cost is read "
             "off between points of the sweep."
         )
     if curve.cascade:
         notes.append(
-            "The cascade asks the confidence of static members, cheapest first; all that it needs was fitted on the "
-            "calibration images."
+            "The cascade runs static members, cheapest first, until one is confident; it was fitted on the calibration "
+            "images."
         )
     return " ".join(notes)
 
@@ -219,12 +219,12 @@ def _calibration(evaluation: Evaluation) -> Section:
 
 
 def _guaranteed(evaluation: Evaluation) -> Iterator[str]:
-    """Yields what was guaranteed, and what the test images then showed of it, in a sentence each."""
+    """Yields the guarantee, and the loss on the test images, in a sentence each."""
     guarantee, shown = evaluation.calibration.guarantee, evaluation.loss_on_test
     if guarantee is not None:
         yield guarantee.statement
     if shown is not None:
-        yield f"On the test images it was {shown}."
+        yield f"On the test images it happened to {shown}."
 
 
 def _asked(calibration: Calibration, cost: Callable[[float], str]) -> str:

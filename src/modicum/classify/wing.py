@@ -115,8 +115,8 @@ class TrainedClassifier:
             confidence: Probability with which ``max_loss`` holds for images like those it was tested on.
             without_labels: A folder of pictures without classes to test ``max_loss`` on, instead of the run's
                 calibration images; it then limits the share whose class differs from the plain network's.
-            reference: What ``max_loss`` compares with: the plain network, or the whole of the routed one, that is its
-                most expensive route, where that averages several members.
+            reference: Network that ``max_loss`` compares with: "plain", the plain one, or "whole", the most expensive
+                route of the routed one, which differs where it averages several members.
 
         Raises:
             BudgetError: If the budget is no share in (0, 1] or no time, or even the cheapest routes exceed it.
@@ -132,7 +132,7 @@ class TrainedClassifier:
 
         if sum(asked is not None for asked in (budget, budget_ms, max_loss)) != 1:
             raise ValueError(
-                "give either budget, a share of the plain network's multiply-adds, or budget_ms, or max_loss"
+                "give one of budget (a share of the plain network's multiply-adds), budget_ms and max_loss"
             )
         if max_loss is not None:
             terms = Terms(max_loss, confidence)  # refused before the weights are loaded

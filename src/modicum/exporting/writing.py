@@ -117,7 +117,7 @@ def write_export(
         check: Returns the worst difference between that copy and what was written into the folder, by running both;
             raises `ExportError`, whose message names the output, if it is above a tolerance.
         others: Names of files and folders that exports of this system hold beside graphs and manifest.
-        unit: What that difference is measured in, for the log; empty for the outputs' own.
+        unit: Unit of that difference, for the log; empty for the outputs' own.
 
     Returns:
         The folder.

@@ -37,7 +37,7 @@ class ImageFormat:
         std: Standard deviation per channel, in the same units.
         size_px: Side of the square that the network got, px.
         short_px: Short side that a picture was resized to before the centre crop of ``size_px``, px.
-        interpolation: How pictures were resized.
+        interpolation: Interpolation with which pictures were resized.
     """
 
     mean: tuple[float, float, float]
@@ -62,7 +62,7 @@ class ImageFormat:
 
     @classmethod
     def of_json(cls, raw: Mapping[str, Any]) -> "ImageFormat":
-        """Returns the format that `to_json` told."""
+        """Returns the format that `to_json` described."""
         return cls.of(**raw)
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class PretrainedWeights:
     Attributes:
         network: Name of the network.
         state: Its tensors by name, on the CPU.
-        source: Where they come from, for readers: a path, or name and library.
+        source: Origin, for readers: a path, or name and library.
         digest: SHA-256 of the tensors with their names, the same whatever file holds them.
         images: The images that they were trained on; None if neither weights nor network say.
     """
@@ -127,14 +127,14 @@ def library_of(network: str) -> Library | None:
 def read_pretrained(weights: str, network: str, *, library: Library | None = None) -> PretrainedWeights:
     """Reads weights for a network by their name, ready for `fill_network`.
 
-    A file that cannot be had is refused within seconds, before anything is fetched.
+    A missing file is refused within seconds, before anything is fetched.
 
     Args:
         weights: A ``.safetensors`` file, a ``.pth`` or ``.pt`` file with a plain state dict, ``"lite0"`` to ``"lite2"``
             (the packages of the extra ``pretrained``), or ``"published"``.
         network: Name of the network, e.g. ``"tf_efficientnet_lite0"``, ``"resnet50"``. One that neither torchvision nor
             timm knows takes files only.
-        library: Whose network it is; None looks in torchvision, then in timm.
+        library: Library of the network; None looks in torchvision, then in timm.
 
     Raises:
         RecipeError: If ``weights`` names nothing, weights of another network, or published ones that do not exist.
@@ -216,7 +216,7 @@ def tell_contradictions(weights: PretrainedWeights, **stated: object) -> None:
     """Logs a warning for each of a user's figures about images that is not the one the weights were trained with.
 
     Args:
-        weights: What a training starts from.
+        weights: Weights that a training starts from.
         **stated: The fields of `ImageFormat` that a user may state; None where none is stated.
     """
     for name, value in stated.items():
@@ -247,7 +247,7 @@ def find_heads(network: nn.Module) -> tuple[str, ...]:
 
 
 def refuse_misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], weights: PretrainedWeights) -> None:
-    """Raises one WeightsError that tells all misfits between tensors found and those of a network."""
+    """Raises one WeightsError that lists all misfits between tensors found and those of a network."""
     misfits = {
         "missing": [name for name in expected if name not in found],
         "unknown": [name for name in found if name not in expected],

@@ -76,7 +76,7 @@ def time_left(seconds: float) -> str:
 
 
 class Countdown:
-    """Tells, now and then, how much of some work is done, and how long the rest will take.
+    """Reports, now and then, how much of some work is done, and how long the rest will take.
 
     Args:
         what: The work, e.g. "features of images".
@@ -89,7 +89,7 @@ class Countdown:
         self.rhythm = Rhythm(LINE_PAUSE_S)
 
     def advance(self, units: int = 1) -> None:
-        """Counts units as done, and tells so if it is time."""
+        """Counts units as done, and reports progress if it is time."""
         self.done += units
         if self.done == self.total or self.rhythm.is_due():
             passed = self.rhythm.clock() - self.rhythm.start

@@ -170,7 +170,7 @@ def test_budget_below_the_cheapest_member_is_refused_before_images_are_read(reci
 def test_network_of_other_classes_is_refused_with_its_number(recipe, graphs, tmp_path):
     save_file(create_backbone("cifar_resnet8", 7).state_dict(), tmp_path / "seven.safetensors")
     members = (graphs[0], f"cifar_resnet8={tmp_path / 'seven.safetensors'}")
-    with pytest.raises(RecipeError, match=r"tells 7 classes apart, but .* has 2 \('blue', 'red'\)"):
+    with pytest.raises(RecipeError, match=r"has 7 classes, but .* has 2 \('blue', 'red'\)"):
         fit(replace(recipe, members=members), new_run(tmp_path / "run"))
 
 

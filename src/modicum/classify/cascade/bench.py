@@ -1,4 +1,4 @@
-"""What a cascade saves on the clock: EfficientNet-Lite0 at 64 px to stage 5, 128 and 192 px, with a fixed mix of steps.
+"""Times what a cascade saves: EfficientNet-Lite0 at 64 px to stage 5, 128 and 192 px, with a fixed mix of steps.
 
 Everything is compared with the whole trunk at 192 px under the same settings, timed in turn in one run. Two forms are
 timed on the CPU: *eager* is PyTorch in inference mode as `predict` runs it, normalisation folded, channels-last, not
@@ -42,7 +42,7 @@ GPU_BATCHES = (1, 32, 256)
 
 
 class Extent(NamedTuple):
-    """What is timed, and how often."""
+    """A network to be timed, and the number of rounds."""
 
     backbone: str
     steps: tuple[tuple[int, int], ...]

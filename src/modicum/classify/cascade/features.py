@@ -1,4 +1,4 @@
-"""Computes what a frozen trunk makes of images at every size and exit.
+"""Computes the features of images under a frozen trunk, at every size and exit.
 
 Each image is decoded once and resized to all sizes.
 """
@@ -23,7 +23,7 @@ class FeatureStore:
     """A folder of features of images under one trunk.
 
     Attributes:
-        folder: Where they are kept until `remove`.
+        folder: Place of the features until `remove`.
         trunk: In evaluation mode, on its device.
         sizes_px: Sizes at which it runs.
         digest: Of the trunk's weights and of everything else that the features depend on, beside the images.

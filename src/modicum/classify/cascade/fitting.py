@@ -1,4 +1,4 @@
-"""From a recipe to a cascade in a run folder: features, heads, temperatures, menu, thresholds, baselines."""
+"""Makes a cascade by a recipe, in a run folder: features, heads, temperatures, menu, thresholds, baselines."""
 
 # N training images, V views of each, C candidates (sizes x exits), K classes
 import itertools
@@ -176,7 +176,7 @@ class _CascadeFitting:
         return network.to(self.fitting.device)
 
     def _write_baselines(self, candidates: Candidates) -> None:
-        """Keeps what every size and exit alone reaches on the test images."""
+        """Keeps the results of every size and exit alone on the test images."""
         labels, features = self.data.labels("test"), self._features("test")
 
         @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Keeps on disk what networks made of images until a cascade is fitted, so that a killed training goes on.
+"""Caches on disk what networks computed for images until a cascade is fitted, so that a killed training goes on.
 
 A part of the images at a time is computed and written.
 """
@@ -28,7 +28,7 @@ class KeptRows:
     """A folder of named tensors with a row per image.
 
     Attributes:
-        folder: Where the parts are; made when the first is written.
+        folder: Place of the parts; made when the first is written.
         what: The rows, for messages, e.g. "features of images".
         digest: Of everything that the rows depend on, beside the images.
         part: Images whose rows are computed, written and found again together.

@@ -1,4 +1,4 @@
-"""From networks that a user has to a cascade of some of them in a run folder; nothing is trained."""
+"""Makes a cascade of some of a user's networks, in a run folder; nothing is trained."""
 
 # N images, C candidates, K classes
 import hashlib
@@ -203,7 +203,7 @@ class _MemberFitting:
         return network.to(self.fitting.device)
 
     def _write_baselines(self, fitted: Tensor) -> None:
-        """Keeps what every candidate alone reaches on the test images; ``fitted`` (C,): on those of the fit."""
+        """Keeps the results of every candidate alone on the test images; ``fitted`` (C,): on those of the fit."""
         logits, labels = self._answers("test")
         hits = logits.argmax(dim=2) == labels[:, None]
         self._warn_of_known_images(fitted, hits.double().mean(dim=0), len(labels))
@@ -221,8 +221,8 @@ class _MemberFitting:
             error = math.sqrt(pooled * (1 - pooled) * (1 / num_fitted + 1 / num_tested))
             if seen - unseen > FAR_BETTER * error > 0:
                 log.warning(
-                    "%s is %.1f %% right on calibration images, but %.1f %% on test images: it may have been "
-                    "trained on the former, and thresholds from them are too bold",
+                    "%s classifies %.1f %% of the calibration images correctly, but %.1f %% of the test images: it may "
+                    "have been trained on the former, and the thresholds are then too low",
                     each.source,
                     100 * seen,
                     100 * unseen,
@@ -252,7 +252,7 @@ class _MemberFitting:
         return [self.found[place].member.name for place in places]
 
     def _digest(self) -> str:
-        """Returns what tells these candidates from others, for logits on disk."""
+        """Returns a digest that distinguishes these candidates from others, for logits on disk."""
         digest = hashlib.sha256(dump_json(self.images.to_json()).encode())
         for each in self.found:
             digest.update(dump_json(each.member.to_json()).encode())

@@ -1,4 +1,4 @@
-"""Classifies an image with a cheap network first and, where that leaves doubt, with more expensive ones, unchanged.
+"""Classifies an image with a cheap network first and, where that is not sure, with more expensive ones, unchanged.
 
     images -> as the first network wants them  -> its logits > sure? answer
            -> as the second network wants them -> its logits > answer
@@ -37,10 +37,10 @@ class Member:
     """Describes one network of a cascade.
 
     Attributes:
-        name: What reports call it.
+        name: Name in reports.
         macs: Its multiply-adds per image.
         images: The images that it was trained on.
-        build: What rebuilds it, see `rebuild_member`.
+        build: Data that rebuild it, see `rebuild_member`.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Member:
 
     @classmethod
     def of_json(cls, raw: Mapping[str, Any]) -> "Member":
-        """Returns the member that `to_json` told."""
+        """Returns the member that `to_json` described."""
         return cls(raw["name"], raw["macs"], ImageFormat.of_json(raw["images"]), raw["build"])
 
 
@@ -66,11 +66,11 @@ class MemberCascade(ExitingClassifier):
         plain: The most expensive of all candidates, which answers every image by itself; None is the last member.
         dropped: Candidates that are no members, as pairs of name and multiply-adds.
         num_classes: Classes K.
-        images: What the cascade gets, as `ImageFormat.to_json` tells it.
+        images: Images that the cascade gets, as `ImageFormat.to_json` gives them.
         average: As of `ExitingClassifier`.
         confidence: As of `ExitingClassifier`.
         rows: Rows of the thresholds.
-        networks: Those of the members, then that of ``plain`` if it is given; not copied. None builds them, with
+        networks: Networks of the members, then that of ``plain`` if it is given; not copied. None builds them, with
             random weights.
     """
 
@@ -134,11 +134,11 @@ def build_alone(network: ExitingClassifier, name: str) -> nn.Module | None:
 
 
 class View(nn.Module):
-    """Shows a member the images of a cascade as it was trained on them: its part of them, its size, its normalisation.
+    """Prepares the images of a cascade as a member was trained on them: crop, size and normalisation.
 
     Args:
         given: The images (n, 3, S, S) that there are.
-        wanted: Those that the member was trained on.
+        wanted: The images that the member was trained on.
     """
 
     scale: Tensor

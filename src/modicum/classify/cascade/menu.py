@@ -1,4 +1,4 @@
-"""Chooses which candidates make up a cascade, from what each said of images that it was not fitted on."""
+"""Chooses which candidates make up a cascade, from their answers to images that they were not fitted on."""
 
 # N images, C candidates, M members of a cascade, K classes
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,13 +14,13 @@ from modicum.classify.confidence_names import ConfidenceName
 
 AnswersName = Literal["average", "own", "best"]
 AVERAGES: Mapping[AnswersName, tuple[bool, ...]] = {"average": (True,), "own": (False,), "best": (True, False)}
-"""By how a recipe wants answers, whether those that are tried are means over the members so far."""
+"""Values of ``average`` that are tried, by the recipe's option ``answers``."""
 SHARES = (0.6, 0.7, 0.8, 0.9, 1.0)  # of a budget, over which a plan's accuracy is averaged: one alone is chance
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A cascade, with what it costs and brings on the images that it was chosen on.
+    """A cascade, with its costs and accuracies on the images that it was chosen on.
 
     Attributes:
         members: Places of its candidates, in their order.
@@ -44,7 +44,7 @@ def judge_members(probabilities: Tensor, confidence: ConfidenceName, *, average:
 
     Args:
         probabilities: Shape (N, M, K), of each member alone.
-        confidence: How sureness is measured; see `modicum.classify.confidence.sureness`.
+        confidence: Measure of confidence; see `modicum.classify.confidence.sureness`.
         average: Whether an answer is the mean of the members so far, or the member's own.
     """
     answers = average_answers(probabilities) if average else probabilities
@@ -81,7 +81,7 @@ def plan_cascades(
 
 
 class _Opinion(NamedTuple):
-    """Holds what a cascade says up to one of its members."""
+    """Holds the answer of a cascade up to one of its members."""
 
     total: Tensor  # (N, K): the sum of the probabilities so far
     own: Tensor  # (N,): the class that this member names by itself
@@ -136,9 +136,9 @@ def choose_plan(plans: Sequence[Plan], budget: float, floor: float = 0.0) -> Pla
     """Chooses the cascade that is most accurate around a budget; of several, the one with the fewest members.
 
     Args:
-        plans: Those to choose from, at least one.
+        plans: At least one.
         budget: Mean cost allowed, in the unit of the plans' prices.
-        floor: Cost of the cheapest member, where that is much of a budget: no plan costs less.
+        floor: Cost of the cheapest member, where that is a large part of a budget: no plan costs less.
     """
     return max(plans, key=lambda plan: (plan.accuracy_around(budget, floor), -len(plan.members)))
 

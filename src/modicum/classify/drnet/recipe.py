@@ -24,7 +24,7 @@ class DRNetRecipe:
             "lite2", which the extra "pretrained" brings, for the backbones tf_efficientnet_lite0 to 2; or from
             "published", fetched from the internet on first use. Its last layer, the head, is kept if it has as many
             classes as the data, and replaced otherwise. None is random weights.
-        trunk: Where weights are given, whether what precedes the head is "tuned", too, or stays "frozen".
+        trunk: With weights, "tuned" also trains what precedes the head, "frozen" does not.
         trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         resolutions: Candidate sides in pixels, falling; the first is the size of the images.
         predictor: "resnet10" looks at 128 px, "mobile" at 64 px, "small" at half the image's side.
