@@ -125,7 +125,8 @@ def test_the_statement_is_one_sentence_with_its_numbers():
     )
     assert state(passed, terms, "different", "whole", "traffic") == (
         "With 95 % confidence, at most 0.5 % of images drawn like the 950 pictures of traffic are classified "
-        "differently by the routed network and by the most expensive route; it happened to 1 of these 950 (upper bound 0.498 %)."
+        "differently by the routed network and by the most expensive route; it happened to 1 of these 950 (upper bound "
+        "0.498 %)."
     )
 
 
