@@ -19,9 +19,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from modicum.adaptive.cascades import NestedThresholds, refine
+from modicum.adaptive.calibration import bisect_knob
+from modicum.adaptive.cascades import NestedThresholds
 from modicum.classify.cascade.member_sources import Found, find_members
-from modicum.classify.cascade.menu import choose_plan, judge_members, plan_cascades
+from modicum.classify.cascade.menu import choose_cascade, judge_members
 from modicum.classify.confidence import fit_temperatures
 from modicum.classify.data.opening import open_source
 from modicum.classify.recipe import ImageOptions
@@ -82,17 +83,22 @@ def test_half(found: Sequence[Found], logits: Tensor, labels: Tensor, budget: fl
     macs = torch.tensor([each.member.macs for each in found], dtype=torch.float64)
     probabilities = (logits / fit_temperatures(logits[fitting], labels[fitting])[:, None]).softmax(dim=2)
     menus = [menu for size in (1, 2, 3) for menu in itertools.combinations(range(len(found)), size)]
-    plans = plan_cascades(
-        probabilities[fitting], labels[fitting], menus, lambda menu: macs[list(menu)].cumsum(dim=0), averages=(True,)
+    plan = choose_cascade(
+        probabilities[fitting],
+        labels[fitting],
+        menus,
+        lambda menu: macs[list(menu)].cumsum(dim=0),
+        answers="average",
+        confidence="margin",
+        budget=budget,
+        floor=float(macs[0]),
     )
-    plan = choose_plan(plans, budget, float(macs[0]))
     members = list(plan.members)
-    costs = macs[members].cumsum(dim=0)
+    costs, policy = macs[members].cumsum(dim=0), NestedThresholds(plan.tradeoff.thresholds)
     answers, sure = judge_members(probabilities[:, members], "margin", average=plan.average)
     hits = (answers.argmax(dim=2) == labels[:, None]).double()
-    policy = NestedThresholds(refine(plan.tradeoff, sure[fitting], hits[fitting], costs).thresholds)
-    within = (knob for knob in policy.knobs() if costs[policy.decide(sure[knobs], knob)].mean() <= budget)
-    routes = policy.decide(sure[testing], next(within, 1.0))
+    knob = bisect_knob(lambda knob: float(costs[policy.decide(sure[knobs], knob)].mean()), budget, (0.0, 1.0))
+    routes = policy.decide(sure[testing], knob)
     right = hits[testing].gather(1, routes[:, None]).mean()
     chosen = tuple(found[place].member.name for place in members)
     return Tested(100 * float(right), float(costs[routes].mean()) / 1e6, chosen)

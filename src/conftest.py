@@ -1,4 +1,4 @@
-"""What the examples in docstrings stand on: a folder to work in and, where they speak of it, a run on ``photos/``."""
+"""Prepares what the examples in docstrings need: a folder to work in and, where they name it, a run on ``photos/``."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,8 @@ def trained_on_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("examples")
     write_photos(folder / "photos")
     with limited_threads(1), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "report", verbs.evaluate)  # its plots would take most of the time
+        # The plots of a report would take most of the time.
+        patch.setattr("modicum.verbs.training.write_report", lambda run: verbs.evaluate(run.path))
         place = folder / "runs" / "photos"
         verbs.train("drnet", recipe="drnet-quick", out=place, data=folder / "photos", baselines=False)
     return folder

@@ -1,6 +1,8 @@
-"""Builds a small cascade for tests."""
+"""Builds a small cascade, and data for one, for tests."""
 
+import numpy as np
 import torch
+from PIL import Image
 
 from modicum.adaptive.cascades import NestedThresholds
 from modicum.classify.cascade.network import TrunkCascade
@@ -21,3 +23,16 @@ def build(**options):
     middle = sure[:, :2].quantile(0.6, dim=0)
     network.policy = NestedThresholds(torch.stack([torch.full((2,), 2.0), middle, torch.zeros(2)]))
     return network.requires_grad_(False)
+
+
+def write_colours(root, **counts):
+    """Noisy pictures of 32 px, a little more red or more blue, some hardly: two rows do not always tell."""
+    random = np.random.default_rng(0)
+    for part, count in counts.items():
+        for number in range(count):
+            pixels = random.integers(0, 200, (32, 32, 3), np.uint8)
+            pixels[..., 2 * (number % 2)] += random.integers(0, 25, dtype=np.uint8)
+            file = root / part / ("red", "blue")[number % 2] / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return root

@@ -59,7 +59,7 @@ def make_curve(knobs):
         num_samples=NUM_TEST,
         routed=routed,
         random=tuple(random_point(right, point) for point in routed),
-        static=tuple(make_point(name, right[:, j], MACS[j]) for j, name in enumerate(NAMES)),
+        static=tuple(make_point(f"always {name}", right[:, j], MACS[j]) for j, name in enumerate(NAMES)),
         oracle=make_point("oracle", right.any(1), MACS[cheapest_right].mean()),
         plain=(Point("plain SmallResNet at 48 px", float(MACS[0]), 0.983, 0.972, 0.993),),
     )

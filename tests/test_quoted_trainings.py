@@ -124,7 +124,8 @@ def small(monkeypatch, tmp_path):
         write_weights_of(recipe)
         return train_recipe(system, recipe, out, resume=resume)
 
-    monkeypatch.setattr(verbs, "train_recipe", train_reduced)
+    monkeypatch.setattr(verbs, "train_recipe", train_reduced)  # for the command line
+    monkeypatch.setattr("modicum.verbs.training.train_recipe", train_reduced)
 
 
 def corner_of_photograph(package: str, file: str, *, extra: str) -> bytes:
@@ -209,7 +210,7 @@ def test_training_that_is_quoted_runs_to_its_end(command, small, monkeypatch):
     out = Path(options.get("--out", f"runs/{system.id}"))
     has_report = system.wing != "classify" or way_of(command) == (next(iter(SYSTEMS)),)  # the others are judged alike
     if not has_report:
-        monkeypatch.setattr(verbs, "report", lambda run: None)
+        monkeypatch.setattr("modicum.verbs.training.write_report", lambda run: None)
         monkeypatch.setattr(verbs, "figures", lambda run: Report(system.id, "", "", ()))
     write_files(system, options)
     train_members(words, options.get("--data"))

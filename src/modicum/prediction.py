@@ -97,7 +97,7 @@ class Failure:
 
 
 class Notice(Protocol):
-    """Something to be told of all answers together, after the last.
+    """A message about all answers together, after the last.
 
     A verb that yields answers returns it at its end, as the value of a generator, where there is something to tell.
     """

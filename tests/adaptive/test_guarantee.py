@@ -114,16 +114,14 @@ class TestFindLastPassing:
     def test_too_few_samples_are_told_how_many_would_do_and_what_they_can_guarantee(self):
         message = (
             r"^no knob keeps the loss below 0\.5 % with 95 % confidence: the most expensive one has 0 losses on 100 "
-            r"pictures, which can guarantee 2\.952 % at best; 598 pictures without a loss are the least for that: "
-            r"allow more loss, or give more pictures$"
+            r"pictures, which can guarantee 2\.952 % at best; that takes at least 598 pictures without a loss: "
+            r"allow a larger loss, or give more pictures$"
         )
         with pytest.raises(GuaranteeError, match=message):
             find_last_passing([0.0], losses_from(rising(100, 0)), Terms(0.005), noun="pictures")
 
     def test_losses_at_the_most_expensive_knob_are_told(self):
-        message = (
-            r"has 2 losses on 600 samples.*598 samples without a loss are the least for that, and 1,258 with 2 losses"
-        )
+        message = r"has 2 losses on 600 samples.*that takes at least 598 samples without a loss, or 1,258 with 2 losses"
         with pytest.raises(GuaranteeError, match=message):
             find_last_passing([0.0], losses_from(rising(600, 2)), Terms(0.005))
 

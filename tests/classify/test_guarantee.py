@@ -122,11 +122,12 @@ def test_the_statement_is_one_sentence_with_its_numbers():
     assert state(passed, terms, "worse", "plain", None) == (
         "With 95 % confidence, at most 0.5 % of images drawn like the 950 calibration images are classified correctly "
         "by the plain network but wrongly by the routed network, whose accuracy is therefore at most 0.5 points lower; "
-        "of these 950 it was 1 (upper bound 0.498 %)."
+        "it happened to 1 of these 950 (upper bound 0.498 %)."
     )
     assert state(passed, terms, "different", "whole", "traffic") == (
-        "With 95 % confidence, at most 0.5 % of images drawn like the 950 pictures of traffic get another class from "
-        "the routed network than from the most expensive route; of these 950 it was 1 (upper bound 0.498 %)."
+        "With 95 % confidence, at most 0.5 % of images drawn like the 950 pictures of traffic are classified "
+        "differently by the routed network and by the most expensive route; it happened to 1 of these 950 (upper bound "
+        "0.498 %)."
     )
 
 
@@ -194,7 +195,7 @@ def test_training_that_goes_on_keeps_what_a_guarantee_was_tested_with(quick_run,
     verbs.calibrate(run, max_loss=0.3)
     refitted = load_file(run / "model.safetensors")
     assert len(fitted["policy.calibration.bits"]) == 2 * len(refitted["policy.calibration.bits"])
-    monkeypatch.setattr(verbs, "report", lambda run: None)
+    monkeypatch.setattr("modicum.verbs.training.write_report", lambda run: None)
     verbs.train("ranet", recipe=run / "recipe.yaml", out=run, resume=True)
     after = load_file(run / "model.safetensors")
     assert all(torch.equal(refitted[key], after[key]) for key in refitted)

@@ -162,7 +162,7 @@ def test_calibrate_in_milliseconds_names_the_least(quick_run, capsys):
 
 def test_calibrate_wants_exactly_one_budget(quick_run, capsys):
     assert main(["calibrate", str(quick_run("drnet"))]) == 2
-    assert "give either budget" in capsys.readouterr().err
+    assert "give one of budget" in capsys.readouterr().err
 
 
 def test_evaluate_prints_the_table_and_the_headline(quick_run, capsys):

@@ -104,7 +104,7 @@ def test_search_that_sigterm_ended_goes_on_to_the_same_graph(stopped_search, tmp
 
 @SIGNALS
 def test_stop_before_anything_is_written_does_not_speak_of_resuming(number, code, told, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("modicum.verbs.check_packages", lambda system: signal.raise_signal(number))
+    monkeypatch.setattr("modicum.verbs.training.check_packages", lambda system: signal.raise_signal(number))
     assert main(["train", "static", "--out", str(tmp_path / "run")]) == code
     assert capsys.readouterr().err == f"{told}; nothing had been written yet\n"
 

@@ -8,10 +8,6 @@ PREPROCESSING = {"size": 32, "resize_short": 36, "mean": [0.5] * 3, "std": [0.25
 STATED = Stated(PREPROCESSING, ["a", "b"], knob=0.5)
 
 
-def test_what_fits_passes():
-    STATED.check_fit(image_px=32, num_classes=2)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -26,9 +22,9 @@ def test_what_fits_passes():
 )
 def test_what_does_not_fit_is_refused_by_name(change, message):
     with pytest.raises(ValueError, match=message):
-        replace(STATED, **change).check_fit(image_px=32, num_classes=2)
+        replace(STATED, **change).details(image_px=32, num_classes=2)
 
 
 def test_other_keys_of_the_preprocessing_are_not_stated():
     stated = replace(STATED, preprocessing=PREPROCESSING | {"flip": True})
-    assert stated.to_json(32)["preprocessing"] == PREPROCESSING | {"interpolation": "bilinear"}
+    assert stated.details(image_px=32, num_classes=2)["preprocessing"] == PREPROCESSING | {"interpolation": "bilinear"}

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from modicum.imaging.belongings import Belongings
 from modicum.imaging.decoding import BadImageError
-from modicum.restore.photo import Photo, decode_photos, photo_of_picture, read_photos
+from modicum.restore.photo import Photo, decode_photos, photo_of_picture
 from modicum.restore.photo_files import check_writable, output_suffix, write_photos
 from modicum.restore.pixels import as_colour
 from modicum.storage.errors import DataError, MissingExtraError
@@ -33,6 +33,10 @@ def file_of(image, kind="PNG", **options):
 def file_of_16_bit(image, suffix):
     order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}[image.shape[2]]
     return cv2.imencode(suffix, np.ascontiguousarray(image[..., order]))[1].tobytes()
+
+
+def read_photos(path):
+    return decode_photos(path.read_bytes(), str(path))
 
 
 def opened(path):

@@ -28,7 +28,7 @@ class Calibration:
         num_samples: How many they were.
         data_hash: Of their ids, so that a later evaluation can tell whether it uses the same.
         routes: Samples on each route at the knob, by the route's name; None in records of older versions.
-        guarantee: What was guaranteed; None where a budget was met instead.
+        guarantee: Guarantee that the knob keeps; None where a budget was met instead.
     """
 
     target: float | None

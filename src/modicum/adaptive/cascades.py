@@ -1,8 +1,8 @@
-"""Chooses the thresholds of a cascade from what its members made of samples: one nested sequence, cheaper row by row.
+"""Chooses the thresholds of a cascade from its members' confidences: one nested sequence, cheaper row by row.
 
 A sample leaves at the first member whose confidence reaches the member's threshold. No threshold rises from row to row,
-so no sample ever costs more in a later one: the sequence is a knob, and an order in which risks can be tested that is
-fixed before the data of the test are seen (see `modicum.adaptive.guarantee`).
+so no sample ever costs more in a later one. The sequence is a knob, and fixes the order in which risks are tested
+before the test data are seen (see `modicum.adaptive.guarantee`).
 """
 
 # N samples, M members of a cascade, L levels of confidence at a member, P rows of a sequence
@@ -45,10 +45,6 @@ class NestedThresholds(nn.Module, ExitRule):
         # A knob that was computed as row / (rows - 1) means that row, whatever the last digit.
         return self.table.values().cpu()[int(share * (self.rows - 1) + 1e-9)]
 
-    def knobs(self) -> tuple[float, ...]:
-        """Returns the knob of every row, rising."""
-        return tuple(row / max(self.rows - 1, 1) for row in range(self.rows))
-
     def decide(self, scores: Tensor, knob: float) -> Tensor:
         """Returns members (N,), on the CPU, for confidences (N, M)."""
         return first_exit(self, scores, knob)
@@ -74,7 +70,7 @@ def blank_thresholds(rows: int, num_exits: int) -> NestedThresholds:
 
 
 class Tradeoff(NamedTuple):
-    """Holds what a nested sequence of thresholds costs and brings on the samples that it was fitted on."""
+    """Holds a nested sequence of thresholds, with its costs and worths on the samples that it was fitted on."""
 
     thresholds: Tensor  # (P, M - 1), float32, falling along P
     costs: Tensor  # (P,), float64: mean cost, falling
@@ -82,7 +78,7 @@ class Tradeoff(NamedTuple):
 
 
 def fit_thresholds(confidence: Tensor, worth: Tensor, costs: Tensor) -> Tradeoff:
-    """Fits the sequence that is worth most at every price of a unit of cost, from nobody leaves early to all do.
+    """Fits the sequence of highest worth at every price of a unit of cost, from no sample leaving early to all of them.
 
     Args:
         confidence: Shape (N, M), N at least 1: at each member, of samples that the members were not fitted on.
@@ -115,7 +111,7 @@ def refine(tradeoff: Tradeoff, confidence: Tensor, worth: Tensor, costs: Tensor)
     """Divides the way from each row of a sequence to the next, so that a knob meets a mean cost more closely.
 
     Args:
-        tradeoff: What `fit_thresholds` made of the other arguments.
+        tradeoff: Result of `fit_thresholds` for the other arguments.
         confidence: As of `fit_thresholds`.
         worth: As of `fit_thresholds`.
         costs: As of `fit_thresholds`.
@@ -135,9 +131,12 @@ def refine(tradeoff: Tradeoff, confidence: Tensor, worth: Tensor, costs: Tensor)
     thresholds = _at_levels(fine, torch.cat([*ways, FINER * places[-1:]]))
     changed = (thresholds[1:] != thresholds[:-1]).any(dim=1)
     thresholds = thresholds[torch.cat([torch.ones(1, dtype=torch.bool), changed])]
-    leavers = torch.stack([_first_reached(confidence, row) for row in thresholds])  # (P, N)
-    worths = torch.stack([worth.double().gather(1, row[:, None]).mean() for row in leavers])
-    return Tradeoff(thresholds, costs.double()[leavers].mean(dim=1), worths)
+    mean_costs, mean_worths = [], []
+    for row in thresholds:  # a few hundred; a table (P, N) of all of them would take gigabytes of many samples
+        leavers = _first_reached(confidence, row)
+        mean_costs.append(costs.double()[leavers].mean())
+        mean_worths.append(worth.gather(1, leavers[:, None]).double().mean())
+    return Tradeoff(thresholds, torch.stack(mean_costs), torch.stack(mean_worths))
 
 
 def _way(start: Tensor, end: Tensor) -> Tensor:
@@ -159,7 +158,7 @@ def _at_levels(levels: Tensor, places: Tensor) -> Tensor:
 
 
 def _levels(confidence: Tensor, num_levels: int) -> Tensor:
-    """Returns the thresholds tried at each member (M - 1, L), falling, from one that nobody reaches to one for all."""
+    """Returns the thresholds tried at each member (M - 1, L), falling, from one that no sample reaches to 0."""
     shares = torch.linspace(1, 0, num_levels, dtype=torch.float64)[1:]
     quantiles = confidence.double().quantile(shares, dim=0, interpolation="lower").T.float()
     closed = torch.full((len(quantiles), 1), CLOSED)
@@ -212,7 +211,7 @@ def _descend(mean_cost: Tensor, mean_worth: Tensor) -> Tensor:
     """
     costs, worths = mean_cost.numpy(), mean_worth.numpy()
     prices = np.logspace(-4, 2, NUM_PRICES) / (float(costs.max() - costs.min()) or 1.0)
-    rows = [np.zeros(costs.ndim, dtype=np.int64)]  # nobody leaves early
+    rows = [np.zeros(costs.ndim, dtype=np.int64)]  # no sample leaves early
     done = 0
     while done < NUM_PRICES:
         rest = tuple(slice(level, None) for level in rows[-1])

@@ -57,7 +57,7 @@ class Curve:
         static: One route for all samples, without the decision's cost; one point per route of the menu.
         oracle: Each sample on the cheapest route that serves it best, without the decision's cost; needs a menu.
         plain: Networks without any decision, e.g. trained the usual way.
-        cascade: What a confidence cascade of static members can do, without the decision's cost; costs fall.
+        cascade: Points of a confidence cascade of static members, priced without the decision; costs fall.
     """
 
     unit: Unit
@@ -138,9 +138,7 @@ def sweep_knobs(scored: Scored, policy: Policy[Routes], costs: CostTable[Routes]
     return sorted(knobs)
 
 
-def knob_sequence(
-    scores: Tensor, policy: Policy[Any], costs: CostTable[Any], num_points: int = NUM_KNOBS
-) -> tuple[float, ...]:
+def knob_sequence(scores: Tensor, policy: Policy[Any], costs: CostTable[Any]) -> tuple[float, ...]:
     """Fixes a sequence of knobs from the most expensive routes to the cheapest.
 
     Knobs in even steps of mean cost on the given samples, as many in even steps of the knob between, and as many from
@@ -151,12 +149,11 @@ def knob_sequence(
         scores: Shape (N, S), N at least 1: of samples on which nothing is going to be tested.
         policy: The decision.
         costs: Its price.
-        num_points: Knobs of each kind, at least 2.
     """
     names = tuple(str(row) for row in range(len(scores)))
-    by_cost = sweep_knobs(Scored(names, scores), policy, costs, num_points)
-    between = np.linspace(by_cost[0], by_cost[-1], num_points).tolist()
-    beyond = np.linspace(by_cost[-1], policy.knob_range(scores)[1], num_points).tolist()
+    by_cost = sweep_knobs(Scored(names, scores), policy, costs, NUM_KNOBS)
+    between = np.linspace(by_cost[0], by_cost[-1], NUM_KNOBS).tolist()
+    beyond = np.linspace(by_cost[-1], policy.knob_range(scores)[1], NUM_KNOBS).tolist()
     return tuple(sorted({*by_cost, *between, *beyond}))
 
 

@@ -34,7 +34,7 @@ class RouteCounts:
 
 @dataclass(frozen=True)
 class Drift:
-    """How the routes of samples compare with those that were calibrated.
+    """Compares the routes of samples with those of the calibration samples.
 
     Attributes:
         p_value: Probability of shares at least as different, were all samples drawn alike; None where there are too few
@@ -59,7 +59,7 @@ def compare_routes(calibrated: Mapping[str, int], seen: Mapping[str, int]) -> Dr
     """Compares two counts of routes by the chi-square test of homogeneity (`scipy.stats.chi2_contingency`).
 
     Routes too rare for the test count as one, and with the rarest of the others where they are too few even so. Counts
-    of which one side is empty tell nothing.
+    of which one side is empty give no verdict.
 
     Args:
         calibrated: Samples on each route, by its name, when the knob was chosen.

@@ -30,7 +30,7 @@ class Efficiency:
             one; else None. A sample's time is the median of several readings, so a busy machine hardly shows in it.
         routed_p99_ms: The same of the routed network: a sample on an expensive route may take longer than on the plain
             network, so this may rise while the mean falls.
-        num_samples: How many samples were timed one by one; None where none were.
+        num_samples: Number of samples timed one by one; None where none were.
     """
 
     batch_size: int

@@ -7,7 +7,7 @@ knob that fails, and the last that passed is taken. Then the mean loss at that k
 probability ``confidence`` over the draw of the samples, if what comes later is drawn like them.
 
 This needs a sequence that does not depend on the samples that it is tested on. All policies here are a function of
-scores and a knob, so the sequence is fixed on the scores of *other* samples, whose labels nobody looks at
+scores and a knob, so the sequence is fixed on the scores of *other* samples, whose labels are not used
 (`modicum.adaptive.curve.knob_sequence`). A poor sequence makes the knob more expensive, never the statement false.
 """
 
@@ -25,17 +25,17 @@ from modicum.storage.errors import ModicumError
 
 
 class GuaranteeError(ModicumError, ValueError):
-    """A guarantee means nothing, or no knob keeps it; the message says what would do."""
+    """Impossible terms of a guarantee, or terms that no knob keeps; the message says what is needed."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What is to be guaranteed.
+    """Terms that a guarantee has to keep.
 
     Attributes:
         max_loss: Limit of the mean loss per sample, in (0, 1).
         confidence: Probability, over the draw of the samples, that the limit holds, in (0, 1).
-        num_choices: Among how many networks the one at hand was chosen by its results on these samples. Above 1, each
+        num_choices: Number of networks from which this one was chosen by its results on these samples. Above 1, each
             is tested at an equal part of the level, so that the guarantee holds for all of them together (Bonferroni).
 
     Raises:
@@ -62,7 +62,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What was guaranteed, and what it rests on.
+    """A guarantee, with the test that it rests on.
 
     Attributes:
         max_loss: Limit of the mean loss, as asked for.
@@ -73,7 +73,7 @@ class Guarantee:
         num_samples: Samples tested.
         bound: Upper bound of the mean loss at the level of the test; at most ``max_loss``.
         statement: The guarantee in one sentence.
-        source: Where the samples are from; None for the calibration part of the run's own data.
+        source: Origin of the samples; None for the calibration part of the run's own data.
         num_choices: See `Terms`.
     """
 
@@ -147,8 +147,8 @@ def find_last_passing(
         knobs: From the most expensive to the cheapest; fixed without a look at the samples.
         losses: From a knob to whether each sample has a loss, (N,) bool or of zeros and ones; asked up to the first
             failure alone.
-        terms: What is to be guaranteed.
-        noun: What messages call samples.
+        terms: Limit of the loss, and confidence.
+        noun: Word for samples in messages.
 
     Raises:
         GuaranteeError: If not even the first knob passes; the message says how many samples would be needed, and what
@@ -177,14 +177,14 @@ def _test(knob: float, lost: Tensor, terms: Terms) -> Passed:
 
 def _tell_failure(found: Passed, terms: Terms, noun: str) -> str:
     lost, count, asked = found.num_losses, found.num_samples, f"{100 * terms.confidence:.6g} % confidence"
-    needed = f"{samples_needed(terms):,} {noun} without a loss are the least for that"
+    needed = f"that takes at least {samples_needed(terms):,} {noun} without a loss"
     if lost:
-        needed += f", and {samples_needed(terms, lost):,} with {lost:,} losses"
+        needed += f", or {samples_needed(terms, lost):,} with {lost:,} losses"
     choices = f" (one of {terms.num_choices:,} networks was chosen on them)" if terms.num_choices > 1 else ""
     return (
         f"no knob keeps the loss below {_percent(terms.max_loss)} with {asked}: the most expensive one has {lost:,} "
         f"losses on {count:,} {noun}{choices}, which can guarantee {_percent_above(found.bound)} at best; {needed}: "
-        f"allow more loss, or give more {noun}"
+        f"allow a larger loss, or give more {noun}"
     )
 
 

@@ -1,6 +1,6 @@
-"""What simple rivals of an adaptive network reach at its mean cost, and how far the network is above them.
+"""Simple rivals of an adaptive network at its mean cost, and the gain of the network over them.
 
-A static network costs the same for every sample; a mix sends each sample to one of two static networks by lot; a
+A static network costs the same for every sample; a mix sends each sample to one of two static networks at random; a
 cascade has settings that cost more or less. The gain over a rival is a mean of differences between the same samples, so
 its interval is that of a paired bootstrap.
 """
@@ -103,7 +103,7 @@ def between(settings: Sequence[Offer], cost: float) -> Offer | None:
     return Offer(name, cost, torch.lerp(below.each, above[0].each, weight))
 
 
-def paired_gain(ours: Tensor, rival: Tensor, seed: int = 0) -> Gain:
+def paired_gain(ours: Tensor, rival: Tensor) -> Gain:
     """Returns the mean of ``ours - rival`` and its bootstrap 95 % interval.
 
     Every resampled set holds the same samples for both, so what makes a sample hard for both leaves no mark on it.
@@ -111,7 +111,6 @@ def paired_gain(ours: Tensor, rival: Tensor, seed: int = 0) -> Gain:
     Args:
         ours: Shape (N,), N at least 1: worth of each sample.
         rival: Shape (N,), of the same samples in the same order.
-        seed: Of the resampling.
 
     Raises:
         ValueError: If the shapes differ, or there are no samples.
@@ -122,7 +121,7 @@ def paired_gain(ours: Tensor, rival: Tensor, seed: int = 0) -> Gain:
             f"{tuple(rival.shape)}"
         )
     differences = (ours.double() - rival.double()).numpy()
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     draws = [differences[generator.integers(len(ours), size=len(ours))].mean() for _ in range(RESAMPLES)]
     low, high = np.quantile(draws, [0.025, 0.975])
     return Gain(float(differences.mean()), float(low), float(high))

@@ -27,7 +27,7 @@ class BackboneRecipe(ClassifierRecipe, Protocol):
 
     @property
     def weights(self) -> str | None:
-        """What it starts from: a file, "lite0" to "lite2", "published", or None for random weights."""
+        """Source of its first weights: a file, "lite0" to "lite2", "published", or None for random ones."""
 
     @property
     def trunk(self) -> Literal["tuned", "frozen"]:

@@ -1,4 +1,4 @@
-"""From a trained run to a knob with a guarantee, kept in the run folder; how it is tested says `guarantee`."""
+"""Certifies the knob of a trained run, and keeps it in the run folder; `modicum.classify.guarantee` has the test."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +37,8 @@ def certify_run(
     Args:
         run: A finished run.
         model: Its network, in evaluation mode.
-        terms: What is to be guaranteed.
-        reference: What answers are compared with.
+        terms: Limit of the loss, and confidence.
+        reference: Network that answers are compared with.
         without_labels: Pictures to test instead of the calibration part; the run's own data are not needed then. See
             `modicum.classify.unlabelled.open_pictures`.
 

@@ -47,6 +47,7 @@ from modicum.classify.recipe import ClassifierRecipe
 from modicum.classify.results import Detail, Evaluation, Example
 from modicum.classify.rival_cascade import Known
 from modicum.classify.rivals import Contest, scatter_hits
+from modicum.contract import AnySystem
 from modicum.datasets.sources import Part
 from modicum.storage.errors import RunError
 from modicum.storage.header import read_header, update_notes
@@ -60,10 +61,16 @@ TIMED_IMAGES = 64  # test images that the clock runs on: enough for two batches 
 
 
 class RivalParts(NamedTuple):
-    """What a system tells of its simple rivals; see the parts of these names of `modicum.contract.System`."""
+    """Parts of a system that define its simple rivals, named as in `modicum.contract.System`."""
 
     fixed_routes: Callable[[Any, Tensor], FixedRoutes | None] | None = None
     alone: Callable[[Any, str], nn.Module | None] | None = None
+
+    @classmethod
+    def of(cls, system: AnySystem) -> "RivalParts":
+        """Imports the parts of a system."""
+        fixed_routes = system.fixed_routes() if system.fixed_routes else None
+        return cls(fixed_routes, system.alone() if system.alone else None)
 
 
 NO_PARTS = RivalParts()  # the routes of a menu are static rivals, and no cascade is made
@@ -97,7 +104,7 @@ def judge(model: AdaptiveClassifier, data: PreparedData, part: Part) -> Judged:
     """Scores a part of the data, and runs every route on it where routes can be listed."""
     batches = data.evaluate_on(part, device_of(model))
     ids = data.splits.part(part)
-    labels = torch.tensor([data.source.records[index].label for index in data.splits.indices(data.source, part)])
+    labels = data.labels(part)
     if model.costs.menu() is None:
         outcome = cached(executed_outcome(model, batches, judge_hits))
         return Judged(score(model, batches, ids), labels, None, outcome)
@@ -221,7 +228,7 @@ def evaluate_run(
         knob: Used instead of the calibrated one.
         batch_sizes: Batch sizes to time; empty for none.
         describe: Gives the details that only this kind of network has.
-        rivals: What the system tells of its simple rivals.
+        rivals: Parts of the system that define its simple rivals.
 
     Raises:
         RunError: If the training is not finished.

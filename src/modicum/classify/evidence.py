@@ -46,7 +46,7 @@ def judge_hits(logits: Tensor, labels: Tensor) -> MeanWorth:
 
 
 class Baseline(NamedTuple):
-    """What a network without a decision reached on the test images."""
+    """Result of a network without a decision on the test images."""
 
     point: Point
     hits: Tensor  # (N,) bool, in the order of the test part: whether each image was classified right

@@ -55,7 +55,7 @@ class ExitingClassifier(nn.Module, ABC):
         image_px: Side S of the images.
         num_steps: Steps M.
         average: Whether an answer is the mean of the probabilities of the steps so far, or the step's own.
-        confidence: How sureness is measured; see `modicum.classify.confidence.sureness`.
+        confidence: Measure of confidence; see `modicum.classify.confidence.sureness`.
         config: The arguments that rebuild the network, as they are stored.
     """
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from modicum.adaptive.costs import CostTable
 
 Work = Literal["apart", "continued", "own cascade"]
-"""How a route that runs after another one is paid: from its start, only for what it adds, or not as a cascade, because
-the routes are the steps of one already."""
+"""Price of a route that runs after another one: "apart" pays all of it, "continued" what it adds. "own cascade" means
+that no cascade is made of the routes, because they are the steps of one."""
 
 
 class FixedRoutes(NamedTuple):
@@ -53,7 +53,7 @@ def nested_keeps(keep_scores: Tensor, num_paths: int) -> Tensor:
 
     Args:
         keep_scores: Shape (N, U), N at least 1: of each block on samples that nothing is tested on.
-        num_paths: Paths wanted; fewer where there are no so many blocks.
+        num_paths: Number of paths; fewer where there are fewer blocks.
     """
     num_blocks = keep_scores.shape[1]
     rank = keep_scores.double().mean(dim=0).argsort(descending=True, stable=True).argsort()

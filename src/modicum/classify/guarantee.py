@@ -2,8 +2,8 @@
 
 The test is that of `modicum.adaptive.guarantee`. It needs a sequence of knobs that the tested images did not shape:
 
-- on the calibration part, knobs are spread over the scores of training images. The network knows those by heart, so
-  confidences among them are too high; that makes steps uneven, no more;
+- on the calibration part, knobs are spread over the scores of training images. Confidences on those are too high, which
+  only makes the steps uneven;
 - on a folder of pictures without classes, every tenth picture, drawn at random, spreads the knobs and is not tested.
 
 Nor may anything else of the network depend on the tested images. Where training fitted something on the calibration
@@ -51,7 +51,7 @@ class Images:
         batches_of: From places among the ids to batches (n, 3, S, S) of these images, in that order, on the model's
             device.
         labels: Their classes, (N,) int64; None where they are unknown.
-        source: The folder that they are from; None for the run's own data.
+        source: The folder that holds them; None for the run's own data.
     """
 
     ids: tuple[str, ...]
@@ -113,7 +113,7 @@ def score_and_classify(model: AdaptiveClassifier, images: Images) -> tuple[Tenso
 
 
 class RoutedClasses:
-    """Tells the most probable class of images on their routes, running only those whose route differs from last time.
+    """Finds the most probable class of images on their routes, running only those whose route differs from last time.
 
     Knobs of a sequence change few routes at a time, so a whole sequence costs about as much as one run of each route.
 
@@ -184,10 +184,10 @@ def certify(
 
     Args:
         model: The network.
-        images: What is tested; neither the network nor the knobs may depend on them.
+        images: Images to test; neither the network nor the knobs may depend on them.
         knobs: The sequence, most expensive first.
-        terms: What is to be guaranteed.
-        reference: What answers are compared with; see `reference_classes`.
+        terms: Limit of the loss, and confidence.
+        reference: Network that answers are compared with; see `reference_classes`.
         data_hash: For the record, see `Calibration`.
 
     Raises:
@@ -246,8 +246,8 @@ def certify_on_calibration_part(
     Args:
         model: The network; with ``refit``, what that fits is changed.
         data: The run's data.
-        terms: What is to be guaranteed.
-        reference: What answers are compared with.
+        terms: Limit of the loss, and confidence.
+        reference: Network that answers are compared with.
         refit: Fits anew what training fitted on the calibration part, on the half that is not tested.
 
     Raises:
@@ -287,7 +287,7 @@ def certify_on_pictures(
 
 
 def halves(count: int, seed: int) -> tuple[list[int], list[int]]:
-    """Divides places at random: those that something is fitted on anew, and those that are tested, of odd ones more."""
+    """Divides places at random into those that are fitted on anew and those that are tested, which may be one more."""
     order = _shuffled(count, seed)
     return sorted(order[: count // 2]), sorted(order[count // 2 :])
 
@@ -327,9 +327,9 @@ def state(passed: Passed, terms: Terms, loss: LossName, reference: ReferenceName
         )
         promise += f"at most {limit} points lower"
     else:
-        promise = f"get another class from the routed network than from {against}"
+        promise = f"are classified differently by the routed network and by {against}"
     tested = "calibration images" if source is None else f"pictures of {source}"
     return (
         f"With {100 * terms.confidence:.6g} % confidence, at most {limit} % of images drawn like the {count} {tested} "
-        f"{promise}; of these {count} it was {passed.num_losses:,} (upper bound {100 * passed.bound:.3g} %)."
+        f"{promise}; it happened to {passed.num_losses:,} of these {count} (upper bound {100 * passed.bound:.3g} %)."
     )

@@ -1,10 +1,12 @@
-"""From a picture to a network's input and from its logits to an answer, with numpy and Pillow alone.
+"""Shares what the runners of all exported classifiers do, and what a port to another language has to do alike.
 
-What the runners of all exported classifiers share, and what a port to another language has to do alike.
+From an export to its graphs, from a picture to a network's input, and from its logits to an answer, with numpy, ONNX
+Runtime and Pillow alone.
 """
 
 # B batch, K classes, S side of the network's images in pixels
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modicum.exporting.classifiers import read_knob
+from modicum.exporting.manifest import read_manifest
+from modicum.exporting.sessions import GraphRunner
 from modicum.imaging.decoding import BadImageError
 from modicum.imaging.pictures import Source, read_upright
 from modicum.prediction import Failure
@@ -32,6 +37,58 @@ class Classified(NamedTuple):
     probability: float  # of that class, in [0, 1]
     route: str  # what the route that it took is called
     cost: float  # share of the plain network's multiply-adds that it took, the decision included
+
+
+class ExportedClassifier(ABC):
+    """Opens an exported classifier, and classifies pictures with it; a runner adds how it runs images.
+
+    Args:
+        folder: The exported folder.
+        system: Id of the system.
+        needed: Entries that the manifest must have.
+        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
+
+    Raises:
+        ExportError: If the folder is not such an export, is of a newer version, or was changed.
+        MissingExtraError: If ONNX Runtime is not installed.
+    """
+
+    _plain_macs: float  # multiply-adds of the plain network
+
+    def __init__(self, folder: str | Path, system: str, needed: Collection[str], *, threads: int | None) -> None:
+        manifest = read_manifest(folder, system=system, needed=needed)
+        self._folder, self._graphs, self._threads = Path(folder), manifest.graphs, threads
+        self._details = manifest.details
+        self.classes: tuple[str, ...] = tuple(self._details["classes"])
+        self.knob: float = read_knob(self._details, self._folder)
+        self._preprocessing: dict[str, Any] = self._details["preprocessing"]
+        self._side: int = self._preprocessing["size"]
+
+    @abstractmethod
+    def predict(self, images: NDArray[np.float32], knob: float | None = None) -> RunnerResult:
+        """Classifies images (B, 3, S, S), normalised; ``knob`` is the exported one unless another is given."""
+
+    @abstractmethod
+    def name_route(self, route: Any) -> str:  # noqa: ANN401  a row of `RunnerResult.routes`
+        """Names the route of an image."""
+
+    def classify(self, picture: Source, knob: float | None = None) -> Classified:
+        """Returns the class of one picture, preprocessed as the network was trained.
+
+        Args:
+            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
+            knob: As of `predict`.
+
+        Raises:
+            BadImageError: If the picture cannot be read or used.
+            KnobError: If ``knob`` is not a finite number.
+        """
+        result = self.predict(read_input(picture, self._preprocessing), knob)
+        route = self.name_route(result.routes[0])
+        return name_answer(result, classes=self.classes, route=route, plain_macs=self._plain_macs)
+
+    def _load(self, role: str) -> GraphRunner:
+        return GraphRunner(self._folder, self._graphs[role], threads=self._threads)
 
 
 def open_picture(picture: Source) -> Image.Image:
@@ -111,6 +168,31 @@ def check_images(images: NDArray[np.float32], side: int) -> None:
     if images.ndim != 4 or images.shape[1:] != (3, side, side) or images.dtype != np.float32:
         expected = f"(B, 3, {side}, {side}) float32, normalised"
         raise ValueError(f"images must be {expected}, got {images.shape} {images.dtype}")
+
+
+def check_routes(routes: NDArray[np.int64], num_images: int, num_routes: int) -> None:
+    """Raises a `ValueError` unless ``routes`` are one number in [0, num_routes) per image."""
+    if len(routes) != num_images or not np.isin(routes, range(num_routes)).all():
+        raise ValueError(f"routes must be {num_images} numbers in [0, {num_routes}), got {routes}")
+
+
+def run_groups(
+    graphs: Sequence[Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]],
+    images: NDArray[np.float32],
+    routes: NDArray[np.int64],
+    num_classes: int,
+) -> NDArray[np.float32]:
+    """Returns logits (B, K) of images, each by the graph of its route; graphs that no route asks for are not run.
+
+    Raises:
+        ValueError: If the routes are not one graph per image.
+    """
+    check_routes(routes, len(images), len(graphs))
+    logits = np.empty((len(images), num_classes), np.float32)
+    for route in np.unique(routes):
+        rows = np.flatnonzero(routes == route)
+        logits[rows] = graphs[route](images[rows])["logits"]
+    return logits
 
 
 def _centre_crop(image: Image.Image, width: int, height: int) -> Image.Image:

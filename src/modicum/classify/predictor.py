@@ -45,8 +45,8 @@ class Prediction:
         macs: Multiply-adds that it took, the decision included.
         cost: The same as a share of the plain network's.
         best: The most probable classes, at most five, with their probabilities, descending.
-        steps: How sure each step was that ran, in order, by its name; empty where a network decides before it runs.
-        files: Where an explanation was written.
+        steps: Confidence of each step that ran, in order, by its name; empty where a network decides before it runs.
+        files: Paths of the explanation, where one was written.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Predictor:
         preprocessing: How a picture becomes what the network gets: also says what the network takes.
         classes: Names of the classes.
         knob: Trades accuracy for cost, where a call names none; the higher, the cheaper.
-        calibration: What its knob was chosen on, so that `drift` can tell whether images are still like those.
+        calibration: Calibration of its knob, with whose images `drift` compares those that it answers.
 
     Raises:
         KnobError: If ``knob`` is not a finite number.

@@ -84,6 +84,10 @@ class PreparedData:
 
         return Loaders(train_batches, lambda: self._in_order(self.splits.indices(self.source, "calibration")))
 
+    def labels(self, part: Part) -> Tensor:
+        """Returns the class (N,), int64, of each image of a part, in the order of `evaluate_on`."""
+        return torch.tensor([self.source.records[index].label for index in self.splits.indices(self.source, part)])
+
     def evaluate_on(self, part: Part, device: torch.device | str = "cpu") -> "LabelledImages":
         """Returns images and labels of a part, prepared as for testing, in a fixed order."""
         return self.evaluate_indices(self.splits.indices(self.source, part), device)

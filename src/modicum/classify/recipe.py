@@ -42,7 +42,7 @@ class ImageOptions:
             weights were trained with, or 8/7 of the network's size.
         mean: Subtracted from each channel, in [0, 1]; None means that of the weights, or ImageNet's.
         std: Divides each channel; None as for the mean.
-        interpolation: How pictures are resized; None means that of the weights, or "bilinear".
+        interpolation: Interpolation of resizing; None means that of the weights, or "bilinear".
         batch_size: Images per step and process.
         least_per_epoch: Show at least so many images in an epoch: a smaller set is gone through several times, each
             time augmented anew. So the lengths of a recipe, in epochs, suit a hundred images as well as thousands.
@@ -95,7 +95,7 @@ class ImageOptions:
         Args:
             image_px: Side of the images that the network gets.
             data: Where the images are; None is the embedded default.
-            weights: What the training starts from; None for random weights.
+            weights: Weights that the training starts from; None for random ones.
 
         Raises:
             RecipeError: If ``resize_short`` is less than ``image_px``.
@@ -159,7 +159,7 @@ def settle(recipe: ClassifierRecipe, whole: str = "the plain network's cost", *,
     Args:
         recipe: Whose ``image_px`` has been checked.
         whole: What its budget is a share of.
-        weights: What its training starts from; None for random weights.
+        weights: Weights that its training starts from; None for random ones.
 
     Raises:
         RecipeError: If an option is impossible.

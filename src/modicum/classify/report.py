@@ -11,7 +11,7 @@ from modicum.adaptive.curve import Curve, Point, worth_at
 from modicum.classify.comparison import Compared, Comparison, Verdict
 from modicum.classify.results import Detail, Evaluation, Example
 from modicum.classify.standings_report import compared_standings, standings_section
-from modicum.classify.summary import SummaryRow, count_dominated, matched_accuracy, result_line, summarise
+from modicum.classify.summary import SummaryRow, count_dominated, result_line, summarise
 from modicum.classify.survey import Survey
 from modicum.imaging.files import count_suffixes
 from modicum.reporting.plots import draw_curve, draw_efficiency, draw_routes
@@ -59,8 +59,7 @@ def _accuracy(evaluation: Evaluation) -> Iterator[Block]:
     scale = cost_scale([row.cost for row in rows], curve.unit)
     columns = ("network", scale.short_name, "of plain", "accuracy", "95 % interval")
     cells = tuple(Row(_summary_cells(row, scale), row.is_calibrated) for row in rows)
-    yield Table(columns, cells, _notes_on_baselines(curve, count_dominated(evaluation)))
-    yield Findings(matched_accuracy(evaluation))
+    yield Table((*columns, "routed as well"), cells, _notes_on_baselines(curve, count_dominated(evaluation)))
     if (in_ms := evaluation.curve_ms) is not None:
         yield Plot(
             lambda width: draw_curve(in_ms, width_in=width),
@@ -74,7 +73,8 @@ def _accuracy(evaluation: Evaluation) -> Iterator[Block]:
 
 def _summary_cells(row: SummaryRow, scale: CostScale) -> tuple[str, ...]:
     interval = format_interval(*row.interval) if row.interval else ""
-    return row.what, scale.number(row.cost), format_share(row.share), format_percent(row.accuracy), interval
+    share, accuracy = format_share(row.share), format_percent(row.accuracy)
+    return row.what, scale.number(row.cost), share, accuracy, interval, row.matched
 
 
 def _swept_row(evaluation: Evaluation, point: Point, scale: CostScale) -> Row:
@@ -95,21 +95,26 @@ def _notes_on_baselines(curve: Curve, num_dominated: int) -> str:
     if num_dominated:
         are = "networks are" if num_dominated > 1 else "network is"
         notes.append(f"{num_dominated} more {are} left out, because a cheaper one is as accurate or better.")
+    if curve.plain:
+        notes.append(
+            "“Routed as well” is the least cost at which routing is as accurate as a network without a decision, as a "
+            "share of that network's cost."
+        )
     if curve.static:
-        notes.append("Static routes are priced without it.")
+        notes.append("“Always” one route for all images is priced without the decision.")
     if curve.oracle:
         notes.append(
-            "The oracle, also without it, sends each image along its cheapest correct route: no decision is better."
+            "The oracle, priced likewise, sends each image along its cheapest correct route: no decision is better."
         )
     if curve.random:
         notes.append(
-            "Random routing deals the same routes to the images by chance; its accuracy at the calibrated cost is read "
+            "Random routing gives the same routes to the images at random; its accuracy at the calibrated cost is read "
             "off between points of the sweep."
         )
     if curve.cascade:
         notes.append(
-            "The cascade asks the confidence of static members, cheapest first; all that it needs was fitted on the "
-            "calibration images."
+            "The cascade runs static members, cheapest first, until one is confident; it was fitted on the calibration "
+            "images."
         )
     return " ".join(notes)
 
@@ -214,12 +219,12 @@ def _calibration(evaluation: Evaluation) -> Section:
 
 
 def _guaranteed(evaluation: Evaluation) -> Iterator[str]:
-    """Yields what was guaranteed, and what the test images then showed of it, in a sentence each."""
+    """Yields the guarantee, and the loss on the test images, in a sentence each."""
     guarantee, shown = evaluation.calibration.guarantee, evaluation.loss_on_test
     if guarantee is not None:
         yield guarantee.statement
     if shown is not None:
-        yield f"On the test images it was {shown}."
+        yield f"On the test images it happened to {shown}."
 
 
 def _asked(calibration: Calibration, cost: Callable[[float], str]) -> str:

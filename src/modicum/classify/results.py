@@ -70,11 +70,11 @@ class Detail:
 
 @dataclass(frozen=True)
 class LossOnTest:
-    """How many test images had the loss that a guarantee limits.
+    """Number of test images with the loss that a guarantee limits.
 
     Attributes:
-        num_losses: Those with a loss.
-        num_images: All of them.
+        num_losses: Test images with a loss.
+        num_images: All test images.
     """
 
     num_losses: int
@@ -100,7 +100,7 @@ class Evaluation:
         efficiency: The saving in time, per batch size.
         curve_ms: The same accuracies against milliseconds per image, measured on the device that ran the evaluation,
             one route per batch; None where nothing was timed.
-        loss_on_test: What the test images showed of the guarantee; None where none was given.
+        loss_on_test: The guaranteed loss on the test images; None without a guarantee.
         standings: The calibrated network against simple rivals of equal cost, in each unit that was measured.
         details: What this kind of network shows beside that.
         cheapest: Test images with the cheapest routes, cheapest first.

@@ -27,7 +27,7 @@ class Subject:
         model: Its network, in evaluation mode.
         images: Shape (N, 3, S, S), on the device of the model; repeated or cut to fill batches.
         judged: Its test part.
-        contest: What its simple rivals are made of.
+        contest: Parts of its simple rivals.
         alone: Networks that are timed in place of baselines, by their names.
     """
 

@@ -1,4 +1,4 @@
-"""Holds a classifier against what is simpler: its static members, mixes of two of them, and their confidence cascade.
+"""Compares a classifier with simpler ones: its static members, mixes of two of them, and their confidence cascade.
 
 All three are read off at the mean cost of the calibrated network. Static networks and mixes are the best on the test
 images, which favours them; the cascade comes from the calibration part, see `modicum.classify.rival_cascade`.
@@ -26,13 +26,13 @@ NUM_POINTS = 13  # of the cascade's curve
 
 @dataclass(frozen=True)
 class Contest:
-    """All that simple rivals of a network are made of.
+    """Parts of the simple rivals of a network.
 
     Attributes:
         macs: Multiply-adds of routes.
         fixed: Routes that can serve all images; None for none.
-        known: What they say of the calibration images; None where no cascade is made of them.
-        seen: What they say of the test images; None without fixed routes.
+        known: Their answers to the calibration images; None where no cascade is made of them.
+        seen: Their answers to the test images; None without fixed routes.
         baselines: Networks without a decision, on the test images.
         unpaired: Names of baselines whose hits are not those of the single images.
     """
@@ -111,7 +111,7 @@ class Contest:
 
 
 def scatter_hits(point: Point, num_images: int) -> Tensor:
-    """Returns hits (N,), bool, of a network of which only the accuracy is known: as many, on images drawn by lot.
+    """Returns hits (N,), bool, of a network of which only the accuracy is known: as many, on images drawn at random.
 
     A gain over it is as without them; its interval is that of independent sets of images, so wider than a paired one.
     """

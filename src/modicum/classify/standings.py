@@ -1,4 +1,4 @@
-"""How a calibrated classifier stands against simple rivals of equal mean cost, as plain values."""
+"""Standings of a calibrated classifier against simple rivals of equal mean cost, as plain values."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -13,9 +13,9 @@ class Standing:
     """One simple rival at the mean cost of the calibrated network, and the gain over it.
 
     Attributes:
-        kind: "static" is one network for all images, "mix" two of them by lot, "cascade" asks the confidence of the
-            system's own static members.
-        name: What it consists of.
+        kind: "static" is one network for all images, "mix" two of them at random, "cascade" the confidence cascade
+            of the system's own static members.
+        name: Name of the network, or of those that it consists of.
         cost: Its mean cost, at most that of the calibrated network.
         worth: Its accuracy on the test images.
         gain: Accuracy of the calibrated network above it; negative where it is below.

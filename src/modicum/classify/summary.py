@@ -24,6 +24,8 @@ class SummaryRow:
         accuracy: On the test images.
         interval: Ends of the 95 % interval of the accuracy; None where the accuracy was interpolated.
         is_calibrated: Whether this is the row that the report is about.
+        matched: In the row of a plain network, the least cost at which routing is as accurate, as a share of that
+            network's; "not reached" if no setting is. Empty in other rows.
     """
 
     what: str
@@ -32,6 +34,7 @@ class SummaryRow:
     accuracy: float
     interval: tuple[float, float] | None
     is_calibrated: bool = False
+    matched: str = ""
 
 
 def summarise(evaluation: Evaluation) -> tuple[SummaryRow, ...]:
@@ -71,11 +74,6 @@ def result_line(evaluation: Evaluation) -> str:
     return f"On {evaluation.curve.num_samples:,} test images: {result}."
 
 
-def matched_accuracy(evaluation: Evaluation) -> tuple[str, ...]:
-    """Says, for each network without a decision, what the routed one costs at the same accuracy, if it reaches it."""
-    return tuple(_match(point, cost_at(evaluation.curve.routed, point.worth)) for point in _plain(evaluation))
-
-
 def gain_line(standings: Standings) -> str | None:
     """Says how far the calibrated network is above the strongest simple rival of its cost; None if there is none."""
     rival = standings.strongest
@@ -85,7 +83,7 @@ def gain_line(standings: Standings) -> str | None:
     if abs(rival.gain) < LEAST_GAIN:
         points = "level with"
     what = "multiply-adds" if standings.unit == "MAC" else "time"
-    interval = f"95 % interval of the difference {signed_interval(rival)}"
+    interval = f"95 % interval {signed_interval(rival)}"
     return f"{points} the strongest simple rival of equal {what}, {name_rival(rival)} ({interval})"
 
 
@@ -99,12 +97,9 @@ def signed_interval(rival: Standing) -> str:
     return f"{100 * rival.low:+.1f} to {100 * rival.high:+.1f}"
 
 
-def _match(plain: Point, cost: float | None) -> str:
-    owner = "the plain network's accuracy" if plain.name == "plain network" else f"the accuracy of “{plain.name}”"
-    accuracy = f"{owner} ({format_percent(plain.worth)})"
-    if cost is None:
-        return f"No setting reaches {accuracy}."
-    return f"Routing reaches {accuracy} at {format_share(cost / plain.cost)} of its cost."
+def _match(evaluation: Evaluation, plain: Point) -> str:
+    cost = cost_at(evaluation.curve.routed, plain.worth)
+    return "not reached" if cost is None else format_share(cost / plain.cost)
 
 
 def _baselines(evaluation: Evaluation) -> Iterator[str]:
@@ -118,14 +113,14 @@ def _baselines(evaluation: Evaluation) -> Iterator[str]:
 def _rows(evaluation: Evaluation) -> Iterator[SummaryRow]:
     curve, calibrated, share = evaluation.curve, evaluation.calibrated, evaluation.share_of_plain
 
-    def row(what: str, point: Point, *, is_calibrated: bool = False) -> SummaryRow:
+    def row(what: str, point: Point, *, is_calibrated: bool = False, matched: str = "") -> SummaryRow:
         known = math.isfinite(point.low) and math.isfinite(point.high)
         interval = (point.low, point.high) if known else None
-        return SummaryRow(what, point.cost, share(point.cost), point.worth, interval, is_calibrated)
+        return SummaryRow(what, point.cost, share(point.cost), point.worth, interval, is_calibrated, matched)
 
     static = undominated(curve.static)
-    yield from (row(point.name, point) for point in _plain(evaluation))
-    yield from (row(f"{point.name} for every image", point) for point in curve.static if point in static)
+    yield from (row(point.name, point, matched=_match(evaluation, point)) for point in _plain(evaluation))
+    yield from (row(point.name, point) for point in curve.static if point in static)
     yield row("routed, calibrated", calibrated, is_calibrated=True)
     standings = evaluation.standing_in(curve.unit)
     for rival in standings.rivals if standings is not None else ():

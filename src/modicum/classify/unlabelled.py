@@ -43,7 +43,7 @@ def open_pictures(
         folder: A folder of images at any depth, an uncompressed tar of images, or one image file.
         model: The network; pictures come on its device.
         preprocessing: How a picture becomes what the network gets.
-        run: Where the run keeps the digests of its data.
+        run: Run folder, with the digests of its data.
         parts: The parts of these data whose images are left out.
 
     Raises:
@@ -77,7 +77,8 @@ def _own_pictures(run: RunFolder, parts: Collection[Part], digests: Mapping[str,
     samples = kept_samples(run)
     if samples is None:
         log.warning(
-            "%s was made by an older modicum and has no digests: make sure that no picture is of its data", run.path
+            "%s was made by an older modicum and has no digests: make sure that none of the pictures is in its data",
+            run.path,
         )
         return []
     splits, classes = Splits.load(run.splits), read_classes(run.weights)

@@ -4,12 +4,13 @@ import itertools
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modicum.adaptive.knobs import check_knob, check_milliseconds, check_share
-from modicum.contract import AnySystem, Examples, Run, Wing
-from modicum.destinations import claim_file, gather_files, in_order, place_outputs
+from modicum.contract import Examples, Run, Wing
+from modicum.destinations import gather_files, in_order, place_outputs
 from modicum.prediction import Failure, Notice
 from modicum.storage.errors import RunError
 from modicum.storage.sealing import write_sealed
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from modicum.classify.comparison import Comparison
-    from modicum.classify.evaluation import RivalParts
     from modicum.classify.evidence import AdaptiveClassifier
     from modicum.classify.predictor import Prediction, Predictor
     from modicum.classify.preparation import PreparedData
@@ -73,7 +73,7 @@ class TrainedClassifier:
             knob: Look at this knob instead of the calibrated one.
             clock: Also time the routed against the plain network.
         """
-        from modicum.classify.evaluation import evaluate_run
+        from modicum.classify.evaluation import RivalParts, evaluate_run
 
         if knob is not None:  # refused before the weights are loaded
             check_knob(knob)
@@ -87,7 +87,7 @@ class TrainedClassifier:
             knob=knob,
             batch_sizes=(1, 32) if clock else (),
             describe=system.details() if system.details else None,
-            rivals=_rival_parts(system),
+            rivals=RivalParts.of(system),
         )
         if knob is None and clock:  # a look at something else does not replace the run's own figures
             write_sealed(folder.curve, result.to_json())
@@ -115,8 +115,8 @@ class TrainedClassifier:
             confidence: Probability with which ``max_loss`` holds for images like those it was tested on.
             without_labels: A folder of pictures without classes to test ``max_loss`` on, instead of the run's
                 calibration images; it then limits the share whose class differs from the plain network's.
-            reference: What ``max_loss`` compares with: the plain network, or the whole of the routed one, that is its
-                most expensive route, where that averages several members.
+            reference: Network that ``max_loss`` compares with: "plain", the plain one, or "whole", the most expensive
+                route of the routed one, which differs where it averages several members.
 
         Raises:
             BudgetError: If the budget is no share in (0, 1] or no time, or even the cheapest routes exceed it.
@@ -132,7 +132,7 @@ class TrainedClassifier:
 
         if sum(asked is not None for asked in (budget, budget_ms, max_loss)) != 1:
             raise ValueError(
-                "give either budget, a share of the plain network's multiply-adds, or budget_ms, or max_loss"
+                "give one of budget (a share of the plain network's multiply-adds), budget_ms and max_loss"
             )
         if max_loss is not None:
             terms = Terms(max_loss, confidence)  # refused before the weights are loaded
@@ -267,33 +267,11 @@ def compare(
         RunError: If a run has not been evaluated.
         OutputError: If a file stands at ``out`` that must not be overwritten.
     """
-    from modicum.classify.comparison import Compared, Comparison
-    from modicum.classify.results import read_evaluation
-    from modicum.reporting.plots import check_figure_name, write_comparison
+    from modicum.classify.comparing import compare_runs
 
-    check_figure_name(out)
-    claim_file(out, force=force)
-    folders = [run.folder for run in runs]
-    for folder in folders:
-        if not folder.curve.exists():
-            raise RunError(f"{folder.path} has no {folder.curve.name} yet: modicum evaluate {folder.path}")
-    names = [folder.path.name for folder in folders]
-    if len(set(names)) < len(names):
-        names = [str(folder.path) for folder in folders]
-    evaluations = [read_evaluation(folder.curve) for folder in folders]
-    if clock:
-        evaluations = _time_in_turn(runs, evaluations)
-    compared = [
-        Compared(name, evaluation, run.system.is_static)
-        for name, evaluation, run in zip(names, evaluations, runs, strict=True)
-    ]
-    comparison = Comparison(tuple(compared), in_turn=clock)
-    for folder, each in zip(folders, compared, strict=True):
-        if each.name in comparison.untimed:
-            told = "%s has no measured times, so milliseconds are left out: modicum evaluate %s"
-            log.info(told, each.name, folder.path)
-    write_comparison(Path(out), comparison.entries(), note=comparison.plot_note())
-    return comparison
+    return compare_runs(
+        runs, Path(out), open_network=partial(_open_network, accelerator="auto") if clock else None, force=force
+    )
 
 
 def survey(source: str, *, strict: bool = False, preview: str | Path | None = None) -> "Survey":
@@ -327,30 +305,6 @@ def _with_drift(
     if drift is None or calibration is None or not drift.is_beyond_chance:
         return None
     return DriftNotice(drift, calibration.guarantee.statement if calibration.guarantee else None)
-
-
-def _time_in_turn(runs: Sequence[Run[Any, Any]], evaluations: "Sequence[Evaluation]") -> "list[Evaluation]":
-    """Times runs in turn, on the accelerator if there is one, and returns their evaluations with these milliseconds."""
-    from modicum.classify.evaluation import judge, networks_alone, open_data, prepare_contest, timed_images
-    from modicum.classify.retiming import Subject, retime
-
-    subjects = []
-    for run, evaluation in zip(runs, evaluations, strict=True):
-        model = _open_network(run, "auto")
-        data, rivals = open_data(run.recipe, run.folder), _rival_parts(run.system)
-        test = judge(model, data, "test")
-        contest = prepare_contest(run.folder, model, data, test, rivals.fixed_routes)
-        alone = networks_alone(model, contest, rivals.alone)
-        subjects.append(Subject(evaluation, model, timed_images(model, data), test, contest, alone))
-    return retime(subjects)
-
-
-def _rival_parts(system: AnySystem) -> "RivalParts":
-    """Imports what a system tells of its simple rivals."""
-    from modicum.classify.evaluation import RivalParts
-
-    fixed_routes = system.fixed_routes() if system.fixed_routes else None
-    return RivalParts(fixed_routes, system.alone() if system.alone else None)
 
 
 def _open_network(run: Run[Any, Any], accelerator: str) -> "AdaptiveClassifier":

@@ -39,7 +39,7 @@ class Preprocessing:
         crop: How training varies the place: ``"random_resized"`` takes a random part of the picture, ``"pad"`` shifts
             it by up to an eighth of the size on a black ground, ``"none"`` takes the centre as evaluation does.
         min_scale: Smallest share of the picture's area that ``"random_resized"`` takes, in (0, 1].
-        interpolation: How pictures are resized, with antialiasing: ``"bilinear"`` or ``"bicubic"``.
+        interpolation: Interpolation of resizing, with antialiasing: ``"bilinear"`` or ``"bicubic"``.
         trivial_augment: Whether training also changes each picture by one operation drawn at random, at a random
             strength (Mueller and Hutter, *TrivialAugment*, ICCV 2021).
     """

@@ -1,9 +1,12 @@
 """Writing an exported network: its folder appears once its graphs were proven to answer as the network does."""
 
 import copy
+import importlib.util
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -13,11 +16,13 @@ from torch import Tensor, nn
 
 from modicum.adaptive.exits import ExitRule
 from modicum.adaptive.knobs import check_knob
+from modicum.datasets.preprocessing import Preprocessing
 from modicum.exporting.classifiers import PREPROCESSING
 from modicum.exporting.folders import replaced_folder
 from modicum.exporting.manifest import Graph, write_manifest
 from modicum.exporting.parity import check_parity
 from modicum.exporting.samples import sample_images
+from modicum.storage.errors import install_hint
 from modicum.storage.files import JSON
 
 N = TypeVar("N", bound=nn.Module)
@@ -45,8 +50,8 @@ class Stated:
     knob: float
     calibration: Mapping[str, JSON] | None = None
 
-    def check_fit(self, *, image_px: int, num_classes: int) -> None:
-        """Raises ValueError, before anything is written, if these inputs do not fit a network.
+    def details(self, *, image_px: int, num_classes: int) -> dict[str, JSON]:
+        """Returns these fields of the manifest, after a check that they fit a network.
 
         Args:
             image_px: Side of the images that the network takes.
@@ -56,18 +61,7 @@ class Stated:
             ValueError: If preprocessing lacks something or gives images of another size, there are more or fewer names
                 than classes, or the knob is not finite.
         """
-        preprocessing, classes = self.preprocessing, self.classes
-        if missing := sorted(set(PREPROCESSING) - preprocessing.keys()):
-            lacks = ", ".join(missing)
-            raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {lacks}")
-        if preprocessing["size"] != image_px:
-            raise ValueError(f"preprocessing must give images of {image_px} px, not {preprocessing['size']}")
-        if len(classes) != num_classes:
-            raise ValueError(f"classes must name the network's {num_classes} classes, got {len(classes)} names")
-        check_knob(self.knob)
-
-    def to_json(self, image_px: int) -> dict[str, JSON]:
-        """Returns the fields of the manifest for images of ``image_px`` pixels."""
+        self._check_fit(image_px, num_classes)
         shape: JSON = ["batch", 3, image_px, image_px]
         return {
             "images": {"shape": shape, "dtype": "float32", "range": "normalised with mean and std"},
@@ -79,6 +73,17 @@ class Stated:
             "knob": self.knob,
             "calibration": None if self.calibration is None else dict(self.calibration),
         }
+
+    def _check_fit(self, image_px: int, num_classes: int) -> None:
+        preprocessing, classes = self.preprocessing, self.classes
+        if missing := sorted(set(PREPROCESSING) - preprocessing.keys()):
+            lacks = ", ".join(missing)
+            raise ValueError(f"preprocessing must hold size, resize_short, mean and std, but lacks {lacks}")
+        if preprocessing["size"] != image_px:
+            raise ValueError(f"preprocessing must give images of {image_px} px, not {preprocessing['size']}")
+        if len(classes) != num_classes:
+            raise ValueError(f"classes must name the network's {num_classes} classes, got {len(classes)} names")
+        check_knob(self.knob)
 
 
 class Written(NamedTuple):
@@ -109,9 +114,10 @@ def write_export(
         details: What the manifest states; ``write`` may add to it.
         system: Which system's runner reads it.
         write: Writes the graphs of a copy of the network, on the CPU and in evaluation mode, into a folder.
-        check: Returns the worst difference between that copy and what was written; raises `ExportError`.
+        check: Returns the worst difference between that copy and what was written into the folder, by running both;
+            raises `ExportError`, whose message names the output, if it is above a tolerance.
         others: Names of files and folders that exports of this system hold beside graphs and manifest.
-        unit: What that difference is measured in, for the log; empty for the outputs' own.
+        unit: Unit of that difference, for the log; empty for the outputs' own.
 
     Returns:
         The folder.
@@ -127,6 +133,30 @@ def write_export(
         worst = check(plain, new)
     logger.info("exported to %s; worst difference from PyTorch %.1e%s", folder, worst, f" {unit}" if unit else "")
     return Path(folder)
+
+
+@contextmanager
+def export_to_time(
+    export: Callable[[Path, Stated], Path], *, image_px: int, num_classes: int, knob: float = 0.0
+) -> Iterator[Path | None]:
+    """Exports the network of a benchmark into a folder that is there as long as the context is.
+
+    Args:
+        export: Writes the network into a folder.
+        image_px: Side of its images.
+        num_classes: Its classes.
+        knob: The knob that is stated.
+
+    Yields:
+        The folder, alone in a temporary one; None, which is logged, where the packages for ONNX are not installed.
+    """
+    if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
+        logger.warning("the deployed form is not timed: %s", install_hint("export"))
+        yield None
+        return
+    stated = Stated(asdict(Preprocessing(image_px, image_px)), [str(number) for number in range(num_classes)], knob)
+    with tempfile.TemporaryDirectory() as folder:
+        yield export(Path(folder, "export"), stated)
 
 
 def compare_answers(

@@ -29,7 +29,7 @@ def count_onnx_macs(graph: bytes, inputs: Mapping[str, NDArray[Any]]) -> int:
 
     Args:
         graph: The content of an ONNX file, weights included.
-        inputs: What it is fed, by name.
+        inputs: Its inputs by name.
 
     Raises:
         MissingExtraError: If onnx or ONNX Runtime is not installed.

@@ -81,7 +81,7 @@ def timm_names(state: Mapping[str, Tensor], network: str, source: str) -> dict[s
     Args:
         state: Tensors named as in the packages.
         network: The network of timm, ``"tf_efficientnet_lite0"`` to ``2``.
-        source: Where the tensors come from, for messages.
+        source: Origin of the tensors, for messages.
 
     Raises:
         WeightsError: If the network is another one, or a tensor has no counterpart in it.
@@ -104,7 +104,7 @@ def refuse_symmetric_twin(state: Mapping[str, Tensor], network: str, source: str
     Args:
         state: Tensors named as in timm.
         network: The network of timm that they are meant for.
-        source: Where the tensors come from, for messages.
+        source: Origin of the tensors, for messages.
 
     Raises:
         WeightsError: If the network is the twin.

@@ -37,7 +37,7 @@ class ImageFormat:
         std: Standard deviation per channel, in the same units.
         size_px: Side of the square that the network got, px.
         short_px: Short side that a picture was resized to before the centre crop of ``size_px``, px.
-        interpolation: How pictures were resized.
+        interpolation: Interpolation with which pictures were resized.
     """
 
     mean: tuple[float, float, float]
@@ -45,6 +45,29 @@ class ImageFormat:
     size_px: int
     short_px: int
     interpolation: Interpolation
+
+    @classmethod
+    def of(
+        cls, mean: Sequence[float], std: Sequence[float], size_px: float, short_px: float, interpolation: object
+    ) -> "ImageFormat":
+        """Makes a format of plain data; any interpolation but "bicubic" counts as "bilinear".
+
+        Raises:
+            ValueError: If mean or deviation are not three numbers, or a size is none.
+        """
+        red, green, blue = map(float, mean)
+        first, second, third = map(float, std)
+        kind: Interpolation = "bicubic" if interpolation == "bicubic" else "bilinear"
+        return cls((red, green, blue), (first, second, third), int(size_px), int(short_px), kind)
+
+    @classmethod
+    def of_json(cls, raw: Mapping[str, Any]) -> "ImageFormat":
+        """Returns the format that `to_json` described."""
+        return cls.of(**raw)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data, from which `of_json` makes an equal format."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ class PretrainedWeights:
     Attributes:
         network: Name of the network.
         state: Its tensors by name, on the CPU.
-        source: Where they come from, for readers: a path, or name and library.
+        source: Origin, for readers: a path, or name and library.
         digest: SHA-256 of the tensors with their names, the same whatever file holds them.
         images: The images that they were trained on; None if neither weights nor network say.
     """
@@ -67,9 +90,7 @@ class PretrainedWeights:
 
     def facts(self) -> dict[str, Any]:
         """Returns all but the tensors as plain JSON data."""
-        images = self.images and {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.images).items()
-        }
+        images = self.images and self.images.to_json()
         return {"network": self.network, "source": self.source, "digest": self.digest, "images": images}
 
 
@@ -106,14 +127,14 @@ def library_of(network: str) -> Library | None:
 def read_pretrained(weights: str, network: str, *, library: Library | None = None) -> PretrainedWeights:
     """Reads weights for a network by their name, ready for `fill_network`.
 
-    A file that cannot be had is refused within seconds, before anything is fetched.
+    A missing file is refused within seconds, before anything is fetched.
 
     Args:
         weights: A ``.safetensors`` file, a ``.pth`` or ``.pt`` file with a plain state dict, ``"lite0"`` to ``"lite2"``
             (the packages of the extra ``pretrained``), or ``"published"``.
         network: Name of the network, e.g. ``"tf_efficientnet_lite0"``, ``"resnet50"``. One that neither torchvision nor
             timm knows takes files only.
-        library: Whose network it is; None looks in torchvision, then in timm.
+        library: Library of the network; None looks in torchvision, then in timm.
 
     Raises:
         RecipeError: If ``weights`` names nothing, weights of another network, or published ones that do not exist.
@@ -139,15 +160,15 @@ def image_format(network: str, library: Library | None) -> ImageFormat | None:
     if library == "torchvision":
         default = torchvision.models.get_model_weights(network)["DEFAULT"].transforms()
         size, short = default.crop_size[0], default.resize_size[0]
-        return _format(default.mean, default.std, size, max(size, short), default.interpolation.value)
+        return ImageFormat.of(default.mean, default.std, size, max(size, short), default.interpolation.value)
     cfg = timm.get_pretrained_cfg(network) if library == "timm" else None
     if cfg is None or not cfg.has_weights:
         return None
     size = cfg.input_size[-1]
-    return _format(cfg.mean, cfg.std, size, round(size / cfg.crop_pct), cfg.interpolation)
+    return ImageFormat.of(cfg.mean, cfg.std, size, round(size / cfg.crop_pct), cfg.interpolation)
 
 
-def fill_network(network: nn.Module, weights: PretrainedWeights, *, head: Sequence[str] | None = None) -> HeadFate:
+def fill_network(network: nn.Module, weights: PretrainedWeights) -> HeadFate:
     """Fills a network with all tensors of ``weights``; the head is kept if it has as many classes.
 
     Nothing of ``network`` changes unless everything fits. Counters of batches, which evaluation does not need, may be
@@ -156,7 +177,6 @@ def fill_network(network: nn.Module, weights: PretrainedWeights, *, head: Sequen
     Args:
         network: A plain classifier, or a backbone whose head was removed.
         weights: Of a network of this architecture.
-        head: Names of the last layers; None finds them. Empty if the network has none.
 
     Returns:
         Whether the head of the weights was kept.
@@ -164,20 +184,18 @@ def fill_network(network: nn.Module, weights: PretrainedWeights, *, head: Sequen
     Raises:
         WeightsError: If a tensor is missing, unknown, or of another shape, apart from the head.
     """
-    state, fate = fit_state(network, weights, head=head)
+    state, fate = fit_state(network, weights)
     network.load_state_dict(state)
     return fate
 
 
-def fit_state(
-    network: nn.Module, weights: PretrainedWeights, *, head: Sequence[str] | None = None
-) -> tuple[dict[str, Tensor], HeadFate]:
+def fit_state(network: nn.Module, weights: PretrainedWeights) -> tuple[dict[str, Tensor], HeadFate]:
     """Returns the state that `fill_network` would load; changes nothing, so that ``network`` may be on ``meta``.
 
     Raises:
         WeightsError: As `fill_network`.
     """
-    fate, expected, places = judge_head(network, weights, head=head), network.state_dict(), _places(network, head)
+    fate, expected, places = judge_head(network, weights), network.state_dict(), _places(network)
     state = {name: value for name, value in weights.state.items() if fate.kept or not name.startswith(places)}
     own = {} if fate.kept else _under(expected, places)
     counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
@@ -186,9 +204,9 @@ def fit_state(
     return state, fate
 
 
-def judge_head(network: nn.Module, weights: PretrainedWeights, *, head: Sequence[str] | None = None) -> HeadFate:
+def judge_head(network: nn.Module, weights: PretrainedWeights) -> HeadFate:
     """Tells what `fill_network` would do with the head; changes nothing, so that ``network`` may be on ``meta``."""
-    places = _places(network, head)
+    places = _places(network)
     own, given = _under(network.state_dict(), places), _under(weights.state, places)
     kept = bool(own) and all(name in given and given[name].shape == value.shape for name, value in own.items())
     return HeadFate(kept, _outputs(given), _outputs(own))
@@ -198,7 +216,7 @@ def tell_contradictions(weights: PretrainedWeights, **stated: object) -> None:
     """Logs a warning for each of a user's figures about images that is not the one the weights were trained with.
 
     Args:
-        weights: What a training starts from.
+        weights: Weights that a training starts from.
         **stated: The fields of `ImageFormat` that a user may state; None where none is stated.
     """
     for name, value in stated.items():
@@ -229,7 +247,7 @@ def find_heads(network: nn.Module) -> tuple[str, ...]:
 
 
 def refuse_misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], weights: PretrainedWeights) -> None:
-    """Raises one WeightsError that tells all misfits between tensors found and those of a network."""
+    """Raises one WeightsError that lists all misfits between tensors found and those of a network."""
     misfits = {
         "missing": [name for name in expected if name not in found],
         "unknown": [name for name in found if name not in expected],
@@ -273,20 +291,13 @@ def _fetch(network: str, library: Library | None) -> dict[str, Tensor]:
     return filled.state_dict()
 
 
-def _format(mean: Sequence[float], std: Sequence[float], size: int, short: int, interpolation: str) -> ImageFormat:
-    red, green, blue = mean
-    first, second, third = std
-    kind: Interpolation = "bicubic" if interpolation == "bicubic" else "bilinear"
-    return ImageFormat((red, green, blue), (first, second, third), int(size), int(short), kind)
-
-
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     wrapped = all(name.startswith(_PREFIX) for name in state)
     return {name.removeprefix(_PREFIX) if wrapped else name: value for name, value in state.items()}
 
 
-def _places(network: nn.Module, head: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(f"{name}." for name in (find_heads(network) if head is None else head))
+def _places(network: nn.Module) -> tuple[str, ...]:
+    return tuple(f"{name}." for name in find_heads(network))
 
 
 def _under(state: Mapping[str, Tensor], places: tuple[str, ...]) -> dict[str, Tensor]:

@@ -96,7 +96,8 @@ def build_recipe(recipe_class: type[Recipe], options: Mapping[str, Any]) -> Reci
         RecipeError: If an option is unknown, of the wrong type, or impossible; the message suggests close names.
     """
     refuse_replaced(recipe_class, _dotted(options))
-    parser = _parser_of(recipe_class)
+    kind: type = recipe_class
+    parser = _parser_of(kind)
     try:
         recipe = recipe_class(**vars(parser.instantiate(parser.parse_object(dict(options)))))
     except RecipeError:

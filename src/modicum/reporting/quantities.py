@@ -53,6 +53,12 @@ def format_cost(cost: float, unit: Unit) -> str:
     return f"{scale.number(cost)} {scale.name}"
 
 
+def format_cost_briefly(cost: float, unit: Unit) -> str:
+    """Formats a cost for a narrow column: ``"1.23 M MAC"``, ``"0.410 ms"``."""
+    scale = cost_scale([cost], unit)
+    return f"{scale.number(cost)} {scale.short_name}"
+
+
 def format_percent(share: float | None) -> str:
     """Formats a share as per cent with one decimal: 0.9713 is ``"97.1 %"``."""
     return MISSING if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"

@@ -14,9 +14,9 @@ def survey_report(
 
     Args:
         wing: Id of the wing that it is for.
-        headline: How much of it can be used, in a sentence.
+        headline: The usable part of the set, in a sentence.
         name: One line on the set.
-        rows: What was looked for, and what was found.
+        rows: Pairs of a property and what was found.
         figures: The same as plain data; "origin" is where the set is.
     """
     table = Table(("what", "found"), tuple(map(Row, rows)))

@@ -4,7 +4,6 @@ Pillow reads 16-bit colour as 8-bit; such files go through OpenCV.
 """
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -24,7 +23,6 @@ from modicum.imaging.decoding import (
     upright_rgb,
 )
 from modicum.imaging.depth import WHITE_16_BIT, white_of
-from modicum.imaging.files import read_content
 from modicum.restore.pixels import simplest_form
 from modicum.restore.resampling import upscale
 from modicum.storage.errors import MissingExtraError
@@ -70,11 +68,6 @@ class Photo:
             )
         alpha = self.alpha if self.alpha is None or factor == 1 else upscale(self.alpha, factor)
         return replace(self, pixels=pixels.astype(np.float32, copy=False), alpha=alpha)
-
-
-def read_photos(path: str | Path) -> tuple[Photo, ...]:
-    """Reads all pages or frames of a file; raises `BadImageError` with the reason if it cannot be used."""
-    return decode_photos(read_content(Path(path)), str(path))
 
 
 def decode_photos(content: bytes, name: str = "") -> tuple[Photo, ...]:

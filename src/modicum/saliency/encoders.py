@@ -46,7 +46,7 @@ class TimmEncoder(nn.Module):
 
     Args:
         name: A model of timm that gives features, e.g. ``"vgg16"``, ``"resnet50"``, ``"mobilenetv3_large_100"``.
-        weights: What it starts from; None is random weights.
+        weights: Weights that it starts from; None for random ones.
 
     Raises:
         ValueError: If timm does not know the name, or it has fewer than three levels.

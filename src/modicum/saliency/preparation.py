@@ -108,8 +108,8 @@ def preprocessing_of(recipe: SaliencyRecipe, images: ImageFormat | None = None) 
     """Returns the pre-processing that a recipe's options describe.
 
     Args:
-        recipe: What it leaves open, ``images`` decides.
-        images: What the encoder's weights were trained on; None is as usual.
+        recipe: Its recipe; ``images`` fills in what it leaves open.
+        images: Images that the encoder's weights were trained on; None for the usual ones.
     """
     options = recipe.images
     return Preprocessing(

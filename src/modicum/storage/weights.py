@@ -110,7 +110,7 @@ def load_left(
         stage: Name of the stage.
         path: The file that it wrote.
         builders: As for `load_network`.
-        remedy: What the user can do if the file is gone; ends the message.
+        remedy: Advice for a user whose file is gone; ends the message.
 
     Raises:
         RunError: If the stage is finished but its file is gone.

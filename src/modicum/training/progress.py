@@ -76,23 +76,20 @@ def time_left(seconds: float) -> str:
 
 
 class Countdown:
-    """Tells, now and then, how much of some work is done, and how long the rest will take.
+    """Reports, now and then, how much of some work is done, and how long the rest will take.
 
     Args:
         what: The work, e.g. "features of images".
         total: Its units.
         tell: Shows a line.
-        clock: Seconds since any moment.
     """
 
-    def __init__(
-        self, what: str, total: int, tell: Callable[[str], object], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, what: str, total: int, tell: Callable[[str], object]) -> None:
         self.what, self.total, self.tell, self.done = what, total, tell, 0
-        self.rhythm = Rhythm(LINE_PAUSE_S, clock)
+        self.rhythm = Rhythm(LINE_PAUSE_S)
 
     def advance(self, units: int = 1) -> None:
-        """Counts units as done, and tells so if it is time."""
+        """Counts units as done, and reports progress if it is time."""
         self.done += units
         if self.done == self.total or self.rhythm.is_due():
             passed = self.rhythm.clock() - self.rhythm.start

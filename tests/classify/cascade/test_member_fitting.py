@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from classify_cascade import write_colours
 from safetensors.torch import save_file
 
 from modicum.classify.backbones import create_backbone
@@ -73,16 +73,7 @@ def write_onnx(path, first, last, *, width=1, probabilities=False, batch="n"):
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory):
-    """Noisy pictures of 32 px, a little more red or more blue, some hardly: two rows do not always tell."""
-    root, random = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
-    for part, count in (("train", 40), ("val", 160), ("test", 100)):
-        for number in range(count):
-            pixels = random.integers(0, 200, (32, 32, 3), np.uint8)
-            pixels[..., 2 * (number % 2)] += random.integers(0, 25, dtype=np.uint8)
-            file = root / part / ("red", "blue")[number % 2] / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file)
-    return root
+    return write_colours(tmp_path_factory.mktemp("colours"), train=40, val=160, test=100)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +140,7 @@ def test_killed_fitting_finds_its_answers_again(recipe, fitted, tmp_path, monkey
         with pytest.raises(ZeroDivisionError):
             fit(recipe, run)
     assert list((run.path / "logits").iterdir())
-    monkeypatch.setattr("modicum.classify.cascade.kept_logits.save", lambda tensors: 1 / 0)  # nothing is computed again
+    monkeypatch.setattr("modicum.classify.cascade.kept_rows.save", lambda tensors: 1 / 0)  # nothing is computed again
     network = fit(recipe, run)
     assert torch.equal(network.policy.table.values(), fitted[1].policy.table.values())
     assert not (run.path / "logits").exists()
@@ -179,7 +170,7 @@ def test_budget_below_the_cheapest_member_is_refused_before_images_are_read(reci
 def test_network_of_other_classes_is_refused_with_its_number(recipe, graphs, tmp_path):
     save_file(create_backbone("cifar_resnet8", 7).state_dict(), tmp_path / "seven.safetensors")
     members = (graphs[0], f"cifar_resnet8={tmp_path / 'seven.safetensors'}")
-    with pytest.raises(RecipeError, match=r"tells 7 classes apart, but .* has 2 \('blue', 'red'\)"):
+    with pytest.raises(RecipeError, match=r"has 7 classes, but .* has 2 \('blue', 'red'\)"):
         fit(replace(recipe, members=members), new_run(tmp_path / "run"))
 
 

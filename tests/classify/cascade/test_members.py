@@ -12,7 +12,6 @@ from modicum.classify.cascade.members import (
     MemberCascade,
     View,
     common_format,
-    format_to_json,
     rebuild_cascade,
     rebuild_member,
 )
@@ -39,7 +38,7 @@ def members():
 def cascade(members):
     torch.manual_seed(0)
     network = MemberCascade(
-        [each.to_json() for each in members], num_classes=5, images=format_to_json(common_format([SMALL, LARGE]))
+        [each.to_json() for each in members], num_classes=5, images=common_format([SMALL, LARGE]).to_json()
     )
     network.policy = NestedThresholds(torch.tensor([[2.0], [0.3], [0.1], [0.0]]))
     return network.eval()
@@ -119,7 +118,7 @@ def test_plain_network_is_the_most_expensive_candidate_even_if_dropped(members):
     network = MemberCascade(
         [each.to_json() for each in members],
         num_classes=5,
-        images=format_to_json(common_format([SMALL, LARGE])),
+        images=common_format([SMALL, LARGE]).to_json(),
         plain=third.to_json(),
         dropped=[["cifar_resnet20", 99.0]],
     ).eval()
@@ -130,7 +129,7 @@ def test_plain_network_is_the_most_expensive_candidate_even_if_dropped(members):
 
 
 def test_one_member_alone_is_a_cascade_that_never_goes_on(members):
-    network = MemberCascade([members[1].to_json()], num_classes=5, images=format_to_json(LARGE)).eval()
+    network = MemberCascade([members[1].to_json()], num_classes=5, images=LARGE.to_json()).eval()
     images = torch.randn(3, 3, 32, 32)
     expected = network.networks[0](images).log_softmax(dim=1)
     torch.testing.assert_close(network.predict(images, 0.7).outputs, expected)

@@ -8,12 +8,8 @@ bfloat16 autocast.
 """
 # B batch, U droppable blocks
 
-import importlib.util
-import logging
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,14 +21,10 @@ from modicum.classify.blockdrop.paths import StaticPaths
 from modicum.classify.blockdrop.plans import Bypassable, MaskedPlan
 from modicum.classify.blockdrop.policies import PolicyName
 from modicum.classify.blockdrop.runner import OnnxBlockDrop
-from modicum.datasets.preprocessing import Preprocessing
-from modicum.exporting.writing import Stated
+from modicum.exporting.writing import export_to_time
 from modicum.measuring.rows import Row, saving_rows
 from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
-from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
-
-log = logging.getLogger(__name__)
 
 NUM_CLASSES = 10
 SINGLES = 20  # images at batch size 1
@@ -139,21 +131,14 @@ def deployed_rows(network: BlockDrop, threads: Sequence[int], rounds: int) -> li
 
     The static network is the graph of the policy that keeps every block, so both are what the exporter wrote.
     """
-    if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
-        log.warning("the deployed form is not timed: %s", install_hint("export"))
-        return []
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        preprocessing = asdict(Preprocessing(network.image_px, network.image_px))
-        stated = Stated(preprocessing, [str(number) for number in range(NUM_CLASSES)], knob=0.0)
-        export_blockdrop(
-            network,
-            Path(folder, "blockdrop"),
-            stated,
-            frequent=torch.ones(1, len(network.costs.per_unit), dtype=torch.bool),
-        )
+    every = torch.ones(1, len(network.costs.per_unit), dtype=torch.bool)
+    export = partial(export_blockdrop, network, frequent=every)
+    with export_to_time(export, image_px=network.image_px, num_classes=NUM_CLASSES) as folder:
+        if folder is None:
+            return rows
         for number in threads:
-            runner = OnnxBlockDrop(Path(folder, "blockdrop"), threads=number)
+            runner = OnnxBlockDrop(folder, threads=number)
             for batch_size in BATCHES:
                 rows += _deployed_rows(network, runner, batch_size, rounds, threads_text(number))
     return rows

@@ -27,7 +27,9 @@ from modicum.storage.files import JSON
 
 
 def export_blockdrop(network: BlockDrop, folder: str | Path, stated: Stated, *, frequent: Tensor | None = None) -> Path:
-    """Writes the graphs and the manifest that `OnnxBlockDrop` runs, and checks them; see `write_export`.
+    """Writes the graphs and the manifest that `OnnxBlockDrop` runs, and checks them.
+
+    `write_export` says what is returned and raised, `Stated.details` what has to fit the network.
 
     Args:
         network: On any device, in any mode. Its blocks must follow one another; see `cut_into_chain`.
@@ -35,38 +37,24 @@ def export_blockdrop(network: BlockDrop, folder: str | Path, stated: Stated, *, 
         stated: What the manifest states beside what the network knows.
         frequent: Policies (F, U), bool, each to have a graph of the whole network beside those of the blocks; each
             takes up to the memory of the backbone.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: If what is stated, frequent policies and network do not fit each other.
-        MissingExtraError: If the packages for ONNX are not installed.
-        ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    stated.check_fit(image_px=network.image_px, num_classes=network.storage_config()["num_classes"])
+    common = stated.details(image_px=network.image_px, num_classes=network.storage_config()["num_classes"])
     policies = _policies(network, frequent)
-    details = {**stated.to_json(network.image_px), **_details(network)}
     return write_export(
-        network, folder, details, system=SYSTEM, write=partial(_write_graphs, policies=policies), check=check_export
+        network,
+        folder,
+        common | _details(network),
+        system=SYSTEM,
+        write=partial(_write_graphs, policies=policies),
+        check=check_export,
     )
 
 
 def check_export(network: BlockDrop, folder: str | Path) -> float:
-    """Compares an exported folder with the network that it was made of, by running both.
+    """Compares an exported folder with the network that it was made of; see ``check`` of `write_export`.
 
     Every graph is run on every sample, each block with all, none and half of the samples kept; decisions are compared
     on the same scores, so that samples at a threshold cannot fail for their last digit.
-
-    Args:
-        network: On the CPU, in single precision and evaluation mode.
-        folder: Its export.
-
-    Returns:
-        The worst difference.
-
-    Raises:
-        ExportError: If it exceeds 1e-4; the message names the output.
     """
     runner = OnnxBlockDrop(folder, threads=1)
     return compare_answers(partial(_answers, network, runner), network.image_px)

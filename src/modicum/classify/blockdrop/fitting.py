@@ -271,7 +271,7 @@ def check_start(recipe: BlockDropRecipe, *, is_trained: bool) -> None:
     """Refuses a recipe that gives the policy nothing to choose from but random weights, or no teacher to learn from.
 
     Args:
-        recipe: What was chosen.
+        recipe: Its recipe.
         is_trained: Whether the backbone is a trained classifier of these data before any stage: its weights are given,
             and bring a head for as many classes.
 

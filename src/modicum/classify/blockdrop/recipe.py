@@ -25,7 +25,7 @@ class BlockDropRecipe:
             layout); from "lite0", "lite1" or "lite2", which the extra "pretrained" brings, for the backbones
             tf_efficientnet_lite0 to 2; or from "published", fetched from the internet on first use. Its last layer, the
             head, is kept if it has as many classes as the data, and replaced otherwise. None is random weights.
-        trunk: Where weights are given, whether what precedes the head is "tuned", too, or stays "frozen".
+        trunk: With weights, "tuned" also trains what precedes the head, "frozen" does not.
         trunk_rate: Learning rate of a tuned trunk as a share of the head's, in the training of the backbone; a tenth
             keeps pretrained weights useful. Stage 2 has a rate of its own for both.
         image_px: Side of the images that the network gets.

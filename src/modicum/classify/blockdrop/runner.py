@@ -14,11 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input
-from modicum.exporting.classifiers import read_knob
-from modicum.exporting.manifest import read_manifest
+from modicum.classify.pictures import ExportedClassifier, RunnerResult, check_images
 from modicum.exporting.sessions import GraphRunner
-from modicum.imaging.pictures import Source
 
 SYSTEM = "blockdrop"
 POLICY = "policy"  # the role of the graph that scores
@@ -35,38 +32,27 @@ class _Step(NamedTuple):
     shortcut: GraphRunner | None  # what a dropped row runs; None where it stays as it is
 
 
-class OnnxBlockDrop:
+class OnnxBlockDrop(ExportedClassifier):
     """An exported BlockDrop.
 
     Args:
         folder: What `modicum.classify.blockdrop.export.export_blockdrop` wrote.
-        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores for each
-            graph, so name a number where there are many blocks and many cores.
-
-    Raises:
-        ExportError: If the folder is not such an export, is of a newer version, or was changed.
-        MissingExtraError: If ONNX Runtime is not installed.
+        threads: As of `ExportedClassifier`, which also says what is raised. None takes all cores for each graph: name a
+            number where there are many blocks and many cores.
     """
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
-        manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
-        details = manifest.details
-        self.classes: tuple[str, ...] = tuple(details["classes"])
-        self.knob: float = read_knob(details, Path(folder))
-        self._side: int = details["image_px"]
-        self._preprocessing: dict[str, Any] = details["preprocessing"]
+        super().__init__(folder, SYSTEM, DETAILS, threads=threads)
+        details = self._details
         self._thresholds = np.array(details["decision"]["thresholds"], np.float64)
         self._unit_macs = np.array(details["costs"]["per_unit"], np.float64)
         self._decision_macs: float = details["costs"]["decision"]
         self._fixed_macs: float = details["costs"]["floor"] + self._decision_macs
         self._plain_macs: float = details["costs"]["floor"] + sum(details["costs"]["per_unit"])
 
-        def load(role: str) -> GraphRunner:
-            return GraphRunner(Path(folder), manifest.graphs[role], threads=threads)
-
-        self._policy = load(POLICY)
-        self._steps = [_load_step(step, load) for step in details["steps"]]
-        self._paths = [load(path["graph"]) for path in details["frequent"]]
+        self._policy = self._load(POLICY)
+        self._steps = [_load_step(step, self._load) for step in details["steps"]]
+        self._paths = [self._load(path["graph"]) for path in details["frequent"]]
         self.frequent = np.zeros(
             (len(self._paths), self.num_blocks), bool
         )  # (F, U), policies with a graph of their own
@@ -134,20 +120,9 @@ class OnnxBlockDrop:
         keep = self.decide(self.scores(images), knob)
         return RunnerResult(self.run(images, keep), keep, keep @ self._unit_macs + self._fixed_macs)
 
-    def classify(self, picture: Source, knob: float | None = None) -> Classified:
-        """Returns the class of one picture, preprocessed as the network was trained.
-
-        Args:
-            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
-            knob: As of `predict`.
-
-        Raises:
-            BadImageError: If the picture cannot be read or used.
-            KnobError: If ``knob`` is not a finite number.
-        """
-        result = self.predict(read_input(picture, self._preprocessing), knob)
-        route = f"{result.routes[0].sum()} of {self.num_blocks} blocks"
-        return name_answer(result, classes=self.classes, route=route, plain_macs=self._plain_macs)
+    def name_route(self, route: NDArray[np.bool_]) -> str:
+        """Says how many blocks a keep-vector (U,) keeps."""
+        return f"{route.sum()} of {self.num_blocks} blocks"
 
     def _check(self, images: _Features, keep: NDArray[np.bool_]) -> None:
         check_images(images, self._side)

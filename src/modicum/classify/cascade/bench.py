@@ -1,4 +1,4 @@
-"""What a cascade saves on the clock: EfficientNet-Lite0 at 64 px to stage 5, 128 and 192 px, with a fixed mix of steps.
+"""Times what a cascade saves: EfficientNet-Lite0 at 64 px to stage 5, 128 and 192 px, with a fixed mix of steps.
 
 Everything is compared with the whole trunk at 192 px under the same settings, timed in turn in one run. Three forms are
 timed on the CPU: *eager* is PyTorch with the network as timm builds it; *folded* is what `predict` runs, normalisation
@@ -8,11 +8,7 @@ trunk exported alike. On a GPU: folded, with bfloat16 autocast.
 # B batch, M steps, S side of the images in pixels
 
 import copy
-import importlib.util
-import logging
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -28,18 +24,14 @@ from modicum.classify.cascade.export import export_cascade
 from modicum.classify.cascade.folding import fold_trunk
 from modicum.classify.cascade.network import TrunkCascade
 from modicum.classify.cascade.runner import OnnxCascade
-from modicum.datasets.preprocessing import Preprocessing
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.sessions import GraphRunner
-from modicum.exporting.writing import Stated
+from modicum.exporting.writing import export_to_time
 from modicum.measuring.rows import Row, saving_rows
 from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
-from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
-
-log = logging.getLogger(__name__)
 
 MIX = (0.62, 0.29, 0.09)  # share of the images that leave at each step
 NUM_CLASSES = 40
@@ -51,7 +43,7 @@ GPU_BATCHES = (1, 32, 256)
 
 
 class Extent(NamedTuple):
-    """What is timed, and how often."""
+    """A network to be timed, and the number of rounds."""
 
     backbone: str
     steps: tuple[tuple[int, int], ...]
@@ -155,18 +147,15 @@ def clock_rows(network: TrunkCascade, form: str, batch_size: int, rounds: int) -
 
 def deployed_rows(network: TrunkCascade, threads: Sequence[int], rounds: int) -> list[Row]:
     """Times the exported cascade in the same ways; no rows where the export extra is not installed."""
-    if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
-        log.warning("the deployed form is not timed: %s", install_hint("export"))
-        return []
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        preprocessing = asdict(Preprocessing(network.image_px, network.image_px))
-        stated = Stated(preprocessing, [str(number) for number in range(NUM_CLASSES)], knob=0.0)
-        export_cascade(network, Path(folder, "cascade"), stated)
-        full = export_full(network, Path(folder, "full.onnx"))
+    export = partial(export_cascade, network)
+    with export_to_time(export, image_px=network.image_px, num_classes=NUM_CLASSES) as folder:
+        if folder is None:
+            return rows
+        full = export_full(network, folder.parent / "full.onnx")
         for number in threads:
-            runner = OnnxCascade(Path(folder, "cascade"), threads=number)
-            plain = GraphRunner(Path(folder), full, threads=number)
+            runner = OnnxCascade(folder, threads=number)
+            plain = GraphRunner(folder.parent, full, threads=number)
             for batch_size in BATCHES:
                 setting = f"deployed, batch {batch_size}, {threads_text(number)}"
                 rows += runner_rows(network, runner, plain, batch_size, rounds, setting)

@@ -1,4 +1,4 @@
-"""Decides with numpy alone, as an exported cascade does: running answers, how sure they are, and nested thresholds.
+"""Decides with numpy alone, as an exported cascade does: running answers, their confidence, and nested thresholds.
 
 `modicum.classify.exiting`, `modicum.classify.confidence` and `modicum.adaptive.cascades` do the same in PyTorch.
 """
@@ -24,18 +24,18 @@ ANSWERS = {
     True: "the mean of the probabilities of the steps so far",
     False: "the probabilities of the last step that ran",
 }
-"""By whether answers are averaged, what an answer is."""
+"""Descriptions of an answer, by whether answers are averaged."""
 CONFIDENCES: Mapping[ConfidenceName, str] = {
     "margin": "the largest probability of the answer less the second largest",
     "probability": "the largest probability of the answer",
     "entropy": "1 - entropy of the answer / log(number of classes)",
     "agreement": "the margin of the answer, or 0 where the steps so far, each by itself, name different classes",
 }
-"""By name, how the confidence in an answer is measured."""
+"""Descriptions of the measures of confidence, by name."""
 
 
 class NumpyRule(Protocol):
-    """A decision that falls step by step."""
+    """A decision that is made step by step."""
 
     def leaves(self, index: int, confidence: NDArray[np.float32], knob: float) -> NDArray[np.bool_]:
         """Tells which images of this confidence (n,) leave at step ``index``, (n,) bool; at the last, all do."""
@@ -80,12 +80,12 @@ class Running(NamedTuple):
 
 
 class Decision:
-    """Turns the log-probabilities of steps into answers, and tells who leaves with them.
+    """Turns the log-probabilities of steps into answers, and decides which images leave.
 
     Args:
-        rule: Who leaves.
+        rule: Decides which images leave.
         average: Whether an answer is the mean of the probabilities of the steps so far, or the step's own.
-        confidence: How sureness is measured.
+        confidence: Measure of confidence.
     """
 
     def __init__(self, rule: NumpyRule, *, average: bool, confidence: ConfidenceName) -> None:

@@ -1,4 +1,4 @@
-"""Describes the steps of a cascade for its report: what each costs and answers, and how sure it has to be."""
+"""Describes the steps of a cascade for its report: their costs and accuracies, and how many images leave at each."""
 
 # N samples, M steps
 from torch import Tensor
@@ -8,8 +8,7 @@ from modicum.classify.evidence import Judged
 from modicum.classify.exiting import ExitingClassifier
 from modicum.classify.preparation import PreparedData
 from modicum.classify.results import Detail
-
-NOBODY = "–"
+from modicum.reporting.quantities import MISSING
 
 
 def describe(model: ExitingClassifier, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:
@@ -39,7 +38,7 @@ def describe(model: ExitingClassifier, data: PreparedData, judged: Judged, route
 
 def _tell_dropped(model: MemberCascade) -> Detail:
     """Returns the table of candidates that the cascade does without."""
-    note = "On the images that the cascade was chosen on, none with these was more accurate around the budget."
+    note = "On the images that the cascade was chosen on, no cascade with these was more accurate around the budget."
     if model.num_steps == 1:
         note += f" So {model.members[0].name} alone answers every image: no cascade pays here at this budget."
     rows = tuple((name, f"{macs / 1e6:.4g}") for name, macs in model.dropped)
@@ -48,4 +47,4 @@ def _tell_dropped(model: MemberCascade) -> Detail:
 
 def _percent(hits: Tensor) -> str:
     """Returns the share of ``hits`` (n,), bool, in percent; a dash if ``hits`` is empty."""
-    return f"{100 * float(hits.double().mean()):.1f} %" if len(hits) else NOBODY
+    return f"{100 * float(hits.double().mean()):.1f} %" if len(hits) else MISSING

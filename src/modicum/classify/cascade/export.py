@@ -39,43 +39,28 @@ WEIGHTS_NOTE = (
 
 
 def export_cascade(network: ExitingClassifier, folder: str | Path, stated: Stated) -> Path:
-    """Writes the graphs and the manifest that `OnnxCascade` runs, and checks them; see `write_export`.
+    """Writes the graphs and the manifest that `OnnxCascade` runs, and checks them.
+
+    `write_export` says what is returned and raised, `Stated.details` what has to fit the network.
 
     Args:
         network: On any device, in any mode; all rows of its thresholds are exported, for any knob.
         folder: Where to write.
         stated: What the manifest states beside what the network knows.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: If what is stated and the network do not fit each other.
-        MissingExtraError: If the packages for ONNX are not installed.
-        ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
     if not isinstance(network, TrunkCascade):
         raise ExportError("a cascade of given networks has no deployable form yet; use modicum.load")
-    stated.check_fit(image_px=network.image_px, num_classes=network.plain_head.out_features)
-    details = {**stated.to_json(network.image_px), **_details(network)}
-    return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
+    common = stated.details(image_px=network.image_px, num_classes=network.plain_head.out_features)
+    return write_export(
+        network, folder, common | _details(network), system=SYSTEM, write=_write_graphs, check=check_export
+    )
 
 
 def check_export(network: TrunkCascade, folder: str | Path) -> float:
-    """Compares an exported folder with the network that it was made of, by running both.
+    """Compares an exported folder with the network that it was made of; see ``check`` of `write_export`.
 
     Every step is run on every sample; then the decision is compared on the same scores, so that samples at the edge
     between two steps cannot fail for their last digit, and the compacted run on the steps that it took.
-
-    Args:
-        network: On the CPU, in single precision and evaluation mode.
-        folder: Its export.
-
-    Returns:
-        The worst difference.
-
-    Raises:
-        ExportError: If it exceeds 1e-4; the message names the output.
     """
     runner = OnnxCascade(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
     return compare_answers(partial(_answers, network, runner), network.image_px, TOLERANCE)

@@ -1,7 +1,6 @@
-"""From a recipe to a cascade in a run folder: features, heads, temperatures, menu, thresholds, baselines."""
+"""Makes a cascade by a recipe, in a run folder: features, heads, temperatures, menu, thresholds, baselines."""
 
 # N training images, V views of each, C candidates (sizes x exits), K classes
-import hashlib
 import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.features import FeatureStore
 from modicum.classify.cascade.heads import Standardised, fit_head, make_folds, out_of_fold
 from modicum.classify.cascade.member_fitting import fit_members
-from modicum.classify.cascade.menu import Plan, choose_plan, plan_cascades
+from modicum.classify.cascade.menu import Plan, choose_cascade
 from modicum.classify.cascade.network import Step, TrunkCascade, WholeTrunk, name_step, price_steps, price_trunk
 from modicum.classify.cascade.recipe import CascadeRecipe
 from modicum.classify.cascade.training import SizesStage
@@ -26,6 +25,7 @@ from modicum.classify.exiting import ExitingClassifier
 from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.pretrained import Start, read_start
 from modicum.datasets.sources import Part
+from modicum.nn.pretrained import digest_of
 from modicum.storage.runs import RunFolder
 from modicum.training.logs import JsonLinesLogger
 from modicum.training.progress import Countdown
@@ -94,7 +94,7 @@ class _CascadeFitting:
         )
 
     def fit(self) -> TrunkCascade:
-        labels = self._labels("train")
+        labels = self.data.labels("train")
         folds = make_folds(labels, self.data.source.classes, self.recipe.folds, self.recipe.seed)
         candidates = self._fit_candidates(labels, folds)
         temperatures = fit_temperatures(candidates.logits, labels)
@@ -143,13 +143,19 @@ class _CascadeFitting:
             costs = price_steps([candidates.steps[place] for place in menu], self.prices)
             return torch.tensor(costs, dtype=torch.float64) / whole
 
-        averages = {"average": (True,), "own": (False,), "best": (True, False)}[self.recipe.answers]
         menus = list(_menus(candidates.steps, self.recipe.steps, self.recipe.exits - 1))
-        plans = plan_cascades(probabilities, labels, menus, price, confidence=self.recipe.confidence, averages=averages)
-        plan = choose_plan(plans, self.recipe.budget)
+        plan = choose_cascade(
+            probabilities,
+            labels,
+            menus,
+            price,
+            answers=self.recipe.answers,
+            confidence=self.recipe.confidence,
+            budget=self.recipe.budget,
+        )
         chosen = ", ".join(name_step(candidates.steps[place], self.trunk) for place in plan.members)
         log.info("of %d cascades, the best for %g of the cost: %s", len(menus), self.recipe.budget, chosen)
-        return plan.refined(probabilities, labels, self.recipe.confidence, price(plan.members))
+        return plan
 
     def _build(self, candidates: Candidates, temperatures: Tensor, plan: Plan) -> TrunkCascade:
         recipe, members = self.recipe, list(plan.members)
@@ -170,8 +176,8 @@ class _CascadeFitting:
         return network.to(self.fitting.device)
 
     def _write_baselines(self, candidates: Candidates) -> None:
-        """Keeps what every size and exit alone reaches on the test images."""
-        labels, features = self._labels("test"), self._features("test")
+        """Keeps the results of every size and exit alone on the test images."""
+        labels, features = self.data.labels("test"), self._features("test")
 
         @torch.inference_mode()
         def measure() -> Sequence[Baseline]:
@@ -198,16 +204,9 @@ class _CascadeFitting:
 
         return self.store.features([self.data.source.records[index].id for index in indices], batches)
 
-    def _labels(self, part: Part) -> Tensor:
-        source = self.data.source
-        return torch.tensor([source.records[index].label for index in self.data.splits.indices(source, part)])
-
     def _digest(self) -> str:
         """Returns a digest of all that the features depend on beside the images."""
-        digest = hashlib.sha256(repr((self.data.preprocessing, self.recipe.exits)).encode())
-        for name, tensor in self.trunk.state_dict().items():
-            digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return f"{self.data.preprocessing} {self.recipe.exits} {digest_of(self.trunk.state_dict())}"
 
 
 def _menus(steps: Sequence[Step], most: int, last_exit: int) -> Iterable[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""Fits the linear heads of a frozen trunk by logistic regression, and what they say of images that they never saw."""
+"""Fits the linear heads of a frozen trunk by logistic regression, and computes their answers out of fold."""
 
 # n images, B blocks of features, D features in all, r <= n dimensions, K classes
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def fit_head(features: Standardised, labels: Tensor, num_classes: int, penalty: 
         features: Of the training images.
         labels: Shape (n,), int64, every class at least once.
         num_classes: Classes K.
-        penalty: Of half the squared weights, beside the mean cross-entropy.
+        penalty: Weight of half the squared weights, added to the mean cross-entropy.
     """
     weight, bias = _fit(features.rows, labels, num_classes, penalty)
     folded = (features.basis.double() @ weight.T).T * features.scale
@@ -115,7 +115,7 @@ def out_of_fold(
 
 
 def make_folds(labels: Tensor, classes: Sequence[str], most: int, seed: int) -> list[Tensor]:
-    """Deals images out to folds of equal shares of every class: ``most``, or as many as the smallest class has images.
+    """Divides images into folds of equal shares of every class: ``most``, or as many as the smallest class has images.
 
     Args:
         labels: Shape (n,), int64.

@@ -1,4 +1,4 @@
-"""From networks that a user has to a cascade of some of them in a run folder; nothing is trained."""
+"""Makes a cascade of some of a user's networks, in a run folder; nothing is trained."""
 
 # N images, C candidates, K classes
 import hashlib
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from modicum.adaptive.cascades import NestedThresholds
 from modicum.adaptive.exits import FrozenTable
-from modicum.classify.cascade.kept_logits import KeptLogits
+from modicum.classify.cascade.kept_rows import KeptRows
 from modicum.classify.cascade.member_sources import Found, find_members
-from modicum.classify.cascade.members import MemberCascade, View, common_format, format_to_json
-from modicum.classify.cascade.menu import Plan, choose_plan, plan_cascades
+from modicum.classify.cascade.members import MemberCascade, View, common_format
+from modicum.classify.cascade.menu import Plan, choose_cascade
 from modicum.classify.cascade.recipe import CascadeRecipe
 from modicum.classify.confidence import check_outcomes, fit_temperatures
 from modicum.classify.data.opening import open_source
@@ -33,6 +33,7 @@ from modicum.storage.runs import RunFolder
 
 log = logging.getLogger(__name__)
 
+PART = 256  # images whose answers are computed and written together
 FAR_BETTER = 4.0  # standard errors by which accuracy on calibration images may exceed that on test images
 
 
@@ -133,7 +134,7 @@ class _MemberFitting:
         )
         settled = replace(recipe, image_px=self.images.size_px, images=wanted)
         self.fitting = ClassifierFitting(settled, run, {}, divide=self._divide)
-        self.kept = KeptLogits(run.path / "logits", self._digest())
+        self.kept = KeptRows(run.path / "logits", "answers of the members", self._digest(), PART)
 
     def fit(self) -> MemberCascade:
         logits, labels = self._answers("train")
@@ -160,21 +161,28 @@ class _MemberFitting:
         return halve(source, splits, digests, self.recipe.seed)
 
     def _plan(self, probabilities: Tensor, labels: Tensor) -> Plan:
-        """Chooses members and thresholds, and divides the latter finely."""
+        """Chooses members and thresholds."""
         recipe, count = self.recipe, len(self.found)
         menus = [menu for size in range(1, recipe.steps + 1) for menu in itertools.combinations(range(count), size)]
 
         def price(menu: Sequence[int]) -> Tensor:
             return self.macs[list(menu)].cumsum(dim=0) / self.macs[-1]
 
-        averages = {"average": (True,), "own": (False,), "best": (True, False)}[recipe.answers]
-        plans = plan_cascades(probabilities, labels, menus, price, confidence=recipe.confidence, averages=averages)
-        plan = choose_plan(plans, recipe.budget, float(self.macs[0] / self.macs[-1]))
+        plan = choose_cascade(
+            probabilities,
+            labels,
+            menus,
+            price,
+            answers=recipe.answers,
+            confidence=recipe.confidence,
+            budget=recipe.budget,
+            floor=float(self.macs[0] / self.macs[-1]),
+        )
         chosen, dropped = self._names(plan.members), self._names(self._dropped(plan))
         log.info("of %d cascades, the best for %g of the cost: %s", len(menus), recipe.budget, ", ".join(chosen))
         if dropped:
             log.info("members that do not pay: %s", ", ".join(dropped))
-        return plan.refined(probabilities, labels, recipe.confidence, price(plan.members))
+        return plan
 
     def _build(self, temperatures: Tensor, plan: Plan) -> MemberCascade:
         chosen, last = [self.found[place] for place in plan.members], self.found[-1]
@@ -183,7 +191,7 @@ class _MemberFitting:
         network = MemberCascade(
             [each.member.to_json() for each in chosen],
             num_classes=self.fitting.num_classes,
-            images=format_to_json(self.images),
+            images=self.images.to_json(),
             plain=last.member.to_json() if others else None,
             dropped=[(member.name, member.macs) for member in dropped],
             average=plan.average,
@@ -195,7 +203,7 @@ class _MemberFitting:
         return network.to(self.fitting.device)
 
     def _write_baselines(self, fitted: Tensor) -> None:
-        """Keeps what every candidate alone reaches on the test images; ``fitted`` (C,): on those of the fit."""
+        """Keeps the results of every candidate alone on the test images; ``fitted`` (C,): on those of the fit."""
         logits, labels = self._answers("test")
         hits = logits.argmax(dim=2) == labels[:, None]
         self._warn_of_known_images(fitted, hits.double().mean(dim=0), len(labels))
@@ -213,8 +221,8 @@ class _MemberFitting:
             error = math.sqrt(pooled * (1 - pooled) * (1 / num_fitted + 1 / num_tested))
             if seen - unseen > FAR_BETTER * error > 0:
                 log.warning(
-                    "%s is %.1f %% right on calibration images, but %.1f %% on test images: it may have been "
-                    "trained on the former, and thresholds from them are too bold",
+                    "%s classifies %.1f %% of the calibration images correctly, but %.1f %% of the test images: it may "
+                    "have been trained on the former, and the thresholds are then too low",
                     each.source,
                     100 * seen,
                     100 * unseen,
@@ -227,15 +235,15 @@ class _MemberFitting:
         indices = data.splits.indices(data.source, part)
         networks = [nn.Sequential(View(self.images, each.member.images), each.network) for each in self.found]
 
-        def compute(places: Sequence[int]) -> Tensor:
+        def compute(places: Sequence[int]) -> Mapping[str, Tensor]:
             batches = data.evaluate_indices([indices[place] for place in places], device)
             rows = [torch.stack([network(x).float().cpu() for network in networks], dim=1) for x, _ in batches]
-            return torch.cat(rows)
+            return {"logits": torch.cat(rows)}
 
         for network in networks:
             network.to(device)
-        logits = self.kept.logits([data.source.records[index].id for index in indices], compute)
-        return logits, torch.tensor([data.source.records[index].label for index in indices])
+        kept = self.kept.rows([data.source.records[index].id for index in indices], compute)
+        return kept["logits"], data.labels(part)
 
     def _dropped(self, plan: Plan) -> list[int]:
         return [place for place in range(len(self.found)) if place not in plan.members]
@@ -244,8 +252,8 @@ class _MemberFitting:
         return [self.found[place].member.name for place in places]
 
     def _digest(self) -> str:
-        """Returns what tells these candidates from others, for logits on disk."""
-        digest = hashlib.sha256(dump_json(format_to_json(self.images)).encode())
+        """Returns a digest that distinguishes these candidates from others, for logits on disk."""
+        digest = hashlib.sha256(dump_json(self.images.to_json()).encode())
         for each in self.found:
             digest.update(dump_json(each.member.to_json()).encode())
             digest.update(digest_of(each.network.state_dict()).encode())

@@ -26,7 +26,7 @@ class MemberName:
         kind: "network" is a network of this package, torchvision or timm by its name, with weights.
         place: Name of the network, or path of the file or run.
         weights: Of a network; see `modicum.nn.pretrained.read_pretrained`. None for files and runs.
-        library: Whose network it is; None looks here, then in torchvision, then in timm.
+        library: Library of the network; None looks here, then in torchvision, then in timm.
         size_px: Side of the images that it gets; None is its own.
     """
 

@@ -1,4 +1,4 @@
-"""Finds the networks that a user names as members of a cascade, with what each says of its images and classes."""
+"""Finds the networks that a user names as members of a cascade, with their images and classes."""
 
 # K classes
 import logging
@@ -42,11 +42,11 @@ class Found:
     """A network that may become a member.
 
     Attributes:
-        member: What rebuilds and prices it.
+        member: Description that rebuilds and prices it.
         network: It, with its weights, in evaluation mode, on the CPU.
-        num_classes: Classes K that it tells apart.
-        source: What the user called it.
-        classes: Names of the classes; None where nothing tells.
+        num_classes: Number of its classes K.
+        source: Name that the user gave it.
+        classes: Names of the classes; None where they are not known.
         run: The run that trained it; None if it is from elsewhere.
     """
 
@@ -63,11 +63,11 @@ class Found:
         Raises:
             RecipeError: If they differ; the message names classes.
         """
-        told = f"members: {self.source} tells"
+        told = f"members: {self.source} has"
         if self.classes is None:
             if self.num_classes != len(classes):
                 raise RecipeError(
-                    f"{told} {self.num_classes} classes apart, but {origin} has {len(classes)} ({first_few(classes)}): "
+                    f"{told} {self.num_classes} classes, but {origin} has {len(classes)} ({first_few(classes)}): "
                     "name networks of these classes; to fit a pretrained network to them, leave members out"
                 )
             return
@@ -78,12 +78,10 @@ class Found:
         if only_here or only_there:
             sides = ((first_few(only_here), "unknown to the data"), (first_few(only_there), "only in the data"))
             differing = "; ".join(f"{names} {where}" for names, where in sides if names)
-            raise RecipeError(
-                f"{told} other classes apart than {origin}: {differing}; name networks of the same classes"
-            )
+            raise RecipeError(f"{told} other classes than {origin}: {differing}; name networks of the same classes")
         place = next(index for index, name in enumerate(classes) if name != self.classes[index])
         raise RecipeError(
-            f"{told} the classes of {origin} apart in another order: class {place} is {self.classes[place]!r} there, "
+            f"{told} the classes of {origin} in another order: class {place} is {self.classes[place]!r} there, "
             f"{classes[place]!r} in the data"
         )
 
@@ -240,15 +238,9 @@ def _stated_beside(file: str, otherwise: ImageFormat) -> tuple[ImageFormat, tupl
     size = stated.get("size", otherwise.size_px)
     short = stated.get("resize_short", round(size * otherwise.short_px / otherwise.size_px))
     try:
-        mean, std = (tuple(map(float, stated.get(key, getattr(otherwise, key)))) for key in ("mean", "std"))
-        images = ImageFormat(
-            (mean[0], mean[1], mean[2]),
-            (std[0], std[1], std[2]),
-            int(size),
-            max(int(size), int(short)),
-            "bicubic" if stated.get("interpolation", otherwise.interpolation) == "bicubic" else "bilinear",
-        )
-    except (TypeError, ValueError, IndexError) as error:
+        mean, std, kind = (stated.get(key, getattr(otherwise, key)) for key in ("mean", "std", "interpolation"))
+        images = ImageFormat.of(mean, std, size, max(int(size), int(short)), kind)
+    except (TypeError, ValueError) as error:
         raise WeightsError(f"{beside} states a size, mean or std that cannot be used: {error}") from error
     classes = stated.get("classes")
     return images, None if classes is None else tuple(map(str, classes))

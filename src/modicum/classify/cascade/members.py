@@ -1,4 +1,4 @@
-"""Classifies an image with a cheap network first and, where that leaves doubt, with more expensive ones, unchanged.
+"""Classifies an image with a cheap network first and, where that is not sure, with more expensive ones, unchanged.
 
     images -> as the first network wants them  -> its logits > sure? answer
            -> as the second network wants them -> its logits > answer
@@ -11,7 +11,7 @@ its part of it, at its size, with its mean and deviation. After X. Wang et al., 
 # n images of a batch, M steps, K classes, S side of the images in pixels
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -29,7 +29,7 @@ from modicum.classify.cascade.onnx_member import OnnxNetwork
 from modicum.classify.classifier_builders import classifier_builder
 from modicum.classify.confidence_names import ConfidenceName
 from modicum.classify.exiting import ExitingClassifier
-from modicum.nn.pretrained import ImageFormat, Interpolation
+from modicum.nn.pretrained import ImageFormat
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Member:
     """Describes one network of a cascade.
 
     Attributes:
-        name: What reports call it.
+        name: Name in reports.
         macs: Its multiply-adds per image.
         images: The images that it was trained on.
-        build: What rebuilds it, see `rebuild_member`.
+        build: Data that rebuild it, see `rebuild_member`.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Member:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain data, from which `of_json` makes an equal member."""
-        return {"name": self.name, "macs": self.macs, "images": format_to_json(self.images), "build": dict(self.build)}
+        return {"name": self.name, "macs": self.macs, "images": self.images.to_json(), "build": dict(self.build)}
 
     @classmethod
     def of_json(cls, raw: Mapping[str, Any]) -> "Member":
-        """Returns the member that `to_json` told."""
-        return cls(raw["name"], raw["macs"], format_of_json(raw["images"]), raw["build"])
+        """Returns the member that `to_json` described."""
+        return cls(raw["name"], raw["macs"], ImageFormat.of_json(raw["images"]), raw["build"])
 
 
 class MemberCascade(ExitingClassifier):
@@ -66,11 +66,11 @@ class MemberCascade(ExitingClassifier):
         plain: The most expensive of all candidates, which answers every image by itself; None is the last member.
         dropped: Candidates that are no members, as pairs of name and multiply-adds.
         num_classes: Classes K.
-        images: What the cascade gets, as `format_to_json` tells it.
+        images: Images that the cascade gets, as `ImageFormat.to_json` gives them.
         average: As of `ExitingClassifier`.
         confidence: As of `ExitingClassifier`.
         rows: Rows of the thresholds.
-        networks: Those of the members, then that of ``plain`` if it is given; not copied. None builds them, with
+        networks: Networks of the members, then that of ``plain`` if it is given; not copied. None builds them, with
             random weights.
     """
 
@@ -89,13 +89,13 @@ class MemberCascade(ExitingClassifier):
         rows: int = 1,
         networks: Sequence[nn.Module] | None = None,
     ) -> None:
-        self.members, self.images = tuple(map(Member.of_json, members)), format_of_json(images)
+        self.members, self.images = tuple(map(Member.of_json, members)), ImageFormat.of_json(images)
         self.dropped = tuple((str(name), float(macs)) for name, macs in dropped)
         others = [] if plain is None else [Member.of_json(plain)]
         config = {
             "members": [member.to_json() for member in self.members],
             "num_classes": num_classes,
-            "images": format_to_json(self.images),
+            "images": self.images.to_json(),
             "plain": None if plain is None else others[0].to_json(),
             "dropped": [list(each) for each in self.dropped],
             "average": average,
@@ -134,11 +134,11 @@ def build_alone(network: ExitingClassifier, name: str) -> nn.Module | None:
 
 
 class View(nn.Module):
-    """Shows a member the images of a cascade as it was trained on them: its part of them, its size, its normalisation.
+    """Prepares the images of a cascade as a member was trained on them: crop, size and normalisation.
 
     Args:
         given: The images (n, 3, S, S) that there are.
-        wanted: Those that the member was trained on.
+        wanted: The images that the member was trained on.
     """
 
     scale: Tensor
@@ -224,15 +224,3 @@ def create_member(library: str | None, name: str, num_classes: int) -> nn.Module
 def rebuild_cascade(**config: Any) -> ExitingClassifier:  # noqa: ANN401  of either kind
     """Rebuilds a cascade of either kind from its ``storage_config``: of members, or of sizes and exits."""
     return MemberCascade(**config) if "members" in config else TrunkCascade(**config)
-
-
-def format_to_json(images: ImageFormat) -> dict[str, Any]:
-    """Returns a format as plain data, from which `format_of_json` makes an equal one."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(images).items()}
-
-
-def format_of_json(raw: Mapping[str, Any]) -> ImageFormat:
-    """Returns the format that `format_to_json` told."""
-    (red, green, blue), (first, second, third) = raw["mean"], raw["std"]
-    kind: Interpolation = "bicubic" if raw["interpolation"] == "bicubic" else "bilinear"
-    return ImageFormat((red, green, blue), (first, second, third), raw["size_px"], raw["short_px"], kind)

@@ -1,9 +1,9 @@
-"""Chooses which candidates make up a cascade, from what each said of images that it was not fitted on."""
+"""Chooses which candidates make up a cascade, from their answers to images that they were not fitted on."""
 
 # N images, C candidates, M members of a cascade, K classes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,12 +12,15 @@ from modicum.adaptive.cascades import Tradeoff, fit_thresholds, refine
 from modicum.classify.confidence import agreement, average_answers, sureness
 from modicum.classify.confidence_names import ConfidenceName
 
+AnswersName = Literal["average", "own", "best"]
+AVERAGES: Mapping[AnswersName, tuple[bool, ...]] = {"average": (True,), "own": (False,), "best": (True, False)}
+"""Values of ``average`` that are tried, by the recipe's option ``answers``."""
 SHARES = (0.6, 0.7, 0.8, 0.9, 1.0)  # of a budget, over which a plan's accuracy is averaged: one alone is chance
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A cascade, with what it costs and brings on the images that it was chosen on.
+    """A cascade, with its costs and accuracies on the images that it was chosen on.
 
     Attributes:
         members: Places of its candidates, in their order.
@@ -35,26 +38,13 @@ class Plan:
         found = [self.tradeoff.worths[self.tradeoff.costs <= each] for each in budgets]
         return sum(float(worths.max()) if len(worths) else 0.0 for worths in found) / len(found)
 
-    def refined(self, probabilities: Tensor, labels: Tensor, confidence: ConfidenceName, costs: Tensor) -> "Plan":
-        """Returns this plan with its thresholds in small steps, so that a knob can meet any budget.
-
-        Args:
-            probabilities: As of `plan_cascades`, where the plan is from.
-            labels: As there.
-            confidence: As there.
-            costs: Shape (M,), up to and with each of its members.
-        """
-        answers, sure = judge_members(probabilities[:, list(self.members)], confidence, average=self.average)
-        hits = answers.argmax(dim=2) == labels[:, None]
-        return replace(self, tradeoff=refine(self.tradeoff, sure, hits, costs))
-
 
 def judge_members(probabilities: Tensor, confidence: ConfidenceName, *, average: bool) -> tuple[Tensor, Tensor]:
     """Returns the answers (N, M, K) of a cascade's members, and how sure they are (N, M).
 
     Args:
         probabilities: Shape (N, M, K), of each member alone.
-        confidence: How sureness is measured; see `modicum.classify.confidence.sureness`.
+        confidence: Measure of confidence; see `modicum.classify.confidence.sureness`.
         average: Whether an answer is the mean of the members so far, or the member's own.
     """
     answers = average_answers(probabilities) if average else probabilities
@@ -91,7 +81,7 @@ def plan_cascades(
 
 
 class _Opinion(NamedTuple):
-    """Holds what a cascade says up to one of its members."""
+    """Holds the answer of a cascade up to one of its members."""
 
     total: Tensor  # (N, K): the sum of the probabilities so far
     own: Tensor  # (N,): the class that this member names by itself
@@ -146,8 +136,38 @@ def choose_plan(plans: Sequence[Plan], budget: float, floor: float = 0.0) -> Pla
     """Chooses the cascade that is most accurate around a budget; of several, the one with the fewest members.
 
     Args:
-        plans: Those to choose from, at least one.
+        plans: At least one.
         budget: Mean cost allowed, in the unit of the plans' prices.
-        floor: Cost of the cheapest member, where that is much of a budget: no plan costs less.
+        floor: Cost of the cheapest member, where that is a large part of a budget: no plan costs less.
     """
     return max(plans, key=lambda plan: (plan.accuracy_around(budget, floor), -len(plan.members)))
+
+
+def choose_cascade(
+    probabilities: Tensor,
+    labels: Tensor,
+    menus: Iterable[tuple[int, ...]],
+    price: Callable[[Sequence[int]], Tensor],
+    *,
+    answers: AnswersName,
+    confidence: ConfidenceName,
+    budget: float,
+    floor: float = 0.0,
+) -> Plan:
+    """Chooses the best cascade for a budget, and divides its thresholds finely, so that its knob can meet any budget.
+
+    Args:
+        probabilities: As of `plan_cascades`.
+        labels: As of `plan_cascades`.
+        menus: As of `plan_cascades`.
+        price: As of `plan_cascades`.
+        answers: Whether answers are averaged: a key of `AVERAGES`.
+        confidence: As of `judge_members`.
+        budget: As of `choose_plan`.
+        floor: As of `choose_plan`.
+    """
+    plans = plan_cascades(probabilities, labels, menus, price, confidence=confidence, averages=AVERAGES[answers])
+    plan = choose_plan(plans, budget, floor)
+    judged, sure = judge_members(probabilities[:, list(plan.members)], confidence, average=plan.average)
+    hits = judged.argmax(dim=2) == labels[:, None]
+    return replace(plan, tradeoff=refine(plan.tradeoff, sure, hits, price(plan.members)))

@@ -1,4 +1,4 @@
-"""Classifies an image at a small size first and, where that leaves doubt, runs the same network on or at a larger size.
+"""Classifies an image at a small size first and, where that is not sure, runs the network further or at a larger size.
 
 Two sizes of one trunk, the first left at an early exit:
 
@@ -30,7 +30,7 @@ from modicum.nn.resizing import Resize
 
 
 class Step(NamedTuple):
-    """What one step runs: the trunk on images of one size, up to one of its exits."""
+    """A step: the trunk on images of one size, up to one of its exits."""
 
     size_px: int
     exit: int  # counted from 0; the last is the whole trunk
@@ -41,7 +41,7 @@ class TrunkCascade(ExitingClassifier):
 
     Args:
         backbone: Name of the network whose trunk this is.
-        steps: What runs, in order: sizes never fall, and exits rise within a size.
+        steps: Pairs of size and exit in the order in which they run: sizes never fall, and exits rise within a size.
         num_classes: Classes K.
         image_px: Side S of the images; the whole trunk at this size is the plain network.
         num_exits: Places where heads can read: behind the last stages of the trunk.

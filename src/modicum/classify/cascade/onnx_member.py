@@ -117,7 +117,7 @@ def _refuse_other_tasks(session: "InferenceSession", path: Path) -> None:
     if len(results[0].shape) != 2:
         raise WeightsError(f"{path} must give one logit per class, (n, K), but gives {results[0].shape}")
     if len(results) > 1:
-        log.info("%s has %d outputs; the first, %s, is taken for the logits", path, len(results), results[0].name)
+        log.info("%s has %d outputs; the first, %s, is used as the logits", path, len(results), results[0].name)
 
 
 def _ends_in_softmax(model: Any) -> bool:  # noqa: ANN401  onnx has no types

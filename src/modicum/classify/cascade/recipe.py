@@ -1,4 +1,4 @@
-"""What can be chosen about training a cascade of sizes and exits; no torch here."""
+"""Options for training a cascade of sizes and exits; no torch here."""
 
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Literal
@@ -18,7 +18,7 @@ OF_TRUNK = (
 
 
 SHARES = (1 / 3, 1 / 2, 2 / 3, 5 / 6)
-"""Of the largest side, which other sides are where a recipe does not say."""
+"""Default sides of steps, as shares of the largest side."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class CascadeRecipe:
         image_px: Largest side of the images; the whole trunk at this size is the network that costs are shares of.
         sizes: Sides that a step of the cascade may have, beside ``image_px``; None means a third, a half, two thirds
             and five sixths of it.
-        exits: How many of the trunk's last stages a step may end behind.
-        steps: Most steps of the cascade.
+        exits: Number of the trunk's last stages behind which a step may end.
+        steps: Maximum number of steps of the cascade.
         answers: "average" answers with the mean of the steps so far, "own" with the last step's; "best" is the one that
             is more accurate on training images that the heads were not fitted on.
-        confidence: How sure a step is: "margin" between the two best probabilities, the best "probability", "entropy",
-            or "agreement" (the margin, where all steps so far name the same class).
+        confidence: Confidence of a step: "margin" between the two best probabilities, the best "probability",
+            "entropy", or "agreement" (the margin, where all steps so far name the same class).
         flip_views: Also fit heads on mirrored training images.
-        penalty: Of half the squared weights of a head, beside the mean cross-entropy.
+        penalty: Weight of half the squared weights of a head, added to the mean cross-entropy.
         folds: Parts of the training images each of which is judged by heads that were fitted on the others.
         budget: Target of the mean multiply-adds as a share of the whole trunk's at ``image_px``; the steps are chosen
             for it, and the knob unless ``max_loss`` is given.

@@ -8,18 +8,14 @@ features. Every graph gives its own log-probabilities, after its temperature; av
 # B batch, n images that have not left, M steps, K classes, S side of the images in pixels
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.cascade.deciding import Decision, Running
-from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input
-from modicum.exporting.classifiers import read_knob
-from modicum.exporting.manifest import read_manifest
-from modicum.exporting.sessions import GraphRunner
-from modicum.imaging.pictures import Source
+from modicum.classify.pictures import ExportedClassifier, RunnerResult, check_images, check_routes
 
 SYSTEM = "cascade"
 STEP = "step {}"  # roles of the graphs, counted from 1
@@ -36,32 +32,24 @@ class StepAnswers(NamedTuple):
     logs: NDArray[np.float32]  # (B, M, K): logarithms of probabilities
 
 
-class OnnxCascade:
+class OnnxCascade(ExportedClassifier):
     """An exported cascade of sizes and exits.
 
     Args:
         folder: What `modicum.classify.cascade.export.export_cascade` wrote.
-        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
-
-    Raises:
-        ExportError: If the folder is not such an export, is of a newer version, or was changed.
-        MissingExtraError: If ONNX Runtime is not installed.
+        threads: As of `ExportedClassifier`, which also says what is raised.
     """
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
-        manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
-        details = manifest.details
-        self.classes: tuple[str, ...] = tuple(details["classes"])
-        self.knob: float = read_knob(details, Path(folder))
-        self.labels: tuple[str, ...] = tuple(details["costs"]["labels"])
-        self.decision = Decision.read(details["decision"])
-        self._side: int = details["image_px"]
-        self._preprocessing: dict[str, Any] = details["preprocessing"]
-        self._route_macs = np.array(details["costs"]["per_route"], np.float64)
-        self._plain_macs: float = details["costs"]["alone"]
-        graphs = [manifest.graphs[STEP.format(number)] for number in range(1, len(self.labels) + 1)]
-        self._reads = [graph.input_names for graph in graphs]
-        self._steps = [GraphRunner(Path(folder), graph, threads=threads) for graph in graphs]
+        super().__init__(folder, SYSTEM, DETAILS, threads=threads)
+        costs = self._details["costs"]
+        self.labels: tuple[str, ...] = tuple(costs["labels"])
+        self.decision = Decision.read(self._details["decision"])
+        self._route_macs = np.array(costs["per_route"], np.float64)
+        self._plain_macs = costs["alone"]
+        roles = [STEP.format(number) for number in range(1, len(self.labels) + 1)]
+        self._reads = [self._graphs[role].input_names for role in roles]
+        self._steps = [self._load(role) for role in roles]
 
     def every_step(self, images: NDArray[np.float32]) -> StepAnswers:
         """Returns what every step answers to images (B, 3, S, S); an empty batch runs no graph."""
@@ -96,8 +84,7 @@ class OnnxCascade:
         Raises:
             ValueError: If the images are of another shape or type, or the routes are not one step per image.
         """
-        if len(routes) != len(images) or not np.isin(routes, range(len(self.labels))).all():
-            raise ValueError(f"routes must be {len(images)} numbers in [0, {len(self.labels)}), got {routes}")
+        check_routes(routes, len(images), len(self.labels))
         return self._walk(images, lambda index, rows, _: routes[rows] == index)[0]
 
     def predict(self, images: NDArray[np.float32], knob: float | None = None) -> RunnerResult:
@@ -116,20 +103,9 @@ class OnnxCascade:
         )
         return RunnerResult(logits, routes, self._route_macs[routes])
 
-    def classify(self, picture: Source, knob: float | None = None) -> Classified:
-        """Returns the class of one picture, preprocessed as the network was trained.
-
-        Args:
-            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
-            knob: As of `predict`.
-
-        Raises:
-            BadImageError: If the picture cannot be read or used.
-            KnobError: If ``knob`` is not a finite number.
-        """
-        result = self.predict(read_input(picture, self._preprocessing), knob)
-        route = self.labels[result.routes[0]]
-        return name_answer(result, classes=self.classes, route=route, plain_macs=self._plain_macs)
+    def name_route(self, route: np.int64) -> str:
+        """Names a step."""
+        return self.labels[route]
 
     def _walk(self, images: NDArray[np.float32], leave: _Leave) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Returns log-probabilities (B, K) and steps (B,)."""

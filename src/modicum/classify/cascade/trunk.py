@@ -19,14 +19,14 @@ _FAMILIES: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] 
     (("stem",), ("stages",), ("norm_pre",)),  # ConvNeXt in timm
     ((), ("features",), ()),  # MobileNet, EfficientNet and ConvNeXt in torchvision
 )
-"""What runs before the stages, the stages (one by one, or a sequence of them), and what runs behind the last."""
+"""Names of the modules before the stages, of the stages (one by one, or a sequence of them), and of those behind."""
 
 
 class Trunk(nn.Module):
     """Runs a network without its head, in pieces behind each of which its maps are pooled.
 
     Args:
-        pieces: What runs up to each place where a head can read, in order.
+        pieces: Modules, in order, behind each of which a head can read.
         stages: The number of stages that have run behind each piece.
     """
 

@@ -7,12 +7,8 @@ bfloat16 autocast.
 """
 # B batch
 
-import importlib.util
-import logging
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,15 +19,11 @@ from modicum.classify.drnet.export import export_drnet
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.predictors import PredictorName
 from modicum.classify.drnet.runner import OnnxDRNet
-from modicum.datasets.preprocessing import Preprocessing
-from modicum.exporting.writing import Stated
+from modicum.exporting.writing import export_to_time
 from modicum.measuring.memory import peak_memory
 from modicum.measuring.rows import Row, saving_rows
 from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
-from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
-
-log = logging.getLogger(__name__)
 
 MIX = (0.25, 0.35, 0.40)  # share of the images at 224, 168 and 112 px
 BATCH = 32
@@ -111,16 +103,13 @@ def clock_rows(network: DRNet, batch_size: int, rounds: int, *, target: float | 
 
 def deployed_rows(network: DRNet, threads: Sequence[int], rounds: int) -> list[Row]:
     """Times the exported network, static and routed, in turn; no rows where the export extra is not installed."""
-    if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
-        log.warning("the deployed form is not timed: %s", install_hint("export"))
-        return []
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        preprocessing = asdict(Preprocessing(network.resolutions[0], network.resolutions[0]))
-        stated = Stated(preprocessing, [str(number) for number in range(NUM_CLASSES)], knob=0.0)
-        export_drnet(network, Path(folder, "drnet"), stated)
+    export = partial(export_drnet, network)
+    with export_to_time(export, image_px=network.resolutions[0], num_classes=NUM_CLASSES) as folder:
+        if folder is None:
+            return rows
         for number in threads:
-            runner = OnnxDRNet(Path(folder, "drnet"), threads=number)
+            runner = OnnxDRNet(folder, threads=number)
             for batch_size, target in TARGETS.items():
                 rows += _deployed_rows(network, runner, batch_size, rounds, target, threads_text(number))
     return rows

@@ -34,41 +34,26 @@ WEIGHTS_NOTE = (
 
 
 def export_drnet(network: DRNet, folder: str | Path, stated: Stated) -> Path:
-    """Writes the graphs and the manifest that `OnnxDRNet` runs, and checks them; see `write_export`.
+    """Writes the graphs and the manifest that `OnnxDRNet` runs, and checks them.
+
+    `write_export` says what is returned and raised, `Stated.details` what has to fit the network.
 
     Args:
         network: On any device, in any mode.
         folder: Where to write.
         stated: What the manifest states beside what the network knows.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: If what is stated and the network do not fit each other.
-        MissingExtraError: If the packages for ONNX are not installed.
-        ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    stated.check_fit(image_px=network.resolutions[0], num_classes=network.storage_config()["num_classes"])
-    details = {**stated.to_json(network.resolutions[0]), **_details(network)}
-    return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
+    common = stated.details(image_px=network.resolutions[0], num_classes=network.storage_config()["num_classes"])
+    return write_export(
+        network, folder, common | _details(network), system=SYSTEM, write=_write_graphs, check=check_export
+    )
 
 
 def check_export(network: DRNet, folder: str | Path) -> float:
-    """Compares an exported folder with the network that it was made of, by running both.
+    """Compares an exported folder with the network that it was made of; see ``check`` of `write_export`.
 
     Every graph is run on every sample; then the decision and the assembly of groups are compared on the same scores,
     so that samples at the edge between two routes cannot fail for their last digit.
-
-    Args:
-        network: On the CPU, in single precision and evaluation mode.
-        folder: Its export.
-
-    Returns:
-        The worst difference.
-
-    Raises:
-        ExportError: If it exceeds 1e-4; the message names the output.
     """
     runner = OnnxDRNet(folder, threads=1)
     return compare_answers(partial(_answers, network, runner), network.resolutions[0])

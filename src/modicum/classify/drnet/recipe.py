@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from modicum.classify.backbone_options import REFUSED, settle_backbone, without_pretrained
 from modicum.classify.recipe import ImageOptions
@@ -24,7 +24,7 @@ class DRNetRecipe:
             "lite2", which the extra "pretrained" brings, for the backbones tf_efficientnet_lite0 to 2; or from
             "published", fetched from the internet on first use. Its last layer, the head, is kept if it has as many
             classes as the data, and replaced otherwise. None is random weights.
-        trunk: Where weights are given, whether what precedes the head is "tuned", too, or stays "frozen".
+        trunk: With weights, "tuned" also trains what precedes the head, "frozen" does not.
         trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         resolutions: Candidate sides in pixels, falling; the first is the size of the images.
         predictor: "resnet10" looks at 128 px, "mobile" at 64 px, "small" at half the image's side.
@@ -93,6 +93,7 @@ class DRNetRecipe:
     seed: int = 0
 
     REFUSED: ClassVar[Mapping[str, str]] = REFUSED
+    without_retired = staticmethod(without_pretrained)
 
     def __post_init__(self) -> None:
         require(len(self.resolutions) >= 2, "resolutions", "at least two sides in pixels", self.resolutions)
@@ -110,11 +111,6 @@ class DRNetRecipe:
         both = self.auxiliary == 0 or self.routing_gradient == "all"
         require(both, "auxiliary", 'zero with routing_gradient "selected"', self.auxiliary)
         settle_backbone(self)
-
-    @staticmethod
-    def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
-        """Replaces the former option ``pretrained``; see `without_pretrained`."""
-        return without_pretrained(options, of_run=of_run)
 
     @property
     def image_px(self) -> int:

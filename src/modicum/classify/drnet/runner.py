@@ -6,48 +6,36 @@ feed them. Images go in at full size; every graph shrinks them itself.
 
 # B batch, n images of one group, R resolutions, K classes, S side of the full image in pixels
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input
-from modicum.exporting.classifiers import read_knob
-from modicum.exporting.manifest import read_manifest
-from modicum.exporting.sessions import GraphRunner
-from modicum.imaging.pictures import Source
+from modicum.classify.pictures import ExportedClassifier, RunnerResult, check_images, run_groups
 
 SYSTEM = "drnet"
 PREDICTOR = "predictor"  # the role of the graph that scores; the others are named like the routes
 DETAILS = ("classes", "costs", "decision", "knob", "preprocessing", "resolutions")  # of the manifest
 
 
-class OnnxDRNet:
+class OnnxDRNet(ExportedClassifier):
     """An exported DRNet.
 
     Args:
         folder: What `modicum.classify.drnet.export.export_drnet` wrote.
-        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
-
-    Raises:
-        ExportError: If the folder is not such an export, is of a newer version, or was changed.
-        MissingExtraError: If ONNX Runtime is not installed.
+        threads: As of `ExportedClassifier`, which also says what is raised.
     """
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
-        manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
-        details = manifest.details
-        self.classes: tuple[str, ...] = tuple(details["classes"])
-        self.knob: float = read_knob(details, Path(folder))
-        self.labels: tuple[str, ...] = tuple(details["costs"]["labels"])
-        self._side: int = details["resolutions"][0]
-        self._preprocessing: dict[str, Any] = details["preprocessing"]
-        self._relative_costs = np.array(details["decision"]["relative_costs"], np.float64)
-        self._decision_macs: float = details["costs"]["decision"]
-        self._route_macs = np.array(details["costs"]["per_route"], np.float64)
-        self._predictor = GraphRunner(Path(folder), manifest.graphs[PREDICTOR], threads=threads)
-        self._backbones = [GraphRunner(Path(folder), manifest.graphs[label], threads=threads) for label in self.labels]
+        super().__init__(folder, SYSTEM, DETAILS, threads=threads)
+        costs, decision = self._details["costs"], self._details["decision"]
+        self.labels: tuple[str, ...] = tuple(costs["labels"])
+        self._relative_costs = np.array(decision["relative_costs"], np.float64)
+        self._decision_macs: float = costs["decision"]
+        self._route_macs = np.array(costs["per_route"], np.float64)
+        self._plain_macs = float(self._route_macs.max())
+        self._predictor = self._load(PREDICTOR)
+        self._backbones = [self._load(label) for label in self.labels]
 
     def scores(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-probabilities (B, R) that the predictor gives to the resolutions; no graph is run on an empty batch."""
@@ -66,13 +54,7 @@ class OnnxDRNet:
     def run(self, images: NDArray[np.float32], routes: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns logits (B, K) of each image at its resolution; only the graphs of resolutions in use are run."""
         check_images(images, self._side)
-        if len(routes) != len(images) or not np.isin(routes, range(len(self.labels))).all():
-            raise ValueError(f"routes must be {len(images)} numbers in [0, {len(self.labels)}), got {routes}")
-        logits = np.empty((len(images), len(self.classes)), np.float32)
-        for route in np.unique(routes):
-            rows = np.flatnonzero(routes == route)
-            logits[rows] = self._backbones[route](images[rows])["logits"]
-        return logits
+        return run_groups(self._backbones, images, routes, len(self.classes))
 
     def predict(self, images: NDArray[np.float32], knob: float | None = None) -> RunnerResult:
         """Decides and runs.
@@ -87,17 +69,6 @@ class OnnxDRNet:
         routes = self.decide(self.scores(images), knob)
         return RunnerResult(self.run(images, routes), routes, self._route_macs[routes] + self._decision_macs)
 
-    def classify(self, picture: Source, knob: float | None = None) -> Classified:
-        """Returns the class of one picture, preprocessed as the network was trained.
-
-        Args:
-            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
-            knob: As of `predict`.
-
-        Raises:
-            BadImageError: If the picture cannot be read or used.
-            KnobError: If ``knob`` is not a finite number.
-        """
-        result = self.predict(read_input(picture, self._preprocessing), knob)
-        route, plain_macs = self.labels[result.routes[0]], float(self._route_macs.max())
-        return name_answer(result, classes=self.classes, route=route, plain_macs=plain_macs)
+    def name_route(self, route: np.int64) -> str:
+        """Names a resolution."""
+        return self.labels[route]

@@ -8,13 +8,8 @@ normalisation folded, on ONNX Runtime. On a GPU: eager with bfloat16 autocast.
 """
 # B batch, n images still running, E exits
 
-import importlib.util
-import logging
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,14 +24,10 @@ from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import OnnxRANet
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, Structure
-from modicum.datasets.preprocessing import Preprocessing
-from modicum.exporting.writing import Stated
+from modicum.exporting.writing import export_to_time
 from modicum.measuring.rows import Row
 from modicum.measuring.timing import device_name, limited_threads, threads_text, time_in_turn
-from modicum.storage.errors import install_hint
 from modicum.training.devices import inference_device
-
-log = logging.getLogger(__name__)
 
 MIX = (0.45, 0.20, 0.10, 0.08, 0.06, 0.04, 0.04, 0.03)  # share of the images per exit
 BUDGETS = (0.25, 0.60)  # two more mixes, geometric, by their mean cost as a share of the last exit's alone
@@ -159,16 +150,13 @@ def clock_rows(network: RANet, batch_size: int, rounds: int) -> list[Row]:
 
 def deployed_rows(network: RANet, threads: Sequence[int], rounds: int) -> list[Row]:
     """Times the exported network in the same ways; no rows where the export extra is not installed."""
-    if not all(importlib.util.find_spec(module) for module in ("onnx", "onnxscript", "onnxruntime")):
-        log.warning("the deployed form is not timed: %s", install_hint("export"))
-        return []
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        preprocessing = asdict(Preprocessing(network.image_px, network.image_px))
-        stated = Stated(preprocessing, [str(number) for number in range(NUM_CLASSES)], knob=0.5)
-        export_ranet(fixed_network(network.structure), Path(folder, "ranet"), stated)
+    export = partial(export_ranet, fixed_network(network.structure))
+    with export_to_time(export, image_px=network.image_px, num_classes=NUM_CLASSES, knob=0.5) as folder:
+        if folder is None:
+            return rows
         for number in threads:
-            runner = OnnxRANet(Path(folder, "ranet"), threads=number)
+            runner = OnnxRANet(folder, threads=number)
             for batch_size in BATCHES:
                 setting = f"deployed, batch {batch_size}, {threads_text(number)}"
                 rows += runner_rows(network, runner, batch_size, rounds, setting)

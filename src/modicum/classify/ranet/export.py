@@ -36,42 +36,27 @@ _Names: TypeAlias = tuple[str, ...]  # of the tensors that one block records
 
 
 def export_ranet(network: RANet, folder: str | Path, stated: Stated) -> Path:
-    """Writes the graphs and the manifest that `OnnxRANet` runs, and checks them; see `write_export`.
+    """Writes the graphs and the manifest that `OnnxRANet` runs, and checks them.
+
+    `write_export` says what is returned and raised, `Stated.details` what has to fit the network.
 
     Args:
         network: On any device, in any mode; its exit rule is exported as it is fitted, for any knob.
         folder: Where to write.
         stated: What the manifest states beside what the network knows.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: If what is stated and the network do not fit each other.
-        MissingExtraError: If the packages for ONNX are not installed.
-        ExportError: If the network cannot be exported, its export answers differently, or the folder holds other files.
     """
-    stated.check_fit(image_px=network.image_px, num_classes=network.num_classes)
-    details = {**stated.to_json(network.image_px), **_details(network, stated.knob)}
-    return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
+    common = stated.details(image_px=network.image_px, num_classes=network.num_classes)
+    return write_export(
+        network, folder, common | _details(network, stated.knob), system=SYSTEM, write=_write_graphs, check=check_export
+    )
 
 
 def check_export(network: RANet, folder: str | Path) -> float:
-    """Compares an exported folder with the network that it was made of, by running both.
+    """Compares an exported folder with the network that it was made of; see ``check`` of `write_export`.
 
     Every exit is run on every sample; then the decision is compared on the same scores, so that samples at the edge
     between two exits cannot fail for their last digit, and the compacted run on the exits that it took: its answers,
     its multiply-adds, and those exits themselves, up to scores within the tolerance.
-
-    Args:
-        network: On the CPU, in single precision and evaluation mode.
-        folder: Its export.
-
-    Returns:
-        The worst difference.
-
-    Raises:
-        ExportError: If it exceeds 1e-4; the message names the output.
     """
     runner = OnnxRANet(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
     return compare_answers(partial(_answers, network, runner), network.image_px, TOLERANCE)

@@ -8,18 +8,15 @@ writes. The head is a graph of its own because it is not run where no image can 
 # B batch, n images still running, E exits, K classes, S side of the images in pixels
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.pictures import Classified, RunnerResult, check_images, name_answer, read_input, softmax
+from modicum.classify.pictures import ExportedClassifier, RunnerResult, check_images, check_routes, softmax
 from modicum.classify.ranet.deciding import read_rule
-from modicum.exporting.classifiers import read_knob
-from modicum.exporting.manifest import Graph, Manifest, read_manifest
+from modicum.exporting.manifest import Graph
 from modicum.exporting.sessions import GraphRunner
-from modicum.imaging.pictures import Source
 
 SYSTEM = "ranet"
 STEM, BODY, HEAD = "stem", "body {}", "head {}"  # roles of the graphs; exits count from 1
@@ -29,33 +26,26 @@ _Tensors = dict[str, NDArray[np.float32]]  # (n, ...) each
 _Leaving = tuple[NDArray[np.bool_], NDArray[np.float32] | None]  # who of n leaves, and their logits in order
 
 
-class OnnxRANet:
+class OnnxRANet(ExportedClassifier):
     """An exported RANet.
 
     Args:
         folder: What `modicum.classify.ranet.export.export_ranet` wrote.
-        threads: Threads within an operator; None leaves the choice to ONNX Runtime, which takes all cores.
-
-    Raises:
-        ExportError: If the folder is not such an export, is of a newer version, or was changed.
-        MissingExtraError: If ONNX Runtime is not installed.
+        threads: As of `ExportedClassifier`, which also says what is raised.
     """
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
-        manifest = read_manifest(folder, system=SYSTEM, needed=DETAILS)
-        details = manifest.details
-        self.classes: tuple[str, ...] = tuple(details["classes"])
-        self.knob: float = read_knob(details, Path(folder))
+        super().__init__(folder, SYSTEM, DETAILS, threads=threads)
+        details = self._details
         self.labels: tuple[str, ...] = tuple(details["costs"]["labels"])
-        self._side: int = details["image_px"]
-        self._preprocessing: dict[str, Any] = details["preprocessing"]
         self._temperatures = np.array(details["decision"]["temperatures"], np.float32)
         self._trunk_macs, self._head_macs = (np.array(details["pieces"][key], np.float64) for key in ("trunk", "heads"))
+        self._plain_macs = float(self._trunk_macs.sum() + self._head_macs[-1])  # the last exit alone
         self.rule = read_rule(details["decision"], num_exits=len(self.labels), knob=self.knob)
-        self._stem = _Step(folder, manifest, STEM, threads)
+        self._stem = self._step(STEM)
         numbers = range(1, len(self.labels) + 1)
-        self._bodies = [_Step(folder, manifest, BODY.format(number), threads) for number in numbers]
-        self._heads = [_Step(folder, manifest, HEAD.format(number), threads) for number in numbers]
+        self._bodies = [self._step(BODY.format(number)) for number in numbers]
+        self._heads = [self._step(HEAD.format(number)) for number in numbers]
         self._read_after = [{name for body in self._bodies[number:] for name in body.reads} for number in numbers]
 
     def every_exit(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -86,8 +76,7 @@ class OnnxRANet:
         Raises:
             ValueError: If the images are of another shape or type, or the routes are not one exit per image.
         """
-        if len(routes) != len(images) or not np.isin(routes, range(len(self.labels))).all():
-            raise ValueError(f"routes must be {len(images)} numbers in [0, {len(self.labels)}), got {routes}")
+        check_routes(routes, len(images), len(self.labels))
 
         def leave(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
             mask = routes[rows] == index
@@ -118,20 +107,12 @@ class OnnxRANet:
         logits, routes = self._walk(images, leave)
         return RunnerResult(logits, routes, (self._trunk_macs + self._head_macs * open_exits).cumsum()[routes])
 
-    def classify(self, picture: Source, knob: float | None = None) -> Classified:
-        """Returns the class of one picture, preprocessed as the network was trained.
+    def name_route(self, route: np.int64) -> str:
+        """Names an exit."""
+        return self.labels[route]
 
-        Args:
-            picture: A path, the bytes of a file, a PIL image, or an array (H, W, 3) uint8.
-            knob: As of `predict`.
-
-        Raises:
-            BadImageError: If the picture cannot be read or used.
-            KnobError: If ``knob`` is not a finite number.
-        """
-        result = self.predict(read_input(picture, self._preprocessing), knob)
-        plain_macs = float(self._trunk_macs.sum() + self._head_macs[-1])  # the last exit alone
-        return name_answer(result, classes=self.classes, route=self.labels[result.routes[0]], plain_macs=plain_macs)
+    def _step(self, role: str) -> "_Step":
+        return _Step(self._graphs[role], self._load(role))
 
     def _walk(
         self, images: NDArray[np.float32], leave: Callable[[int, NDArray[np.int64], _Tensors], _Leaving]
@@ -162,10 +143,8 @@ class OnnxRANet:
 class _Step:
     """A graph that picks what it reads from named tensors."""
 
-    def __init__(self, folder: str | Path, manifest: Manifest, role: str, threads: int | None) -> None:
-        graph: Graph = manifest.graphs[role]
-        self.reads = graph.input_names
-        self._run = GraphRunner(Path(folder), graph, threads=threads)
+    def __init__(self, graph: Graph, run: GraphRunner) -> None:
+        self.reads, self._run = graph.input_names, run
 
     def __call__(self, tensors: _Tensors) -> _Tensors:
         return self._run(*(tensors[name] for name in self.reads))

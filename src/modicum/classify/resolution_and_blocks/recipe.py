@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from modicum.classify.backbone_options import REFUSED, settle_backbone, without_pretrained
 from modicum.classify.recipe import ImageOptions
@@ -23,7 +23,7 @@ class ResolutionAndBlocksRecipe:
             "lite2", which the extra "pretrained" brings, for the backbones tf_efficientnet_lite0 to 2; or from
             "published", fetched from the internet on first use. Its last layer, the head, is kept if it has as many
             classes as the data, and replaced otherwise. None is random weights.
-        trunk: Where weights are given, whether what precedes the head is "tuned", too, or stays "frozen".
+        trunk: With weights, "tuned" also trains what precedes the head, "frozen" does not.
         trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         resolutions: Candidate sides in pixels, falling; the first is the size of the images.
         predictor: Chooses the resolution: "resnet10" looks at 128 px, "mobile" at 64 px, "small" at half the side.
@@ -79,6 +79,7 @@ class ResolutionAndBlocksRecipe:
     seed: int = 0
 
     REFUSED: ClassVar[Mapping[str, str]] = REFUSED
+    without_retired = staticmethod(without_pretrained)
 
     def __post_init__(self) -> None:
         falling = list(self.resolutions) == sorted(set(self.resolutions), reverse=True) and min(self.resolutions) > 0
@@ -90,11 +91,6 @@ class ResolutionAndBlocksRecipe:
         for name in ("temperature", "joint_rate", "decision_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         settle_backbone(self)
-
-    @staticmethod
-    def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
-        """Replaces the former option ``pretrained``; see `without_pretrained`."""
-        return without_pretrained(options, of_run=of_run)
 
     @property
     def image_px(self) -> int:

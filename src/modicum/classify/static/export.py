@@ -22,39 +22,23 @@ from modicum.storage.files import JSON
 
 
 def export_static(network: StaticFamily, folder: str | Path, stated: Stated) -> Path:
-    """Writes the graphs and the manifest that `OnnxStatic` runs, and checks them; see `write_export`.
+    """Writes the graphs and the manifest that `OnnxStatic` runs, and checks them.
+
+    `write_export` says what is returned and raised, `Stated.details` what has to fit the network.
 
     Args:
         network: On any device, in any mode.
         folder: Where to write.
         stated: What the manifest states beside what the network knows.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: If what is stated and the network do not fit each other.
-        MissingExtraError: If the packages for ONNX are not installed.
-        ExportError: If a member cannot be exported, its export answers differently, or the folder holds other files.
     """
-    stated.check_fit(image_px=network.image_px, num_classes=network.num_classes)
-    details = {**stated.to_json(network.image_px), **_details(network)}
-    return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
+    common = stated.details(image_px=network.image_px, num_classes=network.num_classes)
+    return write_export(
+        network, folder, common | _details(network), system=SYSTEM, write=_write_graphs, check=check_export
+    )
 
 
 def check_export(network: StaticFamily, folder: str | Path) -> float:
-    """Compares an exported folder with the family that it was made of, by running every member of both.
-
-    Args:
-        network: On the CPU, in single precision and evaluation mode.
-        folder: Its export.
-
-    Returns:
-        The worst difference.
-
-    Raises:
-        ExportError: If it exceeds 1e-4; the message names the output.
-    """
+    """Compares every member of a family with that of its exported folder; see ``check`` of `write_export`."""
     runner = OnnxStatic(folder, threads=1)
     return compare_answers(partial(_answers, network, runner), network.image_px)
 

@@ -70,7 +70,7 @@ def check_budget(network: StaticFamily, budget: float) -> None:
     if budget < least:
         raise RecipeError(
             f"budget {budget:g} is out of reach: the cheapest member, {network.names[-1]}, takes {least:.3g} of the "
-            "dearest one's multiply-adds; raise the budget or add a cheaper member"
+            "most expensive one's multiply-adds; raise the budget or add a cheaper member"
         )
 
 

@@ -65,7 +65,7 @@ class StaticFamily(RoutedClassifier):
         for name, network in members.items():
             check_member(name, network, num_classes, image_px)
         costs = count_menu(members, image_px)
-        names = tuple(costs.names(costs.menu()))  # dearest first, as everywhere
+        names = tuple(costs.names(costs.menu()))  # most expensive first, as everywhere
         super().__init__(image_px, {"members": list(names), "num_classes": num_classes, "image_px": image_px})
         self.num_classes, self.names = num_classes, names
         self.networks = nn.ModuleList(members[name] for name in names)

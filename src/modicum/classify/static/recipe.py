@@ -25,10 +25,10 @@ class StaticRecipe:
             state (CIFAR ResNets in the usual layout); "lite0", "lite1" or "lite2", which the extra "pretrained" brings,
             for the members tf_efficientnet_lite0 to 2; or "published", fetched from the internet on first use. A head
             is kept if it has as many classes as the data, and replaced otherwise. Empty is random weights.
-        trunk: Where weights are given, whether what precedes the heads is "tuned", too, or stays "frozen".
+        trunk: With weights, "tuned" also trains what precedes the heads, "frozen" does not.
         trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
-        budget: Target of the multiply-adds as a share of the dearest member's, in (0, 1]: the dearest member within
-            it is used.
+        budget: Target of the multiply-adds as a share of the most expensive member's, in (0, 1]: the most expensive
+            member within it is used.
         epochs: Length of the training of each member; may be 0 where weights bring heads that are kept.
         optimizer: Stochastic gradient descent.
         schedule: Learning rate over the training of each member.
@@ -63,7 +63,7 @@ class StaticRecipe:
         for member, weights in zip(self.members, self.weights, strict=False):  # there may be none
             check_weights(weights, member, "members")
         check_trunk(self, has_weights=bool(self.weights))
-        settle(self, "the dearest member's cost", weights=self.weights[0] if self.weights else None)
+        settle(self, "the most expensive member's cost", weights=self.weights[0] if self.weights else None)
 
     @staticmethod
     def without_retired(options: Mapping[str, Any], *, of_run: bool) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class StaticRecipe:
             "Members": ", ".join(self.members) + f", {self._start()}",
             "Images": f"{self.image_px} px",
             "Training": f"{self.epochs} epochs each" if self.epochs else "none",
-            "Budget": f"{self.budget:.0%} of the dearest member's multiply-adds",
+            "Budget": f"{self.budget:.0%} of the most expensive member's multiply-adds",
             "Seed": str(self.seed),
         }
 

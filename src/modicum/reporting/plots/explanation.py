@@ -20,7 +20,7 @@ def draw_explanation(
     """Draws the steps of one picture side by side, and the probabilities of the best classes beside them.
 
     Args:
-        seen: What a reader calls each step, and the picture as the step saw it; drawn at one size, pixels as they are.
+        seen: Name of each step, and the picture as the step saw it; drawn at one size, pixels as they are.
         best: The most probable classes with their probabilities in [0, 1], descending.
         title: Above all.
     """

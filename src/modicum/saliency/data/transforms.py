@@ -30,7 +30,7 @@ class Preprocessing:
         flip: Whether training mirrors half of the pictures left to right.
         min_scale: Smallest share of the picture's area that training takes, in (0, 1]; at 1 it takes all of it.
         jitter: How far training changes brightness, contrast and saturation, as a share in [0, 1).
-        interpolation: How pictures are resized, with antialiasing: ``"bilinear"`` or ``"bicubic"``.
+        interpolation: Interpolation of resizing, with antialiasing: ``"bilinear"`` or ``"bicubic"``.
     """
 
     size: int
