@@ -69,8 +69,8 @@ class ExportedClassifier(ABC):
         """Classifies images (B, 3, S, S), normalised; ``knob`` is the exported one unless another is given."""
 
     @abstractmethod
-    def name_route(self, route: Any) -> str:  # noqa: ANN401  a row of `RunnerResult.routes`
-        """Names the route of an image."""
+    def name_route(self, result: RunnerResult) -> str:
+        """Names the route of the first image of a result."""
 
     def classify(self, picture: Source, knob: float | None = None) -> Classified:
         """Returns the class of one picture, preprocessed as the network was trained.
@@ -84,8 +84,7 @@ class ExportedClassifier(ABC):
             KnobError: If ``knob`` is not a finite number.
         """
         result = self.predict(read_input(picture, self._preprocessing), knob)
-        route = self.name_route(result.routes[0])
-        return name_answer(result, classes=self.classes, route=route, plain_macs=self._plain_macs)
+        return name_answer(result, classes=self.classes, route=self.name_route(result), plain_macs=self._plain_macs)
 
     def _load(self, role: str) -> GraphRunner:
         return GraphRunner(self._folder, self._graphs[role], threads=self._threads)

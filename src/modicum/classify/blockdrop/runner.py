@@ -120,9 +120,9 @@ class OnnxBlockDrop(ExportedClassifier):
         keep = self.decide(self.scores(images), knob)
         return RunnerResult(self.run(images, keep), keep, keep @ self._unit_macs + self._fixed_macs)
 
-    def name_route(self, route: NDArray[np.bool_]) -> str:
-        """Says how many blocks a keep-vector (U,) keeps."""
-        return f"{route.sum()} of {self.num_blocks} blocks"
+    def name_route(self, result: RunnerResult) -> str:
+        """Says how many blocks the first image kept."""
+        return f"{result.routes[0].sum()} of {self.num_blocks} blocks"
 
     def _check(self, images: _Features, keep: NDArray[np.bool_]) -> None:
         check_images(images, self._side)

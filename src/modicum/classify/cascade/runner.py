@@ -103,9 +103,9 @@ class OnnxCascade(ExportedClassifier):
         )
         return RunnerResult(logits, routes, self._route_macs[routes])
 
-    def name_route(self, route: np.int64) -> str:
-        """Names a step."""
-        return self.labels[route]
+    def name_route(self, result: RunnerResult) -> str:
+        """Names the step that answered the first image."""
+        return self.labels[result.routes[0]]
 
     def _walk(self, images: NDArray[np.float32], leave: _Leave) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Returns log-probabilities (B, K) and steps (B,)."""

@@ -69,6 +69,6 @@ class OnnxDRNet(ExportedClassifier):
         routes = self.decide(self.scores(images), knob)
         return RunnerResult(self.run(images, routes), routes, self._route_macs[routes] + self._decision_macs)
 
-    def name_route(self, route: np.int64) -> str:
-        """Names a resolution."""
-        return self.labels[route]
+    def name_route(self, result: RunnerResult) -> str:
+        """Names the resolution that answered the first image."""
+        return self.labels[result.routes[0]]

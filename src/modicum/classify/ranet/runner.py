@@ -107,9 +107,9 @@ class OnnxRANet(ExportedClassifier):
         logits, routes = self._walk(images, leave)
         return RunnerResult(logits, routes, (self._trunk_macs + self._head_macs * open_exits).cumsum()[routes])
 
-    def name_route(self, route: np.int64) -> str:
-        """Names an exit."""
-        return self.labels[route]
+    def name_route(self, result: RunnerResult) -> str:
+        """Names the exit that answered the first image."""
+        return self.labels[result.routes[0]]
 
     def _step(self, role: str) -> "_Step":
         return _Step(self._graphs[role], self._load(role))

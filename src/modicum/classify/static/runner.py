@@ -57,6 +57,6 @@ class OnnxStatic(ExportedClassifier):
         routes = self.decide(len(images), knob)
         return RunnerResult(self.run(images, routes), routes, self._route_macs[routes])
 
-    def name_route(self, route: np.int64) -> str:
-        """Names a member."""
-        return self.labels[route]
+    def name_route(self, result: RunnerResult) -> str:
+        """Names the member that answered the first image."""
+        return self.labels[result.routes[0]]
