@@ -105,7 +105,7 @@ class OnnxCascade(ExportedClassifier):
 
     def name_route(self, result: RunnerResult) -> str:
         """Names the step that answered the first image."""
-        return self.labels[result.routes[0]]
+        return self.labels[int(result.routes[0])]
 
     def _walk(self, images: NDArray[np.float32], leave: _Leave) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Returns log-probabilities (B, K) and steps (B,)."""

@@ -71,4 +71,4 @@ class OnnxDRNet(ExportedClassifier):
 
     def name_route(self, result: RunnerResult) -> str:
         """Names the resolution that answered the first image."""
-        return self.labels[result.routes[0]]
+        return self.labels[int(result.routes[0])]

@@ -109,7 +109,7 @@ class OnnxRANet(ExportedClassifier):
 
     def name_route(self, result: RunnerResult) -> str:
         """Names the exit that answered the first image."""
-        return self.labels[result.routes[0]]
+        return self.labels[int(result.routes[0])]
 
     def _step(self, role: str) -> "_Step":
         return _Step(self._graphs[role], self._load(role))

@@ -59,4 +59,4 @@ class OnnxStatic(ExportedClassifier):
 
     def name_route(self, result: RunnerResult) -> str:
         """Names the member that answered the first image."""
-        return self.labels[result.routes[0]]
+        return self.labels[int(result.routes[0])]
