@@ -12,7 +12,7 @@ NAMES = [name for name in recipe_names() if name.startswith("saliency-")]
 
 
 def test_there_are_recipes_for_the_default_own_data_and_the_published_ones():
-    suffixes = ["ecssd-small", "f3net", "photos", "poolnet", "quick", "scenes"]
+    suffixes = ["ecssd-pretrained", "ecssd-small", "f3net", "photos", "poolnet", "quick", "scenes"]
     assert [f"saliency-{suffix}" for suffix in suffixes] == NAMES
 
 
