@@ -9,8 +9,8 @@ from modicum.storage.errors import RecipeError
     [
         ({"members": ("digit_resnet",)}, "members must be at least two different networks, got digit_resnet"),
         ({"members": ("a", "a")}, "members must be at least two different networks, got a, a"),
-        ({"budget": 0.0}, r"budget must be a share of the dearest member's cost, in \(0, 1\], got 0.0"),
-        ({"budget": 1.01}, r"budget must be a share of the dearest member's cost, in \(0, 1\], got 1.01"),
+        ({"budget": 0.0}, r"budget must be a share of the most expensive member's cost, in \(0, 1\], got 0.0"),
+        ({"budget": 1.01}, r"budget must be a share of the most expensive member's cost, in \(0, 1\], got 1.01"),
         ({"weights": ("a.safetensors",)}, "weights must be one per member, or none at all, got a.safetensors"),
         ({"epochs": -1}, "epochs must be at least 0, got -1"),
         ({"image_px": 0}, "image_px must be a side in pixels, got 0"),

@@ -35,7 +35,7 @@ def test_points_that_coincide_get_labels_apart(curve):
 
 def test_points_below_the_window_say_their_value(curve, evaluation):
     figure = draw_curve(curve, calibrated=evaluation.calibrated)
-    assert "16 px: 74.3 %" in [label.get_text() for label in labels(figure)]
+    assert "always 16 px: 74.3 %" in [label.get_text() for label in labels(figure)]
     assert figure.axes[0].get_ylim()[0] > 0.9
 
 
