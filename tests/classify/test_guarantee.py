@@ -177,9 +177,7 @@ def test_own_pictures_are_known_by_their_pixels_in_another_format(run, digit_fol
 
 def test_nothing_is_kept_where_no_knob_passes(run):
     before = {name: (run / name).read_bytes() for name in ("calibration.json", "model.safetensors")}
-    with pytest.raises(
-        GuaranteeError, match=r"on 100 calibration images.*2\.952 % at best; that takes at least 598"
-    ):
+    with pytest.raises(GuaranteeError, match=r"on 100 calibration images.*2\.952 % at best; that takes at least 598"):
         verbs.calibrate(run, max_loss=0.005)
     assert before == {name: (run / name).read_bytes() for name in before}
 

@@ -4,7 +4,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from modicum.adaptive.exits import ExitRule, FrozenTable
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.confidence import sureness
 from modicum.classify.confidence_names import ConfidenceName
+from modicum.classify.evidence import Answers
 from modicum.classify.routed import check_images
 
 _TINIEST = 1e-30  # of a probability, so that its logarithm is finite
@@ -29,21 +30,6 @@ class Waiting(NamedTuple):
     first: Tensor  # (n,) int64: the class that the first step names
     agree: Tensor  # (n,) bool: whether all steps so far name it
     sure: Tensor  # (n, M) float32: how sure each step is, NaN for those to come
-
-
-class Answers(NamedTuple):
-    """Holds what every step of a network answers to images."""
-
-    sure: Tensor  # (B, M) float32: the scores
-    logits: Tensor  # (B, M, K) float32: what `run` gives on the route of each step
-
-
-@runtime_checkable
-class AnswersEveryStep(Protocol):
-    """A network whose routes are prefixes of one another: one pass gives the scores and what every route answers."""
-
-    def every_step(self, images: Tensor) -> Answers:
-        """Returns what every step answers to every image of a batch (B, 3, H, W)."""
 
 
 class ExitingClassifier(nn.Module, ABC):

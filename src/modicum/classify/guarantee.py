@@ -26,8 +26,7 @@ from modicum.adaptive.contract import device_of
 from modicum.adaptive.curve import knob_sequence
 from modicum.adaptive.evidence import Scored, score, scored_of
 from modicum.adaptive.guarantee import Guarantee, Passed, Terms, find_last_passing
-from modicum.classify.evidence import AdaptiveClassifier, Judged
-from modicum.classify.exiting import AnswersEveryStep
+from modicum.classify.evidence import AdaptiveClassifier, AnswersEveryStep, Judged
 from modicum.classify.preparation import EVALUATION_BATCH, PreparedData
 from modicum.classify.results import LossOnTest
 from modicum.datasets.loaders import derive_seed

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 import torch
-from classify_cascade import write_colours
+from PIL import Image
 
 from modicum.adaptive.cascades import NUM_LEVELS, NestedThresholds
 from modicum.classify.cascade.fitting import fit
@@ -15,10 +16,29 @@ from modicum.training.recipe import TrainerOptions
 IMAGES = {"train": 200, "val": 200, "test": 20}
 
 
+def write_stripes(root):
+    """Pictures of 32 px: in half of them the colour tells the class, in the others the direction of fine stripes."""
+    random = np.random.default_rng(0)
+    for part, count in IMAGES.items():
+        for number in range(count):
+            pixels = random.integers(0, 60, (32, 32, 3), np.uint8)
+            is_red = number % 2 == 0
+            if number % 4 < 2:
+                pixels[..., 0 if is_red else 2] += 100
+            elif is_red:
+                pixels[::2] += 150  # gone at 8 px
+            else:
+                pixels[:, ::2] += 150
+            file = root / part / ("red" if is_red else "blue") / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return str(root)
+
+
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     return CascadeRecipe(
-        str(write_colours(tmp_path_factory.mktemp("colours"), **IMAGES)),
+        write_stripes(tmp_path_factory.mktemp("stripes")),
         backbone="mobilenetv2_035",
         weights=None,
         image_px=32,
