@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from modicum.adaptive.evidence import (
     scored_of,
 )
 from modicum.adaptive.worth import MeanWorth
+from modicum.classify.routed import AnswersEveryStep
 from modicum.classify.standings import Standing
 from modicum.storage.files import JSON
 from modicum.storage.values import Form, from_plain, renaming, to_plain
@@ -37,21 +38,6 @@ class AdaptiveClassifier(AdaptiveNetwork[Tensor, Tensor, Tensor], Protocol):
 
     def plain_network(self) -> nn.Module:
         """Returns the network with everything computed and nothing decided; it shares nothing with this one."""
-
-
-class Answers(NamedTuple):
-    """Holds what every step of a network answers to images."""
-
-    sure: Tensor  # (B, M) float32: the scores
-    logits: Tensor  # (B, M, K) float32: what `run` gives on the route of each step
-
-
-@runtime_checkable
-class AnswersEveryStep(Protocol):
-    """A network whose routes are prefixes of one another: one pass gives the scores and what every route answers."""
-
-    def every_step(self, images: Tensor) -> Answers:
-        """Returns what every step answers to every image of a batch (B, 3, H, W)."""
 
 
 def judge_hits(logits: Tensor, labels: Tensor) -> MeanWorth:

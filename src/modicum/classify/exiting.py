@@ -16,8 +16,7 @@ from modicum.adaptive.exits import ExitRule, FrozenTable
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.confidence import sureness
 from modicum.classify.confidence_names import ConfidenceName
-from modicum.classify.evidence import Answers
-from modicum.classify.routed import check_images
+from modicum.classify.routed import Answers, check_images
 
 _TINIEST = 1e-30  # of a probability, so that its logarithm is finite
 

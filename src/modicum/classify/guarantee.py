@@ -26,9 +26,10 @@ from modicum.adaptive.contract import device_of
 from modicum.adaptive.curve import knob_sequence
 from modicum.adaptive.evidence import Scored, score, scored_of
 from modicum.adaptive.guarantee import Guarantee, Passed, Terms, find_last_passing
-from modicum.classify.evidence import AdaptiveClassifier, AnswersEveryStep, Judged
+from modicum.classify.evidence import AdaptiveClassifier, Judged
 from modicum.classify.preparation import EVALUATION_BATCH, PreparedData
 from modicum.classify.results import LossOnTest
+from modicum.classify.routed import AnswersEveryStep
 from modicum.datasets.loaders import derive_seed
 from modicum.datasets.sources import Part
 from modicum.storage.errors import DataError

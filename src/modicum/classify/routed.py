@@ -1,9 +1,9 @@
-"""The steps, the storage and the checks of classifiers that decide on an image before they run it."""
+"""The steps, storage and checks of classifiers that decide on an image before they run it, and answers of all steps."""
 
-# B batch, K classes, S side of the images in pixels
+# B batch, M steps, K classes, S side of the images in pixels
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -11,6 +11,21 @@ from modicum.adaptive.contract import Group, Policy, Routed, Stepped
 from modicum.adaptive.costs import CostTable, MenuCosts
 from modicum.adaptive.execution import decide_and_run, decide_then_run
 from modicum.measuring.counting import count_network_macs
+
+
+class Answers(NamedTuple):
+    """Holds what every step of a network answers to images."""
+
+    sure: Tensor  # (B, M) float32: the scores
+    logits: Tensor  # (B, M, K) float32: what `run` gives on the route of each step
+
+
+@runtime_checkable
+class AnswersEveryStep(Protocol):
+    """A network whose routes are prefixes of one another: one pass gives the scores and what every route answers."""
+
+    def every_step(self, images: Tensor) -> Answers:
+        """Returns what every step answers to every image of a batch (B, 3, H, W)."""
 
 
 class RoutedClassifier(nn.Module, ABC):

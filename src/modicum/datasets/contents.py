@@ -70,7 +70,7 @@ def keep_content(run: RunFolder, parts: Parts, digest: Callable[[str], str]) -> 
 
 
 def kept_samples(run: RunFolder) -> Mapping[str, str] | None:
-    """Reads the digest of each sample of a run's data, by id; None for a run that `modicum adopt` took over.
+    """Reads the digest of each sample of a run's data, by id; None for a run that ``modicum adopt`` took over.
 
     Raises:
         DataError: If the file is missing or damaged.
