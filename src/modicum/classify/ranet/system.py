@@ -63,7 +63,7 @@ class RANetSystem(System[RANetRecipe, "RANet"]):
 
         return describe
 
-    def refit(self) -> "Callable[..., None]":
+    def refit(self, recipe: RANetRecipe) -> "Callable[..., None]":
         """Returns what fits the exit rule anew."""
         from modicum.classify.ranet.refitting import fit_exit_rule
 
