@@ -12,7 +12,7 @@ from modicum.adaptive.calibration import calibrate
 from modicum.adaptive.contract import Group
 from modicum.adaptive.evidence import executed_outcome, score, tabulate
 from modicum.adaptive.exits import CommonThreshold, GainRule, GeometricRule
-from modicum.classify.evidence import judge_hits
+from modicum.classify.evidence import judge_hits, score_and_tabulate, tabulate_answers
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.segments import State
 from modicum.classify.ranet.structure import DIGITS, Structure
@@ -123,6 +123,11 @@ class TestAveraging:
             assert torch.equal(routed.routes, routes)
             assert_close(routed.outputs, averaged.run(images, routes), **TOLERANCE)
 
+    def test_one_pass_gives_the_scores_and_what_every_exit_answers(self, averaged, images):
+        every, routes = averaged.every_step(images), torch.arange(len(images)) % NUM_EXITS
+        assert torch.equal(every.sure, averaged.scores(images))
+        assert_close(every.logits[torch.arange(len(images)), routes], averaged.run(images, routes), **TOLERANCE)
+
     def test_rule_is_fitted_on_the_means(self):
         network = build(exit_rule="geometric", temperature=True, average_exits=True)
         logits, _ = fit(network)
@@ -210,6 +215,18 @@ class TestExecution:
         assert closed[0]
         assert not closed[-1]
         assert [not seen for seen in heads] == closed
+
+    def test_one_pass_scores_images_and_tells_what_every_exit_answers(self, fitted, images):
+        ids, batches = tuple(map(str, range(24))), [(images, torch.arange(24) % NUM_CLASSES)]
+        apart = score(fitted, batches, ids).scores, tabulate_answers(fitted, batches)
+        passes = []
+        hook = fitted.stem.register_forward_hook(lambda *_: passes.append(1))
+        scored, table = score_and_tabulate(fitted, batches, ids)
+        hook.remove()
+        assert len(passes) == 1
+        assert torch.equal(scored.scores, apart[0])
+        assert torch.equal(table.predicted, apart[1].predicted)
+        assert_close(table.confidence, apart[1].confidence, **TOLERANCE)
 
     @pytest.mark.parametrize("knob", [-3.0, -0.5, 0.0, 0.4, 1.0])
     def test_reported_cost_is_the_executed_cost(self, fitted, images, knob):

@@ -37,7 +37,7 @@ from modicum.classify.confidence import average_logs, check_outcomes, confidence
 from modicum.classify.ranet.blocks import Stem
 from modicum.classify.ranet.segments import LastExit, State, count_pieces, create_segments
 from modicum.classify.ranet.structure import HeadName, Structure, check_choice
-from modicum.classify.routed import check_images
+from modicum.classify.routed import Answers, check_images
 
 
 class RANet(nn.Module):
@@ -121,9 +121,14 @@ class RANet(nn.Module):
         """Returns how sure `answers` are (B, E), float32 in [1/K, 1], after the temperatures if they were fitted."""
         return confidence_of(answers, self._answer_temperatures())
 
+    def every_step(self, images: Tensor) -> Answers:
+        """Returns what every exit answers to every image, in one pass."""
+        answers = self.answers(self.every_exit(images))
+        return Answers(self.confidence(answers), answers)
+
     def scores(self, images: Tensor) -> Tensor:
         """Returns the confidence (B, E) of every exit."""
-        return self.confidence(self.answers(self.every_exit(images)))
+        return self.every_step(images).sure
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
         """Returns logits (B, K) of each image at its exit ``routes`` (B,).
