@@ -84,9 +84,9 @@ class System(ABC, Generic[R, N]):
             rounding; None where it is used as it is stored.
         details: Returns what tells, from (network, data, judged test part, routes), what a report shows of this kind of
             network beside what all show; None for nothing.
-        refit: Returns what fits anew, from (network, batches of inputs and targets), all that training fits on the
-            calibration part; None where it fits nothing there. A guarantee then rests on half of that part, and the
-            other half is what is fitted on.
+        refit: Returns, from a recipe, what fits anew, from (network, batches of inputs and targets), all that training
+            fits on the calibration part; None where it fits nothing there. A guarantee then rests on half of that
+            part, and the other half is what is fitted on.
         first_terms: Tells, from a recipe, the loss and the certainty that the knob of a trained run is chosen for at
             first; None where that is a budget.
         num_choices: Tells, from a recipe, among how many networks training chooses by their results on the calibration
@@ -113,7 +113,7 @@ class System(ABC, Generic[R, N]):
     bench: Callable[[], Callable[..., "Sequence[Measured]"]] | None = None
     prepared: Callable[[], Callable[[Any], Any]] | None = None
     details: Callable[[], Callable[..., tuple[Any, ...]]] | None = None
-    refit: Callable[[], Callable[..., None]] | None = None
+    refit: Callable[[R], Callable[..., None] | None] | None = None
     num_choices: Callable[[R], int] | None = None
     first_terms: Callable[[R], tuple[float, float] | None] | None = None
     fixed_routes: Callable[[], Callable[..., Any]] | None = None

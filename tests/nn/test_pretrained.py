@@ -171,6 +171,23 @@ def test_states_of_torchvision_keep_a_head_of_as_many_classes_and_lose_others(na
     assert torch.equal(other.state_dict()[first], state[first])
 
 
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "vit_tiny_patch16_224"])
+def test_new_linear_head_starts_at_zero_so_that_nothing_has_to_be_unlearnt(name, tmp_path):
+    save_file(timm.create_model(name).state_dict(), tmp_path / "timm.safetensors")
+    network = timm.create_model(name, num_classes=4)
+    assert network.get_classifier().weight.abs().sum() > 0
+    fill_network(network, read_pretrained(str(tmp_path / "timm.safetensors"), name))
+    assert network.get_classifier().weight.abs().sum() == network.get_classifier().bias.abs().sum() == 0
+
+
+def test_new_convolutional_head_keeps_its_weights_because_a_relu_behind_zeros_would_never_learn(tmp_path):
+    file, _ = torchvision_file(tmp_path, "squeezenet1_1")
+    network = torchvision.models.squeezenet1_1(num_classes=4)
+    before = network.classifier[1].weight.clone()
+    fill_network(network, read_pretrained(file, "squeezenet1_1"))
+    assert torch.equal(network.classifier[1].weight, before)
+
+
 @pytest.mark.parametrize("name", ["regnety_002", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
 def test_states_of_timm_fill_networks_with_and_without_a_head(name, tmp_path):
     torch.manual_seed(4)

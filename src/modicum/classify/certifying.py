@@ -48,7 +48,7 @@ def certify_run(
         ValueError: If calibration and test data overlap.
     """
     system, recipe = run.system, run.recipe
-    refit = system.refit() if system.refit else None
+    refit = system.refit(recipe) if system.refit else None
     num_choices = system.num_choices(recipe) if system.num_choices else 1
     if without_labels is not None:
         parts: tuple[Part, ...] = PARTS if refit or num_choices > 1 else ("train", "test")

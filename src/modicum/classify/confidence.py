@@ -15,6 +15,7 @@ from modicum.classify.confidence_names import ConfidenceName
 
 HALVINGS = 30  # of the range of temperatures; what remains is far below what the choice of samples decides
 HOTTEST = 100.0
+TINIEST = 1e-30  # of a probability, so that its logarithm is finite
 
 
 def confidence_of(logits: Tensor, temperatures: Tensor) -> Tensor:
@@ -26,6 +27,22 @@ def average_answers(probabilities: Tensor) -> Tensor:
     """Returns, at each member (N, M, K), the mean of its probabilities and of those of the members before it."""
     members = torch.arange(1, probabilities.shape[1] + 1, device=probabilities.device)
     return probabilities.cumsum(dim=1) / members[:, None]
+
+
+def average_logs(logits: Tensor, temperatures: Tensor) -> Tensor:
+    """Returns, at each exit (N, E, K), the logarithm of the mean probabilities of it and the exits before it.
+
+    Args:
+        logits: Shape (N, E, K), of each exit by itself.
+        temperatures: Shape (E,), that these are divided by.
+    """
+    total = (logits.float() / temperatures[:, None]).softmax(dim=2).cumsum(dim=1)
+    return log_mean(total, torch.arange(1, len(temperatures) + 1, device=total.device)[:, None])
+
+
+def log_mean(total: Tensor, count: Tensor | int) -> Tensor:
+    """Returns the finite logarithm of a sum of probabilities over how many there are; both broadcast."""
+    return (total / count).clamp_min(TINIEST).log()
 
 
 def sureness(answers: Tensor, name: ConfidenceName, agree: Tensor | None = None) -> Tensor:

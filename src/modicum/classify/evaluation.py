@@ -186,7 +186,9 @@ def prepare_contest(
     else:
         calibration = judge(model, data, "calibration")
         fixed = fixed_routes(model, calibration.scored.scores)
-        known = None if fixed is None else _know(model, data, "calibration", calibration, fixed)
+        known = None
+        if fixed is not None and fixed.work != "own cascade":
+            known = _know(model, data, "calibration", calibration, fixed)
     seen = None if fixed is None else _know(model, data, "test", test, fixed)
     return Contest(model.costs, fixed, known, seen, baselines, unpaired)
 

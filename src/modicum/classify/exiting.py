@@ -14,11 +14,9 @@ from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import Exits, Leave, Leaving, Stage, pass_exit, run_through_exits
 from modicum.adaptive.exits import ExitRule, FrozenTable
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.confidence import sureness
+from modicum.classify.confidence import log_mean, sureness
 from modicum.classify.confidence_names import ConfidenceName
 from modicum.classify.routed import Answers, check_images
-
-_TINIEST = 1e-30  # of a probability, so that its logarithm is finite
 
 
 class Waiting(NamedTuple):
@@ -135,7 +133,7 @@ class ExitingClassifier(nn.Module, ABC):
         if index:
             total = total + before.total
         if self.average:
-            logs = (total / (index + 1)).clamp_min(_TINIEST).log()
+            logs = log_mean(total, index + 1)
         sure = before.sure.clone() if index else logs.new_full((len(logs), self.num_steps), float("nan"))
         sure[:, index] = sureness(logs.exp(), self.confidence, agree)
         return torch.cat([sure, logs], dim=1), Waiting(state, total, first, agree, sure)

@@ -171,8 +171,9 @@ def image_format(network: str, library: Library | None) -> ImageFormat | None:
 def fill_network(network: nn.Module, weights: PretrainedWeights) -> HeadFate:
     """Fills a network with all tensors of ``weights``; the head is kept if it has as many classes.
 
-    Nothing of ``network`` changes unless everything fits. Counters of batches, which evaluation does not need, may be
-    missing, and so may the head.
+    Otherwise a linear head starts at zero: random logits have to be unlearnt, and timm draws those of EfficientNets so
+    large that a few hundred images do not suffice. Nothing of ``network`` changes unless everything fits. Counters of
+    batches, which evaluation does not need, may be missing, and so may the head.
 
     Args:
         network: A plain classifier, or a backbone whose head was removed.
@@ -197,7 +198,7 @@ def fit_state(network: nn.Module, weights: PretrainedWeights) -> tuple[dict[str,
     """
     fate, expected, places = judge_head(network, weights), network.state_dict(), _places(network)
     state = {name: value for name, value in weights.state.items() if fate.kept or not name.startswith(places)}
-    own = {} if fate.kept else _under(expected, places)
+    own = {} if fate.kept else _first_head(network, places)
     counters = {name: value for name, value in expected.items() if name.endswith("num_batches_tracked")}
     state = counters | state | own
     refuse_misfits(state, expected, weights)
@@ -302,6 +303,13 @@ def _places(network: nn.Module) -> tuple[str, ...]:
 
 def _under(state: Mapping[str, Tensor], places: tuple[str, ...]) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if name.startswith(places)}
+
+
+def _first_head(network: nn.Module, places: tuple[str, ...]) -> dict[str, Tensor]:
+    """Returns the state of a new head: zeros where it is linear, else, as before a ReLU, what the network has."""
+    linear = tuple(f"{name}." for name, module in network.named_modules() if isinstance(module, nn.Linear))
+    own = _under(network.state_dict(), places)
+    return {name: torch.zeros_like(value) if name.startswith(linear) else value for name, value in own.items()}
 
 
 def _outputs(head: Mapping[str, Tensor]) -> int:

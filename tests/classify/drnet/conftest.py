@@ -3,6 +3,7 @@ import torch
 from PIL import Image
 
 from modicum.classify.data.scenes import DigitScenes
+from modicum.classify.drnet.exiting import ExitingDRNet, StepPlan
 from modicum.classify.drnet.network import DRNet
 
 FOLDERS = {"train": "train", "calibration": "val", "test": "test"}
@@ -39,6 +40,31 @@ def build():
             head.weight.mul_(20)
             head.bias.sub_(network.scores(images).mean(0))
         return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def build_exiting():
+    """Function to a small network that decides by confidence, with three rows of thresholds; options as of the class.
+
+    Its normalisations differ between resolutions, and images leave at every step at knob 0.5.
+    """
+
+    def make(steps=(2, 1, 0), average=False):
+        torch.manual_seed(0)
+        network = ExitingDRNet("digit_resnet", num_classes=10, resolutions=(32, 24, 16), budget=0.6)
+        with torch.no_grad():
+            for scale in (1, 2, 3):
+                network.every_resolution(scale * torch.randn(16, 3, 32, 32))
+            network.eval().backbone.linear.weight.mul_(5)
+        last, temperatures = len(steps) - 1, 1 + torch.arange(len(steps)) / 2
+        blank = torch.full((1, last), 2.0)
+        network.take_plan(StepPlan(steps, average, temperatures, blank))
+        sure = network.scores(torch.randn(24, 3, 32, 32, generator=torch.Generator().manual_seed(2)))
+        middle = sure[:, :last].quantile(0.6, dim=0, keepdim=True)
+        network.take_plan(StepPlan(steps, average, temperatures, torch.cat([blank, middle, torch.zeros(1, last)])))
+        return network.requires_grad_(False)
 
     return make
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modicum.classify.backbones import create_backbone
-from modicum.classify.drnet.network import DRNet, PricedChoice, check_backbone
+from modicum.classify.drnet.network import DRNet, PricedChoice
 from modicum.classify.drnet.predictors import small_predictor
+from modicum.classify.drnet.resolutions import check_backbone
 from modicum.measuring.counting import count_macs, count_network_macs
 from modicum.storage.errors import WeightsError
 from modicum.storage.weights import load_network, save_network

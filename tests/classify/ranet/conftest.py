@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from modicum.adaptive.exits import FrozenTable, GeometricRule
-from modicum.classify.confidence import confidence_of
 from modicum.classify.ranet.export import export_ranet
 from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.structure import Structure
@@ -34,18 +33,25 @@ def export():
     return call
 
 
-def fitted():
-    """A network in training mode with fitted exits and running statistics of noise."""
+def fitted(**options):
+    """A network in training mode with fitted exits and running statistics of noise; options as of `RANet`."""
     torch.manual_seed(0)
-    network = RANet(STRUCTURE, num_classes=5, image_px=16).train()
+    network = RANet(STRUCTURE, num_classes=5, image_px=16, **options).train()
     with torch.no_grad():
         for _ in range(5):
             network.every_exit(torch.randn(16, 3, 16, 16))
         logits = network.eval().every_exit(torch.randn(60, 3, 16, 16))
     network.fit_exits(logits, logits[:, -1].argmax(dim=1))
     network.temperatures = FrozenTable(logits.std(dim=(0, 2)) / 2)  # so that confidences differ widely
-    network.policy = GeometricRule(confidence_of(logits, network.temperatures.values()))
+    network.policy = GeometricRule(network.confidence(network.answers(logits)))
     return network.train()
+
+
+@pytest.fixture(scope="session")
+def averaged(tmp_path_factory, export):
+    """A network whose answers are means over exits, in evaluation mode, and the folder of its export."""
+    network = fitted(average_exits=True)
+    return network.eval(), export(network, tmp_path_factory.mktemp("ranet") / "averaged")
 
 
 @pytest.fixture(scope="session")

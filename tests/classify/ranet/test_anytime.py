@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.testing import assert_close
 
 from modicum.classify.ranet import anytime as anytime_module
 from modicum.classify.ranet.anytime import anytime, measure_segments, predict_within
@@ -51,6 +52,14 @@ def test_answers_are_those_of_the_exits(network):
     assert [answer.exit for answer in answers] == [0, 1, 2, 3]
     assert torch.equal(torch.stack([answer.logits for answer in answers], dim=1), expected)
     assert tuple(answer.macs for answer in answers) == network.costs.per_route
+
+
+def test_averaged_answers_are_the_means_so_far(network):
+    averaged = RANet(network.structure, num_classes=3, image_px=8, head="lite", average_exits=True).eval()
+    averaged.load_state_dict(network.state_dict())
+    found = torch.stack([answer.logits for answer in anytime(averaged, IMAGES)], dim=1)
+    with torch.no_grad():
+        assert_close(found, averaged.answers(averaged.every_exit(IMAGES)))
 
 
 def test_nothing_is_computed_before_it_is_asked_for(network, begun):

@@ -57,6 +57,31 @@ def test_any_batch_size_and_knob_answer_alike(exported, num_images, knob):
     np.testing.assert_array_equal(found.macs, expected.macs.numpy())
 
 
+def test_averaged_exits_answer_alike(averaged):
+    network, folder = averaged
+    assert check_export(network, folder) < 1e-5
+
+
+@pytest.mark.parametrize("knob", [-0.5, 0.25, 1.0])
+def test_averaged_exits_take_the_same_routes_at_the_same_price_with_the_same_answers(averaged, knob):
+    network, folder = averaged
+    images = torch.randn(9, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    found = OnnxRANet(folder, threads=1).predict(images.numpy(), knob)
+    with torch.inference_mode():
+        expected = network.predict(images, knob)
+    np.testing.assert_array_equal(found.routes, expected.routes.numpy())
+    np.testing.assert_allclose(found.logits, expected.outputs.numpy(), atol=1e-5)
+    np.testing.assert_array_equal(found.macs, expected.macs.numpy())
+
+
+def test_the_manifest_states_whether_exits_are_averaged(exported, averaged):
+    stated = [
+        json.loads((each[-1] / "manifest.json").read_text())["details"]["decision"] for each in (exported, averaged)
+    ]
+    assert [decision["average"] for decision in stated] == [False, True]
+    assert "mean of the probabilities of the exits so far" in stated[1]["answer"]
+
+
 def test_the_network_stays_in_its_mode_with_its_weights(exported):
     network, before, _ = exported
     assert all(module.training for module in network.modules())

@@ -100,6 +100,19 @@ def test_run_folder_holds_everything(trained):
     assert run.finished_stages() == ["exits", "plain"]
 
 
+def test_exits_are_averaged_in_fitting_and_evaluation_where_the_recipe_says_so(short, tmp_path):
+    recipe = replace(short, average_exits=True, budget=1.0)
+    run = new_run(tmp_path / "run")
+    network = fit(recipe, run)
+    found = evaluate_run(run, network, recipe, system="ranet", batch_sizes=(), describe=describe)
+    (detail,) = found.details
+    assert "An answer is the mean of the probabilities of the exits so far" in detail.note
+    assert "ECE after temperature" not in detail.columns
+    macs = dict(zip(network.costs.route_names, network.costs.per_route, strict=True))
+    paid = sum(share * macs[name] for name, share in found.calibrated.shares.items())
+    assert found.calibrated.cost == pytest.approx(paid)
+
+
 def test_stored_network_decides_as_the_returned_one(trained):
     run, network = trained
     stored = load_network(run.weights, {"ranet": RANet})

@@ -9,10 +9,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from modicum.adaptive.calibration import calibrate
+from modicum.adaptive.contract import Group
 from modicum.adaptive.evidence import executed_outcome, score, tabulate
 from modicum.adaptive.exits import CommonThreshold, GainRule, GeometricRule
-from modicum.classify.evidence import judge_hits
-from modicum.classify.ranet.network import RANet, State
+from modicum.classify.evidence import judge_hits, score_and_tabulate, tabulate_answers
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.segments import State
 from modicum.classify.ranet.structure import DIGITS, Structure
 from modicum.measuring.counting import count_macs
 from modicum.storage.weights import load_network, save_network
@@ -97,6 +99,71 @@ def samples_seen(network, act):
     return blocks, heads
 
 
+@pytest.fixture(scope="module", params=["geometric", "gain"])
+def averaged(request):
+    """A fitted network whose answers are means over exits."""
+    network = build(exit_rule=request.param, temperature=True, average_exits=True)
+    fit(network)
+    return network
+
+
+class TestAveraging:
+    def test_answers_are_the_means_of_the_exits_so_far_after_their_temperatures(self, averaged, images):
+        logits = averaged.every_exit(images)
+        for route in range(NUM_EXITS):
+            parts = [(logits[:, k] / averaged.temperatures.values()[k]).softmax(1) for k in range(route + 1)]
+            found = averaged.run(images, torch.full((len(images),), route))
+            assert_close(found.softmax(1), sum(parts) / len(parts), **TOLERANCE)
+
+    def test_prediction_is_the_run_on_the_decision(self, averaged, images):
+        scores, knobs = averaged.scores(images), torch.linspace(*averaged.policy.knob_range(None), 9)[1:-1].tolist()
+        for knob in [*knobs, 0.1, 0.5]:
+            routes = averaged.policy.decide(scores, knob)
+            routed = averaged.predict(images, knob)
+            assert torch.equal(routed.routes, routes)
+            assert_close(routed.outputs, averaged.run(images, routes), **TOLERANCE)
+
+    def test_one_pass_gives_the_scores_and_what_every_exit_answers(self, averaged, images):
+        every, routes = averaged.every_step(images), torch.arange(len(images)) % NUM_EXITS
+        assert torch.equal(every.sure, averaged.scores(images))
+        assert_close(every.logits[torch.arange(len(images)), routes], averaged.run(images, routes), **TOLERANCE)
+
+    def test_rule_is_fitted_on_the_means(self):
+        network = build(exit_rule="geometric", temperature=True, average_exits=True)
+        logits, _ = fit(network)
+        parts = (logits / network.temperatures.values()[:, None]).softmax(dim=2)
+        means = parts.cumsum(dim=1) / torch.arange(1, NUM_EXITS + 1)[:, None]
+        assert_close(network.policy.calibration.values(), means.amax(dim=2), **TOLERANCE)
+
+    def test_every_head_up_to_an_images_own_is_computed_and_paid_and_none_after(self, averaged, images):
+        routes = torch.tensor([0] * 12 + [1] * 6 + [3] * 6)
+        _, heads = samples_seen(averaged, lambda: averaged.run(images, routes))
+        assert heads == [[24], [12], [6], [6], [], []]
+        for knob in (-1.5, 0.1, 1.0):
+            routed = averaged.predict(images, knob)
+            assert torch.equal(routed.macs, averaged.costs.of(routed.routes))
+            assert count_macs(lambda batch, knob=knob: averaged.predict(batch, knob), images) == routed.macs.sum()
+
+    def test_one_step_at_a_time_gives_the_same_answers(self, averaged, images):
+        whole, groups, found = averaged.predict(images, 0.1), [Group.start(images)], {}
+        while groups:
+            rows, finished, survivors = averaged.advance(groups.pop(), 0.1)
+            groups += survivors
+            if finished is not None:
+                found |= dict(zip(rows.tolist(), zip(*finished[:3], strict=True), strict=True))
+        assert [int(found[row][1]) for row in range(len(images))] == whole.routes.tolist()
+        assert_close(torch.stack([found[row][0] for row in range(len(images))]), whole.outputs, **TOLERANCE)
+
+    def test_saved_network_goes_on_averaging(self, averaged, images, tmp_path):
+        save_network(tmp_path / "model.safetensors", averaged)
+        loaded = load_network(tmp_path / "model.safetensors", {"ranet": RANet})
+        assert loaded.average_exits
+        assert_close(loaded.predict(images, 0.1).outputs, averaged.predict(images, 0.1).outputs, **TOLERANCE)
+
+    def test_plain_network_stays_the_last_exit_alone(self, averaged, images):
+        assert torch.equal(averaged.plain_network()(images), averaged.every_exit(images)[:, -1])
+
+
 class TestExecution:
     @settings(deadline=None, max_examples=20)
     @given(routes=st.lists(st.integers(0, NUM_EXITS - 1), max_size=24))
@@ -148,6 +215,18 @@ class TestExecution:
         assert closed[0]
         assert not closed[-1]
         assert [not seen for seen in heads] == closed
+
+    def test_one_pass_scores_images_and_tells_what_every_exit_answers(self, fitted, images):
+        ids, batches = tuple(map(str, range(24))), [(images, torch.arange(24) % NUM_CLASSES)]
+        apart = score(fitted, batches, ids).scores, tabulate_answers(fitted, batches)
+        passes = []
+        hook = fitted.stem.register_forward_hook(lambda *_: passes.append(1))
+        scored, table = score_and_tabulate(fitted, batches, ids)
+        hook.remove()
+        assert len(passes) == 1
+        assert torch.equal(scored.scores, apart[0])
+        assert torch.equal(table.predicted, apart[1].predicted)
+        assert_close(table.confidence, apart[1].confidence, **TOLERANCE)
 
     @pytest.mark.parametrize("knob", [-3.0, -0.5, 0.0, 0.4, 1.0])
     def test_reported_cost_is_the_executed_cost(self, fitted, images, knob):

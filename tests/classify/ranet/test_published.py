@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Stem
-from modicum.classify.ranet.network import RANet, State, create_segments
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.segments import State, create_segments
 from modicum.classify.ranet.structure import (
     CIFAR_6_EXITS,
     CIFAR_6_EXITS_LENGTHENING,

@@ -1,7 +1,7 @@
 import pytest
 
-from modicum.classify.ranet.network import count_pieces
 from modicum.classify.ranet.recipe import RANetRecipe
+from modicum.classify.ranet.segments import count_pieces
 from modicum.classify.ranet.structure import CIFAR_8_EXITS, STRUCTURES, Structure
 from modicum.flags import parse_training, verb_parser
 from modicum.recipes import build_recipe, read_recipe, recipe_names, recipe_text

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -143,6 +144,27 @@ def test_a_mixed_batch_equals_its_images_one_by_one(net):
     images, routes = random_images(5), np.array([2, 0, 1, 2, 0])
     single = [net.run(images[row : row + 1], routes[row : row + 1])[0] for row in range(5)]
     np.testing.assert_allclose(net.run(images, routes), np.stack(single), atol=1e-5)
+
+
+def test_means_need_the_heads_of_all_exits_up_to_an_images_own(averaged):
+    net, images, routes = OnnxRANet(averaged[1], threads=1), random_images(5), np.array([2, 0, 1, 2, 0])
+    calls = []
+    net._heads = [Spy(number, head, calls) for number, head in enumerate(net._heads, start=1)]
+    answers = net.run(images, routes)
+    assert calls == [(1, 5), (2, 3), (3, 2)]
+    single = [net.run(images[row : row + 1], routes[row : row + 1])[0] for row in range(5)]
+    np.testing.assert_allclose(answers, np.stack(single), atol=1e-5)
+    np.testing.assert_allclose(np.exp(answers).sum(axis=1), 1, atol=1e-5)
+
+
+def test_an_export_from_before_exits_could_be_averaged_answers_by_each_exit(exported, tmp_path):
+    folder = shutil.copytree(exported[2], tmp_path / "old")
+    content = read_sealed(folder / "manifest.json", remedy="")
+    del content["details"]["decision"]["average"], content["details"]["decision"]["answer"]
+    write_sealed(folder / "manifest.json", content)
+    images = random_images(4)
+    found, expected = OnnxRANet(folder, threads=1).predict(images), OnnxRANet(exported[2], threads=1).predict(images)
+    np.testing.assert_array_equal(found.logits, expected.logits)
 
 
 def test_an_empty_batch_runs_nothing(net, calls):

@@ -15,7 +15,7 @@ from modicum.classify.confidence_names import ConfidenceName
 from modicum.storage.files import JSON
 
 RULE = "nested thresholds"
-TINIEST = 1e-30  # of a probability, so that its logarithm is finite; `modicum.classify.exiting` has it, too
+TINIEST = 1e-30  # of a probability, so that its logarithm is finite; `modicum.classify.confidence` has it, too
 HOW = (
     "leave at the first step with confidence >= thresholds[row][step], at the last in any case; "
     "row = floor(min(max(knob, 0), 1) * (rows - 1) + 1e-9)"

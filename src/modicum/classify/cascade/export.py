@@ -7,31 +7,26 @@ One graph per step, from the images or from what the step before left at the sam
 # B batch, M steps, K classes, C channels, H W positions, D features, S side of the images in pixels
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.cascades import NestedThresholds
-from modicum.classify.cascade.deciding import describe
 from modicum.classify.cascade.network import TrunkCascade
 from modicum.classify.cascade.runner import ANSWER, IMAGES, STEP, SYSTEM, OnnxCascade
 from modicum.classify.cascade.trunk import Trunk
 from modicum.classify.exiting import ExitingClassifier
-from modicum.exporting.classifiers import stated_costs
+from modicum.classify.exiting_export import check_steps, describe_steps
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph
 from modicum.exporting.onnx_graphs import export_graph
 from modicum.exporting.parity import ExportError
 from modicum.exporting.resizing import exportable_resize
 from modicum.exporting.samples import sample_images
-from modicum.exporting.writing import Outputs, Stated, Written, compare_answers, excuse_routes, write_export
+from modicum.exporting.writing import Stated, Written, write_export
 from modicum.nn.resizing import Resize
 from modicum.storage.files import JSON
 
-TOLERANCE = 1e-4
 WEIGHTS_NOTE = (
     "each graph holds the pieces of the trunk that it runs; sizes do not share a file, because a graph of a fixed size "
     "is faster"
@@ -51,19 +46,18 @@ def export_cascade(network: ExitingClassifier, folder: str | Path, stated: State
     if not isinstance(network, TrunkCascade):
         raise ExportError("a cascade of given networks has no deployable form yet; use modicum.load")
     common = stated.details(image_px=network.image_px, num_classes=network.plain_head.out_features)
-    return write_export(
-        network, folder, common | _details(network), system=SYSTEM, write=_write_graphs, check=check_export
-    )
+    own: dict[str, JSON] = {
+        "steps": [{"size_px": step.size_px, "exit": step.exit + 1} for step in network.steps],
+        "weights": WEIGHTS_NOTE,
+    }
+    details = common | describe_steps(network) | own
+    return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
 
 
 def check_export(network: TrunkCascade, folder: str | Path) -> float:
-    """Compares an exported folder with the network that it was made of; see ``check`` of `write_export`.
-
-    Every step is run on every sample; then the decision is compared on the same scores, so that samples at the edge
-    between two steps cannot fail for their last digit, and the compacted run on the steps that it took.
-    """
-    runner = OnnxCascade(folder, threads=1)  # more would wait, spinning, on the cores that PyTorch wants next
-    return compare_answers(partial(_answers, network, runner), network.image_px, TOLERANCE)
+    """Compares an exported folder with the network that it was made of; see `check_steps`."""
+    # More threads would wait, spinning, on the cores that PyTorch wants next.
+    return check_steps(network, OnnxCascade(folder, threads=1))
 
 
 class _Opening(nn.Module):
@@ -127,39 +121,3 @@ def _cut(network: TrunkCascade, pieces: Sequence[nn.Module], index: int) -> tupl
 def _passed(index: int) -> tuple[str, str]:
     """Returns the names of the tensors that a step passes on."""
     return f"maps_{index + 1}", f"pooled_{index + 1}"
-
-
-def _details(network: TrunkCascade) -> dict[str, JSON]:
-    rule = network.policy
-    assert isinstance(rule, NestedThresholds)  # a cascade is built and stored with no other
-    table = rule.table.values().cpu().numpy()
-    return {
-        "image_px": network.image_px,
-        "steps": [{"size_px": step.size_px, "exit": step.exit + 1} for step in network.steps],
-        "decision": {
-            **describe(table, average=network.average, confidence=network.confidence),
-            "temperatures": network.temperatures.values().tolist(),  # for the record: they are in the graphs
-        },
-        "costs": stated_costs(asdict(network.costs)),
-        "weights": WEIGHTS_NOTE,
-    }
-
-
-@torch.inference_mode()
-def _answers(network: TrunkCascade, runner: OnnxCascade, images: Tensor) -> tuple[Outputs, Outputs]:
-    """Outputs by name, of the network and of its export."""
-    array = images.numpy()
-    every, answers, result = network.every_step(images), runner.every_step(array), runner.predict(array)
-    sure, routes = torch.from_numpy(answers.sure), torch.from_numpy(result.routes)
-    expected = {
-        "log-probabilities of every step": every.logits,
-        "scores": every.sure,
-        "routes": network.policy.decide(sure, runner.knob),
-        "routes of the run": excuse_routes(network.policy, sure, routes, runner.knob, TOLERANCE),
-        "logits": network.run(images, routes),
-        "macs": network.costs.of(routes),
-    }
-    found: Outputs = {"log-probabilities of every step": answers.logs, "scores": answers.sure}
-    found |= {"routes": runner.decide(answers.sure), "routes of the run": result.routes}
-    found |= {"logits": result.logits, "macs": result.macs}
-    return {name: value.numpy() for name, value in expected.items()}, found

@@ -33,15 +33,16 @@ class StepAnswers(NamedTuple):
 
 
 class OnnxCascade(ExportedClassifier):
-    """An exported cascade of sizes and exits.
+    """An exported cascade of sizes and exits, or a DRNet that decides by confidence.
 
     Args:
-        folder: What `modicum.classify.cascade.export.export_cascade` wrote.
+        folder: What `modicum.classify.cascade.export.export_cascade` wrote, or `export_exiting` of DRNet.
         threads: As of `ExportedClassifier`, which also says what is raised.
+        system: Which system was exported: "cascade" or "drnet".
     """
 
-    def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
-        super().__init__(folder, SYSTEM, DETAILS, threads=threads)
+    def __init__(self, folder: str | Path, *, threads: int | None = None, system: str = SYSTEM) -> None:
+        super().__init__(folder, system, DETAILS, threads=threads)
         costs = self._details["costs"]
         self.labels: tuple[str, ...] = tuple(costs["labels"])
         self.decision = Decision.read(self._details["decision"])

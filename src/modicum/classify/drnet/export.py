@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modicum.classify.drnet.exiting import ExitingDRNet
+from modicum.classify.drnet.exiting_export import export_exiting
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import without_switch
 from modicum.classify.drnet.runner import PREDICTOR, SYSTEM, OnnxDRNet
@@ -33,16 +35,18 @@ WEIGHTS_NOTE = (
 )
 
 
-def export_drnet(network: DRNet, folder: str | Path, stated: Stated) -> Path:
+def export_drnet(network: DRNet | ExitingDRNet, folder: str | Path, stated: Stated) -> Path:
     """Writes the graphs and the manifest that `OnnxDRNet` runs, and checks them.
 
     `write_export` says what is returned and raised, `Stated.details` what has to fit the network.
 
     Args:
-        network: On any device, in any mode.
+        network: On any device, in any mode; of one that decides by confidence, see `export_exiting`.
         folder: Where to write.
         stated: What the manifest states beside what the network knows.
     """
+    if isinstance(network, ExitingDRNet):
+        return export_exiting(network, folder, stated)
     common = stated.details(image_px=network.resolutions[0], num_classes=network.storage_config()["num_classes"])
     return write_export(
         network, folder, common | _details(network), system=SYSTEM, write=_write_graphs, check=check_export

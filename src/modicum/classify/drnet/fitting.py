@@ -1,16 +1,19 @@
 """From a recipe to a trained DRNet in a run folder: the stages in order, and the baselines."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from sklearn.model_selection import StratifiedKFold
+from torch import nn
 
 from modicum.classify.backbone_options import with_trunk
+from modicum.classify.drnet.exiting import ExitingDRNet, name_alone
 from modicum.classify.drnet.losses import cheapest_correct
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.recipe import DRNetRecipe
+from modicum.classify.drnet.refitting import fit_steps
 from modicum.classify.drnet.training import (
     JointStage,
     MultiResolutionStage,
@@ -23,13 +26,14 @@ from modicum.classify.fitting import ClassifierFitting
 from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import EVALUATION_BATCH
 from modicum.classify.pretrained import read_start
+from modicum.storage.errors import RecipeError
 from modicum.storage.runs import RunFolder
 from modicum.training.recipe import Schedule
 
 STATISTICS_IMAGES = 20_000  # training images that the batch statistics are re-estimated on, at most
 
 
-def fit(recipe: DRNetRecipe, run: RunFolder) -> DRNet:
+def fit(recipe: DRNetRecipe, run: RunFolder) -> DRNet | ExitingDRNet:
     """Trains a DRNet, leaving weights, splits, logs and baselines in the run folder; goes on where a kill left off.
 
     Returns:
@@ -37,16 +41,19 @@ def fit(recipe: DRNetRecipe, run: RunFolder) -> DRNet:
 
     Raises:
         DataError: If the data cannot be used.
-        RecipeError: If the recipe cannot be followed: an unknown backbone, a budget below the predictor's cost.
+        RecipeError: If the recipe cannot be followed: an unknown backbone, a budget below the cheapest route.
         WeightsError: If given weights cannot be had or do not fit.
     """
-    return _DRNetFitting(recipe, run).fit()
+    fitting = _DRNetFitting(recipe, run)
+    return fitting.fit() if recipe.decision == "predictor" else fitting.fit_exiting()
 
 
 def planned_epochs(recipe: DRNetRecipe) -> dict[str, int]:
     """Returns the epochs of each training stage, in the order of the stages."""
     first, joint = recipe.multi_resolution_epochs, recipe.joint_epochs
     epochs = {"multi_resolution": first}
+    if recipe.decision == "confidence":
+        return epochs | ({"plain": first} if recipe.baselines else {})
     if recipe.warm_start_epochs:
         epochs |= {f"fold{number}": first for number in range(recipe.warm_start_folds)}
         epochs["warm_start"] = recipe.warm_start_epochs
@@ -75,6 +82,33 @@ class _DRNetFitting:
             self._baselines(static)
         return self.fitting.finish(network)
 
+    def fit_exiting(self) -> ExitingDRNet:
+        recipe = self.recipe
+        network = self._build_exiting()
+        check_budget(network, recipe.budget)  # before hours of work
+        self._multi_resolution("multi_resolution", network)
+        network.eval()
+        fit_steps(network, self.fitting.calibration_images())
+        plain = self._train_plain(recipe.multi_resolution_epochs) if recipe.baselines else None
+        points = {} if plain is None else {"plain network": (plain, network.macs[0])}
+        for index, (side, macs) in enumerate(zip(network.resolutions, network.macs, strict=True)):
+            points[name_alone(side)] = network.static(index), macs  # nothing more is trained for these
+        self._write_baselines(points)
+        return self.fitting.finish(network)
+
+    def _build_exiting(self) -> ExitingDRNet:
+        recipe = self.recipe
+        with self.fitting.seeded():
+            return ExitingDRNet(
+                recipe.backbone,
+                num_classes=self.fitting.num_classes,
+                resolutions=recipe.resolutions,
+                budget=recipe.budget,
+                shortcut_norm=recipe.shortcut_norm,
+                kernel=recipe.kernel,
+                loaded_backbone=self.start.create(self.fitting.num_classes),
+            )
+
     def _build(self) -> DRNet:
         recipe = self.recipe
         with self.fitting.seeded():
@@ -88,7 +122,7 @@ class _DRNetFitting:
                 loaded_backbone=self.start.create(self.fitting.num_classes),
             )
 
-    def _multi_resolution(self, name: str, network: DRNet, train: list[int] | None = None) -> None:
+    def _multi_resolution(self, name: str, network: DRNet | ExitingDRNet, train: list[int] | None = None) -> None:
         recipe = self.recipe
         module = MultiResolutionStage(
             network,
@@ -134,16 +168,37 @@ class _DRNetFitting:
             reduction=recipe.resolution_losses,
         )
         self.fitting.run_stage("static", module, recipe.joint_epochs)
+        plain = self._train_plain(recipe.multi_resolution_epochs + recipe.joint_epochs)
+        points = {"plain network": (plain, static.costs.plain)}
+        for index, (side, cost) in enumerate(zip(static.resolutions, static.costs.per_route, strict=True)):
+            points[f"always {side} px, no predictor"] = static.static(index), cost
+        self._write_baselines(points)
+
+    def _train_plain(self, epochs: int) -> nn.Module:
         with self.fitting.seeded():
             plain = self.start.create(self.fitting.num_classes)
-        epochs = recipe.multi_resolution_epochs + recipe.joint_epochs
-        self.fitting.run_stage("plain", PlainStage(plain, optimizer, recipe.multi_resolution_schedule), epochs)
+        module = PlainStage(plain, self.optimizer, self.recipe.multi_resolution_schedule)
+        self.fitting.run_stage("plain", module, epochs)
+        return plain
+
+    def _write_baselines(self, points: Mapping[str, tuple[nn.Module, float]]) -> None:
+        """Tests networks without a decision, by name, each with its multiply-adds."""
 
         def measure() -> Sequence[Baseline]:
-            points = [self.fitting.test_point("plain network", plain.eval(), static.costs.plain)]
-            for index, (side, cost) in enumerate(zip(static.resolutions, static.costs.per_route, strict=True)):
-                label = f"always {side} px, no predictor"
-                points.append(self.fitting.test_point(label, static.static(index).eval(), cost))
-            return points
+            return [self.fitting.test_point(name, network.eval(), macs) for name, (network, macs) in points.items()]
 
         self.fitting.write_baselines(measure)
+
+
+def check_budget(network: ExitingDRNet, budget: float) -> None:
+    """Refuses a budget that even the smallest resolution alone exceeds.
+
+    Raises:
+        RecipeError: If it takes more than the share ``budget`` of the full resolution's multiply-adds.
+    """
+    least = network.macs[-1] / network.macs[0]
+    if budget < least:
+        raise RecipeError(
+            f"budget {budget:g} is out of reach: the smallest resolution alone costs {least:.3f} of the plain network; "
+            "raise it, or add a smaller resolution"
+        )

@@ -10,8 +10,6 @@ Beyond the paper: a knob that trades accuracy for cost without retraining.
 
 # B batch, R resolutions, K classes, S side of the full image in pixels
 import copy
-import itertools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,19 +22,14 @@ from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
-from modicum.classify.drnet.normalisation import (
-    ResolutionNorm,
-    ResolutionSwitch,
-    ShortcutNorm,
-    make_resolution_aware,
-    without_switch,
-)
+from modicum.classify.drnet.decision_names import DecisionName
+from modicum.classify.drnet.exiting import ExitingDRNet
+from modicum.classify.drnet.normalisation import ShortcutNorm
 from modicum.classify.drnet.predictors import PredictorName, ResolutionPredictor, create_predictor
+from modicum.classify.drnet.resolutions import SizedBackbone, check_resolutions, make_sized
 from modicum.classify.routed import RoutedClassifier
-from modicum.measuring.counting import UnknownCostError, count_macs, count_network_macs
+from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel, Resize
-
-_PROBED = 2  # images that a backbone is tried on: batch normalisation in training refuses a single value per channel
 
 
 class PricedChoice(Policy):
@@ -106,7 +99,7 @@ class DRNet(RoutedClassifier):
         kernel: Kernel = "antialiased",
         loaded_backbone: nn.Module | None = None,
     ) -> None:
-        sides = _checked_resolutions(resolutions)
+        sides = check_resolutions(resolutions)
         named = {"backbone": backbone, "predictor": predictor}
         config: dict[str, Any] = {
             **{part: name for part, name in named.items() if isinstance(name, str)},
@@ -121,26 +114,13 @@ class DRNet(RoutedClassifier):
             backbone = loaded_backbone or create_backbone(backbone, num_classes)
         if isinstance(predictor, str):
             predictor = create_predictor(predictor, len(self.resolutions), self.resolutions[0])
-        per_route = tuple(map(float, check_backbone(backbone, num_classes, self.resolutions)))
         check_predictor(predictor, len(self.resolutions))
-        if len(set(per_route)) < len(per_route):
-            raise ValueError(
-                f"resolutions {self.resolutions} include some that cost the same, because the backbone rounds them to "
-                "maps of equal size: choose sides further apart"
-            )
-
-        self.switch = ResolutionSwitch()
-        self.backbone = copy.deepcopy(backbone)
-        make_resolution_aware(self.backbone, len(self.resolutions), self.switch, shortcut_norm=shortcut_norm)
-        if not any(isinstance(module, ResolutionNorm) for module in self.backbone.modules()):
-            warnings.warn(
-                f"backbone {type(backbone).__name__} has no batch normalisation, so nothing in it adapts to the "
-                "resolution; expect smaller sizes to cost more accuracy",
-                stacklevel=2,
-            )
+        sized, per_route = make_sized(
+            backbone, num_classes, self.resolutions, shortcut_norm=shortcut_norm, kernel=kernel
+        )
+        self.backbone, self.resize, self.switch = sized
         self.predictor = predictor.network
         self.to_thumbnail = Resize(predictor.thumbnail_px, kernel)
-        self.resize = nn.ModuleList(Resize(side, kernel) for side in self.resolutions)
 
         thumbnail_shape = (1, 3, predictor.thumbnail_px, predictor.thumbnail_px)
         self.costs = MenuCosts(
@@ -151,6 +131,11 @@ class DRNet(RoutedClassifier):
         self.policy = PricedChoice([cost / per_route[0] for cost in per_route])
         self.batch_keys = self.costs.names
 
+    @property
+    def sized(self) -> SizedBackbone:
+        """The backbone with what runs it at each resolution."""
+        return SizedBackbone(self.backbone, self.resize, self.switch)
+
     def scores(self, images: Tensor) -> Tensor:
         """Returns log pi (B, R): the log-probability that the predictor gives to each resolution."""
         self.check_images(images)
@@ -158,9 +143,7 @@ class DRNet(RoutedClassifier):
 
     def at_resolution(self, images: Tensor, index: int) -> Tensor:
         """Returns logits (B, K) of full images, all run at resolution ``index``."""
-        with self.switch.at(index):
-            logits: Tensor = self.backbone(self.resize[index](images))
-        return logits
+        return self.sized.at(images, index)
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
         """Returns logits (B, K) of each image at its resolution ``routes`` (B,), in one group per resolution in use."""
@@ -174,11 +157,11 @@ class DRNet(RoutedClassifier):
     def every_resolution(self, images: Tensor) -> Tensor:
         """Returns logits (B, R, K) of every image at every resolution, for training: R times the work."""
         self.check_images(images)
-        return torch.stack([self.at_resolution(images, index) for index in range(len(self.resolutions))], dim=1)
+        return self.sized.at_every(images)
 
     def static(self, index: int = 0) -> nn.Module:
         """Returns a plain network, sharing nothing with this one, that runs full images at one resolution."""
-        return nn.Sequential(copy.deepcopy(self.resize[index]), without_switch(self.backbone, index))
+        return self.sized.static(index)
 
     def plain_network(self) -> nn.Module:
         """Returns the backbone at full resolution, sharing nothing with this network."""
@@ -191,7 +174,12 @@ class DRNet(RoutedClassifier):
             raise ValueError(f"images must be (B, 3, {side}, {side}), the full resolution, got {tuple(images.shape)}")
 
 
-def rebuild_drnet(
+def rebuild_drnet(*, decision: DecisionName = "predictor", **config: Any) -> DRNet | ExitingDRNet:  # noqa: ANN401
+    """Rebuilds a network of either kind from its ``storage_config``, with random weights."""
+    return _rebuild_exiting(**config) if decision == "confidence" else _rebuild_predicting(**config)
+
+
+def _rebuild_predicting(
     backbone: str | nn.Module,
     *,
     num_classes: int,
@@ -200,7 +188,6 @@ def rebuild_drnet(
     kernel: Kernel,
     predictor: PredictorName | ResolutionPredictor,
 ) -> DRNet:
-    """Rebuilds a network from `DRNet.storage_config`, with random weights."""
     return DRNet(
         backbone,
         num_classes=num_classes,
@@ -211,29 +198,29 @@ def rebuild_drnet(
     )
 
 
-def check_backbone(backbone: nn.Module, num_classes: int, resolutions: Sequence[int]) -> tuple[int, ...]:
-    """Refuses, with the reason, a network that cannot be run at several resolutions.
-
-    Returns:
-        The multiply-adds of an image at each resolution.
-
-    Raises:
-        ValueError: If the network pools to more than one position, fails at a resolution, or does not return plain
-            logits for ``num_classes`` classes.
-        UnknownCostError: If it has an operator whose cost is not known.
-    """
-    name = type(backbone).__name__
-    for module in backbone.modules():
-        if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size not in (1, (1, 1)):
-            raise ValueError(
-                f"backbone {name} cannot be served: it pools to {module.output_size} positions, which its head weighs "
-                "one by one; a backbone must end in global pooling"
-            )
-    on_meta = copy.deepcopy(backbone).to("meta")
-    # A pass takes half a second on MobileNetV2. What differs in training, such as further outputs, does so at any size.
-    _check_logits(on_meta.train(), resolutions[0], name, num_classes)
-    on_meta.eval()
-    return tuple(count_macs(_check_logits, on_meta, side, name, num_classes) // _PROBED for side in resolutions)
+def _rebuild_exiting(
+    backbone: str | nn.Module,
+    *,
+    num_classes: int,
+    resolutions: Sequence[int],
+    budget: float,
+    shortcut_norm: ShortcutNorm,
+    kernel: Kernel,
+    steps: Sequence[int],
+    average: bool,
+    rows: int,
+) -> ExitingDRNet:
+    return ExitingDRNet(
+        backbone,
+        num_classes=num_classes,
+        resolutions=resolutions,
+        budget=budget,
+        shortcut_norm=shortcut_norm,
+        kernel=kernel,
+        steps=steps,
+        average=average,
+        rows=rows,
+    )
 
 
 def check_predictor(predictor: ResolutionPredictor, num_resolutions: int) -> None:
@@ -247,27 +234,3 @@ def check_predictor(predictor: ResolutionPredictor, num_resolutions: int) -> Non
         logits = on_meta(torch.empty(1, 3, predictor.thumbnail_px, predictor.thumbnail_px, device="meta"))
     if logits.shape != (1, num_resolutions):
         raise ValueError(f"predictor must give logits (1, {num_resolutions}) per image, got {tuple(logits.shape)}")
-
-
-def _check_logits(backbone: nn.Module, side: int, name: str, num_classes: int) -> None:
-    """Raises a ValueError unless the network, on the meta device, gives logits of ``num_classes`` classes."""
-    try:
-        with torch.no_grad():
-            logits = backbone(torch.empty(_PROBED, 3, side, side, device="meta"))
-    except UnknownCostError:
-        raise
-    except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # what networks raise on a size they refuse
-        raise ValueError(f"backbone {name} cannot be served: at {side} px it fails with: {error}") from error
-    if not isinstance(logits, Tensor) or logits.shape != (_PROBED, num_classes):
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(
-            f"backbone {name} cannot be served: for {_PROBED} images of {side} px it returns {found}, "
-            f"not logits of shape ({_PROBED}, {num_classes})"
-        )
-
-
-def _checked_resolutions(resolutions: Sequence[int]) -> tuple[int, ...]:
-    falling = all(larger > smaller for larger, smaller in itertools.pairwise(resolutions))
-    if len(resolutions) < 2 or not falling or resolutions[-1] < 1:
-        raise ValueError(f"resolutions must be at least two sides in pixels, falling, got {tuple(resolutions)}")
-    return tuple(int(side) for side in resolutions)

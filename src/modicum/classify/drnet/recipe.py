@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from modicum.classify.backbone_options import REFUSED, settle_backbone, without_pretrained
+from modicum.classify.drnet.decision_names import DecisionName
 from modicum.classify.recipe import ImageOptions
 from modicum.nn.weight_names import describe_start
 from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOptions, require
@@ -13,6 +14,8 @@ from modicum.training.recipe import Reduction, Schedule, SgdOptions, TrainerOpti
 @dataclass(frozen=True)
 class DRNetRecipe:
     """Stage 1 trains one backbone at all resolutions, stage 2 trains it jointly with the predictor.
+
+    With decision "confidence" there is no predictor, and no stage 2: what concerns either does not apply.
 
     Attributes:
         data: A folder with one sub-folder of images per class, an index file (CSV with path, label), CIFAR's original
@@ -27,8 +30,11 @@ class DRNetRecipe:
         trunk: With weights, "tuned" also trains what precedes the head, "frozen" does not.
         trunk_rate: Learning rate of a tuned trunk as a share of the head's; a tenth keeps pretrained weights useful.
         resolutions: Candidate sides in pixels, falling; the first is the size of the images.
+        decision: "predictor" chooses a resolution from a thumbnail, as published; "confidence" runs the smallest, and
+            goes on to larger ones where that is not sure, so that no predictor is trained or paid. Two or three of the
+            resolutions, temperatures and thresholds are then fitted on the calibration images, for the budget.
         predictor: "resnet10" looks at 128 px, "mobile" at 64 px, "small" at half the image's side.
-        budget: Target of the mean multiply-adds as a share of the plain network's, predictor included.
+        budget: Target of the mean multiply-adds as a share of the plain network's, the decision included.
         multi_resolution_epochs: Length of stage 1.
         joint_epochs: Length of stage 2.
         warm_start_epochs: Before stage 2, train the predictor to name the cheapest correct resolution; 0 for off.
@@ -53,8 +59,8 @@ class DRNetRecipe:
         multi_resolution_schedule: Learning rate over stage 1.
         joint_schedule: Learning rate over stage 2.
         ema_decay: Average the weights exponentially with this decay; None for off.
-        baselines: Also train what the report compares with: a plain network at full size and the multi-resolution
-            network without a predictor, each as long as the DRNet.
+        baselines: Also train what the report compares with, each as long as the DRNet: a plain network at full size
+            and, beside a predictor, the multi-resolution network without one.
         images: How images become batches.
         trainer: Devices and precision.
         seed: Of everything random.
@@ -66,6 +72,7 @@ class DRNetRecipe:
     trunk: Literal["tuned", "frozen"] = "tuned"
     trunk_rate: float = 0.1
     resolutions: tuple[int, ...] = (224, 168, 112)
+    decision: DecisionName = "predictor"
     predictor: Literal["resnet10", "mobile", "small"] = "resnet10"
     budget: float = 0.66
     multi_resolution_epochs: int = 70
@@ -119,13 +126,20 @@ class DRNetRecipe:
 
     def facts(self) -> dict[str, str]:
         """Returns the facts about the training that a report shows, by name."""
+        by_predictor = {
+            "Predictor": self.predictor,
+            "Training": f"{self.multi_resolution_epochs} epochs at all resolutions, {self.joint_epochs} epochs jointly",
+            "Routing gradient": self.routing_gradient,
+            "Batch-norm statistics": self.statistics,
+        }
+        by_confidence = {
+            "Decision": "by the confidence of each resolution, the smallest first; no predictor",
+            "Training": f"{self.multi_resolution_epochs} epochs at all resolutions",
+        }
         return {
             "Backbone": f"{self.backbone}, {describe_start(self.weights, self.trunk)}",
             "Resolutions": ", ".join(f"{side} px" for side in self.resolutions),
-            "Predictor": self.predictor,
-            "Training": f"{self.multi_resolution_epochs} epochs at all resolutions, {self.joint_epochs} epochs jointly",
+            **(by_predictor if self.decision == "predictor" else by_confidence),
             "Budget": f"{self.budget:.0%} of the plain network's multiply-adds",
-            "Routing gradient": self.routing_gradient,
-            "Batch-norm statistics": self.statistics,
             "Seed": str(self.seed),
         }

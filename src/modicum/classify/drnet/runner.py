@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.pictures import ExportedClassifier, RunnerResult, check_images, run_groups
+from modicum.exporting.parity import ExportError
 
 SYSTEM = "drnet"
 PREDICTOR = "predictor"  # the role of the graph that scores; the others are named like the routes
@@ -19,7 +20,7 @@ DETAILS = ("classes", "costs", "decision", "knob", "preprocessing", "resolutions
 
 
 class OnnxDRNet(ExportedClassifier):
-    """An exported DRNet.
+    """An exported DRNet with a predictor; `modicum.classify.cascade.runner.OnnxCascade` runs one without.
 
     Args:
         folder: What `modicum.classify.drnet.export.export_drnet` wrote.
@@ -28,6 +29,11 @@ class OnnxDRNet(ExportedClassifier):
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:
         super().__init__(folder, SYSTEM, DETAILS, threads=threads)
+        if PREDICTOR not in self._graphs:
+            raise ExportError(
+                f"{folder} decides by confidence, without a predictor: run it with "
+                'modicum.classify.cascade.runner.OnnxCascade(folder, system="drnet")'
+            )
         costs, decision = self._details["costs"], self._details["decision"]
         self.labels: tuple[str, ...] = tuple(costs["labels"])
         self._relative_costs = np.array(decision["relative_costs"], np.float64)

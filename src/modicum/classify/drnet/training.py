@@ -17,6 +17,7 @@ from torchmetrics import MeanMetric
 from modicum.adaptive.execution import group_rows, select_run_scatter
 from modicum.classify.backbone_options import with_trunk
 from modicum.classify.data.loading import Batch
+from modicum.classify.drnet.exiting import ExitingDRNet
 from modicum.classify.drnet.losses import cost_penalty, multi_resolution_loss, straight_through_choice
 from modicum.classify.drnet.network import DRNet
 from modicum.classify.drnet.normalisation import ResolutionNorm
@@ -33,11 +34,11 @@ LEAST_GROUP = 8  # a smaller group has too noisy batch statistics to train on
 
 
 class MultiResolutionStage(LightningModule):
-    """Stage 1: every batch at every resolution, losses summed or averaged; the predictor is not touched."""
+    """Stage 1: every batch at every resolution, losses summed or averaged; a predictor is not touched."""
 
     def __init__(
         self,
-        network: DRNet,
+        network: DRNet | ExitingDRNet,
         optimizer: OptimizerOptions,
         schedule: Schedule,
         *,
@@ -46,7 +47,7 @@ class MultiResolutionStage(LightningModule):
     ) -> None:
         super().__init__()
         self.network, self.reduction = network, reduction
-        train_parts(network, backbone=True, predictor=False)
+        network.requires_grad_(False).backbone.requires_grad_(True)
         hold_trunk(network.backbone, optimizer)
         self.optimizer_options, self.schedule, self.distillation = optimizer, schedule, distillation
         self.accuracies = nn.ModuleList(MeanMetric() for _ in network.resolutions)

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from modicum.classify.ranet.network import RANet, Segment, State
+from modicum.classify.confidence import log_mean
+from modicum.classify.ranet.network import RANet
+from modicum.classify.ranet.segments import Segment, State
 from modicum.measuring.timing import time_in_turn
 
 
@@ -25,16 +27,21 @@ class Answer(NamedTuple):
 def anytime(network: RANet, images: Tensor) -> Iterator[Answer]:
     """Yields the answers of all exits to ``images`` (B, 3, H, W), in order, each computed when it is requested.
 
-    Every exit answers for all images; none leaves early. Stop iterating to stop computing.
+    Every exit answers for all images; none leaves early. Stop iterating to stop computing. Where the network averages
+    its exits, an answer is the mean of the exits so far.
 
     Raises:
         ValueError: If the images are not of the network's size, at the first answer.
     """
     network.check_images(images)
-    state = State.start(network.stem(images))
+    state, total = State.start(network.stem(images)), torch.zeros((), device=images.device)
     for index, segment in enumerate(network.segments):
         state = segment(state)
-        yield Answer(index, segment.head(state.x), network.costs.per_route[index])
+        logits = segment.head(state.x)
+        if network.average_exits:
+            total = total + (logits.float() / network.temperatures.values()[index]).softmax(dim=1)
+            logits = log_mean(total, index + 1)
+        yield Answer(index, logits, network.costs.per_route[index])
 
 
 def predict_within(

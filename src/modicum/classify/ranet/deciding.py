@@ -29,7 +29,13 @@ HOW = {
         "in the confidence at k between knots[k], constant outside"
     ),
 }
-"""By name of the rule, how it decides; the confidence is the largest soft-max probability of logits / temperature."""
+"""By name of the rule, how it decides; the confidence is the largest probability of the answer, see `ANSWERS`."""
+ANSWERS = {
+    False: "the logits of the exit; its probabilities are the softmax of logits / temperature",
+    True: "the logarithms of the mean of the probabilities of the exits so far, each the softmax of logits / "
+    "temperature; every exit is computed up to an image's own",
+}
+"""By whether exits are averaged, what an answer is."""
 
 
 class NumpyRule(Protocol):

@@ -8,9 +8,9 @@ from modicum.classify.evidence import Judged
 from modicum.classify.preparation import PreparedData
 from modicum.classify.ranet.network import RANet
 from modicum.classify.results import Detail
+from modicum.classify.step_details import percent
 
 NUM_BINS = 15  # as usual for the expected calibration error
-NOBODY = "–"
 
 
 def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -> tuple[Detail, ...]:
@@ -26,15 +26,16 @@ def describe(model: RANet, data: PreparedData, judged: Judged, routes: Tensor) -
     assert table is not None  # exits can be listed
     before = calibration_errors(table.confidence, table.top1)
     after = calibration_errors(judged.scored.scores, table.top1)
+    apart = model.temperature and not model.average_exits  # means are of probabilities after the temperatures
     columns = ["exit", "M MAC", "accuracy, if all leave there", "ECE"]
-    columns += ["ECE after temperature"] * model.temperature
+    columns += ["ECE after temperature"] * apart
     columns += ["leave there", "accuracy of those"]
     rows = []
     for index, (name, macs) in enumerate(zip(model.costs.route_names, model.costs.per_route, strict=True)):
         leavers = routes == index
-        cells = [name, f"{macs / 1e6:.4g}", _percent(table.top1[:, index]), f"{100 * before[index]:.1f}"]
-        cells += [f"{100 * after[index]:.1f}"] * model.temperature
-        cells += [_percent(leavers), _percent(table.top1[leavers, index])]
+        cells = [name, f"{macs / 1e6:.4g}", percent(table.top1[:, index]), f"{100 * before[index]:.1f}"]
+        cells += [f"{100 * after[index]:.1f}"] * apart
+        cells += [percent(leavers), percent(table.top1[leavers, index])]
         rows.append(tuple(cells))
     return (Detail("Exits", _note(model), tuple(columns), tuple(rows)),)
 
@@ -58,12 +59,9 @@ def _note(model: RANet) -> str:
         "Costs include everything up to the exit. ECE is the expected calibration error, in points: how far an exit's "
         "confidence is from its accuracy, on average over 15 bins of confidence."
     )
+    if model.average_exits:
+        note += " An answer is the mean of the probabilities of the exits so far."
     if model.temperature:
         temperatures = ", ".join(f"{value:.2f}" for value in model.temperatures.values().tolist())
         note += f" Temperatures fitted on the calibration images: {temperatures}."
     return note
-
-
-def _percent(hits: Tensor) -> str:
-    """Returns the share of ``hits`` (n,), bool, in percent; a dash if ``hits`` is empty."""
-    return f"{100 * float(hits.double().mean()):.1f} %" if len(hits) else NOBODY

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from modicum.adaptive.exits import GainRule, GeometricRule
 from modicum.classify.ranet.blocks import Record
-from modicum.classify.ranet.deciding import HOW, pack_table
-from modicum.classify.ranet.network import RANet, Segment
+from modicum.classify.ranet.deciding import ANSWERS, HOW, pack_table
+from modicum.classify.ranet.network import RANet
 from modicum.classify.ranet.runner import BODY, HEAD, STEM, SYSTEM, OnnxRANet
+from modicum.classify.ranet.segments import Segment
 from modicum.exporting.classifiers import stated_costs
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph
@@ -147,7 +148,12 @@ def _details(network: RANet, knob: float) -> dict[str, JSON]:
     trunk, heads = network.pieces
     return {
         "image_px": network.image_px,
-        "decision": {**describe_decision(network, knob), "temperatures": network.temperatures.values().tolist()},
+        "decision": {
+            **describe_decision(network, knob),
+            "temperatures": network.temperatures.values().tolist(),
+            "average": network.average_exits,
+            "answer": ANSWERS[network.average_exits],
+        },
         "costs": stated_costs(asdict(network.costs)),
         "pieces": {"unit": "MAC", "trunk": list(trunk), "heads": list(heads)},
     }

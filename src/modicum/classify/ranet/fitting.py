@@ -68,6 +68,7 @@ def _build(recipe: RANetRecipe, fitting: ClassifierFitting) -> RANet:
             head=recipe.head,
             exit_rule=recipe.exit_rule,
             temperature=recipe.temperature,
+            average_exits=recipe.average_exits,
         )
 
 

@@ -13,17 +13,17 @@ Each fusion block also reads the block of its number one sub-network above. A `S
 Deviations from the authors' code: samples really leave at their exit (the code runs everything and simulates exits from
 stored probabilities), maps that have their size already are not resized (bit-equal), exits pool adaptively (equal at
 the published sizes), and image size, stem and classes are chosen separately. Beyond the paper: temperatures per exit, a
-rule that weighs expected gain against cost, a light exit head.
+rule that weighs expected gain against cost, a light exit head, answers that are means over the exits so far.
 """
 
 # B batch, n samples of a batch, C channels, H W positions, E exits, K classes
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache, partial
+from functools import partial
 from itertools import accumulate
 from operator import add
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,51 +33,11 @@ from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.execution import Leave, Leaving, Stage, pass_exit, run_through_exits
 from modicum.adaptive.exits import CommonThreshold, ExitRule, FrozenTable, RuleName, blank_exit_rule, fit_exit_rule
 from modicum.adaptive.knobs import check_knob
-from modicum.classify.confidence import check_outcomes, confidence_of, fit_temperatures
-from modicum.classify.ranet.blocks import DenseBlock, FusionBlock, Record, Stem, create_head
+from modicum.classify.confidence import average_logs, check_outcomes, confidence_of, fit_temperatures, log_mean
+from modicum.classify.ranet.blocks import Stem
+from modicum.classify.ranet.segments import LastExit, State, count_pieces, create_segments
 from modicum.classify.ranet.structure import HeadName, Structure, check_choice
-from modicum.classify.routed import check_images
-from modicum.measuring.counting import count_macs
-
-
-class State(NamedTuple):
-    """Holds what images carry from one exit to the next; all tensors have one row per image that has not left."""
-
-    x: Tensor  # (n, C, H, W), of the last block: what the exit's head and the next block read
-    recorded: tuple[Record, ...]  # by each block of this sub-network, for the next finer one; of the finest, none
-    maps: tuple[Tensor, ...]  # of the stem, at which the finer sub-networks start, coarsest first
-
-    @classmethod
-    def start(cls, maps: tuple[Tensor, ...]) -> "State":
-        """Begins with what the stem made: the coarsest sub-network starts at its own map."""
-        return cls(maps[0], (), maps[1:])
-
-
-class Segment(nn.Module):
-    """Runs from one exit to the next: where a finer sub-network opens its fusion blocks, then a dense block.
-
-    Args:
-        fusions: The fusion blocks; none where the segment continues a sub-network, or opens the coarsest.
-        dense: The dense block.
-        head: The exit's classifier.
-    """
-
-    def __init__(self, fusions: Sequence[FusionBlock], dense: DenseBlock, head: nn.Module) -> None:
-        super().__init__()
-        self.fusions = nn.ModuleList(fusions)
-        self.dense = dense
-        self.head = head
-
-    def forward(self, state: State) -> State:
-        """Returns the state at the exit; the head is not run."""
-        x, recorded, maps = state
-        if self.fusions:  # a finer sub-network starts at its own map, beside all blocks of the coarser one
-            x, maps, coarser, recorded = maps[0], maps[1:], recorded, ()
-            for fusion, beside in zip(self.fusions, coarser, strict=True):
-                x, features = fusion(x, beside)
-                recorded = (*recorded, features)
-        x, features = self.dense(x)
-        return State(x, (*recorded, features) if maps else (), maps)
+from modicum.classify.routed import Answers, check_images
 
 
 class RANet(nn.Module):
@@ -98,6 +58,8 @@ class RANet(nn.Module):
         exit_rule: What `fit_exits` fits: "geometric" is the published family of thresholds, "gain" weighs the expected
             gain in correctness against the cost.
         temperature: `fit_exits` also fits one temperature per exit; the published evaluation has none.
+        average_exits: An answer is the mean of the probabilities of the exits so far, as logarithms, each after its
+            temperature, not that of the last exit alone. Then every exit up to an image's own is computed.
         calibration_rows: Makes room for a fitted exit rule with so many rows, to be loaded; None: nothing is fitted.
 
     Raises:
@@ -115,13 +77,14 @@ class RANet(nn.Module):
         head: HeadName = "full",
         exit_rule: RuleName = "geometric",
         temperature: bool = False,
+        average_exits: bool = False,
         calibration_rows: int | None = None,
     ) -> None:
         super().__init__()
         structure = structure if isinstance(structure, Structure) else Structure(**structure)
         _check_arguments(structure, num_classes, image_px, head, exit_rule)
         self.structure, self.num_classes, self.image_px, self.head = structure, num_classes, image_px, head
-        self.exit_rule, self.temperature = exit_rule, temperature
+        self.exit_rule, self.temperature, self.average_exits = exit_rule, temperature, average_exits
         self.stem, self.segments = Stem(structure), create_segments(structure, num_classes, head)
         for segment in self.segments:
             segment.apply(_initialise)  # the stem keeps torch's own, as in the authors' code
@@ -150,9 +113,22 @@ class RANet(nn.Module):
         """As `every_exit`."""
         return self.every_exit(images)
 
+    def answers(self, logits: Tensor) -> Tensor:
+        """Returns what images leave with at every exit, (B, E, K), from the logits of all exits (B, E, K)."""
+        return average_logs(logits, self.temperatures.values()) if self.average_exits else logits
+
+    def confidence(self, answers: Tensor) -> Tensor:
+        """Returns how sure `answers` are (B, E), float32 in [1/K, 1], after the temperatures if they were fitted."""
+        return confidence_of(answers, self._answer_temperatures())
+
+    def every_step(self, images: Tensor) -> Answers:
+        """Returns what every exit answers to every image, in one pass."""
+        answers = self.answers(self.every_exit(images))
+        return Answers(self.confidence(answers), answers)
+
     def scores(self, images: Tensor) -> Tensor:
-        """Returns the confidence (B, E) of every exit, float32 in [1/K, 1], after its temperature if one was fitted."""
-        return confidence_of(self.every_exit(images), self.temperatures.values())
+        """Returns the confidence (B, E) of every exit."""
+        return self.every_step(images).sure
 
     def run(self, images: Tensor, routes: Tensor) -> Tensor:
         """Returns logits (B, K) of each image at its exit ``routes`` (B,).
@@ -167,7 +143,7 @@ class RANet(nn.Module):
         routes = self._checked_routes(routes, len(images))
 
         def leave(index: int, rows: Tensor, features: Tensor) -> Leaving:
-            logits, mask = self.segments[index].head(features), routes[rows] == index
+            logits, mask = self._answer(index, features), routes[rows] == index
             return Leaving(mask, logits[mask.to(logits.device)])
 
         return run_through_exits(images, self._stages(), leave).outputs
@@ -192,7 +168,7 @@ class RANet(nn.Module):
 
     def executed_macs(self, routes: Tensor, knob: float) -> Tensor:
         """Multiply-adds (N,), float64, of `predict` at this knob for images that leave at ``routes`` (N,)."""
-        return torch.tensor(self._cumulative_macs(self.policy.open_exits(knob)), dtype=torch.float64)[routes.cpu()]
+        return torch.tensor(self._cumulative_macs(self._open_exits(knob)), dtype=torch.float64)[routes.cpu()]
 
     def plain_network(self) -> nn.Module:
         """Returns a copy of the last exit alone, the baseline against which savings are measured."""
@@ -214,8 +190,10 @@ class RANet(nn.Module):
         device = self.temperatures.bits.device
         logits, labels = logits.detach().cpu().float(), labels.cpu()
         temperatures = fit_temperatures(logits, labels) if self.temperature else torch.ones(logits.shape[1])
-        confidence, correct = confidence_of(logits, temperatures), logits.argmax(dim=2) == labels[:, None]
-        self.temperatures = FrozenTable(temperatures).to(device)
+        self.temperatures = FrozenTable(temperatures)
+        answers = self.answers(logits)
+        confidence, correct = self.confidence(answers), answers.argmax(dim=2) == labels[:, None]
+        self.temperatures.to(device)
         self.policy = fit_exit_rule(self.exit_rule, confidence, correct, self._relative_costs()).to(device)
 
     def storage_config(self) -> dict[str, Any]:
@@ -227,25 +205,52 @@ class RANet(nn.Module):
             "head": self.head,
             "exit_rule": self.exit_rule,
             "temperature": self.temperature,
+            "average_exits": self.average_exits,
             "calibration_rows": self.policy.rows,
         }
 
     def _stages(self) -> list[Stage]:
-        """Returns what runs from the images to the first exit, and from there to each other; heads are left out."""
-        return [partial(self._to_exit, index) for index in range(len(self.segments))]
+        """Returns what runs from the images to the first exit, and from there to each other.
+
+        A stage gives what `_answer` takes: the features at an exit, as its head is left out where nobody can leave.
+        """
+        stage = self._to_mean if self.average_exits else self._to_exit
+        return [partial(stage, index) for index in range(len(self.segments))]
 
     def _to_exit(self, index: int, before: Any) -> tuple[Tensor, State]:  # noqa: ANN401  images, then states
         state = self.segments[index](before if index else State.start(self.stem(before)))
         return state.x, state
 
+    def _to_mean(self, index: int, before: Any) -> tuple[Tensor, tuple[State, Tensor]]:  # noqa: ANN401  as above
+        """Returns log-probabilities (n, K), and what images carry on: beside the state, the sum of probabilities."""
+        features, state = self._to_exit(index, before[0] if index else before)
+        temperature = self.temperatures.values()[index]
+        total = (self.segments[index].head(features).float() / temperature).softmax(dim=1)
+        if index:
+            total = total + before[1]
+        return log_mean(total, index + 1), (state, total)
+
+    def _answer(self, index: int, features: Tensor) -> Tensor:
+        """Returns logits (n, K) from what a stage gave."""
+        return features if self.average_exits else self.segments[index].head(features)
+
+    def _answer_temperatures(self) -> Tensor:
+        """Returns by what answers have yet to be divided, (E,): means have been already, exit by exit."""
+        temperatures = self.temperatures.values()
+        return torch.ones_like(temperatures) if self.average_exits else temperatures
+
+    def _open_exits(self, knob: float) -> tuple[bool, ...]:
+        """Tells which exits are computed: those where images can leave, or all where answers are means over them."""
+        return (True,) * len(self.segments) if self.average_exits else self.policy.open_exits(check_knob(knob))
+
     def _leave_at(self, knob: float) -> Leave:
         """Returns who leaves at this knob, with which logits (m, K); exits where none can leave are not computed."""
-        open_exits, temperatures = self.policy.open_exits(check_knob(knob)), self.temperatures.values()
+        open_exits, temperatures = self._open_exits(check_knob(knob)), self._answer_temperatures()
 
         def leave(index: int, rows: Tensor, features: Tensor) -> Leaving:
             if len(rows) and not open_exits[index]:
                 return Leaving(torch.zeros(len(rows), dtype=torch.bool), None)
-            logits = self.segments[index].head(features)
+            logits = self._answer(index, features)
             mask = self.policy.leaves(index, confidence_of(logits, temperatures[index]), knob)
             return Leaving(mask, logits[mask.to(logits.device)])
 
@@ -271,68 +276,6 @@ class RANet(nn.Module):
         if num_images and not 0 <= int(routes.min()) <= int(routes.max()) < num_exits:
             raise ValueError(f"routes must lie in [0, {num_exits}), got {sorted(set(routes.tolist()))}")
         return routes
-
-
-class LastExit(nn.Module):
-    """Answers with the last exit, without a decision: the heads before it are not computed."""
-
-    def __init__(self, stem: Stem, segments: Sequence[Segment]) -> None:
-        super().__init__()
-        self.stem, self.segments = stem, segments
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns logits (B, K) of images (B, 3, H, W)."""
-        state = State.start(self.stem(images))
-        for segment in self.segments:
-            state = segment(state)
-        logits: Tensor = self.segments[-1].head(state.x)
-        return logits
-
-
-def create_segments(structure: Structure, num_classes: int, head: HeadName) -> Sequence[Segment]:
-    """Creates all segments of a network, in order, as a ``ModuleList``."""
-    segments: list[Segment] = []
-    for blocks in structure.subnetworks():
-        fusions = [plan for plan in blocks if plan.coarser]
-        for plan in blocks[len(fusions) :]:
-            opening = [FusionBlock(fusion) for fusion in fusions] if plan.number == len(fusions) + 1 else []
-            dense, classifier = DenseBlock(plan), create_head(head, plan.outputs, num_classes, stem=structure.stem)
-            segments.append(Segment(opening, dense, classifier))
-    return cast(Sequence[Segment], nn.ModuleList(segments))  # torch's type does not say what it holds
-
-
-class Pieces(NamedTuple):
-    """Multiply-adds per image of each part of a network, E of each kind."""
-
-    trunk: tuple[int, ...]  # from one exit's features to the next's; the first includes the stem
-    heads: tuple[int, ...]
-
-
-@lru_cache(maxsize=32)
-def count_pieces(structure: Structure, num_classes: int, image_px: int, head: HeadName) -> Pieces:
-    """Counts multiply-adds on modules without numbers, once per set of arguments."""
-    with torch.device("meta"):
-        stem, segments = Stem(structure), create_segments(structure, num_classes, head)
-        images = torch.empty(1, 3, image_px, image_px)
-    for part in (stem, *segments):
-        _without_norms(part)
-    states: list[State] = []
-
-    def to_exit(segment: Segment) -> None:
-        states.append(segment(states[-1]))
-
-    stem_macs = count_macs(lambda: states.append(State.start(stem(images))))
-    trunk = [count_macs(partial(to_exit, segment)) for segment in segments]
-    heads = [count_macs(segment.head, state.x) for segment, state in zip(segments, states[1:], strict=True)]
-    return Pieces((stem_macs + trunk[0], *trunk[1:]), tuple(heads))
-
-
-def _without_norms(network: nn.Module) -> None:
-    """Drops normalisations: they count as nothing, and are most of the work on tensors without numbers."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, nn.Identity())
 
 
 def _initialise(module: nn.Module) -> None:

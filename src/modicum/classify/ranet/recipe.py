@@ -26,6 +26,8 @@ class RANetRecipe:
         exit_rule: "geometric" is the published family of thresholds; "gain" weighs, at each exit, the correctness that
             later ones promise against their cost.
         temperature: Also fit one temperature per exit on the calibration part; the published evaluation has none.
+        average_exits: An answer is the mean of the probabilities of the exits so far, not that of the last one alone;
+            thresholds are fitted on these means. Then the heads of all exits up to an image's own are computed.
         budget: Target of the mean multiply-adds as a share of what the last exit takes alone, its other heads left out.
         epochs: Length of the training.
         exit_losses: "sum" adds up the losses of the exits, as published, so that the rate of a plain network is too
@@ -46,6 +48,7 @@ class RANetRecipe:
     head: HeadName = "full"
     exit_rule: Literal["geometric", "gain"] = "geometric"
     temperature: bool = False
+    average_exits: bool = False
     budget: float = 0.4
     epochs: int = 300
     exit_losses: Reduction = "sum"
@@ -85,6 +88,7 @@ class RANetRecipe:
             "Structure": f"{name}: {plan.num_subnetworks} sub-networks at scales {scales}, {plan.num_exits} exits",
             "Images": f"{self.image_px} px",
             "Exit rule": self.exit_rule + (", with a temperature per exit" if self.temperature else ""),
+            "Answers": "the mean of the exits so far" if self.average_exits else "the last exit's own",
             "Training": f"{self.epochs} epochs, all exits together",
             "Budget": f"{self.budget:.0%} of the multiply-adds of the last exit alone",
             "Seed": str(self.seed),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modicum.adaptive.knobs import check_knob
+from modicum.classify.cascade.deciding import TINIEST
 from modicum.classify.pictures import ExportedClassifier, RunnerResult, check_images, check_routes, softmax
 from modicum.classify.ranet.deciding import read_rule
 from modicum.exporting.manifest import Graph
@@ -39,6 +40,7 @@ class OnnxRANet(ExportedClassifier):
         details = self._details
         self.labels: tuple[str, ...] = tuple(details["costs"]["labels"])
         self._temperatures = np.array(details["decision"]["temperatures"], np.float32)
+        self._average = bool(details["decision"].get("average", False))  # older exports do not state it
         self._trunk_macs, self._head_macs = (np.array(details["pieces"][key], np.float64) for key in ("trunk", "heads"))
         self._plain_macs = float(self._trunk_macs.sum() + self._head_macs[-1])  # the last exit alone
         self.rule = read_rule(details["decision"], num_exits=len(self.labels), knob=self.knob)
@@ -49,7 +51,7 @@ class OnnxRANet(ExportedClassifier):
         self._read_after = [{name for body in self._bodies[number:] for name in body.reads} for number in numbers]
 
     def every_exit(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns logits (B, E, K) of all exits; an empty batch runs no graph."""
+        """Returns logits (B, E, K) of all exits, each by itself; an empty batch runs no graph."""
         logits: list[NDArray[np.float32]] = []
 
         def stay(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
@@ -60,8 +62,14 @@ class OnnxRANet(ExportedClassifier):
         return np.stack(logits, axis=1) if logits else np.empty((0, len(self.labels), len(self.classes)), np.float32)
 
     def scores(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns the confidence (B, E) of every exit: the largest softmax probability, after its temperature."""
-        return _confidence(self.every_exit(images), self._temperatures)
+        """Returns the confidence (B, E) of every exit: the largest probability of its answer."""
+        logits = self.every_exit(images)
+        if not self._average:
+            return _confidence(logits, self._temperatures)
+        totals = softmax(logits / self._temperatures[:, None]).cumsum(axis=1)
+        means = totals / np.arange(1, len(self.labels) + 1)[:, None]
+        largest: NDArray[np.float32] = means.max(axis=2).astype(np.float32)
+        return largest
 
     def decide(self, scores: NDArray[np.float32], knob: float | None = None) -> NDArray[np.int64]:
         """Returns routes (B,) of images with these confidences: the first exit at which each may leave."""
@@ -71,21 +79,25 @@ class OnnxRANet(ExportedClassifier):
         return routes
 
     def run(self, images: NDArray[np.float32], routes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Returns logits (B, K) of each image at its exit; nothing is run for an image after that.
+        """Returns the answers (B, K) of each image at its exit; nothing is run for an image after that.
 
         Raises:
             ValueError: If the images are of another shape or type, or the routes are not one exit per image.
         """
         check_routes(routes, len(images), len(self.labels))
 
+        means = self._means(len(images))
+
         def leave(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
             mask = routes[rows] == index
+            if means is not None:
+                return mask, means.add(index, rows, self._heads[index](features)["logits"])[mask]
             return mask, self._heads[index](_only(features, mask))["logits"] if mask.any() else None
 
         return self._walk(images, leave)[0]
 
     def predict(self, images: NDArray[np.float32], knob: float | None = None) -> RunnerResult:
-        """Runs each image until the rule lets it leave; heads of exits where none can leave are not run.
+        """Runs each image until the rule lets it leave; heads that no answer needs are not run.
 
         Args:
             images: Shape (B, 3, S, S), normalised; see `classify` for pictures. B may be 0.
@@ -95,13 +107,19 @@ class OnnxRANet(ExportedClassifier):
             ValueError: If the images are of another shape or type.
         """
         knob = self.knob if knob is None else check_knob(knob)
-        open_exits = self.rule.open_exits(knob)
+        means = self._means(len(images))
+        open_exits = self.rule.open_exits(knob) if means is None else (True,) * len(self.labels)
 
         def leave(index: int, rows: NDArray[np.int64], features: _Tensors) -> _Leaving:
             if not open_exits[index]:
                 return np.zeros(len(rows), np.bool_), None
             logits = self._heads[index](features)["logits"]
-            mask = self.rule.leaves(index, _confidence(logits, self._temperatures[index : index + 1]), knob)
+            if means is None:
+                confidence = _confidence(logits, self._temperatures[index : index + 1])
+            else:
+                logits = means.add(index, rows, logits)
+                confidence = np.exp(logits).max(axis=1)
+            mask = self.rule.leaves(index, confidence, knob)
             return mask, logits[mask]
 
         logits, routes = self._walk(images, leave)
@@ -114,10 +132,14 @@ class OnnxRANet(ExportedClassifier):
     def _step(self, role: str) -> "_Step":
         return _Step(self._graphs[role], self._load(role))
 
+    def _means(self, num_images: int) -> "_Means | None":
+        """Returns what averages the exits of a batch; None where each answers by itself."""
+        return _Means(num_images, len(self.classes), self._temperatures) if self._average else None
+
     def _walk(
         self, images: NDArray[np.float32], leave: Callable[[int, NDArray[np.int64], _Tensors], _Leaving]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Returns logits (B, K) and exits (B,); ``leave(exit, rows, features)`` tells which of ``rows`` leave."""
+        """Returns answers (B, K) and exits (B,); ``leave(exit, rows, features)`` tells which of ``rows`` leave."""
         check_images(images, self._side)
         # Not left empty: what a rule that keeps images after the last exit left out would look like answers.
         logits = np.full((len(images), len(self.classes)), np.nan, np.float32)
@@ -138,6 +160,26 @@ class OnnxRANet(ExportedClassifier):
             if mask.any():
                 rows, tensors = rows[~mask], _only(tensors, ~mask)
         return logits, routes
+
+
+class _Means:
+    """Averages the probabilities of the exits that images have passed.
+
+    Args:
+        num_images: Images B of the batch.
+        num_classes: Classes K.
+        temperatures: Shape (E,), of each exit.
+    """
+
+    def __init__(self, num_images: int, num_classes: int, temperatures: NDArray[np.float32]) -> None:
+        self._totals, self._temperatures = np.zeros((num_images, num_classes)), temperatures
+
+    def add(self, index: int, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the logarithms (n, K) of the means after exit ``index``, whose logits (n, K) are of ``rows`` (n,)."""
+        self._totals[rows] += softmax(logits / self._temperatures[index])
+        means = np.maximum(self._totals[rows] / (index + 1), TINIEST)
+        logs: NDArray[np.float32] = np.log(means).astype(np.float32)
+        return logs
 
 
 class _Step:

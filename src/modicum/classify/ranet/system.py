@@ -31,7 +31,7 @@ class RANetSystem(System[RANetRecipe, "RANet"]):
         "modicum train ranet --data photos/ --budget 0.4  # a folder with one sub-folder of images per class",
         "modicum train ranet --resume                     # go on after an interruption",
     )
-    options = ("budget", "image_px", "exit_rule", "epochs", *COMMON_OPTIONS)
+    options = ("budget", "image_px", "exit_rule", "average_exits", "epochs", *COMMON_OPTIONS)
 
     def fit(self) -> "Callable[[RANetRecipe, RunFolder], RANet]":
         """Returns the training."""
@@ -63,7 +63,7 @@ class RANetSystem(System[RANetRecipe, "RANet"]):
 
         return describe
 
-    def refit(self) -> "Callable[..., None]":
+    def refit(self, recipe: RANetRecipe) -> "Callable[..., None]":
         """Returns what fits the exit rule anew."""
         from modicum.classify.ranet.refitting import fit_exit_rule
 

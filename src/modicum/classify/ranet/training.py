@@ -8,7 +8,6 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from modicum.classify.confidence import confidence_of
 from modicum.classify.data.loading import Batch
 from modicum.classify.ranet.network import RANet
 from modicum.training.optimisers import configure_optimizer
@@ -60,13 +59,15 @@ class ExitsStage(LightningModule):
             self.log(
                 "val/accuracy" if index == last else f"val/accuracy_exit{index + 1}", metric, prog_bar=index == last
             )
-        self._watch_routed(logits, hits)
+        self._watch_routed(logits, batch.labels)
 
-    def _watch_routed(self, logits: Tensor, hits: Tensor) -> None:
+    def _watch_routed(self, logits: Tensor, labels: Tensor) -> None:
         """Logs what a routed pass would give, read off the logits of all exits: they do not depend on who has left."""
         network = self.network
-        routes = network.policy.decide(confidence_of(logits, network.temperatures.values()), WATCHED_KNOB)
-        self.routed_accuracy.update(hits.gather(1, routes.to(hits.device)[:, None]))
+        answers = network.answers(logits)
+        routes = network.policy.decide(network.confidence(answers), WATCHED_KNOB)
+        right = (answers.argmax(dim=2) == labels[:, None]).float()  # (B, E)
+        self.routed_accuracy.update(right.gather(1, routes.to(right.device)[:, None]))
         self.cost.update(network.costs.of(routes).float() / network.costs.plain)
         self.log("val/accuracy_routed", self.routed_accuracy, prog_bar=True)
         self.log("val/cost", self.cost, prog_bar=True)
