@@ -70,7 +70,7 @@ class _Answer(nn.Module):
 
 
 class _Halve(nn.Module):
-    """Makes images those of half precision."""
+    """Converts images to half precision, which the graph behind it takes."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns images (n, 3, S, S), float16."""

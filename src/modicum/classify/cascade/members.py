@@ -151,7 +151,7 @@ class View(nn.Module):
 
     def __init__(self, given: ImageFormat, wanted: ImageFormat) -> None:
         super().__init__()
-        # Of what the short side of the picture was resized to.
+        # Pixels of the given picture that the member's centre crop covers.
         whole = given.short_px * wanted.size_px / wanted.short_px
         self.part = min(given.size_px, max(1, round(whole)))
         self.edge = (given.size_px - self.part) // 2
