@@ -5,6 +5,9 @@ python benchmarks/member_cascade.py cifar10/ cifar10_resnets/
 Nothing is trained. One half of the images calibrates, the other tests: temperatures, members and thresholds are from
 one half of the calibrating images, the knob from the other, as in `modicum train cascade --members ... --answers
 average`. `--check` exits with 1 where the target is missed.
+
+`--losses 0.01 0.02` certifies instead what may be lost, with 500 of the images in each of as many draws; see
+`redraws.py`. There all is fixed beforehand: ResNet-20 goes first, ResNet-32 second, thresholds fall in even steps.
 """
 
 import argparse
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from redraws import Knobs, print_redraws
 from torch import Tensor
 
 from modicum.adaptive.calibration import bisect_knob
@@ -31,6 +35,7 @@ from modicum.datasets.preprocessing import normalise
 DEPTHS = (20, 32, 56)
 BUDGETS_M = (46.0, 48.0)
 MOST_M, LEAST_PERCENT = 48.0, 93.4  # the target: multiply-adds at most, accuracy at least
+NUM_THRESHOLDS, NUM_CERTIFYING = 1001, 500  # of a certificate
 
 
 class Tested(NamedTuple):
@@ -47,11 +52,15 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="CIFAR-10's files.")
     parser.add_argument("weights", type=Path, help="The folder of resnet20.safetensors, resnet32 and resnet56.")
     parser.add_argument("--halves", type=int, default=200, help="Random halves.")
+    parser.add_argument("--losses", nargs="*", type=float, default=[], help="Losses to certify at 95 %%.")
     parser.add_argument("--check", action="store_true", help="Exit with 1 where the target is missed.")
     options = parser.parse_args()
     names = [f"cifar_resnet{depth}={options.weights / f'resnet{depth}.safetensors'}" for depth in DEPTHS]
     found = find_members(names, ImageOptions(), 32)
     logits, labels = answer(found, str(options.data))
+    if options.losses:
+        print_certified(found, logits, labels, options.losses, options.halves)
+        return
     print("| network | M MAC | accuracy, % | spread | members chosen |\n| --- | --- | --- | --- | --- |")
     for place, each in enumerate(found):
         right = 100 * (logits[:, place].argmax(dim=1) == labels).double().mean()
@@ -102,6 +111,30 @@ def test_half(found: Sequence[Found], logits: Tensor, labels: Tensor, budget: fl
     right = hits[testing].gather(1, routes[:, None]).mean()
     chosen = tuple(found[place].member.name for place in members)
     return Tested(100 * float(right), float(costs[routes].mean()) / 1e6, chosen)
+
+
+def print_certified(
+    found: Sequence[Found], logits: Tensor, labels: Tensor, losses: Sequence[float], num_draws: int
+) -> None:
+    """Prints what certificates of the two cheapest networks cost, against what both give together, or the second."""
+    for average, reference in ((True, "the mean of both networks"), (False, "the second network alone")):
+        knobs, accuracy = judge_thresholds(found, logits, labels, average=average)
+        names = " then ".join(each.member.name for each in found[:2])
+        print(f"\n{names}, against {reference} for every image: {accuracy:.1%}")
+        print_redraws([knobs], losses, NUM_CERTIFYING, num_draws)
+
+
+def judge_thresholds(found: Sequence[Found], logits: Tensor, labels: Tensor, *, average: bool) -> tuple[Knobs, float]:
+    """Judges the two cheapest networks at all thresholds, and returns the accuracy of the most expensive one, too."""
+    macs = torch.tensor([each.member.macs for each in found[:2]], dtype=torch.float64)
+    costs = macs.cumsum(dim=0) if average else macs
+    answers, sure = judge_members(logits[:, :2].softmax(dim=2), "margin", average=average)
+    hits = answers.argmax(dim=2) == labels[:, None]
+    thresholds = torch.linspace(1, 0, NUM_THRESHOLDS)
+    goes_on = sure[:, 0] < thresholds[:, None]  # (P, N)
+    right = torch.where(goes_on, hits[:, 1], hits[:, 0])
+    shares = torch.where(goes_on, macs.sum(), macs[0]) / costs[1]
+    return Knobs(hits[:, 1] & ~right, right, shares), float(hits[:, 1].double().mean())
 
 
 def _print_row(

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,10 @@ def picture(seed: int, side: tuple[int, int] = (120, 90)) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*side, 3), dtype=np.uint8))
 
 
-def write_photos(folder: Path, side: tuple[int, int] = (120, 90)) -> Path:
-    """Three classes of five photographs, which restoration takes as they are."""
-    for number in range(15):
-        file = folder / CLASSES[number % 3] / f"{number}.png"
+def write_photos(folder: Path, side: tuple[int, int] = (120, 90), classes: Sequence[str] = CLASSES) -> Path:
+    """Five photographs of each class, which restoration takes as they are."""
+    for number in range(5 * len(classes)):
+        file = folder / classes[number % len(classes)] / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         picture(number, side).save(file)
     return folder
@@ -132,10 +132,10 @@ def write_released_rnan(file: Path | str) -> Path:
     return file
 
 
-def write_encoder(file: Path, name: str) -> Path:
+def write_encoder(file: Path, name: str, num_classes: int = 1000) -> Path:
     """All tensors of a model of timm, in its own layout."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file(timm.create_model(name).state_dict(), file)
+    save_file(timm.create_model(name, num_classes=num_classes).state_dict(), file)
     return file
 
 

@@ -1,9 +1,11 @@
 """Every training that users are shown runs to its end: the command as it is quoted, on small data, a step per stage."""
 
 import io
+import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -14,6 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 from quoted_commands import ALL
 from recipe_inputs import (
+    CLASSES,
     picture,
     reduced,
     write_cifar,
@@ -28,8 +31,10 @@ from recipe_inputs import (
     write_vectors,
     write_weights,
 )
+from written_graphs import write_graph
 
 from modicum import cli, verbs
+from modicum.classify.cascade.member_names import MemberName, parse_member
 from modicum.classify.data import caltech
 from modicum.classify.data import opening as digits
 from modicum.datasets.photographs import packaged_photograph
@@ -55,6 +60,7 @@ SMALL_SETS = {
     facts: ("draw_lookup", (24, 8, 8)),
 }
 """Where the embedded data are drawn, by a function of their sizes, and small ones."""
+CIFAR_CLASSES = tuple(f"kind{number}" for number in range(10))
 SMALL_PHOTOS = {"train": "moon.png", "calibration": "coins.png", "test": "microaneurysms.png"}
 
 
@@ -76,9 +82,20 @@ def way_of(command: str) -> tuple[str, ...]:
     for name, value in sorted(options_of(command)):
         if name in PLACES and value not in recipe_names():
             way += [name, kind_of(value)]
+        elif name == "--members" and way[0] == "cascade":
+            way += [name, *(f"{member.library} {member.kind}" for member in members_of(command))]
         elif name not in ("--out", "--seed") and value != "false" and not is_amount(value):
             way += [name, value]
     return tuple(way)
+
+
+def members_of(command: str) -> list[MemberName]:
+    """The networks that a cascade is made of."""
+    words = shlex.split(command)
+    if words[1] != "cascade" or "--members" not in words:
+        return []
+    named = takewhile(lambda word: not word.startswith("--"), words[words.index("--members") + 1 :])
+    return [parse_member(name) for name in named]
 
 
 def is_amount(value: str) -> bool:
@@ -136,10 +153,10 @@ def corner_of_photograph(package: str, file: str, *, extra: str) -> bytes:
     return stream.getvalue()
 
 
-def write_files(system, options: dict[str, str]) -> None:
+def write_files(system, options: dict[str, str], classes: Sequence[str]) -> None:
     """What a command reads, under the names that it has for them; weights wait for the recipe."""
     if "--data" in options:
-        write_data(system.wing, Path(options["--data"]))
+        write_data(system.wing, Path(options["--data"]), classes)
     if "--vectors" in options:
         write_vectors(Path(options["--vectors"]))
     if options.get("--recipe", "").endswith(".yaml"):
@@ -148,15 +165,31 @@ def write_files(system, options: dict[str, str]) -> None:
         file.write_text(recipe_text(build_recipe(system.recipe, read_recipe(f"{system.id}-quick"))))
 
 
-def train_members(words: list[str], data: str | None) -> None:
-    """Runs that a command cascades, under the names that it has for them; files and published weights wait."""
-    if "--members" in words:
-        members = takewhile(lambda word: not word.startswith("--"), words[words.index("--members") + 1 :])
-        for member in members:
-            verbs.train("drnet", recipe="drnet-quick", data=data, baselines=False, out=member)
+def write_members(members: Sequence[MemberName], data: str | None) -> None:
+    """Networks that a command cascades, under the names that it has for them: CIFAR's as published where they are."""
+    for number, member in enumerate(members, start=1):
+        place = Path(member.place)
+        if member.kind == "run":
+            verbs.train("drnet", recipe="drnet-quick", data=data, baselines=False, out=place)
+        elif member.kind == "onnx":
+            pytest.importorskip("onnx", reason="the export extra is not installed")
+            write_graph(place, classes=len(CLASSES), width=number)
+        elif member.library == "timm":
+            write_encoder(timm_file(member.place), member.place, len(CLASSES))
+        else:
+            write_cifar_network(member)
 
 
-def write_data(wing: str, place: Path) -> None:
+def write_cifar_network(member: MemberName) -> None:
+    """Published weights if there are any under this name, else random ones."""
+    published = Path(os.environ.get("MODICUM_DATA", "")) / "cifar10_resnets" / str(member.weights)
+    if published.is_file():
+        shutil.copy(published, str(member.weights))
+    else:
+        write_weights(str(member.weights), member.place, len(CIFAR_CLASSES))
+
+
+def write_data(wing: str, place: Path, classes: Sequence[str]) -> None:
     """Data of a task in the form that the name of a place promises."""
     if wing == "graphs":
         write_table(place) if place.suffix == ".csv" else picture(0, (320, 256)).save(place)
@@ -165,7 +198,7 @@ def write_data(wing: str, place: Path) -> None:
     elif wing == "saliency":
         write_masked(place, (80, 64))
     else:
-        write_cifar(place) if "cifar" in place.name else write_photos(place, (40, 32))
+        write_cifar(place) if "cifar" in place.name else write_photos(place, (40, 32), classes)
 
 
 def write_weights_of(recipe) -> None:
@@ -212,8 +245,9 @@ def test_training_that_is_quoted_runs_to_its_end(command, small, monkeypatch):
     if not has_report:
         monkeypatch.setattr("modicum.verbs.training.write_report", lambda run: None)
         monkeypatch.setattr(verbs, "figures", lambda run: Report(system.id, "", "", ()))
-    write_files(system, options)
-    train_members(words, options.get("--data"))
+    members = members_of(command)
+    write_files(system, options, CIFAR_CLASSES if any("cifar" in member.place for member in members) else CLASSES)
+    write_members(members, options.get("--data"))
 
     assert cli.main(words) == 0
     assert (out / "model.safetensors").stat().st_size > 0

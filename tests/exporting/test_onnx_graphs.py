@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from modicum.exporting import ExportError, GraphRunner, onnx_graphs
+from modicum.exporting.manifest import describe_graph
 from modicum.exporting.onnx_graphs import OPSET, export_graph
 from modicum.storage import MissingExtraError
 
@@ -42,6 +43,21 @@ def test_any_batch_size_answers_alike(exported, num_samples):
         expected = module(first, second)
     np.testing.assert_allclose(found["sum"], expected[0].numpy(), atol=1e-6)
     np.testing.assert_allclose(found["difference"], expected[1].numpy(), atol=1e-6)
+
+
+def test_graph_of_batches_of_one_gets_one_sample_at_a_time(tmp_path):
+    info, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    nodes = [
+        onnx.helper.make_node("Add", ["a", "b"], ["sum"]),
+        onnx.helper.make_node("Sub", ["a", "b"], ["difference"]),
+    ]
+    ends = ([info(name, kind, [1, 3]) for name in names] for names in (("a", "b"), ("sum", "difference")))
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", *ends)), tmp_path / "one.onnx")
+    runner = GraphRunner(tmp_path, describe_graph(tmp_path / "one.onnx", ["a", "b"], ["sum", "difference"], 17))
+    first, second = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
+    found = runner(first, second)
+    np.testing.assert_array_equal(found["sum"], first + second)
+    np.testing.assert_array_equal(found["difference"], first - second)
 
 
 class Outer(nn.Module):

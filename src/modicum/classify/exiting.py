@@ -32,7 +32,8 @@ class Waiting(NamedTuple):
 class ExitingClassifier(nn.Module, ABC):
     """Classifies images (B, 3, S, S) step by step; an image leaves with the answer of the first step that is sure.
 
-    A `modicum.classify.evidence.AdaptiveClassifier` once a subclass sets ``costs``, ``policy`` and ``sizes_px``.
+    A `modicum.classify.evidence.AdaptiveClassifier` once a subclass sets ``costs``, ``policy``, ``sizes_px`` and
+    ``num_classes``.
 
     Args:
         image_px: Side S of the images.
@@ -46,6 +47,8 @@ class ExitingClassifier(nn.Module, ABC):
     costs: MenuCosts
     sizes_px: tuple[int, ...]
     """Side at which each step sees an image."""
+    num_classes: int
+    """Classes K."""
 
     def __init__(
         self, image_px: int, num_steps: int, *, average: bool, confidence: ConfidenceName, config: Mapping[str, Any]

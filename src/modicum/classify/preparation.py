@@ -27,8 +27,8 @@ from modicum.datasets.splits import Splits, splits_of_run
 from modicum.storage.runs import RunFolder
 from modicum.training.stages import Loaders
 
-Divide = Callable[[ImageSource, Splits, Mapping[str, str]], Splits]
-"""From images, their parts, and the digest of each image with its class by its id, to other parts."""
+Divide = Callable[[ImageSource, Scan, Mapping[str, str]], Splits]
+"""From images, what checking them found, and the digest of each good one with its class by its id, to parts."""
 
 EVALUATION_BATCH = 100  # images per forward pass where no gradient is kept
 
@@ -141,7 +141,7 @@ def prepare(
         seed: Seed of the splits, the order and the augmentation.
         run: Where the splits are kept.
         parts: Parts that will be used; their images must be unchanged since the run began.
-        divide: Makes other parts of those that were drawn, once, before they are stored.
+        divide: Draws the parts, once, in place of `draw_splits`' way.
 
     Raises:
         DataError: If there is nothing to train on, images have changed, or ``options.strict`` and an image cannot be
@@ -153,9 +153,9 @@ def prepare(
     drawn: dict[str, str] = {}  # digests of images that were decoded just now
 
     def draw() -> Splits:
-        splits, digests = draw_splits(source, options, seed)
+        splits, digests = draw_splits(source, options, seed, divide)
         drawn.update(digests)
-        return divide(source, splits, digests) if divide else splits
+        return splits
 
     def digest(name: str) -> str:
         index = index_of[name]
@@ -165,8 +165,16 @@ def prepare(
     return PreparedData(source, splits, preprocessing_of(options, size), options, seed)
 
 
-def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> tuple[Splits, dict[str, str]]:
+def draw_splits(
+    source: ImageSource, options: ImageOptions, seed: int, divide: Divide | None = None
+) -> tuple[Splits, dict[str, str]]:
     """Checks every image of ``source``, names the bad ones, and splits the good ones; also their digests by id.
+
+    Args:
+        source: The images.
+        options: Shares of the parts, and what becomes of bad images.
+        seed: Of the draw.
+        divide: Splits them; None draws the parts that the set lacks, stratified by class.
 
     Raises:
         DataError: If a class is left without images, or ``options.strict`` and an image cannot be read.
@@ -175,9 +183,13 @@ def draw_splits(source: ImageSource, options: ImageOptions, seed: int) -> tuple[
     if options.strict:
         require_clean(result, source.origin)
     log_left_out(result, source.origin)
-    splits = make_splits(source, result, calibration=options.calibration_share, test=options.test_share, seed=seed)
     found = zip(result.good, result.digests, strict=True)
-    return splits, {source.records[index].id: _sample_digest(source, index, digest) for index, digest in found}
+    digests = {source.records[index].id: _sample_digest(source, index, digest) for index, digest in found}
+    if divide:
+        return divide(source, result, digests), digests
+    return make_splits(
+        source, result, calibration=options.calibration_share, test=options.test_share, seed=seed
+    ), digests
 
 
 def _sample_digest(source: ImageSource, index: int, digest: str) -> str:

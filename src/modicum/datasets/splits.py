@@ -186,19 +186,45 @@ def make_splits(
     """
     if min(calibration, test) <= 0 or calibration + test >= 1:
         raise ValueError(f"calibration and test must be positive and sum to less than 1, got {calibration} and {test}")
-    given: dict[str, Part] = {}
-    for index, digest in zip(found.good, found.digests, strict=True):
-        part: Part = source.records[index].split or "train"
-        given[digest] = max(part, given.get(digest, part), key=IMPORTANCE.__getitem__)
+    given = given_parts(source, found, "train")
     shares: dict[Part, float] = {"test": test, "calibration": calibration}
     part_of = draw(given, {part: share for part, share in shares.items() if part not in given.values()}, seed)
-    ids: dict[Part, list[str]] = {part: [] for part in PARTS}
-    for index, digest in zip(found.good, found.digests, strict=True):
-        if (source.records[index].split or "train") == given[digest]:  # else a copy is in a more important part
-            ids[part_of[digest]].append(source.records[index].id)
+    ids = ids_of_parts(source, found, "train", given, part_of)
     if empty := [part for part, names in ids.items() if not names]:
         raise DataError(
             f"{source.origin} has {len(found.good)} usable image(s), none of them for {' or '.join(empty)}: training "
             "needs at least three different ones, for train, calibration and test"
         )
     return Splits(tuple(ids["train"]), tuple(ids["calibration"]), tuple(ids["test"]), seed)
+
+
+def given_parts(source: Source, found: Scan, otherwise: Part) -> dict[str, Part]:
+    """Returns the part of each distinct sample as the set says, ``otherwise`` where it does not; of copies the highest.
+
+    Args:
+        source: The samples.
+        found: Result of scanning it.
+        otherwise: Part of samples that the set puts into none.
+    """
+    given: dict[str, Part] = {}
+    for index, digest in zip(found.good, found.digests, strict=True):
+        part: Part = source.records[index].split or otherwise
+        given[digest] = max(part, given.get(digest, part), key=IMPORTANCE.__getitem__)
+    return given
+
+
+def ids_of_parts(source: Source, found: Scan, otherwise: Part, given: PartOf, part_of: PartOf) -> dict[Part, list[str]]:
+    """Returns the ids of each part, without samples of which a copy is given to a more important one.
+
+    Args:
+        source: As of `given_parts`.
+        found: As of `given_parts`.
+        otherwise: As of `given_parts`.
+        given: What `given_parts` found.
+        part_of: The part that each distinct sample gets.
+    """
+    ids: dict[Part, list[str]] = {part: [] for part in PARTS}
+    for index, digest in zip(found.good, found.digests, strict=True):
+        if (source.records[index].split or otherwise) == given[digest]:
+            ids[part_of[digest]].append(source.records[index].id)
+    return ids

@@ -2,13 +2,14 @@
 
 # B batch, C channels, S side of the image, T side of the result, in pixels
 # G groups of p pixels of the result, q pixels of the image apart; k taps of the kernel
+import copy
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modicum.nn.resizing import Resize
+from modicum.nn.resizing import Resize, interpolate
 
 FEWEST_GROUPS = 4  # kernels that repeat less often are hardly smaller than the image
 ALIKE = 1e-6  # by which weights of different groups may differ: more than rounding, unless the ratio itself is rounded
@@ -100,8 +101,7 @@ class StridedResize(nn.Module):
 def resize_weights(resize: Resize, side: int) -> Tensor:
     """Returns PyTorch's own weights (T, S): each row makes a pixel of the result of a row of ``side`` pixels."""
     unit_rows = torch.eye(side)[None, None]  # in single precision: its rounding is part of PyTorch's answer
-    is_antialiased = resize.kernel == "antialiased"
-    return F.interpolate(unit_rows, size=(resize.size, side), mode="bilinear", antialias=is_antialiased)[0, 0]
+    return interpolate(unit_rows, (resize.size, side), resize.kernel)[0, 0]
 
 
 def exportable_resize(resize: Resize, side: int) -> nn.Module:
@@ -112,3 +112,29 @@ def exportable_resize(resize: Resize, side: int) -> nn.Module:
         return StridedResize(resize, side)
     except ValueError:  # slower, but for any ratio
         return MatrixResize(resize, side)
+
+
+@torch.no_grad()
+def replace_resizes(network: nn.Module, images: Tensor) -> nn.Module:
+    """Returns a copy of a network whose every `Resize` is in the form of `exportable_resize`.
+
+    Args:
+        network: In evaluation mode, its resizes of square images, each of images of one size.
+        images: Two or more that it takes, (B, 3, S, S).
+    """
+    changed = nn.Sequential(copy.deepcopy(network))  # so that the network itself may be one
+    sides: dict[str, int] = {}
+    hooks = [
+        module.register_forward_pre_hook(lambda _, inputs, name=name: sides.update({name: inputs[0].shape[-1]}))
+        for name, module in changed.named_modules()
+        if isinstance(module, Resize)
+    ]
+    changed(images)
+    for hook in hooks:
+        hook.remove()
+    for name, side in sides.items():
+        resize = changed.get_submodule(name)
+        assert isinstance(resize, Resize)
+        changed.set_submodule(name, exportable_resize(resize, side))
+    replaced: nn.Module = changed[0]
+    return replaced

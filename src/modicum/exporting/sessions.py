@@ -1,5 +1,6 @@
 """Running exported graphs with ONNX Runtime and numpy alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class GraphRunner:
-    """One loaded graph; calling it is safe from several threads.
+    """One loaded graph; calling it is safe from several threads. A graph of batches of one gets one sample at a time.
 
     Args:
         folder: Where the graph's files are.
@@ -30,12 +31,20 @@ class GraphRunner:
     def __init__(self, folder: Path, graph: Graph, *, threads: int | None = None) -> None:
         self._graph = graph
         self._session = open_session(folder / graph.file, threads)
+        self._takes_one = self._session.get_inputs()[0].shape[:1] == [1]
 
     def __call__(self, *inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Returns the outputs by name, for inputs in the order of the graph's ``input_names``."""
+        names, num_samples = self._graph.output_names, len(inputs[0])
+        if not self._takes_one or num_samples == 1:
+            return dict(zip(names, self._run(inputs), strict=True))
+        each = [self._run([value[row : row + 1] for value in inputs]) for row in range(num_samples)]
+        return dict(zip(names, map(np.concatenate, zip(*each, strict=True)), strict=True))
+
+    def _run(self, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         feed = {name: np.ascontiguousarray(value) for name, value in zip(self._graph.input_names, inputs, strict=True)}
-        outputs = self._session.run(list(self._graph.output_names), feed)
-        return dict(zip(self._graph.output_names, outputs, strict=True))
+        outputs: list[NDArray[np.float32]] = self._session.run(list(self._graph.output_names), feed)
+        return outputs
 
 
 def open_session(graph: Path | bytes, threads: int | None) -> "InferenceSession":

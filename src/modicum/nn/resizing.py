@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Kernel = Literal["antialiased", "bilinear"]
+Kernel = Literal["antialiased", "bilinear", "bicubic"]
 
 
 class Resize(nn.Module):
@@ -14,8 +14,8 @@ class Resize(nn.Module):
 
     Args:
         size: Side of the result in pixels.
-        kernel: ``"antialiased"`` widens the bilinear kernel when shrinking, as Pillow does; ``"bilinear"`` does not.
-            Both place samples at pixel centres.
+        kernel: ``"antialiased"`` widens the bilinear kernel when shrinking, as Pillow does; ``"bilinear"`` does not;
+            ``"bicubic"`` is Pillow's, widened as well. All place samples at pixel centres.
 
     Raises:
         ValueError: If the kernel is unknown.
@@ -31,13 +31,18 @@ class Resize(nn.Module):
         """Returns images (B, C, size, size)."""
         if images.shape[-2:] == (self.size, self.size):
             return images
-        is_antialiased = self.kernel == "antialiased"
+        is_half = images.dtype in (torch.bfloat16, torch.float16)
         # torch has no antialiased kernel in half precision on a CPU: it is computed in single precision there.
-        is_widened = is_antialiased and images.device.type == "cpu" and images.dtype in (torch.bfloat16, torch.float16)
+        is_widened = self.kernel != "bilinear" and images.device.type == "cpu" and is_half
         pixels = images.float() if is_widened else images
-        resized = F.interpolate(pixels, size=(self.size, self.size), mode="bilinear", antialias=is_antialiased)
-        return resized.to(images.dtype)
+        return interpolate(pixels, (self.size, self.size), self.kernel).to(images.dtype)
 
     def extra_repr(self) -> str:
         """Returns the size and kernel, for printing."""
         return f"{self.size}, kernel={self.kernel!r}"
+
+
+def interpolate(images: Tensor, size: tuple[int, int], kernel: Kernel) -> Tensor:
+    """Returns images (B, C, *size) of images (B, C, H, W), by a kernel of `Resize`."""
+    mode = "bicubic" if kernel == "bicubic" else "bilinear"
+    return F.interpolate(images, size=size, mode=mode, antialias=kernel != "bilinear")

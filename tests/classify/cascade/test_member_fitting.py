@@ -2,16 +2,16 @@ import json
 import logging
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from classify_cascade import write_colours
 from safetensors.torch import save_file
+from written_graphs import write_graph
 
 from modicum.classify.backbones import create_backbone
 from modicum.classify.cascade.details import describe
 from modicum.classify.cascade.fitting import fit
-from modicum.classify.cascade.member_fitting import halve
+from modicum.classify.cascade.member_data import halve
 from modicum.classify.cascade.member_sources import find_members
 from modicum.classify.cascade.members import MemberCascade, rebuild_cascade
 from modicum.classify.cascade.recipe import CascadeRecipe
@@ -27,48 +27,13 @@ from modicum.storage.runs import RunFolder
 from modicum.storage.weights import load_network
 from modicum.training.recipe import TrainerOptions
 
-onnx = pytest.importorskip("onnx", reason="the export extra is not installed")
+pytest.importorskip("onnx", reason="the export extra is not installed")
 
 TRAINER = TrainerOptions(accelerator="cpu", threads=1)
 
 
 def new_run(path, system="cascade"):
     return RunFolder.create(path, system=system, recipe_text="", command="", versions={})
-
-
-def write_onnx(path, first, last, *, width=1, probabilities=False, batch="n"):
-    """A graph that tells red from blue by the pixels of some rows; ``width`` makes it as dear as one likes."""
-    node, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
-    weight = np.zeros((2 * width, 3, 1, 1), np.float32)
-    weight[0, 0], weight[1, 2] = 2, 2  # the data's classes are blue, red
-    weight[[0, 1]] = weight[[1, 0]]
-    constants = {
-        "w": weight,
-        "start": np.array([first]),
-        "end": np.array([last]),
-        "axis": np.array([2]),
-        "two": np.array([0, 1]),
-    }
-    nodes = [
-        node("Slice", ["x", "start", "end", "axis"], ["s"]),
-        node("Conv", ["s", "w"], ["c"]),
-        node("GlobalAveragePool", ["c"], ["p"]),
-        node("Flatten", ["p"], ["f"]),
-        node("Gather", ["f", "two"], ["y"], axis=1),
-    ]
-    if probabilities:
-        nodes.append(node("Softmax", ["y"], ["z"], axis=1))
-    out = nodes[-1].output[0]
-    graph = onnx.helper.make_graph(
-        nodes,
-        "g",
-        [info("x", onnx.TensorProto.FLOAT, [batch, 3, 32, 32])],
-        [info(out, onnx.TensorProto.FLOAT, [batch, 2])],
-        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), str(path))
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +44,7 @@ def colours(tmp_path_factory):
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graphs")
-    return write_onnx(folder / "few.onnx", 0, 2), write_onnx(folder / "all.onnx", 0, 32, probabilities=True)
+    return write_graph(folder / "few.onnx", 0, 2), write_graph(folder / "all.onnx", 0, 32, probabilities=True)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +88,20 @@ def test_half_of_the_calibration_images_fits_and_the_other_half_gives_the_knob(f
         assert sum("red" in name for name in part) == 40
 
 
+@pytest.mark.parametrize("parts", ["val", "val and test"])
+def test_data_need_no_training_part(recipe, colours, tmp_path, parts):
+    data = colours / "val"  # one sub-folder per class
+    if parts == "val and test":
+        data = tmp_path / "parts"
+        data.mkdir()
+        for part in ("val", "test"):
+            (data / part).symlink_to(colours / part)
+    run = new_run(tmp_path / "run")
+    fit(replace(recipe, data=str(data)), run)
+    expected = {"val": (68, 68, 24), "val and test": (80, 80, 100)}[parts]
+    assert tuple(Splits.load(run.splits).sizes().values()) == expected
+
+
 def test_cascade_is_better_than_its_cheapest_member_within_the_budget(recipe, fitted):
     run, network = fitted
     evaluation = evaluate_run(run, network, recipe, system="cascade", batch_sizes=())
@@ -147,7 +126,7 @@ def test_killed_fitting_finds_its_answers_again(recipe, fitted, tmp_path, monkey
 
 
 def test_member_that_does_not_pay_is_dropped_and_the_report_says_so(recipe, graphs, tmp_path):
-    again = write_onnx(tmp_path / "again.onnx", 0, 32, width=3)  # three times the cost, the same answers
+    again = write_graph(tmp_path / "again.onnx", 0, 32, width=3)  # three times the cost, the same answers
     run = new_run(tmp_path / "run")
     recipe = replace(recipe, members=(graphs[1], again), budget=0.5)
     network = fit(recipe, run)
@@ -182,14 +161,14 @@ def test_network_of_other_classes_is_refused_with_its_number(recipe, graphs, tmp
     ],
 )
 def test_names_of_classes_beside_a_file_are_compared(recipe, graphs, tmp_path, classes, told):
-    file = write_onnx(tmp_path / "named.onnx", 0, 8)
+    file = write_graph(tmp_path / "named.onnx", 0, 8)
     (tmp_path / "named.json").write_text(json.dumps({"classes": classes, "mean": [0.5, 0.5, 0.5]}))
     with pytest.raises(RecipeError, match=told):
         fit(replace(recipe, members=(*graphs, file)), new_run(tmp_path / "run"))
 
 
 def test_images_stated_beside_a_file_are_those_of_its_member(graphs, tmp_path):
-    file = write_onnx(tmp_path / "stated.onnx", 0, 8)
+    file = write_graph(tmp_path / "stated.onnx", 0, 8)
     (tmp_path / "stated.json").write_text(
         json.dumps({"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic"})
     )
@@ -202,7 +181,7 @@ def test_images_stated_beside_a_file_are_those_of_its_member(graphs, tmp_path):
 
 
 def test_graph_for_single_images_answers_batches(graphs, tmp_path):
-    single = write_onnx(tmp_path / "single.onnx", 0, 32, batch=1, probabilities=True)
+    single = write_graph(tmp_path / "single.onnx", 0, 32, batch=1, probabilities=True)
     few, whole = find_members([single, graphs[1]], ImageOptions(), 32)
     images = torch.rand(4, 3, 32, 32)
     assert torch.equal(few.network(images), whole.network(images))
@@ -210,7 +189,7 @@ def test_graph_for_single_images_answers_batches(graphs, tmp_path):
 
 def test_graph_of_something_else_is_refused(graphs, tmp_path):
     with pytest.raises(WeightsError, match="takes batches of exactly 8"):
-        find_members([graphs[0], write_onnx(tmp_path / "eight.onnx", 0, 4, batch=8)], ImageOptions(), 32)
+        find_members([graphs[0], write_graph(tmp_path / "eight.onnx", 0, 4, batch=8)], ImageOptions(), 32)
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(WeightsError, match=r"broken\.onnx cannot be used"):
         find_members([graphs[0], str(tmp_path / "broken.onnx")], ImageOptions(), 32)
@@ -234,7 +213,7 @@ def test_members_of_a_static_run_are_members_with_its_preprocessing(static_run, 
     assert names == {"few", "static: digit_resnet", "static: cifar_resnet8"}
     assert network.costs.plain == count_network_macs(create_backbone("cifar_resnet8", 2), (1, 3, 32, 32))
     assert network.images.mean == (0.5,) * 3
-    warned = next(line for line in caplog.messages if "nothing tells which images" in line)
+    warned = next(line for line in caplog.messages if "it is not known which images" in line)
     assert "few.onnx" in warned
     assert "static" not in warned
 

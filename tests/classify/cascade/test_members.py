@@ -90,6 +90,10 @@ def test_cascade_answers_as_its_members_would_one_by_one(cascade, images):
     assert routed.macs.tolist() == [10.0 if left else 50.0 for left in leaves.tolist()]
 
 
+def test_route_names_all_members_that_run(cascade):
+    assert cascade.costs.names(torch.arange(2)) == ["cifar_resnet8", "cifar_resnet8 + digit_resnet"]
+
+
 def test_later_members_run_only_on_images_that_stay(cascade, images):
     seen = []
     hook = cascade.networks[1].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modicum.classify.data.archives import TarImages
 from modicum.classify.data.scan import scan
 from modicum.classify.data.sources import ImageSource, Record
-from modicum.classify.data.splits import make_splits
+from modicum.classify.data.splits import make_splits, split_off_test
 from modicum.datasets.scan import Scan
 from modicum.datasets.sources import PARTS
 from modicum.storage.errors import DataError
@@ -127,6 +127,48 @@ def test_given_part_without_a_class_is_an_error():
 def test_set_without_training_images_is_an_error():
     with pytest.raises(DataError, match="none of them for train or calibration"):
         split_rows(listed([20, 20], "test"))
+
+
+def split_untrained(rows, **options):
+    source = ListedImages(rows)
+    return source, split_off_test(source, scan_of(source), **options)
+
+
+@settings(deadline=None)
+@given(counts=COUNTS, seed=st.integers(0, 1000))
+def test_set_without_parts_is_divided_into_the_same_test_and_all_else(counts, seed):
+    source, splits = split_untrained(listed(counts), seed=seed)
+    assert splits.test == split_rows(listed(counts), seed=seed)[1].test
+    assert splits.train == ()
+    assert sorted([*splits.calibration, *splits.test]) == sorted(record.id for record in source.records)
+
+
+def test_calibration_and_test_of_the_set_stay_as_they_are():
+    source, splits = split_untrained(listed([5, 5], "calibration") + listed([4, 4], "test", 90))
+    assert class_counts(source, splits, "calibration") == [5, 5]
+    assert class_counts(source, splits, "test") == [4, 4]
+
+
+def test_test_part_is_drawn_from_a_calibration_part_alone():
+    source, splits = split_untrained(listed([20, 20], "calibration"), test=0.25)
+    assert class_counts(source, splits, "calibration") == [15, 15]
+    assert class_counts(source, splits, "test") == [5, 5]
+
+
+def test_copy_of_a_test_image_does_not_calibrate():
+    rows = [*listed([5, 5], "calibration"), *listed([4, 4], "test", 90), (0, "calibration", "d90")]
+    source, splits = split_untrained(rows)
+    assert source.records[-1].id not in splits.calibration
+
+
+def test_test_part_alone_leaves_nothing_for_calibration():
+    with pytest.raises(DataError, match="a list has a test part alone, so nothing is left for calibration: add a val"):
+        split_untrained(listed([20, 20], "test"))
+
+
+def test_class_with_a_single_image_cannot_calibrate_and_test():
+    with pytest.raises(DataError, match=r"class 'class0' of a list has 1 distinct image\(s\), none of them for"):
+        split_untrained(listed([1, 20]))
 
 
 @pytest.mark.data

@@ -2,6 +2,7 @@
 
 One graph per step, from the images or from what the step before left at the same size, to log-probabilities; see
 `modicum.classify.cascade.runner` for how they work together. Batch normalisation is folded, the temperature is inside.
+Given networks are written by `modicum.classify.cascade.member_export`.
 """
 
 # B batch, M steps, K classes, C channels, H W positions, D features, S side of the images in pixels
@@ -12,15 +13,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from modicum.classify.cascade.member_export import write_members
+from modicum.classify.cascade.members import MemberCascade
 from modicum.classify.cascade.network import TrunkCascade
-from modicum.classify.cascade.runner import ANSWER, IMAGES, STEP, SYSTEM, OnnxCascade
+from modicum.classify.cascade.runner import ANSWER, IMAGES, STEP, SYSTEM, OnnxCascade, graph_file
 from modicum.classify.cascade.trunk import Trunk
 from modicum.classify.exiting import ExitingClassifier
 from modicum.classify.exiting_export import check_steps, describe_steps
 from modicum.exporting.folding import fold_batch_norms
 from modicum.exporting.manifest import Graph
 from modicum.exporting.onnx_graphs import export_graph
-from modicum.exporting.parity import ExportError
 from modicum.exporting.resizing import exportable_resize
 from modicum.exporting.samples import sample_images
 from modicum.exporting.writing import Stated, Written, write_export
@@ -31,6 +33,7 @@ WEIGHTS_NOTE = (
     "each graph holds the pieces of the trunk that it runs; sizes do not share a file, because a graph of a fixed size "
     "is faster"
 )
+MEMBERS_NOTE = "each step holds one network, whole; one that answers alone and is no step is not exported"
 
 
 def export_cascade(network: ExitingClassifier, folder: str | Path, stated: Stated) -> Path:
@@ -43,18 +46,16 @@ def export_cascade(network: ExitingClassifier, folder: str | Path, stated: State
         folder: Where to write.
         stated: What the manifest states beside what the network knows.
     """
-    if not isinstance(network, TrunkCascade):
-        raise ExportError("a cascade of given networks has no deployable form yet; use modicum.load")
-    common = stated.details(image_px=network.image_px, num_classes=network.plain_head.out_features)
+    common = stated.details(image_px=network.image_px, num_classes=network.num_classes)
     own: dict[str, JSON] = {
-        "steps": [{"size_px": step.size_px, "exit": step.exit + 1} for step in network.steps],
-        "weights": WEIGHTS_NOTE,
+        "steps": _describe_steps(network),
+        "weights": WEIGHTS_NOTE if isinstance(network, TrunkCascade) else MEMBERS_NOTE,
     }
     details = common | describe_steps(network) | own
     return write_export(network, folder, details, system=SYSTEM, write=_write_graphs, check=check_export)
 
 
-def check_export(network: TrunkCascade, folder: str | Path) -> float:
+def check_export(network: ExitingClassifier, folder: str | Path) -> float:
     """Compares an exported folder with the network that it was made of; see `check_steps`."""
     # More threads would wait, spinning, on the cores that PyTorch wants next.
     return check_steps(network, OnnxCascade(folder, threads=1))
@@ -90,8 +91,15 @@ class _Continuing(nn.Module):
         return (logs, maps, pooled) if self.goes_on else (logs,)
 
 
+def _write_graphs(network: ExitingClassifier, folder: Path) -> Written:
+    if isinstance(network, TrunkCascade):
+        return _write_steps(network, folder)
+    assert isinstance(network, MemberCascade)  # there are no cascades of a third kind
+    return write_members(network, folder)
+
+
 @torch.inference_mode()
-def _write_graphs(network: TrunkCascade, folder: Path) -> Written:
+def _write_steps(network: TrunkCascade, folder: Path) -> Written:
     tensors = {IMAGES: sample_images(network.image_px)[:2]}
     pieces = [fold_batch_norms(piece) for piece in network.trunk.pieces]
     graphs: dict[str, Graph] = {}
@@ -99,7 +107,7 @@ def _write_graphs(network: TrunkCascade, folder: Path) -> Written:
         module, reads = _cut(network, pieces, index)
         writes = [ANSWER, *(_passed(index) if network.goes_on(index) else ())]
         role, inputs = STEP.format(index + 1), [tensors[name] for name in reads]
-        path = folder / f"{role.replace(' ', '_')}.onnx"
+        path = graph_file(folder, role)
         graphs[role] = export_graph(module, inputs, path, input_names=reads, output_names=writes)
         tensors |= zip(writes, module(*inputs), strict=True)
     return Written(graphs, {})
@@ -121,3 +129,10 @@ def _cut(network: TrunkCascade, pieces: Sequence[nn.Module], index: int) -> tupl
 def _passed(index: int) -> tuple[str, str]:
     """Returns the names of the tensors that a step passes on."""
     return f"maps_{index + 1}", f"pooled_{index + 1}"
+
+
+def _describe_steps(network: ExitingClassifier) -> list[JSON]:
+    if isinstance(network, TrunkCascade):
+        return [{"size_px": step.size_px, "exit": step.exit + 1} for step in network.steps]
+    assert isinstance(network, MemberCascade)
+    return [{"member": member.name, "size_px": member.images.size_px} for member in network.members]

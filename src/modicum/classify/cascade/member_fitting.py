@@ -8,13 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from modicum.adaptive.cascades import NestedThresholds
 from modicum.adaptive.exits import FrozenTable
 from modicum.classify.cascade.kept_rows import KeptRows
+from modicum.classify.cascade.member_data import check_shares, divide_images, tell_unknown
 from modicum.classify.cascade.member_sources import Found, find_members
 from modicum.classify.cascade.members import MemberCascade, View, common_format
 from modicum.classify.cascade.menu import Plan, choose_cascade
@@ -24,10 +24,11 @@ from modicum.classify.data.opening import open_source
 from modicum.classify.data.sources import ImageSource
 from modicum.classify.evidence import Baseline, judge_hits
 from modicum.classify.fitting import ClassifierFitting
+from modicum.datasets.scan import Scan
 from modicum.datasets.sources import Part
 from modicum.datasets.splits import Splits
 from modicum.nn.pretrained import digest_of
-from modicum.storage.errors import DataError, RecipeError
+from modicum.storage.errors import RecipeError
 from modicum.storage.files import dump_json
 from modicum.storage.runs import RunFolder
 
@@ -41,7 +42,8 @@ def fit_members(recipe: CascadeRecipe, run: RunFolder) -> MemberCascade:
     """Chooses a cascade of given networks, leaving weights, splits and baselines in the run folder.
 
     One half of the calibration images gives temperatures, members and thresholds, and becomes the run's training part;
-    the other half remains its calibration part, for the knob.
+    the other half remains its calibration part, for the knob. Where the images have no training part, all that are not
+    for the test calibrate.
 
     Returns:
         The network, in evaluation mode, on the CPU.
@@ -53,64 +55,6 @@ def fit_members(recipe: CascadeRecipe, run: RunFolder) -> MemberCascade:
     """
     found = find_members(recipe.members, recipe.images, recipe.image_px)  # before images are read
     return _MemberFitting(recipe, run, found).fit()
-
-
-def halve(source: ImageSource, splits: Splits, digests: Mapping[str, str], seed: int) -> Splits:
-    """Divides the calibration part into halves of equal shares of each class, the first of which replaces "train".
-
-    Copies stay together.
-
-    Args:
-        source: The images.
-        splits: Their parts.
-        digests: Of each image with its class, by id.
-        seed: Of the division.
-
-    Raises:
-        DataError: If there are fewer than two different images to divide.
-    """
-    label_of = {record.id: record.label for record in source.records}
-    labels = {digests[name]: label_of[name] for name in splits.calibration}
-    if len(labels) < 2:
-        raise DataError(
-            f"{source.origin} has {len(labels)} calibration image(s), but members need at least 2: one half each"
-        )
-    drawn = np.random.default_rng(seed).permutation(sorted(labels))
-    dealt = sorted(drawn.tolist(), key=labels.__getitem__)  # class by class, so that none falls to one half alone
-    first = set(dealt[::2])
-    fitted = tuple(name for name in splits.calibration if digests[name] in first)
-    rest = tuple(name for name in splits.calibration if digests[name] not in first)
-    return Splits(fitted, rest, splits.test, splits.seed)
-
-
-def refuse_trained_on(found: Sequence[Found], splits: Splits, digests: Mapping[str, str]) -> None:
-    """Refuses members whose run says that they were trained on images that calibrate or test the cascade.
-
-    Raises:
-        DataError: If one was; the message says what to do.
-    """
-    for each in found:
-        known = each.trained_on()
-        for part, names in (("calibration", splits.calibration), ("test", splits.test)):
-            if shared := sum(digests[name] in known for name in names):
-                assert each.run is not None
-                seed = Splits.load(each.run.splits).seed
-                same = f"--seed {seed}" if seed is not None else "the run's seed"
-                raise DataError(
-                    f"{each.source} was trained on {shared} of the {len(names)} {part} images, which it knows by "
-                    f"heart: divide the data as its run did ({same}, and the same images.calibration_share and "
-                    "test_share), or use other images"
-                )
-
-
-def tell_unknown(found: Sequence[Found]) -> None:
-    """Logs a warning that names the members of which nothing tells what they were trained on."""
-    if unknown := [each.source for each in found if not each.trained_on()]:
-        log.warning(
-            "nothing tells which images %s were trained on: if calibration images are among them, thresholds are far "
-            "too bold, and if test images are, so are the figures",
-            ", ".join(unknown),
-        )
 
 
 class _MemberFitting:
@@ -133,6 +77,8 @@ class _MemberFitting:
             resize_short=self.images.short_px,
         )
         settled = replace(recipe, image_px=self.images.size_px, images=wanted)
+        if not run.splits.exists():
+            check_shares(source, recipe.images)
         self.fitting = ClassifierFitting(settled, run, {}, divide=self._divide)
         self.kept = KeptRows(run.path / "logits", "answers of the members", self._digest(), PART)
 
@@ -156,9 +102,8 @@ class _MemberFitting:
                 f"raise budget to {math.ceil(100 * share) / 100:g} or more"
             )
 
-    def _divide(self, source: ImageSource, splits: Splits, digests: Mapping[str, str]) -> Splits:
-        refuse_trained_on(self.found, splits, digests)
-        return halve(source, splits, digests, self.recipe.seed)
+    def _divide(self, source: ImageSource, scan: Scan, digests: Mapping[str, str]) -> Splits:
+        return divide_images(source, scan, digests, self.found, self.recipe.images, self.recipe.seed)
 
     def _plan(self, probabilities: Tensor, labels: Tensor) -> Plan:
         """Chooses members and thresholds."""

@@ -164,7 +164,7 @@ def _find_onnx(name: MemberName, stated: ImageFormat) -> Found:
     pixels = example_input(network, images.size_px)
     with torch.inference_mode():
         num_classes = network(torch.zeros(1, 3, images.size_px, images.size_px)).shape[1]
-    macs = float(count_onnx_macs(network.content.numpy().tobytes(), pixels))
+    macs = float(count_onnx_macs(network.file_content(), pixels))
     size, graded = len(network.content), network.gives_probabilities
     build = {"kind": "onnx", "num_bytes": size, "gives_probabilities": graded}
     return Found(Member(name.label, macs, images, build), network, num_classes, name.text, classes)

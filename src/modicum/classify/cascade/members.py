@@ -17,7 +17,6 @@ from typing import Any
 
 import timm
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
@@ -29,7 +28,11 @@ from modicum.classify.cascade.onnx_member import OnnxNetwork
 from modicum.classify.classifier_builders import classifier_builder
 from modicum.classify.confidence_names import ConfidenceName
 from modicum.classify.exiting import ExitingClassifier
-from modicum.nn.pretrained import ImageFormat
+from modicum.nn.pretrained import ImageFormat, Interpolation
+from modicum.nn.resizing import Kernel, Resize
+
+RESIZES: Mapping[Interpolation, Kernel] = {"bilinear": "antialiased", "bicubic": "bicubic"}
+"""Kernel that shows a member images of its size, by the interpolation that it was trained with."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class MemberCascade(ExitingClassifier):
         networks: Sequence[nn.Module] | None = None,
     ) -> None:
         self.members, self.images = tuple(map(Member.of_json, members)), ImageFormat.of_json(images)
+        self.num_classes = num_classes
         self.dropped = tuple((str(name), float(macs)) for name, macs in dropped)
         others = [] if plain is None else [Member.of_json(plain)]
         config = {
@@ -112,8 +116,9 @@ class MemberCascade(ExitingClassifier):
         self.anchor = nn.Parameter(torch.zeros(1), requires_grad=False)
         self.sizes_px = tuple(member.images.size_px for member in self.members)
         self.policy = blank_thresholds(rows, steps)
-        names, costs = tuple(member.name for member in self.members), [member.macs for member in self.members]
-        self.costs = MenuCosts(names, tuple(accumulate(costs)), alone=every[-1].macs)
+        names, costs = [member.name for member in self.members], [member.macs for member in self.members]
+        routes = tuple(accumulate(names, "{} + {}".format))  # each names all members that run
+        self.costs = MenuCosts(routes, tuple(accumulate(costs)), alone=every[-1].macs)
 
     def step(self, index: int, state: Any) -> tuple[Tensor, Any]:  # noqa: ANN401  images
         """Runs one member on images (n, 3, S, S)."""
@@ -146,11 +151,11 @@ class View(nn.Module):
 
     def __init__(self, given: ImageFormat, wanted: ImageFormat) -> None:
         super().__init__()
-        self.size, self.interpolation = wanted.size_px, wanted.interpolation
-        whole = (
-            given.short_px * wanted.size_px / wanted.short_px
-        )  # of what the short side of the picture was resized to
+        # Pixels of the given picture that the member's centre crop covers.
+        whole = given.short_px * wanted.size_px / wanted.short_px
         self.part = min(given.size_px, max(1, round(whole)))
+        self.edge = (given.size_px - self.part) // 2
+        self.resize: nn.Module = Resize(wanted.size_px, RESIZES[wanted.interpolation])
         mean, std, own_mean, own_std = (
             torch.tensor(values).view(3, 1, 1) for values in (given.mean, given.std, wanted.mean, wanted.std)
         )
@@ -160,13 +165,7 @@ class View(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns images (n, 3, size, size)."""
-        edge = (images.shape[-1] - self.part) // 2
-        images = images[..., edge : edge + self.part, edge : edge + self.part]
-        if self.part != self.size:
-            shape, kind = (self.size, self.size), self.interpolation
-            # torch has no antialiased kernel in half precision on a CPU.
-            resized = F.interpolate(images.float(), shape, mode=kind, align_corners=False, antialias=True)
-            images = resized.to(images.dtype)
+        images = self.resize(images[..., self.edge : self.edge + self.part, self.edge : self.edge + self.part])
         return images if self.is_normalised else images * self.scale + self.shift
 
 

@@ -83,7 +83,7 @@ def plan_cascades(
 class _Opinion(NamedTuple):
     """Holds the answer of a cascade up to one of its members."""
 
-    total: Tensor  # (N, K): the sum of the probabilities so far
+    total: Tensor  # (N, K): the sum of the probabilities so far; where answers are own, those of this member
     own: Tensor  # (N,): the class that this member names by itself
     agree: Tensor  # (N,) bool: whether all so far name it
     named: Tensor  # (N,): the class that the answer names
@@ -93,15 +93,17 @@ class _Opinion(NamedTuple):
 class _Judge:
     """Judges menu after menu as `judge_members` does, computing what one shares with the menu before it only once.
 
-    Takes memory for as many tables (N, K) as a menu has members.
+    Takes memory for as many tables (N, K) as a menu has members, less one, and none where answers are own.
     """
 
     def __init__(self, probabilities: Tensor, confidence: ConfidenceName, *, average: bool) -> None:
         self.probabilities, self.confidence, self.average = probabilities, confidence, average
-        self._named = probabilities.argmax(dim=2)
-        self._alone = [sureness(alone, _without_agreement(confidence)) for alone in probabilities.unbind(dim=1)]
+        alone = probabilities.unbind(dim=1)
+        self._named = [_best_class(each) for each in alone]
+        self._alone = [sureness(each, _without_agreement(confidence)) for each in alone]
         self._menu: tuple[int, ...] = ()
         self._opinions: list[_Opinion] = []
+        self._tables: list[Tensor] = []  # of the sums up to the second member, the third, and so on; written anew
 
     def judge(self, menu: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Returns the classes (N, M) that the answers of a menu's members name, and how sure they are (N, M)."""
@@ -116,16 +118,40 @@ class _Judge:
         return named, torch.stack([opinion.sure for opinion in self._opinions], dim=1)
 
     def _next(self, place: int) -> _Opinion:
-        alone, own, sure = self.probabilities[:, place], self._named[:, place], self._alone[place]
+        alone, own, sure = self.probabilities[:, place], self._named[place], self._alone[place]
         if not self._opinions:
             return _Opinion(alone, own, torch.ones_like(own, dtype=torch.bool), own, sure)
         before, named, total = self._opinions[-1], own, alone
         if self.average:
-            total = before.total + alone
-            answers = total / (len(self._opinions) + 1)
-            named, sure = answers.argmax(dim=1), sureness(answers, _without_agreement(self.confidence))
+            total = torch.add(before.total, alone, out=self._table(len(self._opinions)))
+            named, sure = self._judge_mean(total, len(self._opinions) + 1)
         agree = before.agree & (own == before.own)
         return _Opinion(total, own, agree, named, sure * agree if self.confidence == "agreement" else sure)
+
+    def _table(self, depth: int) -> Tensor:
+        """Returns the table (N, K) that the sums up to the member at ``depth``, counted from 0, are written into."""
+        if len(self._tables) < depth:
+            self._tables.append(torch.empty_like(self.probabilities[:, 0], memory_format=torch.contiguous_format))
+        return self._tables[depth - 1]
+
+    def _judge_mean(self, total: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Returns the class (N,) that the mean of ``count`` members names, and how sure it is (N,), of their sum."""
+        named = _best_class(total)
+        if self.confidence == "entropy":
+            return named, sureness(total / count, self.confidence)
+        places = named[:, None]
+        best = total.gather(1, places)
+        if self.confidence == "probability":
+            return named, (best / count)[:, 0]
+        # Without its largest entry, the largest is the second: three passes take half the time of `topk`.
+        second = total.scatter_(1, places, -1.0).amax(dim=1)
+        total.scatter_(1, places, best)
+        return named, (best / count)[:, 0] - second / count
+
+
+def _best_class(probabilities: Tensor) -> Tensor:
+    """Returns the most probable class (N,) of (N, K): NumPy's search takes a quarter of the time of torch's."""
+    return torch.from_numpy(probabilities.numpy().argmax(axis=1))
 
 
 def _without_agreement(confidence: ConfidenceName) -> ConfidenceName:

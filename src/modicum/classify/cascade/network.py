@@ -70,7 +70,7 @@ class TrunkCascade(ExitingClassifier):
         rows: int = 1,
         trunk: Trunk | None = None,
     ) -> None:
-        self.steps = tuple(Step(*step) for step in steps)
+        self.steps, self.num_classes = tuple(Step(*step) for step in steps), num_classes
         _check_steps(self.steps, num_exits, image_px)
         config = {
             "backbone": backbone,

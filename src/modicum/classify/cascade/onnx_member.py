@@ -40,25 +40,46 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (n, K) of images (n, 3, S, S), on the device and in the precision of these."""
+        logits = logits_of(self.run(images), gives_probabilities=self.gives_probabilities)
+        return logits.to(images.device, images.dtype)
+
+    def run(self, images: Tensor) -> Tensor:
+        """Returns what the graph itself gives (n, K), in its own precision, on the CPU."""
         session = self._open()
         feed = session.get_inputs()[0]
         pixels = images.detach().cpu().float().numpy().astype(_TYPES[feed.type])
         # A graph that was exported for one image gets one at a time.
         parts = np.split(pixels, len(pixels)) if feed.shape[0] == 1 and len(pixels) > 1 else [pixels]
         outputs = [session.run([session.get_outputs()[0].name], {feed.name: part})[0] for part in parts]
-        logits = torch.from_numpy(np.concatenate(outputs)).float()
-        if self.gives_probabilities:
-            logits = logits.clamp_min(_TINIEST).log()
-        return logits.to(images.device, images.dtype)
+        return torch.from_numpy(np.concatenate(outputs))
+
+    def file_content(self) -> bytes:
+        """Returns the content of the ONNX file."""
+        return self.content.cpu().numpy().tobytes()
+
+    def tensor_names(self) -> tuple[str, str]:
+        """Returns the names of the graph's input and of its first output."""
+        session = self._open()
+        return session.get_inputs()[0].name, session.get_outputs()[0].name
+
+    def takes_half_precision(self) -> bool:
+        """Tells whether the graph takes images as float16, not float32."""
+        return _TYPES[self._open().get_inputs()[0].type] is np.float16
 
     def _open(self) -> "InferenceSession":
         if self._session is None:  # two threads may both open one; the last stays
-            self._session = open_session(self.content.cpu().numpy().tobytes(), torch.get_num_threads())
+            self._session = open_session(self.file_content(), torch.get_num_threads())
         return self._session
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what copies take along: all but the session, which each opens for itself."""
         return {**self.__dict__, "_session": None}
+
+
+def logits_of(given: Tensor, *, gives_probabilities: bool) -> Tensor:
+    """Returns logits (n, K), float32, of what a graph gives: itself, or the logarithms of probabilities."""
+    given = given.float()
+    return given.clamp_min(_TINIEST).log() if gives_probabilities else given
 
 
 def read_onnx(path: Path) -> OnnxNetwork:

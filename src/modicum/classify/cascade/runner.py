@@ -1,12 +1,14 @@
 """Runs an exported cascade with numpy, ONNX Runtime and Pillow alone: the reference for ports to other languages.
 
 An exported folder holds one graph per step and a manifest that says how to feed them. A step at a new size reads the
-full-size images and shrinks them itself; a step at the size of the one before goes on with that one's maps and pooled
-features. Every graph gives its own log-probabilities, after its temperature; averages and the decision are made here.
+full-size images and shrinks them itself, and so does a given network; a step at the size of the one before goes on with
+that one's maps and pooled features. A given network that was ONNX already is three graphs that run one after the other:
+what makes its images, itself, and what makes log-probabilities. Every step gives its own log-probabilities, after its
+temperature; averages and the decision are made here.
 """
 
 # B batch, n images that have not left, M steps, K classes, S side of the images in pixels
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +18,11 @@ from numpy.typing import NDArray
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.cascade.deciding import Decision, Running
 from modicum.classify.pictures import ExportedClassifier, RunnerResult, check_images, check_routes
+from modicum.exporting.sessions import GraphRunner
 
 SYSTEM = "cascade"
 STEP = "step {}"  # roles of the graphs, counted from 1
+CHAIN = ("images", "network", "answer")  # what follows the role of a step that is three graphs
 IMAGES, ANSWER = "images", "log_probabilities"  # tensors that graphs read and write; others pass between two steps
 DETAILS = ("classes", "costs", "decision", "image_px", "knob", "preprocessing")  # of the manifest
 
@@ -32,8 +36,34 @@ class StepAnswers(NamedTuple):
     logs: NDArray[np.float32]  # (B, M, K): logarithms of probabilities
 
 
+class _Step:
+    """Runs the graphs of a step one after the other, each on all that the one before gives."""
+
+    def __init__(self, graphs: Sequence[GraphRunner]) -> None:
+        self._graphs = graphs
+
+    def __call__(self, *inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Returns the outputs of the last graph by name, for inputs of the first."""
+        first, *others = self._graphs
+        outputs = first(*inputs)
+        for graph in others:
+            outputs = graph(*outputs.values())
+        return outputs
+
+
+def chain_roles(role: str) -> tuple[str, str, str]:
+    """Returns the roles of the graphs of a step that has three, in the order in which they run."""
+    first, second, third = (f"{role} {part}" for part in CHAIN)
+    return first, second, third
+
+
+def graph_file(folder: Path, role: str) -> Path:
+    """Returns the file of a graph."""
+    return folder / f"{role.replace(' ', '_')}.onnx"
+
+
 class OnnxCascade(ExportedClassifier):
-    """An exported cascade of sizes and exits, or a DRNet that decides by confidence.
+    """An exported cascade, of sizes and exits or of given networks, or a DRNet that decides by confidence.
 
     Args:
         folder: What `modicum.classify.cascade.export.export_cascade` wrote, or `export_exiting` of DRNet.
@@ -48,9 +78,10 @@ class OnnxCascade(ExportedClassifier):
         self.decision = Decision.read(self._details["decision"])
         self._route_macs = np.array(costs["per_route"], np.float64)
         self._plain_macs = costs["alone"]
-        roles = [STEP.format(number) for number in range(1, len(self.labels) + 1)]
-        self._reads = [self._graphs[role].input_names for role in roles]
-        self._steps = [self._load(role) for role in roles]
+        steps = [STEP.format(number) for number in range(1, len(self.labels) + 1)]
+        chains = [(step,) if step in self._graphs else chain_roles(step) for step in steps]
+        self._reads = [self._graphs[roles[0]].input_names for roles in chains]
+        self._steps = [_Step([self._load(role) for role in roles]) for roles in chains]
 
     def every_step(self, images: NDArray[np.float32]) -> StepAnswers:
         """Returns what every step answers to images (B, 3, S, S); an empty batch runs no graph."""

@@ -1,5 +1,6 @@
 """Shows how one picture was classified: what each step saw of it, how sure it was, and the most probable classes."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -11,6 +12,7 @@ from modicum.storage.names import printable
 
 _PANEL_IN = 2.1  # width of a step's picture
 _LONGEST = 24  # characters of a class's name
+_LINE = 30  # characters of a step's name beside each other
 
 
 @mpl.rc_context(STYLE)
@@ -28,7 +30,7 @@ def draw_explanation(
     panels = figure.subplots(1, len(seen) + 1, width_ratios=[1] * len(seen) + [1.4], squeeze=False)[0]
     for panel, (name, picture) in zip(panels, seen, strict=False):
         panel.imshow(picture, interpolation="nearest")
-        panel.set_title(printable(name))
+        panel.set_title(textwrap.fill(printable(name), _LINE))
         panel.set_axis_off()
     bars = panels[-1]
     names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name, _ in best]
