@@ -184,7 +184,7 @@ def test_graphs_of_single_images_and_of_half_precision_answer_alike(options, tmp
 
 def test_plain_network_of_a_run_that_resizes_by_itself_answers_alike(tmp_path):
     run = classifier_builder("drnet")(
-        "digit_resnet",
+        backbone="digit_resnet",
         num_classes=5,
         resolutions=(48, 32),
         predictor="resnet10",

@@ -149,7 +149,7 @@ def test_builders_of_the_wing_are_those_of_its_systems():
 
 def test_plain_network_of_a_run_is_rebuilt_from_its_config():
     trained = classifier_builder("drnet")(
-        "digit_resnet",
+        backbone="digit_resnet",
         num_classes=4,
         resolutions=(32, 16),
         predictor="resnet10",
