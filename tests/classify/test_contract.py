@@ -119,7 +119,7 @@ def copied_run(name, quick_run, tmp_path):
     return shutil.copytree(quick_run(name), tmp_path / "copied")
 
 
-def tested_images(name, run):
+def count_tested(name, run):
     """How many of the 100 calibration images a guarantee rests on: half where training has fitted something on them."""
     system, recipe = SYSTEMS[name], verbs.open_run(run).run.recipe
     return 50 if system.refit and system.refit(recipe) else 100
@@ -131,7 +131,7 @@ def test_a_guarantee_is_kept_told_and_compared_with_the_test_images(name, copied
     guarantee = told["guarantee"]
     assert (guarantee["loss"], guarantee["max_loss"], guarantee["confidence"]) == ("worse", 0.3, 0.95)
     assert guarantee["num_losses"] / guarantee["num_samples"] < guarantee["bound"] <= 0.3
-    assert told["num_samples"] == guarantee["num_samples"] == tested_images(name, copied_run)
+    assert told["num_samples"] == guarantee["num_samples"] == count_tested(name, copied_run)
     assert sum(told["routes"].values()) == told["num_samples"]
     assert verbs.predictor(copied_run).knob == told["knob"]
     assert main(["evaluate", str(copied_run), "--json"]) == 0
@@ -145,7 +145,7 @@ def test_a_guarantee_is_kept_told_and_compared_with_the_test_images(name, copied
 
 
 def test_a_loss_too_small_for_so_few_images_is_refused_with_what_would_do(name, quick_run):
-    count = tested_images(name, quick_run(name))
+    count = count_tested(name, quick_run(name))
     with pytest.raises(GuaranteeError, match=rf"on {count} calibration images.*598 calibration images without a loss"):
         verbs.calibrate(quick_run(name), max_loss=0.005)
 

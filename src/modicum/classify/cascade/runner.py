@@ -66,7 +66,8 @@ class OnnxCascade(ExportedClassifier):
     """An exported cascade, of sizes and exits or of given networks, or a DRNet that decides by confidence.
 
     Args:
-        folder: What `modicum.classify.cascade.export.export_cascade` wrote, or `export_exiting` of DRNet.
+        folder: What `modicum.classify.cascade.export.export_cascade` wrote, or
+            `modicum.classify.drnet.exiting_export.export_exiting`.
         threads: As of `ExportedClassifier`, which also says what is raised.
         system: Which system was exported: "cascade" or "drnet".
     """
