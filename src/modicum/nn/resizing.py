@@ -43,6 +43,6 @@ class Resize(nn.Module):
 
 
 def interpolate(images: Tensor, size: tuple[int, int], kernel: Kernel) -> Tensor:
-    """Returns images (B, C, *size) of images (B, C, H, W), by a kernel of `Resize`."""
+    """Resizes images (B, C, H, W) to ``size``, rows and columns, by a kernel of `Resize`."""
     mode = "bicubic" if kernel == "bicubic" else "bilinear"
     return F.interpolate(images, size=size, mode=mode, antialias=kernel != "bilinear")
