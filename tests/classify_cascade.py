@@ -13,7 +13,9 @@ STEPS = ((32, 0), (32, 1), (48, 1))
 def build(**options):
     """A small cascade of random weights whose heads differ in how sure they are, with three rows of thresholds."""
     torch.manual_seed(0)
-    network = TrunkCascade("mobilenetv2_035", STEPS, num_classes=5, image_px=48, num_exits=2, **{"rows": 3, **options})
+    network = TrunkCascade(
+        "test_efficientnet", STEPS, num_classes=5, image_px=48, num_exits=2, **{"rows": 3, **options}
+    )
     with torch.no_grad():
         for _ in range(3):  # batch statistics that fit
             network.train().every_step(torch.randn(8, 3, 48, 48))

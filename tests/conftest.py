@@ -203,20 +203,30 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_table_of_operators() -> Iterator[None]:
-    """PyTorch's exporter builds its table of ONNX operators for each graph, a third of the time of a small one."""
+    """PyTorch's exporter lists its operators anew for each graph, more than a third of the time of a small one."""
     original = torch.onnx.export
 
     @functools.wraps(original)
     def export(*args, **options):
-        from torch.onnx._internal.exporter._registration import ONNXRegistry  # imports for seconds
-
-        if not isinstance(vars(ONNXRegistry)["from_torchlib"], staticmethod):
-            ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+        keep_lists_of_operators()
         return original(*args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", export)
         yield
+
+
+@functools.cache
+def keep_lists_of_operators() -> None:
+    """Has the exporter's lists of operators made once in a process: they depend on what is installed alone."""
+    from torch._export import utils  # imports for seconds, as do the others
+    from torch.onnx._internal.exporter import _decomp
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+    utils._materialize_cpp_cia_ops = functools.cache(utils._materialize_cpp_cia_ops)  # was asked 60 times per graph
+    make_table = functools.cache(_decomp.create_onnx_friendly_decomposition_table)
+    _decomp.create_onnx_friendly_decomposition_table = lambda operators: make_table(frozenset(operators))
 
 
 @pytest.fixture(scope="session")

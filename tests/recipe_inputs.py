@@ -37,7 +37,7 @@ LIMITS = {
     "side": 32,
     "validation_side": 32,
 }
-SIDES = {"image_px": 64, "side": 16, "validation_side": 16}
+SIDES = {"image_px": 64, "side": 16, "validation_side": 16, "features": 8}
 SMALLEST = {
     r"(cifar_resnet)\d+(_pool)?": r"\g<1>20\g<2>",  # with 8 layers, a policy of 8 would cost as much as it can save
     r"(slim_resnet)\d+_pool": r"\g<1>20_pool",
@@ -175,7 +175,8 @@ def reduced(recipe: Any, *, published_size: bool) -> Any:
 
     Args:
         recipe: Any recipe, or options within one.
-        published_size: Leave backbones and the sides of images as they are; else both are the smallest there are.
+        published_size: Leave backbones, channels and the sides of images as they are; else backbones are the smallest
+            there are, and channels and sides few.
             Structures keep their blocks, but not the channels that give the published one 149 M parameters.
     """
     if hasattr(recipe, "sizes") and recipe.members:  # members of a cascade bring their sizes, and nothing is trained

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from modicum.storage.runs import RunFolder
 
-SHARED = ["modicum.training.stages", "torchvision", "timm", "sklearn.model_selection"]
+SHARED = [
+    "modicum.classify.evaluation",
+    "modicum.classify.fitting",
+    "modicum.training.stages",
+    "sklearn.model_selection",
+    "timm",
+    "torch._dynamo",  # imported by the first optimiser of a process
+    "torchvision.transforms.v2",
+]
 """Modules that take most of the start of a process; importing them once saves each one seconds."""
 
 
@@ -27,6 +35,21 @@ def start_forked(work: Callable[..., object], *arguments: object) -> ForkServerP
 def start_training(run: RunFolder, options: dict[str, object], log: Path) -> ForkServerProcess:
     """Trains a run by the options of a recipe in another process, whose output goes to a file."""
     return start_forked(_train, str(run.path), json.dumps(options), str(log))
+
+
+def start_command(words: list[str], log: Path) -> ForkServerProcess:
+    """Runs a command line on one thread in another process, whose output goes to a file."""
+    return start_forked(_run, words, str(log))
+
+
+def _run(words: list[str], log: str) -> None:
+    _write_to(log)
+    import torch
+
+    from modicum.cli import main
+
+    torch.set_num_threads(1)
+    sys.exit(main(words))
 
 
 def _train(path: str, options: str, log: str) -> None:

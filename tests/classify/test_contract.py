@@ -1,5 +1,6 @@
 """What every registered classifier must do beside the contract of all systems."""
 
+import functools
 import json
 import math
 import shutil
@@ -7,12 +8,11 @@ import shutil
 import pytest
 import torch
 
-from modicum import verbs
+from modicum import cli, verbs
 from modicum.adaptive.guarantee import GuaranteeError
 from modicum.adaptive.knobs import BudgetError, KnobError
 from modicum.classify.report import evaluation_report
 from modicum.classify.results import evaluation_from_json, read_evaluation
-from modicum.cli import main
 from modicum.storage import RecipeError
 from modicum.systems import SYSTEMS
 
@@ -125,8 +125,17 @@ def count_tested(name, run):
     return 50 if system.refit and system.refit(recipe) else 100
 
 
+@pytest.fixture
+def evaluated_once(monkeypatch):
+    """Has the command line evaluate a run once, and show the same evaluation again in another form."""
+    kept = functools.cache(verbs.evaluate)
+    evaluate = functools.wraps(verbs.evaluate)(lambda run, **options: kept(str(run), **options))
+    monkeypatch.setitem(cli.VERBS, "evaluate", evaluate)
+
+
+@pytest.mark.usefixtures("evaluated_once")
 def test_a_guarantee_is_kept_told_and_compared_with_the_test_images(name, copied_run, capsys):
-    assert main(["calibrate", str(copied_run), "--max-loss", "0.3", "--json"]) == 0
+    assert cli.main(["calibrate", str(copied_run), "--max-loss", "0.3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     guarantee = told["guarantee"]
     assert (guarantee["loss"], guarantee["max_loss"], guarantee["confidence"]) == ("worse", 0.3, 0.95)
@@ -134,11 +143,11 @@ def test_a_guarantee_is_kept_told_and_compared_with_the_test_images(name, copied
     assert told["num_samples"] == guarantee["num_samples"] == count_tested(name, copied_run)
     assert sum(told["routes"].values()) == told["num_samples"]
     assert verbs.predictor(copied_run).knob == told["knob"]
-    assert main(["evaluate", str(copied_run), "--json"]) == 0
+    assert cli.main(["evaluate", str(copied_run), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["calibration"]["guarantee"] == guarantee
     assert shown["loss_on_test"]["num_images"] == 100
-    assert main(["evaluate", str(copied_run)]) == 0
+    assert cli.main(["evaluate", str(copied_run)]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert guarantee["statement"] in text
     assert f"{shown['loss_on_test']['num_losses']} of 100" in text

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modicum.classify import preparation
 from modicum.classify.preparation import prepare
 from modicum.classify.recipe import ImageOptions
 from modicum.storage.errors import DataError, RecipeError
@@ -82,6 +83,21 @@ def test_part_is_the_same_on_every_iteration_and_in_the_order_of_its_ids(folder,
     (images, labels), (again, _) = (next(iter(batches)) for _ in range(2))
     assert torch.equal(images, again)
     assert [f"class{label}" for label in labels.tolist()] == [name.split("/")[0] for name in data.splits.part("test")]
+
+
+@pytest.mark.parametrize(("most_kept", "decoded"), [(2**28, 1), (10, 3)])
+def test_part_is_decoded_once_unless_it_is_large(folder, run, monkeypatch, most_kept, decoded):
+    monkeypatch.setattr(preparation, "MOST_KEPT_BYTES", most_kept)
+    data, names = prepared(folder, run), []
+    pixels = type(data.source).pixels
+    monkeypatch.setattr(type(data.source), "pixels", lambda source, index: names.append(index) or pixels(source, index))
+    batches = data.evaluate_on("test")
+    with torch.inference_mode():
+        first = list(batches)
+    for again in (list(batches), list(batches)):
+        assert all(torch.equal(*pair) for pair in zip(again[0], first[0], strict=True))
+        assert not again[0][0].is_inference()  # gradients may be computed from it
+    assert len(names) == decoded * len(data.splits.test)
 
 
 def test_evaluated_images_are_normalised_crops(folder, run):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_process import start_command
 
 from modicum.cli import EXAMPLES, VERBS, main
 from modicum.flags import parse_training, verb_parser
@@ -342,13 +343,12 @@ def test_killed_training_resumes_from_the_command_line_to_the_same_weights(quick
     """The user's path, lock and report included; `quick_run` is the same training, never killed."""
     out = tmp_path / "run"
     command = ["train", "drnet", "--recipe", "drnet-quick", "--data", str(digit_folder), "--out", str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "modicum", *command], env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    process, deadline = start_command(command, tmp_path / "log"), time.monotonic() + 120
     while not (out / "stages" / "joint" / "last.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)  # polls for the first checkpoint of stage 2
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
     assert not (out / "model.safetensors").exists()
     assert main(["train", "drnet", "--resume", "--out", str(out)]) == 0
     ours, theirs = (load_file(run / "model.safetensors") for run in (out, quick_run("drnet")))

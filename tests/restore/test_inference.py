@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from training_process import start_forked
 
+from modicum.measuring import memory
 from modicum.measuring.memory import peak_memory
 from modicum.restore.inference import count_parameters, make_inference
 from modicum.restore.rnan.network import RNAN
@@ -92,7 +94,8 @@ def prepare_run(features, tile, memory_gib, is_run):
     return (lambda: inference.restore(image)) if is_run else (lambda: None)
 
 
-def test_memory_stays_within_the_bound():
+def test_memory_stays_within_the_bound(monkeypatch):
+    monkeypatch.setattr(memory, "start_worker", start_forked)  # has imported torch already
     bound = 80 * MIB
 
     peak, idle = (peak_memory(prepare_run, 32, 192, bound / 2**30, is_run) for is_run in (True, False))

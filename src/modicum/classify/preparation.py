@@ -31,6 +31,7 @@ Divide = Callable[[ImageSource, Scan, Mapping[str, str]], Splits]
 """From images, what checking them found, and the digest of each good one with its class by its id, to parts."""
 
 EVALUATION_BATCH = 100  # images per forward pass where no gradient is kept
+MOST_KEPT_BYTES = 2**28  # of prepared images that are gone through several times: 446 at 224 px, 21,845 at 32 px
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,41 @@ class PreparedData:
 
 
 class LabelledImages:
-    """Batches of images (n, 3, S, S) and labels (n,) on a device; the same on every iteration."""
+    """Batches of images (n, 3, S, S) and labels (n,) on a device; the same on every iteration.
+
+    The first iteration keeps them, unless they take more than `MOST_KEPT_BYTES`: a network whose routes cannot be
+    listed is run on them some fifty times for a curve.
+    """
 
     def __init__(self, loader: Callable[[], DataLoader[Sample]], device: torch.device) -> None:
         self._loader, self._device = loader, device
+        self._kept: list[tuple[Tensor, Tensor]] | None = None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        batch: Batch
-        for batch in self._loader():
-            yield batch.images.to(self._device, non_blocking=True), batch.labels.to(self._device, non_blocking=True)
+        if self._kept is not None:
+            yield from self._kept
+            return
+        seen, num_bytes = list[tuple[Tensor, Tensor]](), 0
+        for batch in self._load():
+            num_bytes += batch[0].nbytes
+            if num_bytes <= MOST_KEPT_BYTES:
+                seen.append(batch)
+            else:
+                seen.clear()
+            yield batch
+        if num_bytes <= MOST_KEPT_BYTES:
+            self._kept = seen
+
+    def _load(self) -> Iterator[tuple[Tensor, Tensor]]:
+        batches: Iterator[Batch] = iter(self._loader())
+        while True:
+            with torch.inference_mode(False):  # else a later iteration could not compute gradients from what is kept
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                images = batch.images.to(self._device, non_blocking=True)
+                labels = batch.labels.to(self._device, non_blocking=True)
+            yield images, labels
 
 
 def prepare(

@@ -113,7 +113,7 @@ def test_images_of_another_shape_are_refused_by_name(cascade, shape):
 @pytest.mark.parametrize("steps", [[], [(48, 0), (32, 0)], [(32, 0), (32, 0)], [(64, 0)], [(32, 2)]])
 def test_steps_that_are_out_of_order_or_do_not_exist_are_refused(steps):
     with pytest.raises(ValueError, match="step"):
-        TrunkCascade("mobilenetv2_035", steps, num_classes=5, image_px=48, num_exits=2)
+        TrunkCascade("test_efficientnet", steps, num_classes=5, image_px=48, num_exits=2)
 
 
 def test_route_that_is_no_step_is_refused(cascade, images):
@@ -122,8 +122,8 @@ def test_route_that_is_no_step_is_refused(cascade, images):
 
 
 def test_steps_are_named_by_size_and_by_the_stage_at_which_they_leave(cascade):
-    assert cascade.costs.route_names == ("32 px to stage 6", "32 px", "48 px")
-    assert name_step(Step(32, 0), cascade.trunk) == "32 px to stage 6"
+    assert cascade.costs.route_names == ("32 px to stage 4", "32 px", "48 px")
+    assert name_step(Step(32, 0), cascade.trunk) == "32 px to stage 4"
 
 
 def test_one_pass_tells_what_scoring_and_running_every_route_tell(cascade, images):

@@ -1,5 +1,3 @@
-import copy
-
 import pytest
 import torch
 
@@ -48,15 +46,30 @@ def fitted(**options):
 
 
 @pytest.fixture(scope="session")
-def averaged(tmp_path_factory, export):
-    """A network whose answers are means over exits, in evaluation mode, and the folder of its export."""
-    network = fitted(average_exits=True)
-    return network.eval(), export(network, tmp_path_factory.mktemp("ranet") / "averaged")
+def export_once(made_once, export):
+    """Function from a name and options to a network after its export, and the folder that one worker wrote."""
+
+    def make(name, **options):
+        def fill(folder):
+            network = fitted(**options)
+            export(network, folder / "export")
+            torch.save(network, folder / "network.pt")
+
+        folder = made_once(f"export-{name}", fill)
+        return torch.load(folder / "network.pt", weights_only=False), folder / "export"
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, export):
+def averaged(export_once):
+    """A network whose answers are means over exits, in evaluation mode, and the folder of its export."""
+    network, folder = export_once("averaged-ranet", average_exits=True)
+    return network.eval(), folder
+
+
+@pytest.fixture(scope="session")
+def exported(export_once):
     """A network, its weights before it was exported, and the folder; not to be changed."""
-    network = fitted()
-    before = copy.deepcopy(network.state_dict())
-    return network, before, export(network, tmp_path_factory.mktemp("ranet") / "export")
+    network, folder = export_once("ranet")
+    return network, fitted().state_dict(), folder

@@ -53,7 +53,7 @@ class Extent(NamedTuple):
 
 
 FULL = Extent("tf_efficientnet_lite0", ((64, 0), (128, 2), (192, 2)), 192, 3, 5)
-QUICK = Extent("mobilenetv2_035", ((32, 0), (48, 1), (64, 1)), 64, 2, 1)
+QUICK = Extent("test_efficientnet", ((32, 0), (48, 1), (64, 1)), 64, 2, 1)
 
 B = TypeVar("B", Tensor, NDArray[np.float32])
 _Run: TypeAlias = Callable[[B, Tensor], object]  # of images (B, 3, S, S) and their steps (B,)
