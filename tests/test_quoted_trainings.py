@@ -165,7 +165,7 @@ def write_files(system, options: dict[str, str], classes: Sequence[str]) -> None
         file.write_text(recipe_text(build_recipe(system.recipe, read_recipe(f"{system.id}-quick"))))
 
 
-def write_members(members: Sequence[MemberName], data: str | None) -> None:
+def write_members(members: Sequence[MemberName], data: str | None, num_classes: int) -> None:
     """Networks that a command cascades, under the names that it has for them: CIFAR's as published where they are."""
     for number, member in enumerate(members, start=1):
         place = Path(member.place)
@@ -174,19 +174,19 @@ def write_members(members: Sequence[MemberName], data: str | None) -> None:
         elif member.kind == "onnx":
             pytest.importorskip("onnx", reason="the export extra is not installed")
             write_graph(place, classes=len(CLASSES), width=number)
-        elif member.library == "timm":
-            write_encoder(timm_file(member.place), member.place, len(CLASSES))
         else:
-            write_cifar_network(member)
+            write_network(member, num_classes)
 
 
-def write_cifar_network(member: MemberName) -> None:
+def write_network(member: MemberName, num_classes: int) -> None:
     """Published weights if there are any under this name, else random ones."""
     published = Path(os.environ.get("MODICUM_DATA", "")) / "cifar10_resnets" / str(member.weights)
     if published.is_file():
         shutil.copy(published, str(member.weights))
+    elif member.place.startswith("cifar"):
+        write_weights(str(member.weights), member.place, num_classes)
     else:
-        write_weights(str(member.weights), member.place, len(CIFAR_CLASSES))
+        write_encoder(Path(str(member.weights)), member.place, num_classes)
 
 
 def write_data(wing: str, place: Path, classes: Sequence[str]) -> None:
@@ -246,8 +246,9 @@ def test_training_that_is_quoted_runs_to_its_end(command, small, monkeypatch):
         monkeypatch.setattr("modicum.verbs.training.write_report", lambda run: None)
         monkeypatch.setattr(verbs, "figures", lambda run: Report(system.id, "", "", ()))
     members = members_of(command)
-    write_files(system, options, CIFAR_CLASSES if any("cifar" in member.place for member in members) else CLASSES)
-    write_members(members, options.get("--data"))
+    classes = CIFAR_CLASSES if any("cifar" in member.place for member in members) else CLASSES
+    write_files(system, options, classes)
+    write_members(members, options.get("--data"), len(classes))
 
     assert cli.main(words) == 0
     assert (out / "model.safetensors").stat().st_size > 0
