@@ -10,14 +10,8 @@ from modicum.adaptive.costs import MenuCosts
 from modicum.adaptive.curve import Point
 from modicum.adaptive.evidence import executed_outcome
 from modicum.adaptive.guarantee import Guarantee
-from modicum.classify.evidence import (
-    calibration_from_json,
-    calibration_to_json,
-    judge_hits,
-    point_from_json,
-    point_to_json,
-    tabulate_answers,
-)
+from modicum.classify.calibration_json import calibration_from_json, calibration_to_json
+from modicum.classify.evidence import judge_hits, point_from_json, point_to_json, tabulate_answers
 
 POINT = Point("routed", 2.5, 0.75, 0.7, 0.8, 0.1, {"24 px": 1.0}, {"top5": 0.9})
 

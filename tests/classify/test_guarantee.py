@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from modicum import verbs
 from modicum.adaptive.guarantee import GuaranteeError, Passed, Terms
 from modicum.classify.blockdrop.network import BlockDrop
+from modicum.classify.calibration_json import calibration_from_json, calibration_to_json
 from modicum.classify.data.scenes import DigitScenes
 from modicum.classify.drnet.network import DRNet
-from modicum.classify.evidence import calibration_from_json, calibration_to_json
 from modicum.classify.guarantee import (
     Images,
     RoutedClasses,

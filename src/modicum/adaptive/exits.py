@@ -10,7 +10,6 @@ from abc import abstractmethod
 from typing import Literal
 
 import torch
-from sklearn.isotonic import IsotonicRegression
 from torch import Tensor, nn
 
 from modicum.adaptive.contract import Policy
@@ -225,6 +224,8 @@ def fit_gain_rule(confidence: Tensor, worth: Tensor, relative_costs: Tensor) -> 
         worth: Shape (N, E), bool or in [0, 1]: what the answer of each exit is worth, such as whether it is right.
         relative_costs: Shape (E,), rising: cost up to each exit as a share of the full cost.
     """
+    from sklearn.isotonic import IsotonicRegression  # takes half a second, which predictions need not wait for
+
     num_exits = confidence.shape[1]
     confidence, worth = confidence.cpu().double(), worth.cpu().double()
     knots = confidence.quantile(torch.linspace(0, 1, NUM_KNOTS, dtype=torch.float64), dim=0).T  # (E, P)

@@ -8,8 +8,9 @@ from torch import nn
 
 from modicum.adaptive.calibration import Calibration, check_disjoint
 from modicum.adaptive.guarantee import Terms
+from modicum.classify.calibration_json import calibration_to_json
 from modicum.classify.evaluation import keep_calibration, open_data
-from modicum.classify.evidence import AdaptiveClassifier, calibration_to_json
+from modicum.classify.evidence import AdaptiveClassifier
 from modicum.classify.guarantee import ReferenceName, certify_on_calibration_part, certify_on_pictures
 from modicum.classify.notes import REFITTED_NOTE, preprocessing_of, read_preprocessing
 from modicum.classify.unlabelled import open_pictures

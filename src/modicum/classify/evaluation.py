@@ -29,11 +29,11 @@ from modicum.adaptive.efficiency import (
 )
 from modicum.adaptive.evidence import cached, executed_outcome, score
 from modicum.adaptive.knobs import check_knob
+from modicum.classify.calibration_json import calibration_to_json
 from modicum.classify.evidence import (
     AdaptiveClassifier,
     Baseline,
     Judged,
-    calibration_to_json,
     judge_hits,
     point_from_json,
     score_and_tabulate,

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.contract import AdaptiveNetwork, Policy
 from modicum.adaptive.costs import CostTable
 from modicum.adaptive.curve import Curve, Point, fixed_point, routed_point, trace_curve, worths_of
@@ -24,10 +23,11 @@ from modicum.adaptive.evidence import (
     scored_of,
 )
 from modicum.adaptive.worth import MeanWorth
+from modicum.classify.calibration_json import CALIBRATION_FORMS
 from modicum.classify.routed import AnswersEveryStep
 from modicum.classify.standings import Standing
 from modicum.storage.files import JSON
-from modicum.storage.values import Form, from_plain, renaming, to_plain
+from modicum.storage.values import Form, renaming, to_plain
 
 MOST_EXACT = 1024  # logarithms of probabilities per image, over all routes, that are kept in full precision
 LEAST_LOG = -6e4  # of a probability, so that half precision can hold it
@@ -229,7 +229,7 @@ def _point_fields(raw: Mapping[str, JSON]) -> dict[str, JSON]:
 
 FORMS: Mapping[type, Form] = {
     Point: Form(_point_keys, _point_fields),
-    Calibration: renaming(worth="accuracy"),
+    **CALIBRATION_FORMS,
     Standing: renaming(worth="accuracy"),
 }
 """The keys under which files and the command line tell points and calibrations of classifiers."""
@@ -252,17 +252,3 @@ def point_from_json(
 ) -> Point:
     """Returns the point that `point_to_json` told; the arguments are the keys of a file."""
     return Point(label, cost, accuracy, low, high, knob, shares, None if top5 is None else {"top5": top5})
-
-
-def calibration_to_json(calibration: Calibration) -> dict[str, JSON]:
-    """Returns a calibration as files and the command line tell it."""
-    return to_plain(calibration, FORMS)
-
-
-def calibration_from_json(content: Mapping[str, JSON]) -> Calibration:
-    """Returns the calibration that `calibration_to_json` told, also one without what later versions note.
-
-    Raises:
-        ValueError: If something is missing, or of another kind.
-    """
-    return from_plain(Calibration, content, FORMS)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from modicum.adaptive.calibration import Calibration
-from modicum.classify.evidence import calibration_from_json
+from modicum.classify.calibration_json import calibration_from_json
 from modicum.classify.recipe import ImageOptions, default_crop
 from modicum.datasets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, default_resize_short
 from modicum.storage.errors import RunError, WeightsError

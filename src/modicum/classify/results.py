@@ -11,7 +11,8 @@ from modicum.adaptive.calibration import Calibration
 from modicum.adaptive.costs import Unit
 from modicum.adaptive.curve import Curve, Point, worth_at
 from modicum.adaptive.efficiency import Efficiency
-from modicum.classify.evidence import FORMS, calibration_to_json
+from modicum.classify.calibration_json import calibration_to_json
+from modicum.classify.evidence import FORMS
 from modicum.classify.standings import Standings
 from modicum.reporting.quantities import reference_cost
 from modicum.reporting.terminal import shown

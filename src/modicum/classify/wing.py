@@ -216,7 +216,7 @@ class TrainedClassifier:
         Raises:
             RunError: If the run's system has no deployable form.
         """
-        from modicum.classify.evidence import calibration_to_json
+        from modicum.classify.calibration_json import calibration_to_json
         from modicum.classify.notes import read_calibration
         from modicum.exporting.writing import Stated
 

@@ -11,7 +11,7 @@ Beyond the paper: a knob that trades accuracy for cost without retraining.
 # B batch, R resolutions, K classes, S side of the full image in pixels
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +23,15 @@ from modicum.adaptive.execution import select_run_scatter
 from modicum.adaptive.knobs import check_knob
 from modicum.classify.backbones import create_backbone
 from modicum.classify.drnet.decision_names import DecisionName
-from modicum.classify.drnet.exiting import ExitingDRNet
 from modicum.classify.drnet.normalisation import ShortcutNorm
 from modicum.classify.drnet.predictors import PredictorName, ResolutionPredictor, create_predictor
 from modicum.classify.drnet.resolutions import SizedBackbone, check_resolutions, make_sized
 from modicum.classify.routed import RoutedClassifier
 from modicum.measuring.counting import count_network_macs
 from modicum.nn.resizing import Kernel, Resize
+
+if TYPE_CHECKING:
+    from modicum.classify.drnet.exiting import ExitingDRNet
 
 
 class PricedChoice(Policy):
@@ -174,7 +176,7 @@ class DRNet(RoutedClassifier):
             raise ValueError(f"images must be (B, 3, {side}, {side}), the full resolution, got {tuple(images.shape)}")
 
 
-def rebuild_drnet(*, decision: DecisionName = "predictor", **config: Any) -> DRNet | ExitingDRNet:  # noqa: ANN401
+def rebuild_drnet(*, decision: DecisionName = "predictor", **config: Any) -> "DRNet | ExitingDRNet":  # noqa: ANN401
     """Rebuilds a network of either kind from its ``storage_config``, with random weights."""
     return _rebuild_exiting(**config) if decision == "confidence" else _rebuild_predicting(**config)
 
@@ -209,7 +211,9 @@ def _rebuild_exiting(
     steps: Sequence[int],
     average: bool,
     rows: int,
-) -> ExitingDRNet:
+) -> "ExitingDRNet":
+    from modicum.classify.drnet.exiting import ExitingDRNet  # a run of the other kind does without
+
     return ExitingDRNet(
         backbone,
         num_classes=num_classes,
