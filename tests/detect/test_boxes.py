@@ -1,66 +1,16 @@
-"""Typed boxes: what they refuse, and overlaps against the pixels that boxes cover."""
+"""Typed boxes: what they refuse, and what they become."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
-from modicum.detect.boxes import (
-    Detections,
-    Objects,
-    areas,
-    intersections,
-    lie_inside,
-    pairwise_iou,
-    pairwise_share,
-)
+from modicum.detect.boxes import Detections, Objects
 
-PIXELS = 12
 LABELS = torch.tensor([0], dtype=torch.int64)
 
 
 def boxes_of(*rows: tuple[float, float, float, float]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
-
-
-@st.composite
-def whole_boxes(draw: st.DrawFn) -> Tensor:
-    corner = st.integers(0, PIXELS)
-    rows = draw(st.lists(st.tuples(corner, corner, corner, corner), min_size=1, max_size=4))
-    return boxes_of(*((min(a, b), min(c, d), max(a, b), max(c, d)) for a, b, c, d in rows))
-
-
-def covered_pixels(boxes: Tensor) -> Tensor:
-    """Which pixels (N, PIXELS, PIXELS) each box of whole coordinates covers."""
-    masks = torch.zeros(len(boxes), PIXELS, PIXELS)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.long().tolist(), strict=True):
-        mask[top:bottom, left:right] = 1
-    return masks
-
-
-@settings(deadline=None)
-@given(whole_boxes(), whole_boxes())
-def test_overlaps_are_those_of_the_pixels_that_boxes_cover(boxes: Tensor, others: Tensor) -> None:
-    ours, theirs = covered_pixels(boxes), covered_pixels(others)
-    shared = torch.einsum("nyx,myx->nm", ours, theirs)
-    union = ours.sum((1, 2))[:, None] + theirs.sum((1, 2)) - shared
-
-    assert intersections(boxes, others).equal(shared)
-    assert areas(boxes).equal(ours.sum((1, 2)))
-    torch.testing.assert_close(pairwise_iou(boxes, others), shared / union.clamp(min=1))
-    torch.testing.assert_close(pairwise_share(boxes, others), shared / ours.sum((1, 2)).clamp(min=1)[:, None])
-
-
-def test_a_box_on_the_edge_of_a_window_lies_inside() -> None:
-    windows = boxes_of((0, 0, 10, 10))
-
-    assert lie_inside(boxes_of((0, 0, 10, 10), (2, 2, 10.5, 4)), windows).tolist() == [[True], [False]]
-
-
-def test_no_boxes_overlap_with_nothing() -> None:
-    assert pairwise_iou(boxes_of(), boxes_of((0, 0, 1, 1))).shape == (0, 1)
-    assert Detections.join([]).boxes.shape == (0, 4)
 
 
 def test_joining_keeps_features_only_where_every_part_has_them() -> None:
@@ -69,6 +19,19 @@ def test_joining_keeps_features_only_where_every_part_has_them() -> None:
 
     assert Detections.join([known, known]).features is not None
     assert Detections.join([known, bare]).features is None
+
+
+def test_no_parts_join_to_no_detections() -> None:
+    assert Detections.join([]).boxes.shape == (0, 4)
+
+
+def test_detections_survive_as_arrays() -> None:
+    found = Detections(boxes_of((1, 2, 3, 4.5)), torch.tensor([0.25]), LABELS)
+
+    again = Detections.of(found.arrays())
+
+    assert again.boxes.equal(found.boxes)
+    assert (again.scores.tolist(), again.labels.tolist()) == ([0.25], [0])
 
 
 def test_best_first_keeps_the_order_of_equal_scores() -> None:

@@ -3,14 +3,17 @@
 Boxes are (left, top, right, bottom) in pixels of the full image, at whatever scale a detector saw it. Right and bottom
 are where the box ends, so that its width is right - left; a box of zero area is legal and overlaps nothing.
 """
-# N boxes of one image, M boxes of another set, F features
+# N boxes of one image, F features
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from modicum.detect.overlaps import Boxes, Found
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,17 @@ class Detections:
             torch.cat([part.labels for part in several]),
             torch.cat(features) if len(features) == len(several) else None,
         )
+
+    @classmethod
+    def of(cls, found: Found) -> Self:
+        """Returns what was found as tensors."""
+        boxes = torch.from_numpy(found.boxes.astype(np.float32))
+        return cls(boxes, torch.from_numpy(found.scores.astype(np.float32)), torch.from_numpy(found.labels))
+
+    def arrays(self) -> Found:
+        """Returns the same detections as arrays, without features."""
+        scores, labels = self.scores.cpu().numpy(), self.labels.cpu().numpy()
+        return Found(box_array(self.boxes), scores, labels)
 
     def take(self, rows: Tensor | slice) -> Self:
         """Returns the detections at the places ``rows``: integers in any order, a mask, or a slice."""
@@ -145,34 +159,9 @@ def check_boxes(boxes: Tensor, labels: Tensor) -> None:
         raise ValueError(f"labels must be at least 0, got {int(labels.min())}")
 
 
-def areas(boxes: Tensor) -> Tensor:
-    """Returns the area of each box, (N,)."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-
-
-def intersections(boxes: Tensor, others: Tensor) -> Tensor:
-    """Returns the area that each of ``boxes`` (N, 4) shares with each of ``others`` (M, 4), shape (N, M)."""
-    corner = torch.maximum(boxes[:, None, :2], others[None, :, :2])
-    sides = (torch.minimum(boxes[:, None, 2:], others[None, :, 2:]) - corner).clamp(min=0)
-    return sides[..., 0] * sides[..., 1]
-
-
-def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Returns intersection over union of each pair, (N, M); 0 where the union has no area."""
-    shared = intersections(boxes, others)
-    union = areas(boxes)[:, None] + areas(others)[None] - shared
-    return shared / union.clamp(min=torch.finfo(union.dtype).tiny)
-
-
-def pairwise_share(boxes: Tensor, others: Tensor) -> Tensor:
-    """Returns the share of each of ``boxes`` that lies in each of ``others``, (N, M); 0 of a box without area."""
-    return intersections(boxes, others) / areas(boxes).clamp(min=torch.finfo(boxes.dtype).tiny)[:, None]
-
-
-def lie_inside(boxes: Tensor, windows: Tensor) -> Tensor:
-    """Tells of each of ``boxes`` (N, 4) whether it lies fully inside each of ``windows`` (M, 4), edges included."""
-    corners = (boxes[:, None, :2] >= windows[None, :, :2]) & (boxes[:, None, 2:] <= windows[None, :, 2:])
-    return corners.all(2)
+def box_array(boxes: Tensor) -> Boxes:
+    """Returns boxes (N, 4) as an array of float64."""
+    return boxes.cpu().numpy().astype(np.float64)
 
 
 def _check_rows(name: str, rows: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
