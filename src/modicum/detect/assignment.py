@@ -7,9 +7,8 @@ An object takes one detection; a region to be ignored takes any number, and only
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from modicum.detect.overlaps import Boxes, Flags, Numbers, pairwise_iou, pairwise_share
+from modicum.detect.overlaps import Boxes, Flags, Integers, Numbers, pairwise_iou, pairwise_share
 
 NOBODY = -1
 _JUST_BELOW = 1e-10  # an overlap of exactly the threshold counts, also where rounding moved it
@@ -25,7 +24,7 @@ def overlaps_with(boxes: Boxes, objects: Boxes, ignore: Flags) -> Numbers:
     return overlap
 
 
-def assign(overlaps: Numbers, ignore: Flags, thresholds: Sequence[float]) -> NDArray[np.int64]:
+def assign(overlaps: Numbers, ignore: Flags, thresholds: Sequence[float]) -> Integers:
     """Returns the number of the object that each detection is assigned to, (T, D); -1 where that is none.
 
     Args:

@@ -18,7 +18,7 @@ from torch import Tensor
 from modicum.adaptive.worth import Worth
 from modicum.detect.assignment import NOBODY, assign, overlaps_with
 from modicum.detect.boxes import Detections, Objects, box_array
-from modicum.detect.overlaps import Flags, Numbers
+from modicum.detect.overlaps import Flags, Integers, Numbers
 
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
 MAX_DETECTIONS = 100  # per image and class, as COCO has it
@@ -29,20 +29,20 @@ class MatchedImage(NamedTuple):
     """What is kept of an image's detections: whether each was right, at each threshold."""
 
     scores: NDArray[np.float32]  # (D,)
-    labels: NDArray[np.int64]  # (D,)
+    labels: Integers  # (D,)
     hits: Flags  # (T, D): assigned to an object
     ignored: Flags  # (T, D): assigned to a region to be ignored
-    wanted: NDArray[np.int64]  # (G,): the classes of the objects to be found
+    wanted: Integers  # (G,): the classes of the objects to be found
 
 
 class _OfClass(NamedTuple):
     """Holds the detections of one class in all images, in descending order of score."""
 
-    images: NDArray[np.int64]  # (D,)
+    images: Integers  # (D,)
     scores: NDArray[np.float32]  # (D,)
     hits: Numbers  # (T, D), 1 or 0
     misses: Numbers  # (T, D), 1 or 0: counted, but no hits
-    wanted: NDArray[np.int64]  # (N,): objects in each image
+    wanted: Integers  # (N,): objects in each image
 
 
 def match_image(
@@ -114,12 +114,12 @@ class AveragePrecision(Worth):
         draws = (np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(times))
         return np.array([self._measure(draw) for draw in draws])
 
-    def _measure(self, times: NDArray[np.int64]) -> float:
+    def _measure(self, times: Integers) -> float:
         """Measures the set in which image n stands ``times[n]`` times, (N,)."""
         measured = [_precision(each, times) for each in self._by_class.values() if times @ each.wanted]
         return float(np.mean(measured)) if measured else 1 - self._best_claim(times)
 
-    def _best_claim(self, times: NDArray[np.int64]) -> float:
+    def _best_claim(self, times: Integers) -> float:
         """Returns the best score of a detection that is not ignored; 0 without one."""
         claims = [
             float(image.scores[~image.ignored[0]].max(initial=0))
@@ -153,7 +153,7 @@ def judge_precision(
     return AveragePrecision(tuple(match_image(own, wanted, thresholds) for own, wanted in pairs))
 
 
-def _precision(table: _OfClass, times: NDArray[np.int64]) -> float:
+def _precision(table: _OfClass, times: Integers) -> float:
     """Returns the mean over thresholds of the precision at 101 recalls, of one class.
 
     A detection of an image that stands in the set several times counts as often at once. Its copies have one score, so

@@ -13,6 +13,7 @@ Boxes: TypeAlias = NDArray[np.float64]
 """Shape (N, 4)."""
 
 Numbers: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 _TINY = float(np.finfo(np.float64).tiny)
@@ -23,9 +24,9 @@ class Found(NamedTuple):
 
     boxes: Boxes  # (N, 4)
     scores: NDArray[np.float32]  # (N,), in [0, 1]
-    labels: NDArray[np.int64]  # (N,)
+    labels: Integers  # (N,)
 
-    def take(self, rows: NDArray[np.int64] | Flags) -> "Found":
+    def take(self, rows: Integers | Flags) -> "Found":
         """Returns the detections at the places ``rows``, integers in any order or a mask."""
         return Found(self.boxes[rows], self.scores[rows], self.labels[rows])
 

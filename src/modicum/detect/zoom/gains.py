@@ -10,9 +10,9 @@ from typing import Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 
-from modicum.detect.overlaps import Boxes, Flags, Numbers, lie_inside
+from modicum.detect.overlaps import Boxes, Flags, Integers, Numbers, lie_inside
 from modicum.detect.zoom.gain_map import clear, integrate, spread_gains, sum_windows
-from modicum.detect.zoom.windows import Grid, Lattice, Places
+from modicum.detect.zoom.windows import Grid, Lattice
 
 UntrainedGain: TypeAlias = Literal["entropy", "score"]
 """What stands for the gain of a detection where no network was trained."""
@@ -136,7 +136,7 @@ def untrained_gains(scores: Numbers, kind: UntrainedGain) -> Numbers:
     return entropy
 
 
-def _inside(starts: Numbers, ends: Numbers, places: Places, side: int, image: int, margin: float) -> Numbers:
+def _inside(starts: Numbers, ends: Numbers, places: Integers, side: int, image: int, margin: float) -> Numbers:
     """Tells, along one axis, which boxes lie inside which windows: (K, places), 1 or 0.
 
     A border of the image needs no margin: nothing is cut there.

@@ -13,10 +13,10 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from modicum.detect.overlaps import Boxes, Numbers
+from modicum.detect.overlaps import Boxes, Integers, Numbers
 from modicum.detect.zoom.gain_map import clear
 from modicum.detect.zoom.gains import AnyGains, Gains
-from modicum.detect.zoom.windows import Grid, Lattice, Places
+from modicum.detect.zoom.windows import Grid, Lattice
 
 MAX_WINDOWS = 12
 MARGIN = 8.0  # pixels that a refined window keeps around promising boxes, where it can
@@ -200,12 +200,12 @@ def _densest(
     return chosen
 
 
-def _stride(places: Places) -> int:
+def _stride(places: Integers) -> int:
     return int(places[1] - places[0]) if len(places) > 1 else 0
 
 
-def _shifted(place: float, stride: int, last: int) -> Places:
+def _shifted(place: float, stride: int, last: int) -> Integers:
     """Returns places from one stride before to one after, in whole pixels and within the image, itself among them."""
     shifts = np.round(np.linspace(-stride, stride, 2 * _SHIFTS + 1))
-    shifted: Places = np.unique(np.clip(place + shifts, 0, last)).astype(np.int64)
+    shifted: Integers = np.unique(np.clip(place + shifts, 0, last)).astype(np.int64)
     return shifted

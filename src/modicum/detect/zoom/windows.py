@@ -7,14 +7,11 @@ from math import ceil
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from modicum.detect.overlaps import Boxes, Numbers
+from modicum.detect.overlaps import Boxes, Integers, Numbers
 
 Size: TypeAlias = tuple[float, float]
 """Width and height of a window: shares of the image's where at most 1, else pixels."""
-
-Places: TypeAlias = NDArray[np.int64]
 
 COLUMNS = 64  # cells across an image
 MULTIPLE = 32  # of pixels, of the sides of windows: what detectors pad to
@@ -91,8 +88,8 @@ class Lattice:
 
     width: int
     height: int
-    lefts: Places
-    tops: Places
+    lefts: Integers
+    tops: Integers
 
     @property
     def pixels(self) -> int:
@@ -190,21 +187,21 @@ def _side(name: str, wanted: float, image: int, least: float) -> int:
     return min(max(1, round(pixels / MULTIPLE), ceil(least / MULTIPLE)) * MULTIPLE, image)
 
 
-def _places(edges: Numbers, span: int, side: int) -> Places:
+def _places(edges: Numbers, span: int, side: int) -> Integers:
     """Returns where windows of ``span`` cells begin, in whole pixels; the last ones are moved to end in the image."""
     starts = np.round(edges[: len(edges) - span]).astype(np.int64)
     starts[-1] = round(edges[-1]) - side
-    places: Places = np.minimum(starts, starts[-1])
+    places: Integers = np.minimum(starts, starts[-1])
     return places
 
 
-def _spaced(last: int, count: int) -> Places:
-    places: Places = np.round(np.linspace(0, last, count)).astype(np.int64)
+def _spaced(last: int, count: int) -> Integers:
+    places: Integers = np.round(np.linspace(0, last, count)).astype(np.int64)
     return places
 
 
-def _covering(image: int, side: int, overlap: float) -> Places:
+def _covering(image: int, side: int, overlap: float) -> Integers:
     step = max(1, int(side * (1 - overlap)))
     starts = np.arange(0, max(image - side, 0) + step, step)
-    unique: Places = np.unique(np.minimum(starts, image - side)).astype(np.int64)
+    unique: Integers = np.unique(np.minimum(starts, image - side)).astype(np.int64)
     return unique
