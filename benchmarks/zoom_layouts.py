@@ -107,8 +107,8 @@ def _simulate_scores(
     """Returns scores in the coarse pass and at full resolution; noise is shared, so that hard people are hard twice."""
     is_person, shared = np.arange(len(heights)) < num_people, random.normal(0, 0.8, len(heights))
     scores = []
-    for scale, doubt in ((COARSE, 2.2), (1.0, 4.5)):
-        seen = 1.6 * np.log2(heights * scale / 26) + 3.0
+    for scale, doubt in ((COARSE, 0.8), (1.0, 3.0)):
+        seen = 1.6 * np.log2(heights * scale / 26) + 1.5
         logits = np.where(is_person, seen, -doubt) + shared + random.normal(0, 0.5, len(heights))
         scores.append((1 / (1 + np.exp(-logits))).astype(np.float32))
     return scores[0], scores[1]

@@ -39,7 +39,7 @@ def covered_pixels(boxes):
     return masks
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(whole_boxes(), whole_boxes())
 def test_overlaps_are_those_of_the_pixels_that_boxes_cover(boxes, others):
     ours, theirs = covered_pixels(boxes), covered_pixels(others)

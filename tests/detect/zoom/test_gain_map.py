@@ -32,7 +32,7 @@ def pixel_map(boxes, gains):
     return pixels
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(gained_boxes())
 def test_cells_hold_the_sums_of_their_pixels(gained):
     pixels = pixel_map(*gained)
@@ -42,7 +42,7 @@ def test_cells_hold_the_sums_of_their_pixels(gained):
     np.testing.assert_allclose(spread_gains(*gained, GRID), expected, atol=1e-12)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(*[st.floats(-50, 150)] * 4, st.floats(-1, 1)), max_size=6),
     st.integers(1, 70),
@@ -63,7 +63,7 @@ def test_box_without_area_keeps_its_gain_in_its_place():
     assert spread[3, 4] + spread[3, 5] == pytest.approx(0.5)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 1000), st.integers(1, WIDTH), st.integers(1, HEIGHT))
 def test_sums_by_integral_image_are_those_of_loops(seed, width, height):
     cells = np.random.default_rng(seed).normal(size=(6, 10))

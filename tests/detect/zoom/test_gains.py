@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modicum.detect.zoom.gains import BoxGains, MapGains, untrained_gains
+from modicum.detect.overlaps import Found
+from modicum.detect.zoom.gains import BoxGains, MapGains, remembered_gains, untrained_gains
 from modicum.detect.zoom.windows import Grid, Lattice, enumerate_windows
 
 GRID = Grid.of(640, 480, columns=16)
@@ -75,3 +76,14 @@ def test_entropy_is_highest_where_the_detector_is_undecided():
 
 def test_score_stands_for_the_gain_where_it_is_asked_for():
     assert untrained_gains(np.array([0.25]), "score").tolist() == [0.25]
+
+
+def test_what_the_coarse_pass_no_longer_sees_is_remembered():
+    boxes = np.array([[0.0, 0, 40, 40], [100, 0, 140, 40], [200, 0, 240, 40]])
+    last = Found(boxes, np.float32([0.9, 0.8, 0.7]), np.array([0, 0, 1]))
+    coarse = Found(boxes[[0, 2]] + 2, np.float32([0.1, 0.1]), np.array([0, 0]))
+
+    remembered, gains = remembered_gains(last, coarse)
+
+    assert remembered.tolist() == boxes[1:].tolist()  # the third is of another class now
+    assert gains.tolist() == pytest.approx([0.8, 0.7])

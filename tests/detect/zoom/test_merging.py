@@ -131,7 +131,7 @@ def random_found(random, window, count):
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 100_000))
 def test_whole_image_as_a_window_gives_what_the_fine_detector_alone_finds(seed):
     """Except for what the coarse pass sees larger than the image is high, which nothing here is."""
@@ -143,7 +143,7 @@ def test_whole_image_as_a_window_gives_what_the_fine_detector_alone_finds(seed):
     assert result.boxes.tolist() == fine.boxes.tolist()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 100_000))
 def test_answer_is_ordered_and_holds_nothing_that_nobody_found(seed):
     random, image = np.random.default_rng(seed), np.array([0.0, 0, WIDTH, HEIGHT])

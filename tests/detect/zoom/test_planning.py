@@ -32,7 +32,7 @@ def earned(gains, windows):
 SEEDS = st.integers(0, 100_000)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SEEDS, st.booleans(), st.booleans())
 def test_a_higher_price_never_reads_more_pixels(seed, with_whole, is_refined):
     plan = plan_by_density(random_gains(seed), LATTICES, with_whole=with_whole, is_refined=is_refined)
@@ -44,7 +44,7 @@ def test_a_higher_price_never_reads_more_pixels(seed, with_whole, is_refined):
     assert (np.diff(plan.prices) <= 0).all()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SEEDS)
 def test_no_plan_reads_more_than_the_image(seed):
     plan = plan_by_density(random_gains(seed, count=60), LATTICES)
@@ -64,7 +64,7 @@ def test_images_that_promise_nothing_are_left_at_any_price():
         assert len(plan_by_density(gains, LATTICES).at(ANY_GAIN)) == 0
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(SEEDS)
 def test_each_window_is_the_densest_of_what_the_ones_before_left(seed):
     gains = random_gains(seed, lowest=0.0)
@@ -126,7 +126,7 @@ class TestRefining:
         assert left <= 97 - 8
         assert top <= 70 - 8 or top + 96 >= 138
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=40)
     @given(SEEDS)
     def test_moving_never_loses_and_stays_near_and_inside(self, seed):
         gains = random_gains(seed)

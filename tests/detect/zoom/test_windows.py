@@ -29,7 +29,7 @@ def test_half_overlapping_windows_of_the_fully_connected_network_are_34():
     assert (len(thirds), thirds.width, thirds.height) == (25, 224, 160)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(IMAGES, st.sampled_from([((0.5, 0.5),), ((0.25, 0.25), (480, 288)), ((1, 0.1), (3000, 40))]))
 def test_windows_lie_in_the_image_and_reach_all_its_borders(image, sizes):
     grid = Grid.of(*image)
@@ -42,7 +42,7 @@ def test_windows_lie_in_the_image_and_reach_all_its_borders(image, sizes):
         assert np.array_equal(lattice.window(len(windows) - 1), windows[-1])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(IMAGES)
 def test_places_of_a_window_are_those_of_sums_of_cells_inside_it(image):
     grid = Grid.of(*image)
@@ -80,7 +80,7 @@ def test_slices_with_a_fifth_of_overlap_are_15_on_full_hd():
     assert ((slices[:, 2:] - slices[:, :2]) == 512).all()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 120), st.sampled_from([0, 0.2, 0.5]))
 def test_slices_cover_every_pixel(width, height, side, overlap):
     seen = np.zeros((height, width), dtype=bool)

@@ -134,4 +134,4 @@ def _name(route: Tensor) -> str:
     count = len(route) - 1
     if count == 1 and route[1].equal(route[0]):
         return "whole image"
-    return "1 window" if count == 1 else f"{count} windows"
+    return {0: "no windows", 1: "1 window"}.get(count, f"{count} windows")

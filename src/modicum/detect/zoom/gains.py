@@ -3,14 +3,14 @@
 By boxes, a window earns the gains of the boxes that lie fully inside: a box that the border cuts keeps its coarse
 detection. By a map, it earns the sum of the map, whatever that consists of.
 """
-# K boxes, N detections, R rows of places or cells, C columns of them
+# K boxes, N detections, M of the last frame, R rows of places or cells, C columns of them
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 
-from modicum.detect.overlaps import Boxes, Flags, Integers, Numbers, lie_inside
+from modicum.detect.overlaps import Boxes, Flags, Found, Integers, Numbers, lie_inside, pairwise_iou
 from modicum.detect.zoom.gain_map import clear, integrate, spread_gains, sum_windows
 from modicum.detect.zoom.windows import Grid, Lattice
 
@@ -134,6 +134,21 @@ def untrained_gains(scores: Numbers, kind: UntrainedGain) -> Numbers:
     p = np.clip(scores.astype(np.float64), 1e-12, 1 - 1e-12)
     entropy: Numbers = -p * np.log(p) - (1 - p) * np.log1p(-p)
     return entropy
+
+
+def remembered_gains(last: Found, coarse: Found) -> tuple[Boxes, Numbers]:
+    """Returns boxes (M, 4) and gains (M,) of what a video showed a frame ago and the coarse pass does not see now.
+
+    Where looking closer finds the object again, it gains the score that it had; join these with the gains of the coarse
+    detections.
+
+    Args:
+        last: All detections of the last frame, with calibrated scores.
+        coarse: Those of the coarse pass over this frame.
+    """
+    overlap = pairwise_iou(last.boxes, coarse.boxes)
+    seen = np.any((overlap >= 0.5) & (last.labels[:, None] == coarse.labels[None]), axis=1)
+    return last.boxes[~seen], last.scores[~seen].astype(np.float64)
 
 
 def _inside(starts: Numbers, ends: Numbers, places: Integers, side: int, image: int, margin: float) -> Numbers:

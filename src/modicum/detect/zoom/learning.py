@@ -212,7 +212,7 @@ class _Learner:
         self.optimizer.step()
         if (number + 1) % self.how.copy_every == 0:
             self.target.load_state_dict(self.qnet.state_dict())
-        if not np.isfinite(value := float(loss)):
+        if not np.isfinite(value := float(loss.detach())):
             raise DivergedError(f"the loss of the Q-net is {value} after {number + 1} updates: lower the rate")
         return value
 
