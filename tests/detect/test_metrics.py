@@ -70,6 +70,13 @@ def test_images_without_objects_have_no_figures():
     assert coco_figures(found, [Objects.empty()] * 3) == CocoFigures(*[None] * 7)
 
 
+def test_detections_of_classes_without_an_object_do_not_count():
+    found, objects = draw_images(2, 6)
+    stray = Detections(as_boxes([[0, 0, 10, 10]]), torch.tensor([0.99]), torch.tensor([7]))
+
+    assert coco_figures([Detections.join([own, stray]) for own in found], objects) == coco_figures(found, objects)
+
+
 def test_nothing_found_is_worth_nothing():
     _, objects = draw_images(1, 5)
 

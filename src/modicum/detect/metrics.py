@@ -1,7 +1,7 @@
 """The figures of COCO: average precision by overlap and by size of objects, through faster-coco-eval."""
 # N images
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import Tensor
 from modicum.detect.average_precision import MAX_DETECTIONS
 from modicum.detect.boxes import Detections, Objects, box_array
 from modicum.storage.errors import MissingExtraError
+
+_PLACES = (0, 1, 2, 3, 4, 5, 8)  # of the figures below in COCO's statistics
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,11 @@ def coco_figures(
     if not any((~each.ignore).any() for each in objects):
         return CocoFigures(*[None] * 7)
     stats = _evaluate(found, objects, max_detections)
-    names = ("AP_all", "AP_50", "AP_75", "AP_small", "AP_medium", "AP_large", f"AR_{max_detections}")
-    values = (float(stats[name]) for name in names)
-    return CocoFigures(*(None if value < 0 else value for value in values))
+    return CocoFigures(*(None if stats[place] < 0 else stats[place] for place in _PLACES))
 
 
-def _evaluate(found: Sequence[Detections], objects: Sequence[Objects], max_detections: int) -> Mapping[str, float]:
+def _evaluate(found: Sequence[Detections], objects: Sequence[Objects], max_detections: int) -> list[float]:
+    """Returns the statistics in the order in which COCO prints them."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
@@ -69,8 +70,7 @@ def _evaluate(found: Sequence[Detections], objects: Sequence[Objects], max_detec
     evaluation = COCOeval_faster(truth, truth.loadRes(_results(found, objects)), "bbox")
     evaluation.params.maxDets = [1, 10, max_detections]
     evaluation.run()
-    stats: Mapping[str, float] = evaluation.stats_as_dict
-    return stats
+    return [float(value) for value in evaluation.stats]
 
 
 def _truth(objects: Sequence[Objects]) -> dict[str, list[dict[str, object]]]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modicum.adaptive.knobs import BudgetError
 from modicum.detect.overlaps import areas, lie_inside
 from modicum.detect.zoom.gains import BoxGains, MapGains
 from modicum.detect.zoom.planning import ANY_GAIN, Budget, TimeModel, plan_by_density, plan_by_value, refine
@@ -169,8 +170,13 @@ class TestBudgets:
         assert 10 + 1e-3 * areas(windows).sum() + 5 * len(windows) <= 100
 
     def test_time_without_a_prediction_is_refused(self):
-        with pytest.raises(ValueError, match="max_ms needs time"):
+        with pytest.raises(BudgetError, match="max_ms needs time"):
             Budget(max_ms=10.0)
+
+    @pytest.mark.parametrize(("name", "limit"), [("max_windows", -1), ("max_pixels", -0.5), ("max_pixels", np.nan)])
+    def test_limits_below_nothing_are_refused(self, name, limit):
+        with pytest.raises(BudgetError, match=f"{name} must be at least 0, got {limit}"):
+            Budget(**{name: limit})
 
 
 class TestByValue:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from modicum.adaptive.knobs import BudgetError
 from modicum.detect.overlaps import Boxes, Integers, Numbers
 from modicum.detect.zoom.gain_map import clear
 from modicum.detect.zoom.gains import AnyGains, Gains
@@ -56,10 +57,12 @@ class Budget:
     time: TimeModel | None = None
 
     def __post_init__(self) -> None:
-        if self.max_windows < 0:
-            raise ValueError(f"max_windows must be at least 0, got {self.max_windows}")
+        for name in ("max_windows", "max_pixels", "max_ms"):
+            limit = getattr(self, name)
+            if limit is not None and not limit >= 0:  # so that NaN is refused, too
+                raise BudgetError(f"{name} must be at least 0, got {limit}")
         if self.max_ms is not None and self.time is None:
-            raise ValueError("max_ms needs time, which predicts milliseconds: measure it first")
+            raise BudgetError("max_ms needs time, which predicts milliseconds: measure it first")
 
     @property
     def is_tight(self) -> bool:
