@@ -21,7 +21,7 @@ from torch import Tensor
 from modicum.adaptive.costs import CostTable
 from modicum.detect.average_precision import AveragePrecision, MatchedImage, match_image
 from modicum.detect.boxes import Detections, Objects
-from modicum.detect.overlaps import Found, Numbers
+from modicum.detect.overlaps import Found, Numbers, suppress
 from modicum.detect.zoom.baselines import plan_fixed, plan_random
 from modicum.detect.zoom.costs import pixel_costs
 from modicum.detect.zoom.gains import BoxGains, untrained_gains
@@ -68,7 +68,7 @@ class Scene:
         cut = np.clip(self.boxes, np.tile(window[:2], 2), np.tile(window[2:], 2))
         part = np.prod(cut[:, 2:] - cut[:, :2], axis=1) / np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1)
         kept = (part >= 0.5) & (scores >= LEAST_SCORE)
-        return Found(cut[kept], scores[kept], np.zeros(int(kept.sum()), dtype=np.int64))
+        return suppress(Found(cut[kept], scores[kept], np.zeros(int(kept.sum()), dtype=np.int64)))
 
 
 def draw_scene(random: np.random.Generator) -> Scene:
@@ -261,7 +261,8 @@ def table(train: Sequence[Views], test: Sequence[Views], updates: int) -> list[R
     rows += [measure(f"{count} random small windows", test, random_routes(test, count)) for count in (4, 8)]
     fixed = plan_fixed([view.truth() for view in train], LATTICES)
     for count in (1, 2, 4):
-        rows.append(measure_plans(f"best {count} fixed windows", test, [fixed] * len(test), fixed.prices[count - 1]))
+        route = to_route(GRID.whole, fixed.windows[:count])
+        rows.append(measure(f"best {count} fixed windows", test, [route] * len(test)))
     policies = {"entropy": by_entropy, "R-net": predicted(rnet), "true gain": Views.truth}
     for name, gains in policies.items():
         plans = greedy_plans(test, gains)

@@ -5,16 +5,14 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
-from modicum.adaptive.curve import trace_curve, worth_at
-from modicum.adaptive.evidence import Scored, cached
-from modicum.detect.average_precision import AveragePrecision
-from modicum.detect.zoom.policies import PrefixPolicy, plan_scores
+from modicum.detect.zoom.policies import to_route
 
 PATH = Path(__file__).parents[3] / "benchmarks" / "zoom_layouts.py"
 SCENES = 60
+PRICES = (1e6, 32, 16, 8, 4, 1)
 
 
 @pytest.fixture(scope="module")
@@ -35,53 +33,46 @@ def scenes(layouts):
 
 
 @pytest.fixture(scope="module")
-def curves(layouts, scenes):
-    """Curves of the greedy policy by entropy, R-net and true gain: precision over pixels."""
+def rows(layouts, scenes):
+    """What the greedy policy reaches by entropy, R-net and true gain, from the highest price to the lowest."""
     _, test, _, rnet = scenes
-
-    def curve(gains):
-        scored = Scored(tuple(map(str, range(len(test)))), plan_scores(layouts.greedy_plans(test, gains)))
-        outcome = cached(lambda routes: AveragePrecision(tuple(map(layouts.Views.judge, test, routes))))
-        policy = PrefixPolicy()
-        knobs = [0, 1, 2, 4, 8, 16, 32, policy.knob_range(scored.scores)[1]]
-        return trace_curve(scored, outcome, policy, layouts.COSTS, knobs=knobs, num_shuffles=1)
-
     policies = {"entropy": layouts.by_entropy, "R-net": layouts.predicted(rnet), "true gain": layouts.Views.truth}
-    return {name: curve(gains) for name, gains in policies.items()}
+    plans = {name: layouts.greedy_plans(test, gains) for name, gains in policies.items()}
+    return {name: [layouts.measure_plans(name, test, own, price) for price in PRICES] for name, own in plans.items()}
 
 
-def test_the_price_trades_precision_for_pixels(curves):
-    for curve in curves.values():
-        assert all(left.cost >= right.cost for left, right in pairwise(curve.routed))
-        assert curve.routed[0].cost > 2 * curve.routed[-1].cost
-        assert curve.routed[0].worth > curve.routed[-1].worth + 0.1
-    precise = [point.worth for point in curves["R-net"].routed]
-    assert all(left > right - 0.02 for left, right in pairwise(precise))  # up to the noise of 60 scenes
+def precision_at(rows, pixels):
+    """The precision of a policy at a share of pixels, between two prices."""
+    return np.interp(pixels, [row.pixels for row in rows], [row.precision for row in rows])
 
 
-def test_greedy_windows_beat_random_ones_at_equal_pixels(layouts, scenes, curves):
+def test_a_higher_price_reads_fewer_pixels_and_finds_less(rows):
+    for own in rows.values():
+        assert all(left.pixels <= right.pixels for left, right in pairwise(own))
+        assert own[-1].pixels > 2 * own[0].pixels
+        assert own[-1].precision > own[0].precision + 0.1
+        assert all(left.precision < right.precision + 0.02 for left, right in pairwise(own))  # up to noise
+
+
+def test_greedy_windows_beat_random_ones_at_equal_pixels(layouts, scenes, rows):
     _, test, fine, _ = scenes
     random = layouts.measure("random", test, layouts.random_routes(test, 4))
 
-    greedy = worth_at(curves["R-net"].routed, random.pixels * layouts.GRID.pixels)
-
-    assert (greedy - random.precision) / fine > 0.15
+    assert (precision_at(rows["R-net"], random.pixels) - random.precision) / fine > 0.15
 
 
-def test_the_true_gain_bounds_what_predictions_reach(curves):
-    bound = curves["true gain"].routed
+def test_the_true_gain_bounds_what_predictions_reach(rows):
     for name in ("R-net", "entropy"):
-        for point in curves[name].routed:
-            best = worth_at(bound, min(point.cost, bound[0].cost))
-            assert best > point.worth - 0.02
+        for row in rows[name]:
+            assert precision_at(rows["true gain"], row.pixels) > row.precision - 0.02
 
 
-def test_windows_that_follow_the_image_beat_fixed_ones(layouts, scenes, curves):
+def test_windows_that_follow_the_image_beat_fixed_ones(layouts, scenes, rows):
     train, test, *_ = scenes
     fixed = layouts.plan_fixed([view.truth() for view in train], layouts.LATTICES)
     for count in (1, 2):
-        rival = layouts.measure_plans("fixed", test, [fixed] * len(test), fixed.prices[count - 1])
-        assert worth_at(curves["R-net"].routed, rival.pixels * layouts.GRID.pixels) > rival.precision
+        rival = layouts.measure("fixed", test, [to_route(layouts.GRID.whole, fixed.windows[:count])] * SCENES)
+        assert precision_at(rows["R-net"], rival.pixels) > rival.precision
 
 
 def test_the_network_ranks_gains_better_than_the_entropy_of_scores(layouts, scenes):
@@ -93,16 +84,16 @@ def test_the_network_ranks_gains_better_than_the_entropy_of_scores(layouts, scen
     assert fit.rank_correlation > fit.entropy_rank_correlation
 
 
-def test_no_zooming_is_the_coarse_pass_alone(layouts, scenes, curves):
+def test_at_a_price_that_nothing_is_worth_the_coarse_pass_is_all(layouts, scenes, rows):
     _, test, fine, _ = scenes
     coarse = layouts.measure("coarse", test, layouts.random_routes(test, 0))
 
     assert coarse.pixels == 1 / 16
-    assert curves["R-net"].routed[-1].worth == coarse.precision < 0.8 * fine
+    assert rows["R-net"][0].precision == coarse.precision < 0.8 * fine
 
 
 def test_scenes_are_drawn_alike_from_one_seed(layouts):
     first, second = (layouts.views_of(3, 2)[1].scene for _ in range(2))
 
-    assert torch.from_numpy(first.boxes).equal(torch.from_numpy(second.boxes))
+    assert np.array_equal(first.boxes, second.boxes)
     assert (first.coarse == second.coarse).all()

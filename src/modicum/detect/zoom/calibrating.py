@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
 from modicum.detect.overlaps import Flags, Numbers
 from modicum.detect.zoom.score_map import IDENTITY, ScoreMap
@@ -20,7 +21,7 @@ ISOTONIC_FROM = 1000  # detections: with fewer, steps follow chance, and two num
 _STRICT = 1e-3  # share of the score itself, so that detections keep their order where isotonic regression is flat
 _KNOTS = 257  # of a temperature, evenly spaced in logits: the line between two is within 1e-4 of the curve
 _FARTHEST = 12.0  # logits
-_SOFTLY = 1e-2  # strength of the penalty that keeps the fit of separable scores finite
+_STRENGTH = 100.0  # of the data against the penalty that keeps the fit of separable scores finite
 
 
 def fit_score_map(scores: Numbers, hits: Flags, kind: Kind | None = None) -> ScoreMap:
@@ -64,21 +65,13 @@ def _fit_isotonic(scores: Numbers, hits: Flags) -> ScoreMap:
 
 
 def _fit_temperature(scores: Numbers, hits: Flags) -> ScoreMap:
-    """Fits sigmoid(a logit + b), a > 0, by Newton's method on the penalised likelihood."""
-    inputs = np.stack([logit(scores), np.ones(len(scores))], axis=1)
-    weights, start = np.array([1.0, 0.0]), np.array([1.0, 0.0])
-    for _ in range(50):  # converges in fewer than ten steps
-        p = _sigmoid(inputs @ weights)
-        gradient = inputs.T @ (p - hits) + _SOFTLY * (weights - start)
-        curvature = (inputs * (p * (1 - p))[:, None]).T @ inputs + _SOFTLY * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        weights = weights - step
-        if np.abs(step).max() < 1e-9:
-            break
-    if weights[0] <= 0:  # higher scores are right less often: no rising map says so
+    """Fits sigmoid(a logit + b), a > 0."""
+    curve = LogisticRegression(C=_STRENGTH).fit(logit(scores)[:, None], hits)
+    slope, offset = float(curve.coef_[0, 0]), float(curve.intercept_[0])
+    if slope <= 0:  # higher scores are right less often: no rising map says so
         return IDENTITY
     knots = np.linspace(-_FARTHEST, _FARTHEST, _KNOTS)
-    return ScoreMap(_sigmoid(knots), _sigmoid(weights[0] * knots + weights[1]))
+    return ScoreMap(_sigmoid(knots), _sigmoid(slope * knots + offset))
 
 
 def _sigmoid(logits: Numbers) -> Numbers:

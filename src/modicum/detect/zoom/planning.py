@@ -125,8 +125,8 @@ def plan_by_density(
     if with_whole and budget.allows(grid.pixels, 1, grid.pixels):
         end = next((step for step, density in enumerate(densities) if upgrades[step] >= density), len(densities))
         windows[end:], densities[end:] = [grid.whole], [max(upgrades[end], 0.0)]
-    prices = np.minimum.accumulate(np.array(densities, dtype=np.float64))
-    return Plan(grid.whole, np.array(windows, dtype=np.float64).reshape(-1, 4), prices)
+    prices = np.minimum.accumulate(np.array(densities, dtype=np.float32))  # as scores of a policy hold them
+    return Plan(grid.whole, np.array(windows, dtype=np.float64).reshape(-1, 4), prices.astype(np.float64))
 
 
 def plan_by_value(
