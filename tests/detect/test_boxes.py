@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from modicum.detect.boxes import Detections, Objects
+from modicum.detect.boxes import Detections, Objects, areas
 
 LABELS = torch.tensor([0], dtype=torch.int64)
 
@@ -32,6 +32,10 @@ def test_detections_survive_as_arrays() -> None:
 
     assert again.boxes.equal(found.boxes)
     assert (again.scores.tolist(), again.labels.tolist()) == ([0.25], [0])
+
+
+def test_area_is_width_times_height() -> None:
+    assert areas(boxes_of((1, 2, 3, 7), (1, 2, 1, 7))).tolist() == [10, 0]
 
 
 def test_best_first_keeps_the_order_of_equal_scores() -> None:

@@ -159,6 +159,11 @@ def check_boxes(boxes: Tensor, labels: Tensor) -> None:
         raise ValueError(f"labels must be at least 0, got {int(labels.min())}")
 
 
+def areas(boxes: Tensor) -> Tensor:
+    """Returns the area of each box, (N,)."""
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
 def box_array(boxes: Tensor) -> Boxes:
     """Returns boxes (N, 4) as an array of float64."""
     return boxes.cpu().numpy().astype(np.float64)
