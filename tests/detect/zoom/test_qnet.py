@@ -40,14 +40,14 @@ def parameters(network):
     return sum(each.numel() for each in network.parameters())
 
 
-def random_case(seed, count=8):
+def random_case(seed, grid=GRID, count=8):
     """Boxes with true gains, and a map of what someone expects of them."""
     random = np.random.default_rng(seed)
-    corners = random.uniform(0, [450, 200], (count, 2))
-    boxes = np.concatenate([corners, corners + random.uniform(8, 50, (count, 2))], axis=1)
-    truth = BoxGains.of(boxes, random.uniform(-0.2, 1, count), GRID)
-    expected = BoxGains.of(boxes, truth.gains + random.normal(0, 0.2, count), GRID)
-    return ZoomCase(expected.map(), truth, LATTICES)
+    corners = random.uniform(0, [0.9 * grid.width, 0.8 * grid.height], (count, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(0.02, 0.1, (count, 2)) * grid.width], axis=1)
+    truth = BoxGains.of(boxes, random.uniform(-0.2, 1, count), grid)
+    expected = BoxGains.of(boxes, truth.gains + random.normal(0, 0.2, count), grid)
+    return ZoomCase(expected.map(), truth, enumerate_windows(grid))
 
 
 class TestNetworks:
@@ -156,26 +156,26 @@ class TestReturns:
 
 
 class TestLearning:
-    how = QLearning(updates=150, batch_size=16, horizon=4, exploration_epochs=2, rate=3e-3, seed=0)
-
-    def test_it_earns_more_than_it_did_and_nearly_what_greedy_earns(self):
+    def test_it_earns_nearly_what_the_greedy_policy_earns(self):
         torch.manual_seed(0)
-        cases, test = [random_case(seed) for seed in range(30)], [random_case(seed) for seed in range(100, 120)]
-        network = ConvQnet(2)
+        small = Grid.of(384, 192, columns=12)
+        cases, test = ([random_case(seed, small) for seed in seeds] for seeds in (range(40), range(100, 130)))
+        network, greedy = ConvQnet(2), self.earned(ResidualQnet(ConvQnet(2)), test)
         before = self.earned(network, test)
 
-        history = train_qnet(network, cases, self.how)
+        how = QLearning(updates=250, horizon=5, prices=(2.0, 2.0), rate=3e-3, exploration_epochs=3)
+        history = train_qnet(network, cases, how)
 
-        after, greedy = self.earned(network, test), self.earned(ResidualQnet(ConvQnet(2)), test)
-        assert len(history) == 150
-        assert after > before
-        assert after > 0.7 * greedy  # longer training comes closer; see benchmarks/zoom_layouts.py
+        assert before < 0 < greedy
+        assert self.earned(network, test) > 0.7 * greedy  # more updates come closer, and vary less from seed to seed
+        assert len(history) == 250
         assert not network.training
 
     @staticmethod
     def earned(network, cases, price=2.0):
-        values = values_of(network.eval(), GRID, LATTICES)
-        return mean_return(cases, [plan_by_value(case.cells, values, LATTICES, GRID, price) for case in cases], price)
+        values = values_of(network.eval(), cases[0].grid, cases[0].lattices)
+        windows = [plan_by_value(case.cells, values, case.lattices, case.grid, price) for case in cases]
+        return mean_return(cases, windows, price)
 
     def test_images_of_mixed_size_are_learnt_from(self):
         other = Grid.of(256, 512, columns=8)
