@@ -1,7 +1,7 @@
 """Average precision as a worth: what detectors found in a set of images, measured on any of them again and again.
 
 Detections are assigned to objects once per image; a set, resampled or not, is then a sum over its images. A thousand
-sets for an interval take a second for 100 images of 50 detections each at one threshold, and ten times as many at ten.
+sets for an interval take 0.3 seconds for 100 images of 36 detections at one threshold, and 1.3 seconds at ten.
 """
 # N images, D detections, T thresholds, G objects
 

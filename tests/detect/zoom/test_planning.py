@@ -34,9 +34,10 @@ SEEDS = st.integers(0, 100_000)
 
 
 @settings(deadline=None, max_examples=40)
-@given(SEEDS, st.booleans(), st.booleans())
-def test_a_higher_price_never_reads_more_pixels(seed, with_whole, is_refined):
-    plan = plan_by_density(random_gains(seed), LATTICES, with_whole=with_whole, is_refined=is_refined)
+@given(SEEDS, st.booleans(), st.booleans(), st.sampled_from([0.0, 5e4]))
+def test_a_higher_price_never_reads_more_pixels(seed, with_whole, is_refined, overhead):
+    gains = random_gains(seed)
+    plan = plan_by_density(gains, LATTICES, with_whole=with_whole, is_refined=is_refined, overhead=overhead)
 
     pixels = [areas(plan.at(price)).sum() for price in PRICES]
 
@@ -107,6 +108,24 @@ def test_the_whole_image_is_read_where_objects_are_everywhere():
     plan = plan_by_density(gains, LATTICES)
 
     assert plan.at(len(boxes) * 0.7).tolist() == [[0, 0, 640, 384]]
+
+
+def test_windows_that_cost_more_than_their_pixels_are_fewer_and_larger():
+    many = random_gains(7, count=60, lowest=0.0)
+    plain, dear = (
+        plan_by_density(many, LATTICES, with_whole=False, budget=Budget(max_windows=3), overhead=overhead)
+        for overhead in (0.0, 1e6)
+    )
+
+    assert areas(dear.windows).mean() > areas(plain.windows).mean()
+    assert earned(many, dear.windows) > earned(many, plain.windows)
+    gain = earned(many, dear.windows[:1])
+    assert dear.prices[0] == pytest.approx(gain * GRID.pixels / (areas(dear.windows[:1])[0] + 1e6))
+
+
+def test_overhead_follows_from_times():
+    assert TimeModel(10.0, 1e-4, 5.0).overhead == pytest.approx(50_000)
+    assert TimeModel(10.0, 0.0, 5.0).overhead == 0
 
 
 class TestRefining:

@@ -35,6 +35,11 @@ class TimeModel(NamedTuple):
     per_pixel: float  # ms for each pixel that the fine detector reads
     per_window: float  # ms for each window
 
+    @property
+    def overhead(self) -> float:
+        """What a window costs beyond its pixels, in pixels."""
+        return self.per_window / self.per_pixel if self.per_pixel else 0.0
+
     def milliseconds(self, pixels: float, windows: int) -> float:
         """Predicts the time of an image of which the fine detector reads ``pixels`` in as many windows."""
         return self.fixed + self.per_pixel * pixels + self.per_window * windows
@@ -99,8 +104,12 @@ def plan_by_density(
     budget: Budget | None = None,
     with_whole: bool = True,
     is_refined: bool = True,
+    overhead: float = 0.0,
 ) -> Plan:
     """Plans windows in descending order of gain per pixel, each judged by what the ones before it left.
+
+    Without an overhead, small windows come first: they hold little but what they are for. They read no more pixels for
+    the same accuracy than larger ones, but are more calls.
 
     Args:
         gains: What windows promise.
@@ -109,19 +118,23 @@ def plan_by_density(
         with_whole: Whether the whole image may end the plan: where reading all the rest promises more per pixel than
             the next window, and at price 0. Without it, no more than windows are ever held in memory.
         is_refined: Whether each window is shifted to where it promises most, and keeps a margin around boxes.
+        overhead: What a window costs beyond its pixels, in pixels: `TimeModel.overhead`. Prices include it.
     """
     grid, budget = gains.grid, budget or Budget()
     rest, spent = gains, 0
     windows, densities = list[Numbers](), list[float]()
-    upgrades = [gains.total()]  # gain per pixel of reading the rest of the image instead of the next window
-    while (chosen := _densest(rest, lattices, budget, spent, len(windows))) is not None:
+    upgrades = [
+        gains.total() * grid.pixels / (grid.pixels + overhead)
+    ]  # gain per pixel of reading the rest of the image instead of the next window
+    while (chosen := _densest(rest, lattices, budget, spent, len(windows), overhead)) is not None:
         window, lattice = chosen
         window = refine(rest, window, lattice) if is_refined else window
         left = rest.without(window)
-        densities.append((rest.total() - left.total()) * grid.pixels / lattice.pixels)
+        densities.append((rest.total() - left.total()) * grid.pixels / (lattice.pixels + overhead))
         windows.append(window)
         rest, spent = left, spent + lattice.pixels
-        upgrades.append(rest.total() * grid.pixels / max(grid.pixels - spent, 1))
+        more = grid.pixels - spent + overhead * (1 - len(windows))
+        upgrades.append(rest.total() * grid.pixels / max(more, 1))
     if with_whole and budget.allows(grid.pixels, 1, grid.pixels):
         end = next((step for step, density in enumerate(densities) if upgrades[step] >= density), len(densities))
         windows[end:], densities[end:] = [grid.whole], [max(upgrades[end], 0.0)]
@@ -190,14 +203,14 @@ def refine(gains: Gains, window: Numbers, lattice: Lattice, margin: float = MARG
 
 
 def _densest(
-    gains: AnyGains, lattices: Sequence[Lattice], budget: Budget, spent: float, windows: int
+    gains: AnyGains, lattices: Sequence[Lattice], budget: Budget, spent: float, windows: int, overhead: float
 ) -> tuple[Numbers, Lattice] | None:
     """Returns the window of the highest positive gain per pixel within budget, and its lattice; None without one."""
     best, chosen = 0.0, None
     for lattice in lattices:
         if budget.allows(spent + lattice.pixels, windows + 1, gains.grid.pixels):
             promised = gains.on(lattice)
-            density = float(promised.max()) / lattice.pixels
+            density = float(promised.max()) / (lattice.pixels + overhead)
             if density > best:
                 best, chosen = density, (lattice.window(int(promised.argmax())), lattice)
     return chosen
