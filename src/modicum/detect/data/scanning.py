@@ -39,6 +39,14 @@ class BoxScan:
         """Number of pictures without objects that count."""
         return int((self.objects.sum(axis=1) == 0).sum())
 
+    def require_sound(self, origin: str) -> None:
+        """Raises `DataError` if a box cannot be used as it stands."""
+        if self.faults.total:
+            raise DataError(
+                f"boxes of {origin} are faulty: {self.faults.empty} have no area, {self.faults.outside} lie outside "
+                f"their picture, {self.faults.cut} reach beyond it: correct them, or leave strict out"
+            )
+
 
 @dataclass(frozen=True)
 class _Finding:

@@ -18,6 +18,7 @@ from PIL import Image
 from modicum.datasets.contents import content_digest
 from modicum.datasets.sources import PARTS
 from modicum.detect.boxes import Objects
+from modicum.detect.data.grounds import draw_ground
 from modicum.detect.data.sources import BoxFaults, DetectionSource, Record, Sample
 from modicum.storage.errors import DataError
 
@@ -31,8 +32,6 @@ _SPREAD = 0.07  # standard deviation of places in a cluster, in sides
 _DISTRACTORS = (8, 16)
 _ROOM = 1.15  # distance of two marks, in sums of their half extents
 _TRIES = 30  # for a place that is free; a mark without one is left out
-_CELLS = (6, 24, 96, 384)  # of the octaves of a ground across a picture of 1536 px
-_AMPLITUDES = (34.0, 20.0, 14.0, 10.0)  # of 255
 _CONTRAST = (45.0, 110.0)  # of a mark to the ground, of 255
 
 
@@ -94,10 +93,10 @@ class ScatteredMarks(DetectionSource):
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """Draws a picture; see `DetectionSource.pixels`."""
-        canvas = _draw_ground(np.random.default_rng((self._seed, index, 1)), self._side)
+        canvas = draw_ground(np.random.default_rng((self._seed, index, 1)), self._side, self._side)
         for mark in self._marks(index):
             _draw_mark(canvas, mark)
-        return np.rint(canvas.clip(0, 255)).astype(np.uint8)
+        return np.asarray(np.rint(canvas.clip(0, 255)), np.uint8)
 
     def faults(self, index: int) -> BoxFaults:
         """Returns no faults; see `DetectionSource.faults`."""
@@ -146,17 +145,6 @@ def _add_mark(
             return
 
 
-def _draw_ground(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """Draws a texture (S, S, 3) of smooth noise at four scales, around a random colour."""
-    grey = np.zeros((side, side), np.float32)
-    for cells, amplitude in zip(_CELLS, _AMPLITUDES, strict=True):
-        count = max(2, round(cells * side / 1536))
-        noise = Image.fromarray(rng.standard_normal((count, count)).astype(np.float32))
-        grey += amplitude * np.asarray(noise.resize((side, side), Image.Resampling.BILINEAR))
-    tint = rng.uniform(0.75, 1.25, 3).astype(np.float32)
-    return rng.uniform(100, 150, 3).astype(np.float32) + grey[..., None] * tint
-
-
 def _draw_mark(canvas: NDArray[np.float32], mark: _Mark) -> None:
     """Adds the colour of a mark to the pixels that it covers; only a patch around it is looked at."""
     reach = mark.size / 2 + 1
@@ -167,7 +155,7 @@ def _draw_mark(canvas: NDArray[np.float32], mark: _Mark) -> None:
     patch += (_coverage(mark, dx, dy)[..., None] * mark.colour).astype(np.float32)
 
 
-def _coverage(mark: _Mark, dx: NDArray[np.float64], dy: NDArray[np.float64]) -> NDArray[np.float64]:
+def _coverage(mark: _Mark, dx: NDArray[np.floating], dy: NDArray[np.floating]) -> NDArray[np.float64]:
     """Returns the share of each pixel that a mark covers, (P, P), from distances to its centre."""
     half, bar = mark.size / 2, mark.size / 6
     radius, extent = np.hypot(dx, dy), np.maximum(abs(dx), abs(dy))
@@ -180,4 +168,4 @@ def _coverage(mark: _Mark, dx: NDArray[np.float64], dy: NDArray[np.float64]) -> 
         inside = half - radius
     else:
         inside = half - extent
-    return np.asarray(np.clip(inside + 0.5, 0, 1))
+    return np.asarray(np.clip(inside + 0.5, 0, 1), np.float64)

@@ -102,6 +102,11 @@ class BoxFaults:
     outside: int = 0
     cut: int = 0
 
+    @property
+    def total(self) -> int:
+        """Number of faulty boxes."""
+        return self.empty + self.outside + self.cut
+
     def __add__(self, other: "BoxFaults") -> "BoxFaults":
         return BoxFaults(self.empty + other.empty, self.outside + other.outside, self.cut + other.cut)
 

@@ -1,7 +1,7 @@
 """Splits of pictures with boxes: frames of one sequence resemble each other, so that sequences are kept together."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -15,6 +15,7 @@ from modicum.detect.data.sources import DetectionSource
 from modicum.storage.errors import DataError
 
 SplitBy = Literal["sequence", "time", "picture"]
+Draw = Callable[[PartOf, Mapping[Part, float], int], PartOf]
 
 
 def make_splits(
@@ -51,12 +52,12 @@ def make_splits(
             f"{source.origin}: names of pictures tell of no sequences: call frames <sequence>-<number>, or split them "
             "by picture"
         )
-    draw = {
+    draws: dict[SplitBy, Draw] = {
         "sequence": partial(_draw_sequences, group_of),
         "time": partial(_draw_in_time, group_of, order),
         "picture": splits.draw_parts,
-    }[by]
-    return splits.make_splits(source, found, calibration=calibration, test=test, seed=seed, draw=draw)
+    }
+    return splits.make_splits(source, found, calibration=calibration, test=test, seed=seed, draw=draws[by])
 
 
 def _groups_and_order(source: DetectionSource, found: Scan) -> tuple[dict[str, str], dict[str, list[str | int]]]:

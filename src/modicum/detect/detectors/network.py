@@ -22,6 +22,7 @@ TRUNK_NAMES: tuple[TrunkName, ...] = get_args(TrunkName)
 
 _CHANNELS = 64  # of both levels
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, of ImageNet
+_LITE_WIDTHS = (40, 112)  # of EfficientNet-Lite0 at strides 8 and 16
 _LITE_MEAN = _LITE_STD = (0.5, 0.5, 0.5)
 
 
@@ -55,8 +56,7 @@ class LiteTrunk(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.network = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 3))
-        fine, coarse = self.network.feature_info.channels()
-        self.lateral = nn.ModuleList([nn.Conv2d(fine, _CHANNELS, 1), nn.Conv2d(coarse, _CHANNELS, 1)])
+        self.lateral = nn.ModuleList(nn.Conv2d(width, _CHANNELS, 1) for width in _LITE_WIDTHS)
         self.smooth = nn.ModuleList([_conv(_CHANNELS, _CHANNELS), _conv(_CHANNELS, _CHANNELS)])
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

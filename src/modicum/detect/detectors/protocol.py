@@ -38,6 +38,16 @@ class Detector(Protocol):
         """Counts the multiply-adds for one image of a size; None if nothing tells."""
 
 
+def require_true_pixels(detector: Detector) -> None:
+    """Raises ValueError for a detector that squeezes images, which zooming in on windows would give nothing."""
+    if detector.squeezes_to is not None:
+        height, width = detector.squeezes_to
+        raise ValueError(
+            f"this detector squeezes every image to {width}x{height} px, so that it sees no more of a window than of "
+            "the whole: use it for the coarse pass alone, and another one, such as FCOS or Faster R-CNN, for the fine pass"
+        )
+
+
 def group_by_shape(images: Sequence[Tensor]) -> Iterator[tuple[tuple[int, int], list[int]]]:
     """Yields each (height, width) among images (3, H, W), with the places of the images that have it, in order."""
     places: dict[tuple[int, int], list[int]] = {}

@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.ssd import SSD
 
 from modicum.detect.boxes import Detections
@@ -31,7 +32,7 @@ class TorchvisionDetector:
         batch_pixels: Pixels of the images that run at once, at least one image; bounds the memory.
 
     Raises:
-        ValueError: If the model is in training mode, or of another kind.
+        ValueError: If the model is in training mode, of another kind, or gives more or fewer labels than classes.
     """
 
     def __init__(
@@ -51,6 +52,10 @@ class TorchvisionDetector:
         if model.training:
             raise ValueError(f"model must be in evaluation mode: call eval() on the {type(model).__name__}")
         self._model: Model = model
+        if (count := _num_labels(model)) not in (None, len(classes)):
+            raise ValueError(
+                f"the model gives {count} labels, but {len(classes)} classes are named: name each, in order"
+            )
         self._classes, self.limits, self._batch_pixels = tuple(classes), limits or DetectionLimits(), batch_pixels
         self._bound: dict[tuple[int, int], ShapeDetector] = {}
 
@@ -127,3 +132,12 @@ class TorchvisionDetector:
     @cached_property
     def _on_meta(self) -> Model:
         return copy.deepcopy(self._model).to("meta").eval()
+
+
+def _num_labels(model: Model) -> int | None:
+    """Returns the number of labels that a model gives, the background included; None where its head does not say."""
+    if isinstance(model, FasterRCNN):
+        predictor = model.roi_heads.box_predictor
+        return int(predictor.cls_score.out_features) if isinstance(predictor, FastRCNNPredictor) else None
+    head = model.head.classification_head
+    return int(head.num_columns if isinstance(model, SSD) else head.num_classes)

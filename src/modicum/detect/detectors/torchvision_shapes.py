@@ -5,7 +5,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
@@ -15,9 +15,9 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from modicum.detect.boxes import Detections
-from modicum.detect.detectors.true_pixels import Results, TruePixels
+from modicum.detect.detectors.true_pixels import TruePixels
 
-Model = FCOS | RetinaNet | FasterRCNN | SSD
+Model: TypeAlias = "FCOS | RetinaNet | FasterRCNN | SSD"
 M = TypeVar("M", bound=nn.Module)
 
 _ROI_SIDE = 7  # of the grid over which the features of a box are averaged
@@ -192,10 +192,11 @@ def _by_name(levels: Tensor | Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
 def _scale_of(batch: ImageList, shape: tuple[int, int]) -> Tensor:
     """Returns the factors (4,) from pixels of the images to those that the backbone got, before padding."""
     tall, wide = (of / by for of, by in zip(batch.image_sizes[0], shape, strict=True))
-    return batch.tensors.new_tensor([wide, tall, wide, tall])
+    factors: Tensor = batch.tensors.new_tensor([wide, tall, wide, tall])
+    return factors
 
 
-def _detections(result: Results, features: Tensor | None, limits: DetectionLimits) -> Detections:
+def _detections(result: Mapping[str, Tensor], features: Tensor | None, limits: DetectionLimits) -> Detections:
     found = Detections(
         result["boxes"].float().cpu(),
         result["scores"].float().clamp(0, 1).cpu(),

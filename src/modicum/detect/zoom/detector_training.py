@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 
@@ -56,12 +56,16 @@ class DetectorStage(LightningModule):
         self.minus_loss = MeanMetric()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Configures an optimiser with one group of parameters for a pretrained trunk and one for the rest."""
+        """Configures the optimiser."""
+        return configure_optimizer(self, self.parts(), self.optimizer_options, self.schedule)
+
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Returns the parameters of the trunk that has weights to start from, and all others."""
         backbone = self.network.fcos.backbone
         trunk = list(backbone.network.parameters()) if isinstance(backbone, LiteTrunk) else []
         of_trunk = {id(weight) for weight in trunk}
         head = [weight for weight in self.network.parameters() if id(weight) not in of_trunk]
-        return configure_optimizer(self, {"trunk": trunk, "head": head}, self.optimizer_options, self.schedule)
+        return {"trunk": trunk, "head": head}
 
     def training_step(self, batch: CropBatch, index: int) -> Tensor:
         """Returns the sum of the three losses of a batch."""
