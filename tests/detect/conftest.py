@@ -1,4 +1,5 @@
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,9 @@ def write_picture(tmp_path: Path) -> Callable[..., Path]:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if pixels is None:
-            seed = sum(name.encode()) * 1000 + len(name)
-            pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+            pixels = np.random.default_rng(zlib.crc32(name.encode())).integers(
+                0, 256, (size[1], size[0], 3), dtype=np.uint8
+            )
         exif = Image.Exif()
         exif[0x0112] = orientation
         options = {"exif": exif} if orientation != 1 else {}

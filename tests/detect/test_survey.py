@@ -16,7 +16,7 @@ def folder(write_coco, tmp_path):
 
 
 def test_survey_tells_what_is_in_a_set_and_what_is_wrong_with_it(folder):
-    report = survey(str(folder)).to_json()
+    report = survey(str(folder)).figures
     assert report["images"] == 10
     assert report["objects"] == {"car": 9, "bus": 1}
     assert (report["empty"], report["sequences"]) == (1, 6)
@@ -35,6 +35,7 @@ def test_strict_survey_refuses_what_would_be_left_out(folder, write_picture):
 
 def test_preview_shows_pictures_with_their_boxes(folder, tmp_path):
     survey(str(folder), preview=tmp_path / "sheet.png")
-    assert Image.open(tmp_path / "sheet.png").size[0] > 1000
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size[0] > 1000
     with pytest.raises(DataError, match="previews are written as"):
         survey(str(folder), preview=tmp_path / "sheet.pdf")

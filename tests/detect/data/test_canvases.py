@@ -39,7 +39,7 @@ def test_objects_are_where_they_were_pasted(canvases):
 
 def test_canvas_shows_pictures_of_its_own_part_alone(canvases):
     for index, record in enumerate(canvases.records):
-        shown = {each.index for each in canvases._layout(index)}
+        shown = {each.picture for each in canvases._layout(index)}
         assert shown <= set(PARTS[record.split])
         assert len(shown) == len(canvases.sample(index).objects)
 

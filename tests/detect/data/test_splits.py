@@ -76,6 +76,18 @@ def test_sequences_that_share_a_copy_stay_together(write_coco, write_picture, tm
         assert len({part_of[name] for name in names if sequence_of(name) in "ab"}) == 1
 
 
+def test_sequences_that_copies_make_one_are_split_by_picture(write_coco, tmp_path):
+    names = [f"{flight}-{number}.png" for flight in "abc" for number in range(3)]
+    write_coco("annotations.json", {name: [{"bbox": [1, 1, 5, 5]}] for name in names})
+    for flight in "bc":
+        (tmp_path / f"{flight}-0.png").write_bytes((tmp_path / "a-0.png").read_bytes())
+    source = AnnotatedFiles(tmp_path)
+    found = scan(source).pictures
+    assert min(make_splits(source, found).sizes().values()) >= 1
+    with pytest.raises(DataError, match="none of them for train or calibration"):
+        make_splits(source, found, by="sequence")
+
+
 def test_pictures_without_sequences_are_drawn_one_by_one(write_coco, tmp_path):
     write_coco("annotations.json", {f"{number:06d}.png": [{"bbox": [1, 1, 5, 5]}] for number in range(20)})
     source = AnnotatedFiles(tmp_path)

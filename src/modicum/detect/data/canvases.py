@@ -25,7 +25,7 @@ _GAP_PX = 8  # between pictures
 class _Pasted(NamedTuple):
     """A picture of the source on a canvas."""
 
-    index: int
+    picture: int
     left: int
     top: int
     width: int
@@ -98,14 +98,14 @@ class PastedCanvases(DetectionSource):
         ground = draw_ground(np.random.default_rng((self._seed, index, 1)), height, width)
         canvas = np.asarray(np.rint(ground.clip(0, 255)), np.uint8)
         for each in self._layout(index):
-            picture = Image.fromarray(self._source.pixels(each.index))
+            picture = Image.fromarray(self._source.pixels(each.picture))
             small = picture.resize((each.width, each.height), Image.Resampling.LANCZOS)
             canvas[each.top : each.top + each.height, each.left : each.left + each.width] = np.asarray(small)
         return canvas
 
     def faults(self, index: int) -> BoxFaults:
         """Counts the faulty boxes of the pictures on a canvas; see `DetectionSource.faults`."""
-        return sum((self._source.faults(each.index) for each in self._layout(index)), BoxFaults())
+        return sum((self._source.faults(each.picture) for each in self._layout(index)), BoxFaults())
 
     def digest(self, index: int) -> str:
         """Returns the digest of the pixels; see `DetectionSource.digest`."""
@@ -132,7 +132,7 @@ class PastedCanvases(DetectionSource):
 
     def _moved(self, pasted: _Pasted) -> Objects:
         """Returns the objects of a picture where they are on the canvas."""
-        sample = self._source.sample(pasted.index)
+        sample = self._source.sample(pasted.picture)
         across, down = pasted.width / sample.size[0], pasted.height / sample.size[1]
         scale = torch.tensor([across, down, across, down])
         corner = torch.tensor([pasted.left, pasted.top] * 2, dtype=torch.float32)

@@ -11,6 +11,7 @@ from modicum.datasets import splits
 from modicum.datasets.scan import Scan
 from modicum.datasets.sources import PARTS, Part
 from modicum.datasets.splits import PartOf, Splits
+from modicum.detect.data.groups import LEAST_GROUPS
 from modicum.detect.data.sources import DetectionSource
 from modicum.storage.errors import DataError
 
@@ -38,7 +39,7 @@ def make_splits(
         by: "sequence" keeps frames of a sequence in one part, so that the test shows other scenes; "time" cuts every
             sequence into an earlier part for training and later ones for calibration and test, an easier split, because
             all parts show the same scenes; "picture" draws single pictures. None is "sequence" where names tell of
-            sequences, else "picture".
+            three sequences or more, else "picture".
 
     Raises:
         ValueError: If a share is out of range.
@@ -46,7 +47,7 @@ def make_splits(
     """
     group_of, order = _groups_and_order(source, found)
     if by is None:
-        by = "sequence" if any(source.records[index].group is not None for index in found.good) else "picture"
+        by = "sequence" if LEAST_GROUPS <= len(set(group_of.values())) < len(group_of) else "picture"
     if by != "picture" and len(set(group_of.values())) == len(group_of) > 1:
         raise DataError(
             f"{source.origin}: names of pictures tell of no sequences: call frames <sequence>-<number>, or split them "

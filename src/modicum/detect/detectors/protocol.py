@@ -44,7 +44,7 @@ def require_true_pixels(detector: Detector) -> None:
         height, width = detector.squeezes_to
         raise ValueError(
             f"this detector squeezes every image to {width}x{height} px, so that it sees no more of a window than of "
-            "the whole: use it for the coarse pass alone, and another one, such as FCOS or Faster R-CNN, for the fine pass"
+            "the whole: use it for the coarse pass alone, and another, such as FCOS or Faster R-CNN, for the fine pass"
         )
 
 
