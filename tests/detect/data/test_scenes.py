@@ -4,8 +4,8 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.ops import box_iou
 
-from modicum.detect.boxes import pairwise_iou
 from modicum.detect.data.scenes import ScatteredMarks
 from modicum.detect.data.selecting import SelectedPictures
 from modicum.storage.errors import DataError
@@ -29,7 +29,7 @@ def test_marks_are_of_12_to_120_px_and_do_not_overlap(marks):
     for index in range(6):
         boxes = marks.sample(index).objects.boxes
         sides += (boxes[:, 2] - boxes[:, 0]).tolist()
-        assert (pairwise_iou(boxes, boxes).fill_diagonal_(0) == 0).all()
+        assert (box_iou(boxes, boxes).fill_diagonal_(0) == 0).all()
     assert 12 <= min(sides) < 30
     assert 80 < max(sides) <= 120.01
 

@@ -40,6 +40,11 @@ def test_corner_and_size_with_flags_as_of_caltech_are_read(write_table, tmp_path
     assert (objects.boxes.tolist(), objects.ignore.tolist()) == ([[1, 2, 11, 22], [5, 5, 10, 10]], [False, True])
 
 
+def test_width_and_height_beside_a_corner_are_those_of_the_box(write_table, tmp_path):
+    write_table("path,class,x,y,width,height\na.jpg,car,1,2,10,20\n")
+    assert found(tmp_path)["a"][0].boxes.tolist() == [[1, 2, 11, 22]]
+
+
 def test_table_of_retinanet_has_no_header_and_empty_rows_for_empty_pictures(write_table, tmp_path):
     write_table("images/a.jpg,1,2,11,22,cow\nimages/b.jpg,,,,,\n")
     assert {name: len(objects) for name, (objects, _) in found(tmp_path).items()} == {"a": 1, "b": 0}

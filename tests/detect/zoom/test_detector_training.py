@@ -80,7 +80,7 @@ def test_one_detector_can_serve_both_passes(tmp_path):
 
 
 def test_training_makes_a_detector_better(tmp_path):
-    options = DetectorOptions(epochs=2, steps=30, batch_size=4, crop_px=64, scale_jitter=0.0)
+    options = DetectorOptions(epochs=2, steps=80, batch_size=4, crop_px=64, scale_jitter=0.0, learning_rate=5e-3)
     run = new_run(tmp_path / "run")
     fitting = Fitting(run, CPU, 0, planned_epochs(["fine"], options))
     train_detector(fitting, "fine", DetectorData(small_marks(), range(8), [8, 9]), options, scales=(1.0, 1.0))

@@ -127,6 +127,8 @@ def _columns(header: Sequence[str], is_open_images: bool) -> dict[str, int]:
     for place, cell in enumerate(header):
         if cell in names:
             found.setdefault(names[cell], place)
+    if {"x", "y", "width", "height"} <= set(found) and not {"w", "h", "left"} & set(found):
+        found["w"], found["h"] = found.pop("width"), found.pop("height")  # beside a corner they are those of the box
     has_edges = any(all(edge in found for edge in edges) for edges in (_CORNERS, _EXTENT))
     return found if {"path", "class"} <= set(found) and has_edges else {}
 
