@@ -147,7 +147,7 @@ def _to_tensors(found: Sequence[BothPasses]) -> dict[str, Tensor]:
             for field in _FIELDS:
                 value: Any = getattr(detections, field)
                 if value is not None:
-                    # Cloned, as safetensors takes no two tensors that share memory, and a user's detector may give some.
+                    # Cloned: safetensors takes no tensors that share memory, and a user's detector may give some.
                     tensors[f"{number}/{name}/{field}"] = value.contiguous().clone()
     return tensors
 

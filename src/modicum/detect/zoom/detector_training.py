@@ -103,7 +103,7 @@ def build_detector(classes: Sequence[str], options: DetectorOptions, trunk: Pret
         own = network.fcos.backbone.network
         known = set(own.state_dict())  # what follows stride 16 is not there
         fitting = {name: value for name, value in trunk.state.items() if name in known}
-        fill_network(own, replace(trunk, state=fitting), head=())
+        fill_network(own, replace(trunk, state=fitting))
     return network
 
 
