@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-MODULES = ("windows", "gain_map", "gains", "planning", "merging", "score_map", "baselines")
+MODULES = ("windows", "gain_map", "gains", "planning", "merging", "score_map", "baselines", "limits", "planners")
 
 
 def test_planning_and_merging_need_no_torch():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from modicum.detect.boxes import Detections
-from modicum.detect.detectors.protocol import Detector
+from modicum.detect.detectors.protocol import Detector, MappingDetector
 from modicum.storage.errors import DataError, first_few
 
 NO_CLASS = ("__background__", "N/A")
@@ -57,6 +57,16 @@ class RelabelledDetector:
     def detect(self, images: Sequence[Tensor]) -> list[Detections]:
         """Returns the detections of these classes in each image; see `Detector.detect`."""
         return [self._relabel(found) for found in self.detector.detect(images)]
+
+    def detect_with_maps(self, images: Sequence[Tensor]) -> list[tuple[Detections, Tensor]]:
+        """Returns the detections of these classes, and features; see `MappingDetector`.
+
+        Raises:
+            TypeError: If the detector shows no features of the whole image.
+        """
+        if not isinstance(self.detector, MappingDetector):
+            raise TypeError(f"{type(self.detector).__name__} shows no features of the whole image")
+        return [(self._relabel(found), features) for found, features in self.detector.detect_with_maps(images)]
 
     def macs(self, height: int, width: int) -> int | None:
         """Counts the multiply-adds of the detector; see `Detector.macs`."""

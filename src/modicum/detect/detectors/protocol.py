@@ -38,6 +38,14 @@ class Detector(Protocol):
         """Counts the multiply-adds for one image of a size; None if nothing tells."""
 
 
+@runtime_checkable
+class MappingDetector(Detector, Protocol):
+    """A detector that also shows its features of the whole image, which the dense R-net sees."""
+
+    def detect_with_maps(self, images: Sequence[Tensor]) -> list[tuple[Detections, Tensor]]:
+        """Returns what it finds in each image, as `detect` does, and its finest features (C, h, w) of the image."""
+
+
 def require_true_pixels(detector: Detector) -> None:
     """Raises ValueError for a detector that squeezes images, which zooming in on windows would give nothing."""
     if detector.squeezes_to is not None:

@@ -2,9 +2,9 @@
 
 # B batch, H W size of the images in px
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import final
+from typing import TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from modicum.detect.detectors.torchvision_shapes import DetectionLimits, Model, 
 from modicum.detect.detectors.true_pixels import TruePixels, padded_shape
 from modicum.measuring.counting import count_macs
 
+T = TypeVar("T")
 _KINDS = (FCOS, RetinaNet, FasterRCNN, SSD)
 
 
@@ -79,16 +80,23 @@ class TorchvisionDetector:
             self._bound[shape] = ShapeDetector(self._model, shape, self.limits)
         return self._bound[shape]
 
-    @torch.inference_mode()
     def detect(self, images: Sequence[Tensor]) -> list[Detections]:
         """Returns what the model finds in each image (3, H, W), uint8; see `Detector.detect`."""
+        return self._run(images, ShapeDetector.detect)
+
+    def detect_with_maps(self, images: Sequence[Tensor]) -> list[tuple[Detections, Tensor]]:
+        """Returns what the model finds in each image, and its finest features; see `MappingDetector`."""
+        return self._run(images, ShapeDetector.detect_with_maps)
+
+    @torch.inference_mode()
+    def _run(self, images: Sequence[Tensor], run: Callable[[ShapeDetector, Tensor], list[T]]) -> list[T]:
         device = next(self._model.parameters()).device
-        found: dict[int, Detections] = {}
+        found: dict[int, T] = {}
         for shape, places in group_by_shape(images):
             bound = self.for_shape(*shape)
             for part in split_evenly(places, self._batch_pixels // (shape[0] * shape[1])):
                 batch = torch.stack([images[place] for place in part]).to(device).float().div_(255)
-                found.update(zip(part, bound.detect(batch), strict=True))
+                found.update(zip(part, run(bound, batch), strict=True))
         return in_order(found)
 
     def macs(self, height: int, width: int) -> int:

@@ -2,6 +2,7 @@
 
 # B batch, H W size of the images, N detections of an image, C channels of the finest level
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,17 +83,40 @@ class ShapeDetector:
         Raises:
             ValueError: If the images have another shape.
         """
+        return self._run(images)[0]
+
+    def detect_with_maps(self, images: Tensor) -> list[tuple[Detections, Tensor]]:
+        """Returns what the model finds in images, and the finest features (C, h, w) of each, on the CPU.
+
+        Cells that are nothing but padding are cut off.
+
+        Raises:
+            ValueError: If the images have another shape.
+        """
+        found, finest, batch = self._run(images)
+        tall, wide = (
+            math.ceil(side * cells / padded)
+            for side, cells, padded in zip(
+                batch.image_sizes[0], finest.shape[-2:], batch.tensors.shape[-2:], strict=True
+            )
+        )
+        return list(zip(found, finest[:, :, :tall, :wide].float().cpu(), strict=True))
+
+    def _run(self, images: Tensor) -> tuple[list[Detections], Tensor, ImageList]:
+        """Returns detections, the finest level (B, C, h, w), and the batch that the backbone got."""
         if tuple(images.shape[-2:]) != self.shape:
             raise ValueError(f"this detector is bound to images of {self.shape}, got {tuple(images.shape[-2:])}")
         batch, _ = self._model.transform(list(images))
         levels = _by_name(self._model.backbone(batch.tensors))
+        finest = next(iter(levels.values()))
         once = with_parts(self._model, transform=_Ready(batch, self._model.transform), backbone=_Given(levels))
         results = once(list(images))
         features: Sequence[Tensor | None] = [None] * len(results)
         if self._limits.features:
             scale = _scale_of(batch, self.shape)
-            features = box_features(next(iter(levels.values())), batch, [r["boxes"] * scale for r in results])
-        return [_detections(result, rows, self._limits) for result, rows in zip(results, features, strict=True)]
+            features = box_features(finest, batch, [r["boxes"] * scale for r in results])
+        found = [_detections(result, rows, self._limits) for result, rows in zip(results, features, strict=True)]
+        return found, finest, batch
 
 
 def with_parts(module: M, **parts: nn.Module | None) -> M:

@@ -123,6 +123,10 @@ class MapGains:
         return self.cells
 
 
+ImageGains: TypeAlias = BoxGains | MapGains
+"""What the windows of one image promise, as boxes or as a map."""
+
+
 def untrained_gains(scores: Numbers, kind: UntrainedGain) -> Numbers:
     """Returns gains (N,) of detections with ``scores`` (N,) where no network was trained.
 
