@@ -12,6 +12,7 @@ from modicum.detect.overlaps import (
     intersections,
     join_found,
     lie_inside,
+    overlapping_pairs,
     pairwise_iou,
     pairwise_share,
     suppress,
@@ -93,3 +94,12 @@ def test_boxes_of_different_classes_do_not_suppress_each_other():
     box = Found(boxes_of((0, 0, 10, 10)), np.float32([0.5]), np.array([1]))
 
     assert len(suppress(join_found(box, box._replace(labels=np.array([2])))).boxes) == 2
+
+
+@given(whole_boxes())
+def test_sweep_finds_the_pairs_that_share_area_once_each(boxes):
+    shared = np.triu(intersections(boxes, boxes) > 0, k=1)
+    has_area = areas(boxes) > 0
+    found = set(zip(*(each.tolist() for each in overlapping_pairs(boxes)), strict=True))
+    assert len(found) == len(overlapping_pairs(boxes)[0])
+    assert {pair for pair in found if has_area[list(pair)].all()} == set(map(tuple, np.argwhere(shared).tolist()))

@@ -75,20 +75,56 @@ def lie_inside(boxes: Boxes, windows: Boxes) -> Flags:
     return begins & ends
 
 
+def overlapping_pairs(boxes: Boxes) -> tuple[Integers, Integers]:
+    """Returns the places of all pairs of boxes (N, 4) that overlap along both axes, each pair once, the lower first.
+
+    Boxes are swept from left to right, so that those apart are never compared: of 1,500 small boxes in a large image,
+    one pair in twenty is.
+    """
+    order = np.argsort(boxes[:, 0], kind="stable")
+    left, right = boxes[order, 0], boxes[order, 2]
+    after = np.arange(1, len(boxes) + 1)
+    counts = np.maximum(np.searchsorted(left, right) - after, 0)  # of boxes that begin before each ends
+    one = np.repeat(np.arange(len(boxes)), counts)
+    other = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts - after, counts)
+    apart = np.maximum(boxes[order[one], 1], boxes[order[other], 1]) >= np.minimum(
+        boxes[order[one], 3], boxes[order[other], 3]
+    )
+    one, other = order[one[~apart]], order[other[~apart]]
+    return np.minimum(one, other), np.maximum(one, other)
+
+
 def suppress(found: Found, iou_threshold: float = 0.5) -> Found:
     """Keeps, of boxes of one class that overlap by more than ``iou_threshold``, the one with the highest score.
 
-    Equals fall to the first. Memory is that of all pairs of a class: 72 MB for 3,000 boxes.
+    Equals fall to the first.
+
+    Args:
+        found: Detections of one image.
+        iou_threshold: Intersection over union, at least 0.
 
     Returns:
         The detections that stay, in descending order of score.
     """
     ordered = found.take(np.argsort(-found.scores, kind="stable"))
+    better, worse = overlapping_pairs(ordered.boxes)
+    alike = ordered.labels[better] == ordered.labels[worse]
+    better, worse = better[alike], worse[alike]
+    overlap = _paired_iou(ordered.boxes[better], ordered.boxes[worse]) > iou_threshold
+    by_rank = np.argsort(better[overlap], kind="stable")
+    better, worse = better[overlap][by_rank], worse[overlap][by_rank]
+    ranks, starts = np.unique(better, return_index=True)
     keep = np.ones(len(ordered.boxes), dtype=bool)
-    for label in np.unique(ordered.labels):
-        places = np.flatnonzero(ordered.labels == label)
-        overlapping = pairwise_iou(ordered.boxes[places], ordered.boxes[places]) > iou_threshold
-        for row, place in enumerate(places):  # one step per box of the class
-            if keep[place]:
-                keep[places[row + 1 :][overlapping[row, row + 1 :]]] = False
+    for rank, rivals in zip(ranks.tolist(), np.split(worse, starts[1:]), strict=False):  # one step per box with rivals
+        if keep[rank]:
+            keep[rivals] = False
     return ordered.take(keep)
+
+
+def _paired_iou(boxes: Boxes, others: Boxes) -> Numbers:
+    """Returns intersection over union of boxes (P, 4) and others (P, 4), pair by pair."""
+    corner = np.maximum(boxes[:, :2], others[:, :2])
+    sides = np.maximum(np.minimum(boxes[:, 2:], others[:, 2:]) - corner, 0)
+    shared = sides[:, 0] * sides[:, 1]
+    ratio: Numbers = shared / np.maximum(areas(boxes) + areas(others) - shared, _TINY)
+    return ratio

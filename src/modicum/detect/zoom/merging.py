@@ -21,6 +21,7 @@ from modicum.detect.overlaps import (
     Boxes,
     Flags,
     Found,
+    Integers,
     Numbers,
     areas,
     intersections,
@@ -66,7 +67,7 @@ def merge(
         [_end_at_border(part.boxes, window, width, height) for part, window in zip(fine, windows, strict=True)]
     )
     kept = coarse.take(~_replaced(coarse, windows, found.take(~is_cut)))
-    found = found.take(~(is_cut & _held_better(found, kept)))
+    found = found.take(~_held_better(found, np.flatnonzero(is_cut), kept))
     return suppress(join_found(kept, found), iou_threshold)
 
 
@@ -75,10 +76,11 @@ def _replaced(coarse: Found, windows: Boxes, whole: Found) -> Flags:
     sides = coarse.boxes[:, 2:] - coarse.boxes[:, :2]
     short = np.min(windows[:, 2:] - windows[:, :2], axis=1)
     fits = np.max(sides, axis=1)[:, None] <= short  # (N, W)
-    inside = np.any(lie_inside(coarse.boxes, windows) & fits, axis=1)
+    inside: Flags = np.any(lie_inside(coarse.boxes, windows) & fits, axis=1)
     most = np.any((pairwise_share(coarse.boxes, windows) >= SAME_OBJECT) & fits, axis=1)
-    replaced: Flags = inside | (most & np.any(_same_object(coarse, whole), axis=1))
-    return replaced
+    at_border = np.flatnonzero(most & ~inside)
+    inside[at_border] = np.any(_same_object(coarse.take(at_border), whole), axis=1)
+    return inside
 
 
 def _end_at_border(boxes: Boxes, window: Numbers, width: int, height: int) -> Flags:
@@ -89,16 +91,18 @@ def _end_at_border(boxes: Boxes, window: Numbers, width: int, height: int) -> Fl
     return cut
 
 
-def _held_better(found: Found, kept: Found) -> Flags:
+def _held_better(found: Found, cut: Integers, kept: Found) -> Flags:
     """Tells of which fine detections (M,) a larger box, of a window or of the coarse pass, holds the same object.
 
-    Of equal boxes in two windows, the first is the larger.
+    Of equal boxes in two windows, the first is the larger. Only those at the places ``cut`` are compared with others.
     """
-    area, order = areas(found.boxes), np.arange(len(found.boxes))
-    larger = (area[None] > area[:, None]) | ((area[None] == area[:, None]) & (order[None] < order[:, None]))
-    by_fine = np.any(_same_object(found, found) & larger, axis=1)
-    by_coarse = np.any(_same_object(found, kept) & (areas(kept.boxes)[None] > area[:, None]), axis=1)
-    better: Flags = by_fine | by_coarse
+    parts, area = found.take(cut), areas(found.boxes)
+    own, order = area[cut][:, None], np.arange(len(found.boxes))
+    larger = (area[None] > own) | ((area[None] == own) & (order[None] < cut[:, None]))
+    by_fine = np.any(_same_object(parts, found) & larger, axis=1)
+    by_coarse = np.any(_same_object(parts, kept) & (areas(kept.boxes)[None] > own), axis=1)
+    better = np.zeros(len(found.boxes), dtype=bool)
+    better[cut] = by_fine | by_coarse
     return better
 
 
