@@ -1,6 +1,7 @@
 """The figures of COCO: average precision by overlap and by size of objects, through faster-coco-eval."""
 # N images
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,6 +67,7 @@ def _evaluate(found: Sequence[Detections], objects: Sequence[Objects], max_detec
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
         raise MissingExtraError("faster-coco-eval", "detect") from error
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # it tells its tables line by line
     truth = COCO(_truth(objects))
     evaluation = COCOeval_faster(truth, truth.loadRes(_results(found, objects)), "bbox")
     evaluation.params.maxDets = [1, 10, max_detections]

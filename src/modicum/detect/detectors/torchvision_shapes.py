@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.image_list import ImageList
@@ -107,9 +108,13 @@ class ShapeDetector:
         if tuple(images.shape[-2:]) != self.shape:
             raise ValueError(f"this detector is bound to images of {self.shape}, got {tuple(images.shape[-2:])}")
         batch, _ = self._model.transform(list(images))
-        levels = _by_name(self._model.backbone(batch.tensors))
+        dtype = next(self._model.parameters()).dtype
+        levels = _single(_by_name(self._model.backbone(batch.tensors.to(dtype))))
         finest = next(iter(levels.values()))
-        once = with_parts(self._model, transform=_Ready(batch, self._model.transform), backbone=_Given(levels))
+        parts: dict[str, nn.Module] = {"transform": _Ready(batch, self._model.transform), "backbone": _Given(levels)}
+        if dtype != torch.float32 and not isinstance(self._model, FasterRCNN):
+            parts["head"] = _InSingle(self._model.head, dtype)
+        once = with_parts(self._model, **parts)
         results = once(list(images))
         features: Sequence[Tensor | None] = [None] * len(results)
         if self._limits.features:
@@ -198,6 +203,18 @@ class _Ready(nn.Module):
         return self.batch, targets
 
 
+class _InSingle(nn.Module):
+    """Runs a head in the precision of its weights; places of boxes need more digits than half precision has."""
+
+    def __init__(self, head: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.head, self.dtype = head, dtype
+
+    def forward(self, levels: Sequence[Tensor]) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = self.head([level.to(self.dtype) for level in levels])
+        return _single(outputs)
+
+
 class _Given(nn.Module):
     """Takes the place of a backbone whose work is done."""
 
@@ -207,6 +224,11 @@ class _Given(nn.Module):
 
     def forward(self, _images: Tensor) -> Mapping[str, Tensor]:
         return self.levels
+
+
+def _single(tensors: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
+    """Returns tensors in single precision."""
+    return OrderedDict((name, tensor.float()) for name, tensor in tensors.items())
 
 
 def _by_name(levels: Tensor | Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:

@@ -232,7 +232,7 @@ class ZoomDetector:
             for crop in cut_windows(image, plan.windows.astype(int).tolist())
         ]
         begin = perf_counter()
-        found = iter(self._detect_fine(crops))
+        found = iter(self.read_crops(crops))
         shares = iter(_share_out((perf_counter() - begin) * 1e3, [crop.shape[1] * crop.shape[2] for crop in crops]))
         answers = []
         for look, plan in zip(looks, plans, strict=True):
@@ -257,7 +257,7 @@ class ZoomDetector:
         begin = perf_counter()
         (height, width), (found, features) = image.shape[-2:], seen
         tall, wide = reduced_shape(height, width, self.scale)
-        coarse = _calibrated(found.scaled(width / wide, height / tall), self.coarse_scores)
+        coarse = calibrated(found.scaled(width / wide, height / tall), self.coarse_scores)
         gains = self._gains(coarse, features, width, height)
         if last is not None:
             gains = _with_remembered(gains, coarse, last)
@@ -281,8 +281,11 @@ class ZoomDetector:
         windows = self.planner.windows(look.gains, limit, look.pixels, time)
         return ZoomPlan(windows, (perf_counter() - begin) * 1e3)
 
-    def _detect_fine(self, crops: Sequence[Tensor]) -> list[Detections]:
-        """Runs the fine detector on crops of all images; in tiles where one does not fit."""
+    def read_crops(self, crops: Sequence[Tensor]) -> list[Detections]:
+        """Returns what the fine detector finds in crops (3, h, w), uint8, in their pixels, with calibrated scores.
+
+        A crop that does not fit runs in tiles.
+        """
         if self.tile is None:
             found = _by_shape(self.fine.detect, crops)
         else:
@@ -292,7 +295,7 @@ class ZoomDetector:
                 next(together) if fit else detect_whole(self.fine, crop, tile=self.tile)
                 for crop, fit in zip(crops, fits, strict=True)
             ]
-        return [_calibrated(each, self.fine_scores) for each in found]
+        return [calibrated(each, self.fine_scores) for each in found]
 
 
 def _by_shape(detect: Callable[[Sequence[Tensor]], Sequence[T]], images: Sequence[Tensor]) -> list[T]:
@@ -303,7 +306,21 @@ def _by_shape(detect: Callable[[Sequence[Tensor]], Sequence[T]], images: Sequenc
     return in_order(found)
 
 
-def _calibrated(found: Detections, scores: ScoreMap) -> Detections:
+def merged(look: Look, windows: Boxes, fine: Sequence[Detections]) -> Detections:
+    """Returns the detections of an image, in descending order of score, without features.
+
+    Args:
+        look: What the coarse pass saw; the whole image as the only window replaces all of it.
+        windows: Shape (W, 4): what the fine detector read.
+        fine: What it found in each, in pixels of the image.
+    """
+    if len(windows) == 1 and np.array_equal(windows[0], look.gains.grid.whole):
+        return replace(fine[0].best_first(), features=None)
+    return Detections.of(merge(look.coarse.arrays(), windows, [each.arrays() for each in fine], *look.size))
+
+
+def calibrated(found: Detections, scores: ScoreMap) -> Detections:
+    """Returns detections with calibrated scores."""
     if scores is IDENTITY:
         return found
     return replace(found, scores=torch.from_numpy(scores(found.scores.double().numpy())).float())
@@ -319,13 +336,8 @@ def _with_remembered(gains: ImageGains, coarse: Detections, last: Detections) ->
 
 def _answer(look: Look, plan: ZoomPlan, fine: Sequence[Detections], fine_ms: float) -> ZoomAnswer:
     begin = perf_counter()
-    width, height = look.size
-    windows, whole = plan.windows, look.gains.grid.whole
-    if len(windows) == 1 and np.array_equal(windows[0], whole):
-        found = replace(fine[0].best_first(), features=None)
-    else:
-        found = Detections.of(merge(look.coarse.arrays(), windows, [each.arrays() for each in fine], width, height))
-    rest = look.gains
+    windows, rest = plan.windows, look.gains
+    found = merged(look, windows, fine)
     for window in windows:
         rest = rest.without(window)
     pixels = look.pixels + round(float(np.prod(windows[:, 2:] - windows[:, :2], axis=1).sum()))

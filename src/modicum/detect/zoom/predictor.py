@@ -65,7 +65,7 @@ class Predictor:
     @property
     def limits(self) -> Limits:
         """Accepts pictures of any size; the knob is the price, in gained objects per picture of pixels."""
-        return Limits(PICTURE_KINDS, smallest_px=1, precisions=("float32",), knobs=(0.0, math.inf))
+        return Limits(PICTURE_KINDS, smallest_px=1, knobs=(0.0, math.inf))
 
     def __call__(self, image: Source, *, knob: float | None = None) -> Zoomed:
         """Finds the objects in one picture: a path, the bytes of a file, a PIL image, or an array.

@@ -136,13 +136,16 @@ def published_dense_rnet() -> DenseRNet:
 @torch.inference_mode()
 def predict_gains(rnet: RNet, found: Detections, width: int, height: int) -> Numbers:
     """Returns the gain (N,) of each detection of an image, whose scores are calibrated."""
-    gains: Numbers = rnet(*box_inputs(found, width, height)).double().cpu().numpy()
+    geometry, labels, features = box_inputs(found, width, height)
+    dtype = rnet.gain.weight.dtype
+    seen = None if features is None else features.to(dtype)
+    gains: Numbers = rnet(geometry.to(dtype), labels, seen).double().cpu().numpy()
     return gains
 
 
 @torch.inference_mode()
 def predict_gain_map(rnet: DenseRNet, features: Tensor) -> Numbers:
     """Returns the gain of each cell (H, W) that the network draws for the features (C, h, w) of one image."""
-    maps = rnet(features[None])
+    maps = rnet(features[None].to(rnet.draw.weight.dtype))
     gains: Numbers = (maps.found + maps.alarms)[0].double().cpu().numpy()
     return gains
