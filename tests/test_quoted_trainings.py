@@ -28,11 +28,14 @@ from recipe_inputs import (
     write_vectors,
     write_weights,
 )
+from written_sets import write_marks
 
 from modicum import cli, verbs
 from modicum.classify.data import caltech
 from modicum.classify.data import opening as digits
 from modicum.datasets.photographs import packaged_photograph
+from modicum.detect.data import opening as marks
+from modicum.detect.detectors.network import LightFCOS
 from modicum.nn.efficientnet_lite import lite_file
 from modicum.nn.published import timm_file
 from modicum.nn.weight_names import LITE_NETWORKS, PUBLISHED
@@ -44,15 +47,17 @@ from modicum.reporting.report import Report
 from modicum.restore import sources
 from modicum.saliency.data import opening as scenes
 from modicum.storage.errors import MissingExtraError
+from modicum.storage.weights import save_network
 from modicum.systems import SYSTEMS, get_system
 from modicum.training import stages
 
-PLACES = ("--data", "--recipe", "--vectors", "--weights")
+PLACES = ("--data", "--detector", "--recipe", "--vectors", "--weights")
 """Options that may name something on the reader's disk."""
 SMALL_SETS = {
     digits: ("DigitScenes", (100, 60, 60)),
     scenes: ("ProceduralScenes", (16, 8, 8)),
     facts: ("draw_lookup", (24, 8, 8)),
+    marks: ("ScatteredMarks", (4, 3, 3)),
 }
 """Where the embedded data are drawn, by a function of their sizes, and small ones."""
 SMALL_PHOTOS = {"train": "moon.png", "calibration": "coins.png", "test": "microaneurysms.png"}
@@ -140,6 +145,8 @@ def write_files(system, options: dict[str, str]) -> None:
     """What a command reads, under the names that it has for them; weights wait for the recipe."""
     if "--data" in options:
         write_data(system.wing, Path(options["--data"]))
+    if "--detector" in options:
+        save_network(options["--detector"], LightFCOS(["ring", "cross"]))
     if "--vectors" in options:
         write_vectors(Path(options["--vectors"]))
     if options.get("--recipe", "").endswith(".yaml"):
@@ -164,6 +171,8 @@ def write_data(wing: str, place: Path) -> None:
         write_questions(place if place.suffix else place / "train.json")
     elif wing == "saliency":
         write_masked(place, (80, 64))
+    elif wing == "detect":
+        write_marks(place, side=256, sizes=(4, 3, 3))
     else:
         write_cifar(place) if "cifar" in place.name else write_photos(place, (40, 32))
 

@@ -73,6 +73,7 @@ EXAMPLES: Mapping[str, list[str]] = OnDemand(
             "modicum data photos/",
             "modicum data photos/ --strict --preview sheet.png",
             "modicum data ECSSD/ --task saliency  # images with masks",
+            "modicum data aerial_cars/ --task detect  # pictures with boxes",
             "modicum data squad/ --task reading  # questions about texts",
             "modicum data table.csv --task graphs  # what each column holds",
         ],

@@ -82,6 +82,12 @@ def _graphs_wing() -> Wing:
     return GRAPHS
 
 
+def _detect_wing() -> Wing:
+    from modicum.detect.wing import DETECT
+
+    return DETECT
+
+
 SYSTEMS: Mapping[str, AnySystem] = OnDemand(
     {
         "drnet": _system("classify.drnet.system:DRNetSystem"),
@@ -94,6 +100,7 @@ SYSTEMS: Mapping[str, AnySystem] = OnDemand(
         "saliency": _system("saliency.system:SaliencySystem"),
         "qanet": _system("reading.qanet.system:QANetSystem"),
         "graphs": _system("graphs.system:GraphsSystem"),
+        "zoom": _system("detect.zoom.system:ZoomSystem"),
     }
 )
 WINGS: Mapping[str, Wing] = OnDemand(
@@ -103,6 +110,7 @@ WINGS: Mapping[str, Wing] = OnDemand(
         "saliency": _saliency_wing,
         "reading": _reading_wing,
         "graphs": _graphs_wing,
+        "detect": _detect_wing,
     }
 )
 

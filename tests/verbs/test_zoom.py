@@ -1,26 +1,17 @@
 """Zooming with a user's own detector from the command line, without a run."""
 
 import json
-import types
 
 import pytest
 import torch
 from PIL import Image
 from square_detector import draw
 
-from modicum import systems, verbs
+from modicum import verbs
 from modicum.cli import main
 from modicum.detect.detectors.callable_detector import CallableDetector
 from modicum.detect.detectors.network import LightFCOS
-from modicum.detect.zoom.untrained import UntrainedZoom
 from modicum.storage.weights import save_network
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    """Registers a system of that name that answers without training."""
-    zoom = types.SimpleNamespace(id="zoom", wing="detect", untrained=UntrainedZoom)
-    monkeypatch.setattr(systems, "SYSTEMS", {**dict.fromkeys(systems.SYSTEMS), "zoom": zoom})
 
 
 @pytest.fixture

@@ -257,7 +257,7 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> Se
 def data(
     source: str,
     *,
-    task: Literal["classify", "restore", "saliency", "reading", "graphs"] | None = None,
+    task: Literal["classify", "restore", "saliency", "reading", "graphs", "detect"] | None = None,
     strict: bool = False,
     preview: str | Path | None = None,
     vectors: str | Path | None = None,

@@ -7,15 +7,17 @@ from modicum.detect.data.scenes import ScatteredMarks
 from modicum.detect.data.sources import DetectionSource
 
 EMBEDDED = "scattered-marks"
+EMBEDDED_SIDE = 1536  # px
 
 
-def open_source(data: str | None) -> DetectionSource:
+def open_source(data: str | None, side: int = EMBEDDED_SIDE) -> DetectionSource:
     """Opens the data set that ``data`` names.
 
     Args:
         data: A path, or ``"scattered-marks"``; None is the same as the latter, the embedded set.
+        side: Of the pictures of the embedded set, px.
 
     Raises:
         DataError: If the path is missing or unreadable; the message lists what can be read.
     """
-    return ScatteredMarks() if data is None or data == EMBEDDED else AnnotatedFiles(Path(data).expanduser())
+    return ScatteredMarks(side) if data is None or data == EMBEDDED else AnnotatedFiles(Path(data).expanduser())

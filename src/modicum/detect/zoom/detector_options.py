@@ -50,18 +50,18 @@ class DetectorOptions:
 
     def __post_init__(self) -> None:
         if self.weights is not None:
-            require(self.trunk == LITE_TRUNK, "detector.trunk", f"{LITE_TRUNK} where weights are given", self.trunk)
-            check_weights(self.weights, self.trunk, "detector.trunk")
-        require(self.trunk_rate > 0, "detector.trunk_rate", "above 0", self.trunk_rate)
+            require(self.trunk == LITE_TRUNK, "detectors.trunk", f"{LITE_TRUNK} where weights are given", self.trunk)
+            check_weights(self.weights, self.trunk, "detectors.trunk")
+        require(self.trunk_rate > 0, "detectors.trunk_rate", "above 0", self.trunk_rate)
         enough = 1 <= self.epochs <= self.steps
-        require(enough, "detector.epochs", "from 1 to detector.steps", f"{self.epochs} with {self.steps} steps")
-        require(self.batch_size >= 2, "detector.batch_size", "at least 2, for batch normalisation", self.batch_size)
+        require(enough, "detectors.epochs", "from 1 to detectors.steps", f"{self.epochs} with {self.steps} steps")
+        require(self.batch_size >= 2, "detectors.batch_size", "at least 2, for batch normalisation", self.batch_size)
         fits = self.crop_px >= 64 and self.crop_px % 32 == 0
-        require(fits, "detector.crop_px", "a multiple of 32, at least 64", self.crop_px)
-        require(0 <= self.scale_jitter <= 2, "detector.scale_jitter", "in [0, 2]", self.scale_jitter)
-        require(0 <= self.brightness < 1, "detector.brightness", "in [0, 1)", self.brightness)
-        require(0 <= self.on_objects <= 1, "detector.on_objects", "in [0, 1]", self.on_objects)
-        require(self.num_workers >= 0, "detector.num_workers", "at least 0", self.num_workers)
+        require(fits, "detectors.crop_px", "a multiple of 32, at least 64", self.crop_px)
+        require(0 <= self.scale_jitter <= 2, "detectors.scale_jitter", "in [0, 2]", self.scale_jitter)
+        require(0 <= self.brightness < 1, "detectors.brightness", "in [0, 1)", self.brightness)
+        require(0 <= self.on_objects <= 1, "detectors.on_objects", "in [0, 1]", self.on_objects)
+        require(self.num_workers >= 0, "detectors.num_workers", "at least 0", self.num_workers)
         self.optimizer()  # refuses what is impossible
 
     @property
