@@ -19,7 +19,7 @@ from hypothesis import settings
 from matplotlib.figure import Figure
 from PIL import Image
 from training_process import start_forked, start_training
-from written_sets import write_crops, write_lookup, write_scenes
+from written_sets import write_crops, write_lookup, write_marks, write_scenes
 
 from modicum.adaptive import efficiency
 from modicum.classify.data.scenes import DigitScenes
@@ -284,6 +284,7 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory, digit_folder: Path) -> C
         "restore": lambda: write_crops(tmp_path_factory.mktemp("crops")),
         "reading": lambda: write_lookup(tmp_path_factory.mktemp("lookup"), sizes=(200, 20, 40)),
         "saliency": lambda: write_scenes(tmp_path_factory.mktemp("scenes"), side=48, sizes=(80, 20, 30)),
+        "detect": lambda: write_marks(tmp_path_factory.mktemp("marks"), side=320, sizes=(10, 5, 5)),
     }
 
     def train(system: str) -> Path:

@@ -36,6 +36,9 @@ LIMITS = {
     "max_points": 300,
     "side": 32,
     "validation_side": 32,
+    "least_steps": 20,
+    "updates": 20,
+    "marks_px": 256,
 }
 SIDES = {"image_px": 64, "side": 16, "validation_side": 16, "features": 8}
 SMALLEST = {

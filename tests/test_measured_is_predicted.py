@@ -71,12 +71,26 @@ def predicted(folder, recipe, predictor):
     yield verbs.figures(folder.path).figures["methods"][0]["errors"]["train"], error, 1e-9
 
 
+def detected(folder, recipe, predictor):
+    """Average precision at an overlap of 0.5, and the share of the pixels that were read."""
+    from modicum.detect.average_precision import judge_precision
+    from modicum.detect.zoom.preparation import prepare
+
+    data, evaluation = prepare(recipe, folder), verbs.figures(folder.path)
+    indices = data.indices("test")
+    answers = [predictor(data.source.pixels(index)).answer for index in indices]
+    found = judge_precision([answer.found for answer in answers], [data.objects(index) for index in indices], [0.5])
+    yield evaluation.calibrated.worth, found.total(), 1e-3
+    yield evaluation.standings[0].pixels, np.mean([answer.share for answer in answers]), 1e-6
+
+
 PREDICTED = {
     "classify": classified,
     "restore": restored,
     "saliency": salient,
     "reading": answered,
     "graphs": predicted,
+    "detect": detected,
 }
 
 

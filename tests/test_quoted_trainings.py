@@ -32,12 +32,15 @@ from recipe_inputs import (
     write_weights,
 )
 from written_graphs import write_graph
+from written_sets import write_marks
 
 from modicum import cli, verbs
 from modicum.classify.cascade.member_names import MemberName, parse_member
 from modicum.classify.data import caltech
 from modicum.classify.data import opening as digits
 from modicum.datasets.photographs import packaged_photograph
+from modicum.detect.data import opening as marks
+from modicum.detect.detectors.network import LightFCOS
 from modicum.nn.efficientnet_lite import lite_file
 from modicum.nn.published import timm_file
 from modicum.nn.weight_names import LITE_NETWORKS, PUBLISHED
@@ -49,15 +52,17 @@ from modicum.reporting.report import Report
 from modicum.restore import sources
 from modicum.saliency.data import opening as scenes
 from modicum.storage.errors import MissingExtraError
+from modicum.storage.weights import save_network
 from modicum.systems import SYSTEMS, get_system
 from modicum.training import stages
 
-PLACES = ("--data", "--recipe", "--vectors", "--weights")
+PLACES = ("--data", "--detector", "--recipe", "--vectors", "--weights")
 """Options that may name something on the reader's disk."""
 SMALL_SETS = {
     digits: ("DigitScenes", (100, 60, 60)),
     scenes: ("ProceduralScenes", (16, 8, 8)),
     facts: ("draw_lookup", (24, 8, 8)),
+    marks: ("ScatteredMarks", (4, 3, 3)),
 }
 """Where the embedded data are drawn, by a function of their sizes, and small ones."""
 CIFAR_CLASSES = tuple(f"kind{number}" for number in range(10))
@@ -157,6 +162,8 @@ def write_files(system, options: dict[str, str], classes: Sequence[str]) -> None
     """What a command reads, under the names that it has for them; weights wait for the recipe."""
     if "--data" in options:
         write_data(system.wing, Path(options["--data"]), classes)
+    if "--detector" in options:
+        save_network(options["--detector"], LightFCOS(["ring", "cross"]))
     if "--vectors" in options:
         write_vectors(Path(options["--vectors"]))
     if options.get("--recipe", "").endswith(".yaml"):
@@ -197,6 +204,8 @@ def write_data(wing: str, place: Path, classes: Sequence[str]) -> None:
         write_questions(place if place.suffix else place / "train.json")
     elif wing == "saliency":
         write_masked(place, (80, 64))
+    elif wing == "detect":
+        write_marks(place, side=256, sizes=(4, 3, 3))
     else:
         write_cifar(place) if "cifar" in place.name else write_photos(place, (40, 32), classes)
 

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from lightning.pytorch import Trainer
 from recipe_inputs import picture, reduced, write_masked, write_photos, write_questions, write_table, write_weights
+from written_sets import write_marks
 
 from modicum.recipes import build_recipe, read_recipe, recipe_names
 from modicum.storage.runs import RunFolder
@@ -29,6 +30,7 @@ def inputs(tmp_path_factory):
         "saliency": write_masked(root / "masked"),
         "reading": write_questions(root / "squad" / "train.json").parent,
         "graphs": write_table(root / "table.csv"),
+        "detect": write_marks(root / "marks", side=256, sizes=(6, 4, 4)),
     }
 
     def choose(system: AnySystem, recipe) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from modicum.classify.blockdrop.network import BlockDrop
     from modicum.classify.drnet.network import DRNet
     from modicum.classify.ranet.network import RANet
+    from modicum.detect.zoom.network import ZoomNetwork
     from modicum.reading.qanet.network import QANet
     from modicum.restore.rnan.network import RNAN
     from modicum.saliency.network import SaliencyNet
@@ -22,6 +23,7 @@ _HOMES = {
     "RANet": "modicum.classify.ranet.network",
     "RNAN": "modicum.restore.rnan.network",
     "SaliencyNet": "modicum.saliency.network",
+    "ZoomNetwork": "modicum.detect.zoom.network",
     **dict.fromkeys(
         ("bench", "calibrate", "compare", "evaluate", "export", "load", "predict", "predictor", "report", "train"),
         "modicum.verbs",
@@ -35,6 +37,7 @@ __all__ = [
     "QANet",
     "RANet",
     "SaliencyNet",
+    "ZoomNetwork",
     "bench",
     "calibrate",
     "compare",

@@ -73,6 +73,7 @@ EXAMPLES: Mapping[str, list[str]] = OnDemand(
             "modicum data photos/",
             "modicum data photos/ --strict --preview sheet.png",
             "modicum data ECSSD/ --task saliency  # images with masks",
+            "modicum data aerial_cars/ --task detect  # pictures with boxes",
             "modicum data squad/ --task reading  # questions about texts",
             "modicum data table.csv --task graphs  # what each column holds",
         ],
@@ -191,12 +192,14 @@ def _train(system: AnySystem, recipe: Recipe, out: Path, *, resume: bool) -> Run
 def _options_of(name: str, words: Sequence[str]) -> Callable[..., object] | None:
     """Returns the function of the run's task whose signature the flags follow; None where no run is named.
 
-    The words are searched for the run, the first that is one, or else the first of all. No parser can do this: options
-    may stand before the run, and only the run says which of them take a value.
+    The words are searched for the run, the first that is one, or else a system that predicts without training, or else
+    the first of all. No parser can do this: options may stand before the run, and only the run says which of them take
+    a value.
     """
     if name not in verbs.OF_RUNS:
         return None
-    named = [*filter(_is_run, words), *(word for word in words[:1] if not word.startswith("-"))]
+    untrained = [word for word in words if name == "predict" and verbs.open_untrained(word) is not None]
+    named = [*filter(_is_run, words), *untrained, *(word for word in words[:1] if not word.startswith("-"))]
     return verbs.options_of(name, named[0]) if named else None
 
 

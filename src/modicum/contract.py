@@ -59,6 +59,18 @@ class Recipe(Protocol):
         """Returns what a reader of a report wants to know of it, by name."""
 
 
+class Untrained(Protocol):
+    """Answers with options alone, without a run. The keyword arguments are options of the command line."""
+
+    @property
+    def predictor(self) -> Callable[..., Predictor]:
+        """Returns what answers for single inputs."""
+
+    @property
+    def predict(self) -> Callable[..., Iterator[Prediction | Failure]]:
+        """Answers for a user's files, and writes what the wing writes."""
+
+
 R = TypeVar("R", bound=Recipe)
 N = TypeVar("N", bound="nn.Module")
 
@@ -94,6 +106,7 @@ class System(ABC, Generic[R, N]):
         fixed_routes: Returns what lists, from (network, scores of samples that nothing is tested on), the routes that
             serve as static rivals and of which a confidence cascade is made; None where the routes of a menu are static
             rivals, but no cascade is made of them.
+        untrained: Returns what answers without training, such as with a user's own network; None where a run is needed.
         alone: Returns what builds, from (network, name of a baseline), a network that runs what the baseline runs and
             no route does, so that it can be timed; None where routes run what baselines do.
     """
@@ -117,6 +130,7 @@ class System(ABC, Generic[R, N]):
     num_choices: Callable[[R], int] | None = None
     first_terms: Callable[[R], tuple[float, float] | None] | None = None
     fixed_routes: Callable[[], Callable[..., Any]] | None = None
+    untrained: Callable[[], Untrained] | None = None
     alone: Callable[[], "Callable[..., nn.Module | None]"] | None = None
 
     @abstractmethod

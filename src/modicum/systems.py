@@ -8,7 +8,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal, TypeVar
 
-from modicum.contract import AnySystem, Run, Trained, Wing
+from modicum.contract import AnySystem, Run, Trained, Untrained, Wing
 from modicum.recipes import closest
 from modicum.storage.errors import MissingExtraError, RecipeError
 from modicum.storage.runs import RunFolder
@@ -82,6 +82,12 @@ def _graphs_wing() -> Wing:
     return GRAPHS
 
 
+def _detect_wing() -> Wing:
+    from modicum.detect.wing import DETECT
+
+    return DETECT
+
+
 SYSTEMS: Mapping[str, AnySystem] = OnDemand(
     {
         "drnet": _system("classify.drnet.system:DRNetSystem"),
@@ -94,6 +100,7 @@ SYSTEMS: Mapping[str, AnySystem] = OnDemand(
         "saliency": _system("saliency.system:SaliencySystem"),
         "qanet": _system("reading.qanet.system:QANetSystem"),
         "graphs": _system("graphs.system:GraphsSystem"),
+        "zoom": _system("detect.zoom.system:ZoomSystem"),
     }
 )
 WINGS: Mapping[str, Wing] = OnDemand(
@@ -103,6 +110,7 @@ WINGS: Mapping[str, Wing] = OnDemand(
         "saliency": _saliency_wing,
         "reading": _reading_wing,
         "graphs": _graphs_wing,
+        "detect": _detect_wing,
     }
 )
 
@@ -171,6 +179,17 @@ def open_run(run: str | Path) -> Trained:
     """
     system = system_of(run)
     return WINGS[system.wing].trained(Run(RunFolder.open(run), system))
+
+
+def open_untrained(name: str | Path) -> Untrained | None:
+    """Returns what answers without a run, if ``name`` is a system that can; None otherwise, and where a file has it.
+
+    So a folder of that name wins over the system.
+    """
+    if str(name) not in SYSTEMS or Path(name).exists():
+        return None
+    untrained = SYSTEMS[str(name)].untrained
+    return None if untrained is None else untrained()
 
 
 def network_builders() -> Mapping[str, Callable[..., Any]]:

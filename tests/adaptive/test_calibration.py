@@ -167,6 +167,11 @@ def test_a_share_that_cannot_be_met_is_refused_in_shares():
         bisect_knob(lambda knob: 3.0, 2.0, (0.0, 1.0), describe=describe_share(costs))
 
 
+@pytest.mark.parametrize(("unit", "what"), [("MAC", "multiply-adds"), ("px", "pixels"), ("ms", "time")])
+def test_a_share_names_what_it_is_a_share_of(unit, what):
+    assert describe_share(MenuCosts(("a",), (8.0,), unit=unit))(2.0) == f"0.25 of the plain network's {what}"
+
+
 @pytest.mark.parametrize("knob", [math.inf, math.nan, "1"])
 def test_calibration_with_a_knob_that_is_no_number_is_refused(knob):
     with pytest.raises(KnobError, match=f"knob must be a finite number, got {knob}"):

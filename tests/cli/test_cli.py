@@ -321,7 +321,8 @@ def test_device_that_is_not_there_exits_with_2(digit_folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("system", "part"), [("drnet", "images"), ("rnan", "patches"), ("saliency", "images"), ("qanet", "text")]
+    ("system", "part"),
+    [("drnet", "images"), ("rnan", "patches"), ("saliency", "images"), ("qanet", "text"), ("zoom", "pictures")],
 )
 def test_strict_is_a_flag_of_training(system, part):
     recipe = parse_training(verb_parser("train", ""), [system, "--strict"])["recipe"]

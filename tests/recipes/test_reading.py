@@ -60,7 +60,7 @@ def test_numbers_that_no_option_can_be_are_refused_by_name(options, message):
         build_recipe(Outer, options)
 
 
-@pytest.mark.parametrize("system", ["drnet", "rnan", "saliency", "qanet", "graphs"])
+@pytest.mark.parametrize("system", ["drnet", "rnan", "saliency", "qanet", "graphs", "zoom"])
 def test_seeds_are_checked_in_every_wing(system):
     recipe = build_recipe(get_system(system).recipe, {"problem": "image-function"} if system == "graphs" else {})
     object.__setattr__(recipe, "seed", -1)

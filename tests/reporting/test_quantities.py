@@ -20,6 +20,7 @@ from modicum.reporting.quantities import (
         (360_000, "MAC", "360 k multiply-adds"),
         (12, "MAC", "12.0 multiply-adds"),
         (0, "MAC", "0 multiply-adds"),
+        (1_500_000, "px", "1.50 M pixels"),
         (0.0412, "ms", "0.0412 ms"),
         (9.996, "ms", "10.0 ms"),
         (math.nan, "ms", "– ms"),

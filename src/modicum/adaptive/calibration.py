@@ -163,5 +163,5 @@ def relative_budget(budget: float, costs: CostTable[Any]) -> float:
 
 def describe_share(costs: CostTable[Any]) -> Callable[[float], str]:
     """Returns a function that names a cost in messages as a share of the plain network's."""
-    what, plain = "multiply-adds" if costs.unit == "MAC" else "time", require_plain(costs)
+    what, plain = {"MAC": "multiply-adds", "px": "pixels", "ms": "time"}[costs.unit], require_plain(costs)
     return lambda cost: f"{cost / plain:.4g} of the plain network's {what}"

@@ -1,4 +1,4 @@
-"""Prices of routes: multiply-adds, counted exactly, or milliseconds, measured on a device."""
+"""Prices of routes: multiply-adds and pixels, counted exactly, or milliseconds, measured on a device."""
 # N samples, R routes of a menu, U units (blocks); for routes see `modicum.adaptive.samples`
 
 from abc import ABC, abstractmethod
@@ -12,11 +12,11 @@ from torch import Tensor
 from modicum.adaptive.knobs import BudgetError
 from modicum.adaptive.samples import Routes
 
-Unit = Literal["MAC", "ms"]
+Unit = Literal["MAC", "px", "ms"]
 
 
 class CostTable(ABC, Generic[Routes]):
-    """Cost per sample of every route of one network, in multiply-adds (``"MAC"``) or milliseconds (``"ms"``)."""
+    """Cost per sample of every route of one network, in multiply-adds (``"MAC"``), pixels read or milliseconds."""
 
     @property
     @abstractmethod

@@ -9,13 +9,14 @@ from torch import nn
 from modicum.adaptive.calibration import Calibration, check_disjoint
 from modicum.adaptive.guarantee import Terms
 from modicum.classify.calibration_json import calibration_to_json
-from modicum.classify.evaluation import keep_calibration, open_data
+from modicum.classify.evaluation import open_data
 from modicum.classify.evidence import AdaptiveClassifier
 from modicum.classify.guarantee import ReferenceName, certify_on_calibration_part, certify_on_pictures
 from modicum.classify.notes import REFITTED_NOTE, preprocessing_of, read_preprocessing
 from modicum.classify.unlabelled import open_pictures
 from modicum.contract import Run
 from modicum.datasets.sources import PARTS, Part
+from modicum.storage.calibrations import keep_calibration
 from modicum.storage.header import read_header
 from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
 from modicum.storage.sealing import write_sealed
@@ -60,7 +61,7 @@ def certify_run(
         terms = replace(terms, num_choices=num_choices)
         calibration = certify_on_calibration_part(model, data, terms, reference=reference, refit=refit)
     if refit is None or without_labels is not None:
-        keep_calibration(run.folder, calibration)
+        keep_calibration(run.folder, calibration_to_json(calibration))
     else:
         _keep_refitted(run.folder, model, calibration)
     return calibration

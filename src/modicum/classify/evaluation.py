@@ -49,10 +49,11 @@ from modicum.classify.rival_cascade import Known
 from modicum.classify.rivals import Contest, scatter_hits
 from modicum.contract import AnySystem
 from modicum.datasets.sources import Part
+from modicum.storage.calibrations import keep_calibration
 from modicum.storage.errors import RunError
-from modicum.storage.header import read_header, update_notes
-from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
-from modicum.storage.sealing import parse_record, read_sealed, write_sealed
+from modicum.storage.header import read_header
+from modicum.storage.runs import RunFolder
+from modicum.storage.sealing import parse_record, read_sealed
 
 BASELINES_NOTE = "has_baselines"  # of weights: whether the training left some
 BASELINES_REMEDY = "put a copy back, or begin a new run"
@@ -125,14 +126,8 @@ def calibrate_run(
     part = judge(model, data, "calibration")
     describe = describe_share(costs) if costs.unit == "MAC" else None
     calibration = calibrate(part.scored, part.outcome, model.policy, costs, target, describe=describe)
-    keep_calibration(run, calibration)
+    keep_calibration(run, calibration_to_json(calibration))
     return calibration
-
-
-def keep_calibration(run: RunFolder, calibration: Calibration) -> None:
-    """Writes a calibration into the run folder and into the notes of the weights."""
-    write_sealed(run.calibration, calibration_to_json(calibration))
-    update_notes(run.weights, {CALIBRATION_NOTE: calibration_to_json(calibration)})
 
 
 def read_baselines(run: RunFolder) -> tuple[Point, ...]:

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from modicum.classify.evaluation import BASELINES_NOTE
 from modicum.classify.evidence import Baseline, judge_hits, point_to_json
 from modicum.classify.guarantee import halves
-from modicum.classify.notes import REFITTED_NOTE, calibration_note, is_refitted
+from modicum.classify.notes import REFITTED_NOTE, is_refitted
 from modicum.classify.plain import PlainStage
 from modicum.classify.preparation import Divide, LabelledImages, PreparedData, prepare
 from modicum.classify.pretrained import Start, start_note, with_format_of
 from modicum.classify.recipe import ClassifierRecipe
 from modicum.nn.pretrained import PretrainedWeights
+from modicum.storage.calibrations import calibration_note
 from modicum.storage.files import JSON
 from modicum.storage.runs import RunFolder
 from modicum.storage.sealing import write_sealed

@@ -6,11 +6,11 @@ from modicum.adaptive.calibration import Calibration
 from modicum.classify.calibration_json import calibration_from_json
 from modicum.classify.recipe import ImageOptions, default_crop
 from modicum.datasets.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, default_resize_short
-from modicum.storage.errors import RunError, WeightsError
-from modicum.storage.files import JSON
+from modicum.storage.calibrations import kept_calibration, remedy_of
+from modicum.storage.errors import WeightsError
 from modicum.storage.header import read_header, read_note
-from modicum.storage.runs import CALIBRATION_NOTE, RunFolder
-from modicum.storage.sealing import parse_record, read_sealed
+from modicum.storage.runs import RunFolder
+from modicum.storage.sealing import parse_record
 
 REFITTED_NOTE = "is_fitted_on_half"  # of weights: what training fits on the calibration part saw one half of it alone
 
@@ -50,23 +50,10 @@ def read_calibration(run: RunFolder) -> Calibration | None:
         RunError: If the file does not match the calibration that the run's weights record.
         DataError: If the file is damaged.
     """
-    remedy = f"calibrate again: modicum calibrate {run.path} --budget SHARE"
-    known = read_header(run.weights).notes.get(CALIBRATION_NOTE) if run.weights.exists() else None
-    if not run.calibration.exists():
-        if known is not None:
-            raise RunError(f"{run.path} has lost its {run.calibration.name}: put the file back, or {remedy}")
+    content = kept_calibration(run)
+    if content is None:
         return None
-    content = read_sealed(run.calibration, remedy=remedy)
-    if known != content:
-        raise RunError(f"{run.calibration} is not that of the weights beside it: put the file back, or {remedy}")
-    return parse_record(calibration_from_json, {"content": content}, run.calibration, remedy=remedy)
-
-
-def calibration_note(run: RunFolder) -> dict[str, JSON]:
-    """Returns the calibration in the folder, for the notes of weights; empty if there is none."""
-    if not run.calibration.exists():
-        return {}
-    return {CALIBRATION_NOTE: read_sealed(run.calibration, remedy="remove it, and calibrate again")}
+    return parse_record(calibration_from_json, {"content": content}, run.calibration, remedy=remedy_of(run))
 
 
 def is_refitted(run: RunFolder) -> bool:

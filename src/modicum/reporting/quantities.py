@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: multiply-adds in M or G, shares in per cent, a dash where there is none."""
+"""Numbers as a reader wants them: counts in M or G, shares in per cent, a dash where there is none."""
 
 import math
 from collections.abc import Iterable
@@ -35,11 +35,12 @@ def cost_scale(costs: Iterable[float], unit: Unit) -> CostScale:
     """Returns the scale on which the largest of ``costs`` has one to three digits before the point."""
     if unit == "ms":
         return CostScale(1.0, "ms", "ms")
+    name, short_name = ("pixels", "px") if unit == "px" else ("multiply-adds", "MAC")
     largest = max((cost for cost in costs if math.isfinite(cost)), default=0.0)
     for divisor, prefix in _PREFIXES:
         if largest >= divisor:
-            return CostScale(divisor, f"{prefix} multiply-adds", f"{prefix} MAC")
-    return CostScale(1.0, "multiply-adds", "MAC")
+            return CostScale(divisor, f"{prefix} {name}", f"{prefix} {short_name}")
+    return CostScale(1.0, name, short_name)
 
 
 def reference_cost(curve: Curve) -> float | None:

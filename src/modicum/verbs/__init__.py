@@ -14,7 +14,7 @@ from modicum.destinations import claim_file
 from modicum.prediction import Failure, Prediction, Predictor
 from modicum.storage import RecipeError, RunError
 from modicum.storage.outputs import list_outputs
-from modicum.systems import SYSTEMS, WINGS, get_system, network_builders, open_run, task_of
+from modicum.systems import SYSTEMS, WINGS, get_system, network_builders, open_run, open_untrained, task_of
 from modicum.verbs.training import is_first_process, train, train_recipe
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "list_systems",
     "load",
     "open_run",
+    "open_untrained",
     "options_of",
     "predict",
     "predictor",
@@ -57,9 +58,13 @@ OF_RUNS: Mapping[str, Callable[[Trained], Callable[..., object] | None]] = {
 def options_of(verb: str, run: str | Path) -> Callable[..., object]:
     """Returns the function whose keyword arguments are the options of a verb of `OF_RUNS` for a run.
 
+    For ``predict``, ``run`` may also be a system that answers without training.
+
     Raises:
         RunError: If the folder is missing or not a run, or its task has no such verb.
     """
+    if verb == "predict" and (untrained := open_untrained(run)) is not None:
+        return untrained.predict
     trained = open_run(run)
     return OF_RUNS[verb](trained) or _refuse(verb, trained)
 
@@ -99,6 +104,10 @@ def load(path: str | Path, **parts: object) -> "nn.Module":
 def predictor(run: str | Path, **options: object) -> Predictor:
     """Returns a predictor for single inputs of a run's task, such as images, photographs or questions.
 
+    Args:
+        run: The run folder; or the id of a system that answers without training, such as ``"zoom"``.
+        **options: Those of the run's task, or of the system.
+
     Example:
         >>> import modicum
         >>> predictor = modicum.predictor("runs/photos")
@@ -108,7 +117,7 @@ def predictor(run: str | Path, **options: object) -> Predictor:
         >>> predictor("photos/sunny/0.png", knob=-1000.0).route  # this call only
         '32 px'
     """
-    return open_run(run).predictor(**options)
+    return (open_untrained(run) or open_run(run)).predictor(**options)
 
 
 def figures(run: str | Path) -> Report:
@@ -159,7 +168,7 @@ def predict(run: str | Path, inputs: Sequence[str | Path] = (), **options: objec
     """Runs the model of a run on files; unreadable files are reported and skipped.
 
     Args:
-        run: The run folder.
+        run: The run folder; or the id of a system that answers without training: zoom.
         inputs: Files, folders of files, or patterns.
         **options: Those of the run's task.
 
@@ -169,7 +178,7 @@ def predict(run: str | Path, inputs: Sequence[str | Path] = (), **options: objec
         >>> len(answers)
         20
     """
-    return open_run(run).predict(inputs, **options)
+    return (open_untrained(run) or open_run(run)).predict(inputs, **options)
 
 
 def report(run: str | Path, **options: object) -> Report:
@@ -248,7 +257,7 @@ def bench(system: str, *, threads: int | None = None, quick: bool = False) -> Se
 def data(
     source: str,
     *,
-    task: Literal["classify", "restore", "saliency", "reading", "graphs"] | None = None,
+    task: Literal["classify", "restore", "saliency", "reading", "graphs", "detect"] | None = None,
     strict: bool = False,
     preview: str | Path | None = None,
     vectors: str | Path | None = None,

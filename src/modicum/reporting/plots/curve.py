@@ -79,7 +79,12 @@ class CostAxis:
 
 @mpl.rc_context(STYLE)
 def draw_curve(
-    curve: Curve, *, calibrated: Point | None = None, plain_cost: float | None = None, width_in: float = WIDE_IN
+    curve: Curve,
+    *,
+    calibrated: Point | None = None,
+    plain_cost: float | None = None,
+    width_in: float = WIDE_IN,
+    measure: str = "accuracy",
 ) -> Figure:
     """Draws the accuracy-cost curve with its baselines: the relevant range large, the whole small beside it.
 
@@ -88,12 +93,13 @@ def draw_curve(
         calibrated: The point to mark as the one in use.
         plain_cost: The cost that counts as 100 %; None takes that of the most expensive network without a decision.
         width_in: Width of the figure in inches; the small panel stands beside the large one where it is wide.
+        measure: Name of the worth.
     """
     window = choose_window([curve], calibrated)
     axis = _cost_axis(curve, plain_cost or reference_cost(curve))
     marks = _marks(curve, calibrated)
     axes, overview = _panels(width_in, has_overview=window.cuts_off)
-    _set_axes(axes, curve, window, axis)
+    _set_axes(axes, curve, window, axis, measure)
     _draw_points(axes, curve, marks, axis, window)
     if overview is not None:
         _draw_overview(overview, curve, marks, axis, window)
@@ -142,7 +148,7 @@ def _marks(curve: Curve, calibrated: Point | None) -> list[Mark]:
     return [mark for mark in marks if np.isfinite(mark.point.worth)]
 
 
-def _set_axes(axes: Axes, curve: Curve, window: Window, axis: CostAxis) -> None:
+def _set_axes(axes: Axes, curve: Curve, window: Window, axis: CostAxis, measure: str) -> None:
     highest = max((point.cost for point in all_points(curve) if np.isfinite(point.cost)), default=0.0)
     axes.set_xlim(0, 1.06 * highest / axis.divisor or 1.0)
     axes.set_ylim(window.low, window.high)
@@ -150,7 +156,7 @@ def _set_axes(axes: Axes, curve: Curve, window: Window, axis: CostAxis) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: axis.tick(value)))
     show_percent(axes.yaxis)
     axes.set_xlabel(axis.title)
-    axes.set_title("accuracy", color=MUTED)
+    axes.set_title(measure, color=MUTED)
 
 
 def _draw_points(axes: Axes, curve: Curve, marks: Sequence[Mark], axis: CostAxis, window: Window) -> None:

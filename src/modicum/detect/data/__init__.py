@@ -1,0 +1,1 @@
+"""Pictures with boxes: reading, checking, splitting and cropping them, and the embedded default."""
