@@ -5,7 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
+
+from modicum.detect.detectors.network import LightFCOS
+from modicum.detect.detectors.torchvision_detector import TorchvisionDetector
+from modicum.detect.detectors.torchvision_shapes import DetectionLimits
 
 
 @pytest.fixture
@@ -61,3 +67,33 @@ def write_coco(write_text, write_picture) -> Callable[..., Path]:
         return write_text(name, json.dumps(content))
 
     return write
+
+
+@pytest.fixture(scope="session")
+def stir() -> Callable[[nn.Module], nn.Module]:
+    """Function that draws statistics and class heads at random, so that scores differ as those of trained ones do."""
+
+    def draw(model: nn.Module) -> nn.Module:
+        generator = torch.Generator().manual_seed(1)
+        for name, module in model.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.2, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+            if name.endswith("cls_logits"):
+                nn.init.normal_(module.weight, std=0.3, generator=generator)
+                nn.init.constant_(module.bias, -3)
+        return model.eval()
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def stirred_detector(stir) -> Callable[..., TorchvisionDetector]:
+    """Function from a seed to a light detector of two classes with random weights; it takes `DetectionLimits`, too."""
+
+    def make(seed: int = 0, **limits: object) -> TorchvisionDetector:
+        torch.manual_seed(seed)
+        network = stir(LightFCOS(("car", "bus")))
+        return TorchvisionDetector(network.fcos, network.classes, limits=DetectionLimits(**limits))
+
+    return make

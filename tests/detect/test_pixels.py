@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from modicum.detect.pixels import cut_windows, read_image, reduced, reduced_shape, resized, to_image
+from modicum.detect.pixels import cut_windows, read_image, reduced, resized, to_image
+from modicum.detect.reducing import reduced_shape
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
 

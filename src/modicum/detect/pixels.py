@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modicum.detect.reducing import reduced_shape
 from modicum.imaging.pictures import Source, read_pixels
 
 
@@ -21,16 +22,6 @@ def to_image(pixels: NDArray[np.uint8]) -> Tensor:
     """Returns pixels (H, W, 3) as a tensor (3, H, W); without a copy if they may be written to."""
     writable = pixels if pixels.flags.writeable else pixels.copy()  # torch warns about memory that it must not write
     return torch.from_numpy(writable).permute(2, 0, 1)
-
-
-def reduced_shape(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Returns the size of a picture reduced by a scale in (0, 1], each side at least one pixel.
-
-    Example:
-        >>> reduced_shape(1080, 1920, 0.25)
-        (270, 480)
-    """
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resized(image: Tensor, height: int, width: int) -> Tensor:

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch.testing import assert_close
 
+from modicum.detect.detectors.declared_graph import DeclaredGraph
 from modicum.detect.detectors.onnx_declaration import OnnxDeclaration, read_declaration
 from modicum.detect.detectors.onnx_detector import OnnxDetector
 from modicum.detect.detectors.onnx_outputs import read_outputs
@@ -20,44 +20,11 @@ BOXES = np.array([[8, 4, 24, 20], [9, 4, 24, 20], [30, 10, 40, 18]], np.float32)
 SCORES = np.array([0.9, 0.8, 0.7], np.float32)
 
 
-@pytest.fixture
-def write_graph(tmp_path):
-    """Function that writes a graph with constant outputs, after a convolution that it multiplies by zero and adds."""
-
-    def write(outputs, declared, *, shape=("n", 3, "h", "w"), has_batch=True):
-        weight = numpy_helper.from_array(np.ones((4, 3, 1, 1), np.float32), "weight")
-        nodes = [
-            helper.make_node("Conv", ["images", "weight"], ["seen"]),
-            helper.make_node("ReduceMean", ["seen"], ["mean"], axes=[1, 2, 3], keepdims=1),
-            helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
-        ]
-        tables = [weight, numpy_helper.from_array(np.zeros(1, np.float32), "zero")]
-        given = []
-        for name, values in outputs.items():
-            rank = values.ndim + has_batch
-            flat = numpy_helper.from_array(
-                np.array([-1] + [1] * (rank - 1) if has_batch else [1], np.int64), f"{name}/s"
-            )
-            values = values[None] if has_batch else values
-            tables += [flat, numpy_helper.from_array(values.astype(np.float32), f"{name}/v")]
-            nodes += [
-                helper.make_node("Reshape", ["nothing", f"{name}/s"], [f"{name}/n"]),
-                helper.make_node("Add", [f"{name}/n", f"{name}/v"], [name]),
-            ]
-            axes = [f"{name}/{axis}" for axis in range(rank)]
-            given.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, axes))
-        feed = helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)
-        graph = helper.make_graph(nodes, "detector", [feed], given, tables)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        onnx.checker.check_model(model)
-        onnx.save(model, tmp_path / "detector.onnx")
-        (tmp_path / "detector.json").write_text(json.dumps(declared))
-        return tmp_path / "detector.onnx"
-
-    return write
-
-
 APART = {"classes": ["car", "bus"], "boxes": "boxes", "scores": "scores", "labels": "labels"}
+
+
+def opened(file) -> DeclaredGraph:
+    return DeclaredGraph(file, file, read_declaration(file))
 
 
 def parts(labels=(0, 0, 1)):
@@ -133,13 +100,14 @@ def test_rows_of_graphs_with_suppression_inside_and_features_are_read(write_grap
 def test_input_is_normalised_ordered_and_padded_as_declared(write_graph, noise_image):
     declared = {**APART, "mean": [0.5, 0.25, 0.0], "std": [0.5, 1.0, 2.0], "channels": "rgb", "pad": 51}
     image = noise_image(20, 40)
-    batch = OnnxDetector(write_graph(parts(), declared))._prepare(image[None], (20, 40))
+    picture = image.permute(1, 2, 0).numpy()
+    batch = opened(write_graph(parts(), declared)).prepare([picture])
     assert batch.shape == (1, 3, 32, 64)
     shift, scale = (torch.tensor(declared[key])[:, None, None] for key in ("mean", "std"))
     assert_close(torch.from_numpy(batch[0, :, :20, :40]), (image / 255 - shift) / scale)
     assert_close(torch.from_numpy(batch[0, :, 31, 63]), (0.2 - shift[:, 0, 0]) / scale[:, 0, 0])
-    caffe = OnnxDetector(write_graph(parts(), {**APART, "range": 255, "channels": "bgr"}))
-    assert_close(torch.from_numpy(caffe._prepare(image[None], (20, 40))[0, :, :20, :40]), image.float().flip(0))
+    caffe = opened(write_graph(parts(), {**APART, "range": 255, "channels": "bgr"}))
+    assert_close(torch.from_numpy(caffe.prepare([picture])[0, :, :20, :40]), image.float().flip(0))
 
 
 def test_graph_of_one_size_gets_true_pixels_padded_and_refuses_larger_images(write_graph, noise_image):

@@ -23,6 +23,9 @@ class RelabelledDetector:
         classes: Names of the classes to keep, in the order of the new labels; letters' case does not matter.
         renamed: Names of the detector by those in ``classes``, where they differ.
 
+    Attributes:
+        new_labels: The new label of each of the detector's, -1 for none.
+
     Raises:
         DataError: If a class is unknown to the detector; the message names similar ones.
 
@@ -36,13 +39,13 @@ class RelabelledDetector:
     def __init__(self, detector: Detector, classes: Sequence[str], renamed: Mapping[str, str] | None = None) -> None:
         self.detector, self._classes = detector, tuple(classes)
         own = {name.casefold(): label for label, name in enumerate(detector.classes) if name not in NO_CLASS}
-        self._label_of = torch.full((len(detector.classes),), -1, dtype=torch.int64)
+        self.new_labels = torch.full((len(detector.classes),), -1, dtype=torch.int64)
         for label, name in enumerate(classes):
             wanted = (renamed or {}).get(name, name)
             if wanted.casefold() not in own:
                 known = first_few([name for name in detector.classes if name not in NO_CLASS], 20)
                 raise DataError(f"the detector has no class {wanted!r}; it has {known}")
-            self._label_of[own[wanted.casefold()]] = label
+            self.new_labels[own[wanted.casefold()]] = label
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -73,7 +76,7 @@ class RelabelledDetector:
         return self.detector.macs(height, width)
 
     def _relabel(self, found: Detections) -> Detections:
-        labels = self._label_of[found.labels]
+        labels = self.new_labels[found.labels]
         known = labels >= 0
         kept = found.take(known)
         return Detections(kept.boxes, kept.scores, labels[known], kept.features)

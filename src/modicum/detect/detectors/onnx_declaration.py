@@ -107,14 +107,14 @@ def read_declaration(graph: Path) -> OnnxDeclaration:
     if unknown := sorted(set(stated) - set(known)):
         raise WeightsError(f"{file} states {first_few(unknown)}; it may state {', '.join(known)}")
     try:
-        return OnnxDeclaration(**_typed(stated))
+        return parse_declaration(stated)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{file} cannot be used: {error}") from error
 
 
-def _typed(stated: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns values with lists as tuples, and classes as text."""
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()}
+def parse_declaration(stated: Mapping[str, Any]) -> OnnxDeclaration:
+    """Returns a declaration of plain JSON: lists become tuples, and classes text; raises TypeError or ValueError."""
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()}
     if "classes" in values:
         values["classes"] = tuple(map(str, values["classes"]))
-    return values
+    return OnnxDeclaration(**values)

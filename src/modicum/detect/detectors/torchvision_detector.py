@@ -66,6 +66,16 @@ class TorchvisionDetector:
         return self._classes
 
     @property
+    def model(self) -> Model:
+        """The model, as it was given."""
+        return self._model
+
+    @property
+    def batch_pixels(self) -> int:
+        """Pixels of the images that run at once, at least one image."""
+        return self._batch_pixels
+
+    @property
     def squeezes_to(self) -> tuple[int, int] | None:
         """Height and width that SSD squeezes every image to; None for all others."""
         if not isinstance(self._model, SSD):

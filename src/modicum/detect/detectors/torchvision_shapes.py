@@ -22,7 +22,7 @@ from modicum.detect.detectors.true_pixels import TruePixels
 Model: TypeAlias = "FCOS | RetinaNet | FasterRCNN | SSD"
 M = TypeVar("M", bound=nn.Module)
 
-_ROI_SIDE = 7  # of the grid over which the features of a box are averaged
+ROI_SIDE = 7  # of the grid over which the features of a box are averaged
 _FULL_PROPOSALS = 1000  # torchvision's own number
 
 
@@ -77,6 +77,11 @@ class ShapeDetector:
     def __init__(self, model: Model, shape: tuple[int, int], limits: DetectionLimits) -> None:
         self.shape, self._limits = shape, limits
         self._model = _bind(model, shape, limits)
+
+    @property
+    def model(self) -> Model:
+        """A copy of the model with the settings for the shape, which shares the weights."""
+        return self._model
 
     def detect(self, images: Tensor) -> list[Detections]:
         """Returns what the model finds in images (B, 3, H, W), float in [0, 1], on the CPU.
@@ -141,7 +146,7 @@ def box_features(level: Tensor, batch: ImageList, boxes: Sequence[Tensor]) -> li
     """
     tall, wide = (of / by for of, by in zip(level.shape[-2:], batch.tensors.shape[-2:], strict=True))
     scale = level.new_tensor([wide, tall, wide, tall])
-    grids = roi_align(level, [(each * scale).to(level.dtype) for each in boxes], _ROI_SIDE, 1.0, 2, aligned=True)
+    grids = roi_align(level, [(each * scale).to(level.dtype) for each in boxes], ROI_SIDE, 1.0, 2, aligned=True)
     return list(grids.mean(dim=(2, 3)).float().split([len(each) for each in boxes]))
 
 

@@ -19,6 +19,7 @@ from modicum.adaptive.costs import CostTable
 from modicum.adaptive.knobs import check_knob
 from modicum.detect.overlaps import Boxes
 from modicum.detect.zoom.planning import MAX_WINDOWS, Plan
+from modicum.detect.zoom.rungs import price_of_rung
 
 STEPS = MAX_WINDOWS + 1  # of a plan: windows, and the whole image
 _NEVER = float("-inf")  # the price of a step that a plan does not have
@@ -119,8 +120,7 @@ class RungPolicy(Policy[list[Tensor]]):
 
     def price_at(self, knob: float) -> float:
         """Returns the price to plan for at this knob: that of the rung at or below it, the first below all."""
-        at_or_below = sum(price <= check_knob(knob) for price in self.prices)
-        return self.prices[self.used[max(at_or_below - 1, 0)]]
+        return price_of_rung(self.prices, self.used, knob)
 
     def decide(self, scores: Tensor, knob: float) -> list[Tensor]:
         """Returns the route of each image with the plans of all rungs, as `fit` takes them."""

@@ -11,6 +11,7 @@ from modicum.training.recipe import DEVICE_OPTIONS
 if TYPE_CHECKING:
     from modicum.detect.zoom.network import ZoomNetwork
     from modicum.detect.zoom.untrained import UntrainedZoom
+    from modicum.measuring.rows import Row
 
 
 class ZoomSystem(System[ZoomRecipe, "ZoomNetwork"]):
@@ -53,6 +54,12 @@ class ZoomSystem(System[ZoomRecipe, "ZoomNetwork"]):
         from modicum.detect.zoom.network import ZoomNetwork
 
         return ZoomNetwork
+
+    def bench(self) -> "Callable[..., list[Row]]":
+        """Returns the benchmark."""
+        from modicum.detect.bench import bench
+
+        return bench
 
     def untrained(self) -> "UntrainedZoom":
         """Returns what detects with a user's own detector, without training."""
