@@ -72,6 +72,9 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="*", type=float, default=[], help="Shares of the plain network's cost.")
     parser.add_argument("--losses", nargs="*", type=float, default=[], help="Losses to guarantee at 95 %%.")
     parser.add_argument("--redraws", type=int, default=0, help="Draws on which each loss is certified, per run.")
+    parser.add_argument(
+        "--certifying", type=int, help="Images of a draw that certify; as many as calibrated, if omitted."
+    )
     parser.add_argument("--cache", type=Path, help="Folder that keeps what the networks gave.")
     options = parser.parse_args()
     opened = [open_cascade(path, options.cache) for path in options.runs]
@@ -83,7 +86,7 @@ def main() -> None:
         print_row(f"at most {loss:.1%} lost", opened, lambda run, loss=loss: knob_for_loss(run, Terms(loss)))
     if options.redraws:
         pools = [judge_knobs(run) for run in opened]
-        print_redraws(pools, options.losses, len(opened[0].seen.sure), options.redraws)
+        print_redraws(pools, options.losses, options.certifying or len(opened[0].seen.sure), options.redraws)
 
 
 def open_cascade(path: Path, cache: Path | None) -> Opened:
