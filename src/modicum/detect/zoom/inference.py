@@ -26,7 +26,8 @@ from modicum.detect.detectors.protocol import (
 )
 from modicum.detect.detectors.tiling import detect_whole
 from modicum.detect.overlaps import Boxes
-from modicum.detect.pixels import cut_windows, reduced, reduced_shape
+from modicum.detect.pixels import cut_windows, reduced
+from modicum.detect.reducing import reduced_shape
 from modicum.detect.zoom.gain_map import resample_map, spread_gains
 from modicum.detect.zoom.gains import (
     BoxGains,

@@ -18,7 +18,8 @@ from modicum.adaptive.evidence import Outcome, Scored
 from modicum.datasets.sources import Part
 from modicum.detect.average_precision import COCO_THRESHOLDS, AveragePrecision, judge_precision
 from modicum.detect.boxes import Detections, Objects
-from modicum.detect.pixels import cut_windows, reduced_shape
+from modicum.detect.pixels import cut_windows
+from modicum.detect.reducing import reduced_shape
 from modicum.detect.zoom.costs import WindowCosts
 from modicum.detect.zoom.gains import BoxGains
 from modicum.detect.zoom.inference import Look, ZoomDetector, merged
