@@ -125,12 +125,12 @@ def test_small_trunk_is_no_part_of_its_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": "lite0"}, r"detector\.trunk must be tf_efficientnet_lite0 where weights are given, got small"),
+        ({"weights": "lite0"}, r"detectors\.trunk must be tf_efficientnet_lite0 where weights are given, got small"),
         ({"weights": "lite1", "trunk": "tf_efficientnet_lite0"}, "weights lite1 belong to tf_efficientnet_lite1"),
-        ({"crop_px": 100}, r"detector\.crop_px must be a multiple of 32, at least 64, got 100"),
-        ({"batch_size": 1}, r"detector\.batch_size must be at least 2"),
-        ({"epochs": 9, "steps": 3}, r"detector\.epochs must be from 1 to detector\.steps, got 9 with 3 steps"),
-        ({"brightness": 1.0}, r"detector\.brightness must be in \[0, 1\)"),
+        ({"crop_px": 100}, r"detectors\.crop_px must be a multiple of 32, at least 64, got 100"),
+        ({"batch_size": 1}, r"detectors\.batch_size must be at least 2"),
+        ({"epochs": 9, "steps": 3}, r"detectors\.epochs must be from 1 to detectors\.steps, got 9 with 3 steps"),
+        ({"brightness": 1.0}, r"detectors\.brightness must be in \[0, 1\)"),
         ({"learning_rate": 0}, r"learning_rate must be above 0"),
     ],
 )
