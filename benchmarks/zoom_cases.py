@@ -21,7 +21,8 @@ from modicum.detect.data.sources import DetectionSource
 from modicum.detect.detectors.torchvision_detector import TorchvisionDetector
 from modicum.detect.detectors.torchvision_shapes import DetectionLimits
 from modicum.detect.overlaps import Boxes, Numbers
-from modicum.detect.pixels import cut_windows, reduced_shape, to_image
+from modicum.detect.pixels import cut_windows, to_image
+from modicum.detect.reducing import reduced_shape
 from modicum.detect.zoom.caching import BothPasses
 from modicum.detect.zoom.calibrating import fit_score_map, pool
 from modicum.detect.zoom.gains import BoxGains
