@@ -8,12 +8,14 @@ merging are numpy in `modicum.detect.zoom.runner`, the same code that plans and 
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modicum.adaptive.knobs import check_knob
 from modicum.detect.detectors.graph_writing import check_detector, exportable, write_detector
 from modicum.detect.detectors.torchvision_detector import TorchvisionDetector
 from modicum.detect.zoom.gain_graphs import Qnet, check_gains, check_qnet, name_qnet, num_heads, write_gains, write_qnet
 from modicum.detect.zoom.inference import ZoomDetector
+from modicum.detect.zoom.notes import read_price
 from modicum.detect.zoom.planners import DensityPlanner, Layout, SlidingWindows, ValuePlanner
 from modicum.detect.zoom.policies import RungPolicy
 from modicum.detect.zoom.rnet import DenseRNet, RNet
@@ -23,8 +25,25 @@ from modicum.exporting.folders import replaced_folder
 from modicum.exporting.manifest import Graph, write_manifest
 from modicum.exporting.parity import ExportError
 from modicum.storage.files import JSON
+from modicum.storage.values import to_plain
+
+if TYPE_CHECKING:
+    from modicum.detect.wing import TrainedZoom
 
 _CHECKED_SIZES = ((1920, 1080), (1000, 1300))  # width and height of pictures whose windows the Q-net values
+
+
+def export_run(trained: "TrainedZoom", folder: str | Path) -> Path:
+    """Writes a finished run as `export_zoom` does; the runner plans for its calibrated price, or reads everything."""
+    network, calibration = trained.network, read_price(trained.run.folder)
+    return export_zoom(
+        trained.zoom,
+        folder,
+        price=0.0 if calibration is None else calibration.knob,
+        calibration=None if calibration is None else to_plain(calibration),
+        qnet=network.qnet,
+        rungs=RungPolicy(network.prices, network.used) if network.prices else None,
+    )
 
 
 def export_zoom(

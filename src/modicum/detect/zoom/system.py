@@ -1,6 +1,7 @@
 """Registers `zoom`; its parts are imported when they are asked for."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modicum.contract import System
@@ -54,6 +55,12 @@ class ZoomSystem(System[ZoomRecipe, "ZoomNetwork"]):
         from modicum.detect.zoom.network import ZoomNetwork
 
         return ZoomNetwork
+
+    def export(self) -> Callable[..., Path]:
+        """Returns the export."""
+        from modicum.detect.zoom.export import export_run
+
+        return export_run
 
     def bench(self) -> "Callable[..., list[Row]]":
         """Returns the benchmark."""
