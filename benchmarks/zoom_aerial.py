@@ -1,7 +1,7 @@
 """What zooming saves on real pictures: policies at the prices that validation pictures chose, with crops really run.
 
-    python benchmarks/zoom_detectors.py ../shared/data --out runs/zoom-trials
-    python benchmarks/zoom_aerial.py ../shared/data --trials runs/zoom-trials sequence time people-pasted people
+    python benchmarks/zoom_detectors.py data/ --out runs/zoom-trials
+    python benchmarks/zoom_aerial.py data/ --trials runs/zoom-trials sequence time people-pasted people
 
 Prints tables in Markdown and writes what was fitted and chosen beside the detectors, for `zoom_clock.py`.
 

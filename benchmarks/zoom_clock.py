@@ -1,6 +1,6 @@
 """Times zooming on whole pictures, decoding included, beside the fine detector alone and beside slicing, in turn.
 
-    python benchmarks/zoom_clock.py ../shared/data --trials runs/zoom-trials --experiments 5 760 13
+    python benchmarks/zoom_clock.py data/ --trials runs/zoom-trials --experiments 5 760 13
 
 Takes the R-nets and prices that `zoom_aerial.py` wrote. Each picture is given to all methods one after another, before
 the next one; the first round of each is not counted. The peer is SAHI (``pip install sahi``; left out where it is

@@ -1,6 +1,6 @@
 """Trains the coarse and fine light detectors of all trials of zooming, and caches what they find in unseen pictures.
 
-    python benchmarks/zoom_detectors.py ../shared/data --out runs/zoom-trials
+    python benchmarks/zoom_detectors.py data/ --out runs/zoom-trials
 
 Every trial is a folder with both detectors and their detections of all pictures that they were not trained on. A trial
 that was interrupted goes on where it was. About six minutes on one core each.

@@ -1,6 +1,6 @@
 """Whether a Q-net plans better windows than the greedy policy on real pictures, by true return on held-out ones.
 
-    python benchmarks/zoom_qnet.py ../shared/data --trials runs/zoom-trials sequence people-pasted
+    python benchmarks/zoom_qnet.py data/ --trials runs/zoom-trials sequence people-pasted
 
 The Q-net learns from the pictures of the other folds, each also mirrored, with gains by an R-net without them. Both
 policies are rewarded with the true gains of the test pictures.
