@@ -162,13 +162,13 @@ class Clock:
         self.objects: list[Objects] = []
         self.answers: list[ZoomAnswer] = []
 
-    def run(self, folder: Path, *, data: Path, trials: Path, rounds: int) -> None:
+    def run(self, folder: Path, *, data: Path, trials: Path, rounds: int, price: float | None) -> None:
         """Times all methods on the test pictures of an experiment."""
         chosen = json.loads((folder / "chosen.json").read_text())
         source, networks = TRIALS[chosen["trial"]].source(data), read_pair(trials / chosen["trial"])
         zoom = read_zoom(folder, networks)
         answers: list[ZoomAnswer] = []
-        methods = methods_of(zoom, ZoomLimit(price=chosen["price"]), answers)
+        methods = methods_of(zoom, ZoomLimit(price=chosen["price"] if price is None else price), answers)
         for index in chosen["test"]:
             readings = {name: list[float]() for name in ("decoding", *methods)}
             for turn in range(rounds + 1):
@@ -243,13 +243,14 @@ def main() -> None:
     parser.add_argument("--experiments", nargs="+", required=True, help="folders of trials/chosen; together one table")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--price", type=float, help="in place of those that were chosen")
     chosen = parser.parse_args()
     for number in chosen.threads:
         with limited_threads(number):
             clock = Clock()
             for name in chosen.experiments:
                 folder = chosen.trials / "chosen" / name
-                clock.run(folder, data=chosen.data, trials=chosen.trials, rounds=chosen.rounds)
+                clock.run(folder, data=chosen.data, trials=chosen.trials, rounds=chosen.rounds, price=chosen.price)
             report(clock)
 
 
