@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from modicum.classify.backbones import SMALL
 from modicum.classify.cascade.member_names import MemberName, parse_member
 from modicum.classify.cascade.members import Member, create_member
 from modicum.classify.cascade.onnx_member import OnnxNetwork, example_input, input_side, read_onnx
@@ -141,7 +142,8 @@ def _find_network(name: MemberName, stated: ImageFormat) -> Found:
     with torch.device("meta"):
         blank = create_member(name.library, name.place, 2)  # an unknown name is refused before files are read
     weights = read_pretrained(name.weights, name.place, library=name.library)
-    weights = replace(weights, state=usual_names(weights.state)) if name.library is None else weights
+    if name.library is None and name.place in SMALL:
+        weights = replace(weights, state=usual_names(weights.state))
     head = judge_head(blank, weights)
     num_classes = head.classes if head.kept else head.classes_of_weights
     if not num_classes:
