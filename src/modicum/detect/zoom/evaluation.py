@@ -12,7 +12,7 @@ from torch import Tensor
 
 from modicum.adaptive.calibration import Calibration, calibrate, check_disjoint, describe_share, hash_ids
 from modicum.adaptive.costs import CostTable, require_plain
-from modicum.adaptive.curve import Curve, Point, fixed_point, routed_point, sweep_knobs, worths_of
+from modicum.adaptive.curve import Curve, Point, fixed_point, routed_point, sweep_knobs
 from modicum.adaptive.knobs import BudgetError
 from modicum.adaptive.worth import bootstrap_interval
 from modicum.contract import Run
@@ -47,12 +47,14 @@ from modicum.detect.zoom.viewing import (
     pixels_of,
     whole_routes,
 )
+from modicum.training.progress import Countdown
 
 log = logging.getLogger(__name__)
 
 NUM_POINTS = 13  # of the curve
 NUM_SCATTERINGS = 3  # random places of the windows, per point
 NUM_EXAMPLES = 3  # pictures of each gallery
+FINE = "fine alone"  # the one row without a coarse pass
 
 
 def evaluate_run(
@@ -245,14 +247,19 @@ def _standings(
 ) -> tuple[Standing, ...]:
     """Measures zooming, both detectors alone, slices, and baselines that read at most as many pixels."""
     seen, cost = judge.seen, judge.cost(routes)
-    return (
-        judge.standing(f"zoom, {own.name}", routes),
-        judge.standing("coarse alone", bare_routes(seen)),
-        judge.standing("fine alone", whole_routes(seen), has_coarse=False),
-        judge.standing("slices and coarse", slice_routes(seen)),
-        judge.standing("random places", scattered(routes, 0)),
-        *(judge.standing(other.name, other.at_cost(judge.pixels, cost)) for other in others),
-    )
+    rows = {
+        f"zoom, {own.name}": routes,
+        "coarse alone": bare_routes(seen),
+        FINE: whole_routes(seen),
+        "slices and coarse": slice_routes(seen),
+        "random places": scattered(routes, 0),
+        **{other.name: other.at_cost(judge.pixels, cost) for other in others},
+    }
+    countdown, standings = Countdown("policies measured", len(rows), log.info), []
+    for name, taken in rows.items():
+        standings.append(judge.standing(name, taken, has_coarse=name != FINE))
+        countdown.advance()
+    return tuple(standings)
 
 
 def trace(judge: _Judge, own: Contender, others: Sequence[Contender], cost: float) -> Curve:
@@ -265,13 +272,17 @@ def trace(judge: _Judge, own: Contender, others: Sequence[Contender], cost: floa
         cost: In pixels.
     """
     seen, costs = judge.seen, judge.pixels
-    precise = seen.outcome(AP)
     routed, random = [], []
-    for knob in sweep_knobs(seen.scored(own.scores), own.policy, costs, NUM_POINTS):
+    knobs = sweep_knobs(seen.scored(own.scores), own.policy, costs, NUM_POINTS)
+    countdown = Countdown("prices of the curve", len(knobs), log.info)
+    for knob in knobs:
         routes = own.at(knob)
-        point = routed_point(f"price {knob:.4g}", judge.outcome(routes), routes, costs, knob=knob)
-        routed.append(replace(point, also=worths_of({"AP": precise}, routes)))
+        found = seen.answers(routes)
+        at_half, at_all = (judge_precision(found, seen.objects, thresholds) for thresholds in (AP50, AP))
+        point = routed_point(f"price {knob:.4g}", at_half, routes, costs, knob=knob)
+        routed.append(replace(point, also={"AP": at_all.total()}))
         random.append(_random_point(judge, routes))
+        countdown.advance()
     fixed = [other for other in others if other.name == "fixed windows"]
     bound = next(other for other in others if other.name == "true gain")
     best = bound.at_cost(costs, cost)
@@ -283,7 +294,7 @@ def trace(judge: _Judge, own: Contender, others: Sequence[Contender], cost: floa
         static=tuple(_fixed_points(judge, fixed[0])) if fixed else (),
         oracle=routed_point("true gain", judge.outcome(best), best, costs),
         plain=(
-            fixed_point("fine alone", judge.outcome(whole_routes(seen)), require_plain(costs)),
+            fixed_point(FINE, judge.outcome(whole_routes(seen)), require_plain(costs)),
             fixed_point("coarse alone", judge.outcome(bare_routes(seen)), costs.decision),
         ),
     )

@@ -21,12 +21,13 @@ from modicum.detect.overlaps import (
     Boxes,
     Flags,
     Found,
-    Integers,
     Numbers,
     areas,
     intersections,
     join_found,
     lie_inside,
+    overlapping_pairs,
+    paired_intersections,
     pairwise_share,
     suppress,
 )
@@ -67,7 +68,7 @@ def merge(
         [_end_at_border(part.boxes, window, width, height) for part, window in zip(fine, windows, strict=True)]
     )
     kept = coarse.take(~_replaced(coarse, windows, found.take(~is_cut)))
-    found = found.take(~_held_better(found, np.flatnonzero(is_cut), kept))
+    found = found.take(~_held_better(found, is_cut, kept))
     return suppress(join_found(kept, found), iou_threshold)
 
 
@@ -91,19 +92,23 @@ def _end_at_border(boxes: Boxes, window: Numbers, width: int, height: int) -> Fl
     return cut
 
 
-def _held_better(found: Found, cut: Integers, kept: Found) -> Flags:
-    """Tells of which fine detections (M,) a larger box, of a window or of the coarse pass, holds the same object.
+def _held_better(found: Found, is_cut: Flags, kept: Found) -> Flags:
+    """Tells which of the cut ones among the fine detections (M,) a larger box, of any pass, holds the same object of.
 
-    Of equal boxes in two windows, the first is the larger. Only those at the places ``cut`` are compared with others.
+    Of equal boxes in two windows, the first is the larger; of equal boxes of both passes, neither.
     """
-    parts, area = found.take(cut), areas(found.boxes)
-    own, order = area[cut][:, None], np.arange(len(found.boxes))
-    larger = (area[None] > own) | ((area[None] == own) & (order[None] < cut[:, None]))
-    by_fine = np.any(_same_object(parts, found) & larger, axis=1)
-    by_coarse = np.any(_same_object(parts, kept) & (areas(kept.boxes)[None] > own), axis=1)
+    both = join_found(found, kept)
+    one, other = overlapping_pairs(both.boxes)  # the lower place first, so the fine detection
+    alike = both.labels[one] == both.labels[other]
+    one, other = one[alike], other[alike]
+    area = areas(both.boxes)
+    smaller = np.minimum(area[one], area[other])
+    shared = paired_intersections(both.boxes[one], both.boxes[other]) / np.maximum(smaller, _TINY)
+    one, other = one[shared >= SAME_OBJECT], other[shared >= SAME_OBJECT]
+    held = np.where(area[one] < area[other], one, other)
     better = np.zeros(len(found.boxes), dtype=bool)
-    better[cut] = by_fine | by_coarse
-    return better
+    better[held[held < len(better)]] = True
+    return better & is_cut
 
 
 def _same_object(found: Found, others: Found) -> Flags:

@@ -5,6 +5,7 @@ picture and the window alone, so that every curve, table and interval is made of
 """
 # N pictures, W windows of one picture
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from modicum.detect.zoom.inference import Look, ZoomDetector, merged
 from modicum.detect.zoom.matching import Matches, match_detections
 from modicum.detect.zoom.preparation import PreparedPictures
 from modicum.detect.zoom.timing import measure_time
+from modicum.training.progress import Countdown
+
+log = logging.getLogger(__name__)
 
 Window = tuple[int, int, int, int]
 
@@ -59,8 +63,11 @@ class SeenPictures:
     @classmethod
     def of(cls, zoom: ZoomDetector, data: PreparedPictures, part: Part) -> "SeenPictures":
         """Looks at every picture of a part, one after another."""
-        indices = data.indices(part)
-        looks = [zoom.look([data.image(index)])[0] for index in indices]
+        indices, looks = data.indices(part), []
+        countdown = Countdown(f"{part} pictures looked at", len(indices), log.info)
+        for index in indices:
+            looks += zoom.look([data.image(index)])
+            countdown.advance()
         return cls(zoom, data, indices, looks, [data.objects(index) for index in indices])
 
     def __len__(self) -> int:
